@@ -1,0 +1,1 @@
+"""Delivering what fired, attempt by attempt."""

@@ -1,0 +1,58 @@
+"""`DeliveriesPort`: the attempts after the first."""
+
+from __future__ import annotations
+
+from temporalio import activity
+
+from minoots.contracts import DeliveryState
+from minoots_activities.waiting import heartbeats, until
+from minoots_platform.clock import Clock
+from minoots_platform.records import Database, deliveries, firing
+from minoots_workflows.deliveries.contracts import AttemptReport, AttemptRequest, DeliveryClose
+from minoots_workflows.deliveries.port import DeliveriesPort
+
+from .attempt import Attempts
+
+
+class Deliveries(DeliveriesPort):
+    """Retries, on the records and over HTTP."""
+
+    def __init__(self, database: Database, attempts: Attempts, clock: Clock) -> None:
+        self._database = database
+        self._attempts = attempts
+        self._clock = clock
+
+    @activity.defn(name="deliveries.attempt")
+    async def attempt(self, request: AttemptRequest) -> AttemptReport:
+        """Wait for the exact moment, send once, record the attempt and what follows from it."""
+        async with heartbeats():
+            await until(request.planned_at, self._clock)
+            async with self._database.write() as connection:
+                claim = await deliveries.claim_attempt(
+                    connection,
+                    request.tenant,
+                    request.delivery_id,
+                    planned_at=request.planned_at,
+                    execution=activity.info().attempt,
+                )
+                if isinstance(claim, deliveries.Standing):
+                    return _report(claim)
+                spec = await firing.spec(connection, request.tenant, claim.timer_id)
+            keyring = await self._attempts.prepare(spec, (spec.actions[claim.action],))
+            outcome = await self._attempts.make(spec, claim, keyring, spec.fired_at or self._clock())
+            async with self._database.write() as connection:
+                standings = await deliveries.record(connection, request.tenant, [outcome], self._clock())
+        return _report(standings[claim.delivery_id])
+
+    @activity.defn(name="deliveries.close")
+    async def close(self, request: DeliveryClose) -> None:
+        """Record that the delivery was given up on request; one that is finished stays as it is."""
+        async with self._database.write() as connection:
+            await deliveries.close(
+                connection, request.tenant, request.delivery_id, by=request.by, now=self._clock()
+            )
+
+
+def _report(standing: deliveries.Standing) -> AttemptReport:
+    retrying = standing.state is DeliveryState.RETRYING
+    return AttemptReport(state=standing.state, next_at=standing.planned_at if retrying else None)

@@ -1,0 +1,1 @@
+"""Commands that the platform adds to `minoots`."""

@@ -1,0 +1,167 @@
+"""Handing accepted commands over to the engine: at once after the commit, and again by the reconciler.
+
+Owns the order of things: read what the engine does not know, tell it, remember that it knows. A process that dies
+anywhere in between leaves the row behind, and the next reconciliation repeats what is harmless to repeat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+import sqlalchemy as sa
+
+from minoots.errors import Failure
+
+from .clock import Clock, utc_now
+from .records import Database, handovers, wake_leads
+from .telemetry import get_logger
+
+DEFAULT_LEAD: Final = timedelta(milliseconds=500)
+"""Before any worker has observed anything."""
+
+SETTLING: Final = timedelta(seconds=2)
+"""Younger rows are still being handed over by the gateway that accepted them."""
+
+_BATCH: Final = 200
+_AT_ONCE: Final = 20
+"""Hand-overs at a time: enough to catch up at a few hundred a second, too few to starve new ones."""
+
+_LEAD_FRESH: Final = timedelta(seconds=1)
+
+
+class Engine(Protocol):
+    """What takes timers over (Temporal). Every call may be repeated; `Failure` means "not now"."""
+
+    async def tell(
+        self,
+        *,
+        tenant: str,
+        timer_id: str,
+        name: str,
+        command: str,
+        generation: int,
+        fire_at: datetime,
+        paused: bool,
+        known: bool,
+        observed_lead: timedelta,
+        now: datetime,
+    ) -> None:
+        """Make the timer stand as said."""
+        ...
+
+    async def deliver(self, *, tenant: str, delivery_id: str, planned_at: datetime) -> None:
+        """See to the retries of a delivery."""
+        ...
+
+    async def replay(self, *, tenant: str, replay_id: str) -> None:
+        """Run a replay by filter."""
+        ...
+
+
+class HandOver:
+    """Tells the engine what the records accepted. Never raises for an engine that is away."""
+
+    def __init__(self, database: Database, engine: Engine, clock: Clock = utc_now) -> None:
+        self._database = database
+        self._engine = engine
+        self._clock = clock
+        self._lead = DEFAULT_LEAD
+        self._lead_read_at: datetime | None = None
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._log = get_logger("minoots.handover")
+
+    async def timer(self, tenant: str, timer_id: str) -> bool:
+        """Hand one timer over; return whether the engine knows it now."""
+        async with self._database.read() as connection:
+            due = await handovers.timer(connection, timer_id)
+        return due is None or await self._tell(due)
+
+    async def delivery(self, tenant: str, delivery_id: str) -> bool:
+        """Have the retries of one delivery started; return whether they are."""
+        async with self._database.read() as connection:
+            due = await handovers.delivery(connection, delivery_id)
+        return due is None or await self._deliver(due)
+
+    async def replay(self, tenant: str, replay_id: str) -> bool:
+        """Have a replay started; return whether it is."""
+        try:
+            await self._engine.replay(tenant=tenant, replay_id=replay_id)
+        except Failure as failure:
+            self._log.warning("replay.handover_failed", replay_id=replay_id, reason=failure.detail)
+            return False
+        async with self._database.write() as connection:
+            await handovers.confirm_replay(connection, replay_id)
+        return True
+
+    async def reconcile(self) -> int:
+        """Hand over whatever was left behind, most urgent first; return how much the engine took."""
+        before = self._clock() - SETTLING
+        async with self._database.read() as connection:
+            timers = await handovers.timers_behind(connection, before=before, limit=_BATCH)
+            deliveries = await handovers.deliveries_behind(connection, before=before, limit=_BATCH)
+            replays = await handovers.replays_behind(connection, before=before, limit=_BATCH)
+        done = await asyncio.gather(
+            *(self._in_turn(self._tell(due)) for due in timers),
+            *(self._in_turn(self._deliver(due)) for due in deliveries),
+            *(self._in_turn(self.replay(tenant, replay_id)) for tenant, replay_id in replays),
+        )
+        if done:
+            self._log.info("handover.reconciled", taken=sum(done), left=len(done) - sum(done))
+        return sum(done)
+
+    async def run(self, interval: timedelta = timedelta(seconds=1)) -> None:
+        """Reconcile every ``interval`` until cancelled. A database that is away is waited for."""
+        while True:
+            try:
+                await self.reconcile()
+            except (sa.exc.SQLAlchemyError, OSError) as error:
+                self._log.error("handover.reconcile_failed", error=type(error).__name__)
+            await asyncio.sleep(interval.total_seconds())
+
+    async def _in_turn(self, work: Awaitable[bool]) -> bool:
+        async with self._slots:
+            return await work
+
+    async def _tell(self, due: handovers.TimerHandover) -> bool:
+        now = self._clock()
+        try:
+            await self._engine.tell(
+                tenant=due.tenant,
+                timer_id=due.timer_id,
+                name=due.name,
+                command=due.command,
+                generation=due.generation,
+                fire_at=due.fire_at,
+                paused=due.paused,
+                known=due.known,
+                observed_lead=await self._observed_lead(now),
+                now=now,
+            )
+        except Failure as failure:
+            self._log.warning("timer.handover_failed", timer_id=due.timer_id, reason=failure.detail)
+            return False
+        async with self._database.write() as connection:
+            await handovers.confirm_timer(connection, due, self._clock())
+        return True
+
+    async def _deliver(self, due: handovers.DeliveryHandover) -> bool:
+        try:
+            await self._engine.deliver(
+                tenant=due.tenant, delivery_id=due.delivery_id, planned_at=due.planned_at
+            )
+        except Failure as failure:
+            self._log.warning("delivery.handover_failed", delivery_id=due.delivery_id, reason=failure.detail)
+            return False
+        async with self._database.write() as connection:
+            await handovers.confirm_deliveries(connection, [due.delivery_id])
+        return True
+
+    async def _observed_lead(self, now: datetime) -> timedelta:
+        if self._lead_read_at is None or now - self._lead_read_at > _LEAD_FRESH:
+            self._lead_read_at = now
+            async with self._database.read() as connection:
+                self._lead = await wake_leads.current(connection, now) or DEFAULT_LEAD
+        return self._lead

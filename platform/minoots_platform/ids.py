@@ -1,0 +1,24 @@
+"""Public ids: a prefix that tells the kind, and a ULID that sorts by the time of making."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Final, Literal
+
+from ulid import ULID
+
+Prefix = Literal["tmr", "dlv", "rpl", "evt", "dst", "key", "req"]
+
+ULID_PATTERN: Final = "[0-7][0-9A-HJKMNP-TV-Z]{25}"
+TENANT_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+
+
+def new_id(prefix: Prefix, now: datetime) -> str:
+    """Return a new id such as ``tmr_01JD3…``."""
+    return f"{prefix}_{ULID.from_datetime(now)}"
+
+
+def is_id(text: str, prefix: Prefix) -> bool:
+    """Tell whether ``text`` has the form of an id of this kind."""
+    return re.fullmatch(f"{prefix}_{ULID_PATTERN}", text) is not None

@@ -1,0 +1,224 @@
+"""Commands on a timer: reschedule, snooze, pause, resume, fire now, cancel.
+
+Each is decided on the locked row: it holds if the timer has not fired yet, and is refused with the reason otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from minoots.contracts import DeliveryState, EventType, FieldProblem, Timer, TimerState
+from minoots.errors import Failure, FailureKind
+
+from . import events, schema, timers
+
+
+class Unset(Enum):
+    """Tells "leave it" from a payload of ``null``."""
+
+    UNSET = "unset"
+
+
+UNSET: Final = Unset.UNSET
+
+
+@dataclass(frozen=True)
+class Reschedule:
+    """A new due time, payload or labels; what is absent stays."""
+
+    fire_at: datetime | None = None
+    payload: Any | Unset = UNSET
+    labels: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class SnoozeBy:
+    """Fire ``after`` from now."""
+
+    after: timedelta
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Hold the timer; its due time stays."""
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Let it run again; a due time that has passed is due at once, by its misfire policy."""
+
+
+@dataclass(frozen=True)
+class FireNow:
+    """Due now."""
+
+
+@dataclass(frozen=True)
+class CancelIt:
+    """Call it off; of a fired timer, the retries that are still to come."""
+
+    reason: str | None = None
+
+
+Command = Reschedule | SnoozeBy | Pause | Resume | FireNow | CancelIt
+
+
+@dataclass(frozen=True)
+class _Effect:
+    """What a command changes in the row, and the event that tells of it."""
+
+    handover: str
+    event: EventType
+    values: dict[str, Any]
+    told: dict[str, Any] = field(default_factory=dict)
+
+
+async def change(
+    connection: AsyncConnection,
+    tenant: str,
+    timer_id: str,
+    command: Command,
+    *,
+    now: datetime,
+    actor: str,
+    if_generation: int | None,
+) -> Timer:
+    """Apply ``command`` and return the timer as it stands after it.
+
+    Raises:
+        Failure: not_found; stale, when the generation is another than ``if_generation``; conflict, when the
+            timer's state does not allow the command (it has fired, say).
+    """
+    row = await timers.row_of(connection, tenant, timer_id, for_update=True)
+    if if_generation is not None and row.generation != if_generation:
+        raise Failure(
+            FailureKind.STALE,
+            f"the timer is at generation {row.generation}, not {if_generation}",
+            remedy="Get the timer again, look at what changed, and send its generation as If-Match.",
+            errors=(
+                FieldProblem(
+                    field="header.If-Match", expected=f'"{row.generation}"', got=f'"{if_generation}"'
+                ),
+            ),
+        )
+    state = TimerState(row.state)
+    if isinstance(command, CancelIt) and state is TimerState.FIRED:
+        await _cancel_retries(connection, row, now)
+    elif not state.waiting:
+        raise _too_late(row, state, command)
+    effect = _effect(row, state, command, now, actor)
+    changed = (
+        await connection.execute(
+            sa.update(timers.TABLE)
+            .where(timers.TABLE.c.id == timer_id)
+            .values(
+                generation=timers.TABLE.c.generation + 1,
+                handover=effect.handover,
+                updated_at=now,
+                **effect.values,
+            )
+            .returning(timers.TABLE)
+        )
+    ).one()
+    if "labels" in effect.values:
+        await timers.keep_labels(connection, tenant, timer_id, effect.values["labels"])
+    told = timers.event_of(changed, effect.event, now, by=actor, **effect.told)
+    await events.append(connection, tenant, [told])
+    return timers.view(changed)
+
+
+def _effect(row: sa.Row[Any], state: TimerState, command: Command, now: datetime, actor: str) -> _Effect:
+    # A timer that the engine does not know yet is still "scheduled"; the hand-over makes it "armed".
+    running = TimerState.ARMED if row.armed_generation else TimerState.SCHEDULED
+    match command:
+        case Reschedule():
+            values: dict[str, Any] = {}
+            if command.fire_at is not None:
+                values["fire_at"] = command.fire_at
+            if command.payload is not UNSET:
+                values["payload"] = command.payload
+            if command.labels is not None:
+                values["labels"] = dict(command.labels)
+            moved = command.fire_at is not None
+            kind = EventType.TIMER_RESCHEDULED if moved else EventType.TIMER_UPDATED
+            told = {"was": row.fire_at.isoformat()} if moved else {"changed": sorted(values)}
+            return _Effect("reschedule", kind, values, told)
+        case SnoozeBy(after):
+            told = {"was": row.fire_at.isoformat()}
+            return _Effect("reschedule", EventType.TIMER_RESCHEDULED, {"fire_at": now + after}, told)
+        case Pause():
+            if state is TimerState.PAUSED:
+                raise _conflict(row, "it is paused already", "Nothing needs doing; resume lets it run again.")
+            return _Effect("pause", EventType.TIMER_PAUSED, {"state": TimerState.PAUSED.value})
+        case Resume():
+            if state is not TimerState.PAUSED:
+                raise _conflict(row, f"it is {state}, not paused", "Nothing needs doing: it is running.")
+            return _Effect("resume", EventType.TIMER_RESUMED, {"state": running.value})
+        case FireNow():
+            told = {"was": row.fire_at.isoformat()}
+            due_now = {"fire_at": now, "state": running.value}
+            return _Effect("fire", EventType.TIMER_FIRE_REQUESTED, due_now, told)
+        case CancelIt(reason):
+            closed = {
+                "state": TimerState.CANCELLED.value,
+                "state_reason": reason or "cancelled on request",
+                "closed_by": actor,
+                "settled_at": now,
+            }
+            return _Effect("cancel", EventType.TIMER_CANCELLED, closed, {"reason": reason})
+
+
+async def _cancel_retries(connection: AsyncConnection, row: sa.Row[Any], now: datetime) -> None:
+    """Cancel the deliveries of a fired timer that wait for their next attempt."""
+    table = schema.deliveries
+    mine = (table.c.timer_id == row.id, table.c.replay_of.is_(None))
+    # Locks the rows in one order, so that two transactions cannot wait for each other.
+    states = (
+        await connection.scalars(sa.select(table.c.state).where(*mine).order_by(table.c.id).with_for_update())
+    ).all()
+    if DeliveryState.SENDING in states or DeliveryState.RETRYING not in states:
+        raise _too_late(row, TimerState.FIRED, CancelIt())
+    await connection.execute(
+        sa.update(table)
+        .where(*mine, table.c.state == DeliveryState.RETRYING.value)
+        .values(state=DeliveryState.CANCELLED.value, closed_at=now, detail="the timer was cancelled")
+    )
+
+
+_VERBS: Final = {
+    Reschedule: "changed",
+    SnoozeBy: "snoozed",
+    Pause: "paused",
+    Resume: "resumed",
+    FireNow: "fired once more",
+    CancelIt: "cancelled",
+}
+
+
+def _too_late(row: sa.Row[Any], state: TimerState, command: Command) -> Failure:
+    when = {
+        TimerState.FIRED: f"it fired at {_shown(row.fired_at)} and its actions are being delivered",
+        TimerState.SETTLED: f"it fired at {_shown(row.fired_at)} and settled at {_shown(row.settled_at)}",
+        TimerState.FAILED: f"it failed at {_shown(row.settled_at)}; its dead letters can be replayed",
+        TimerState.CANCELLED: f"it was cancelled at {_shown(row.settled_at)}",
+    }[state]
+    return _conflict(
+        row,
+        f"{when}, so it can no longer be {_VERBS[type(command)]}",
+        "Set a new timer with POST /v1/timers.",
+    )
+
+
+def _conflict(row: sa.Row[Any], why: str, remedy: str) -> Failure:
+    return Failure(FailureKind.CONFLICT, f"timer {row.id}: {why}", remedy=remedy)
+
+
+def _shown(moment: datetime | None) -> str:
+    return "an unknown time" if moment is None else moment.isoformat(timespec="milliseconds")

@@ -1,0 +1,154 @@
+"""Firing a timer: read what is to be sent, and claim it at the moment of sending."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic import TypeAdapter
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from minoots.contracts import Action, EventType, Misfire, RetryPolicy, TimerState
+
+from . import deliveries, events, timers
+from .deliveries import Claim
+
+_ACTIONS: TypeAdapter[tuple[Action, ...]] = TypeAdapter(tuple[Action, ...])
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a firing timer needs from its row. Payload and headers stay in the process that sends them."""
+
+    tenant: str
+    timer_id: str
+    name: str
+    generation: int
+    state: TimerState
+    fire_at: datetime
+    fired_at: datetime | None
+    payload: Any
+    actions: tuple[Action, ...]
+    retry: RetryPolicy
+    misfire: Misfire
+    labels: dict[str, str]
+    metadata: dict[str, Any]
+    traceparent: str | None
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """The timer is ours: send these."""
+
+    fired_at: datetime
+    claims: tuple[Claim, ...]
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """It came too late by its misfire policy and is cancelled."""
+
+
+@dataclass(frozen=True)
+class Overtaken:
+    """A command came first, or the timer is finished."""
+
+    state: TimerState
+    generation: int
+    fire_at: datetime
+
+
+async def spec(connection: AsyncConnection, tenant: str, timer_id: str) -> Spec:
+    """Return what is to be sent.
+
+    Raises:
+        Failure: not_found.
+    """
+    row = await timers.row_of(connection, tenant, timer_id)
+    return Spec(
+        tenant=row.tenant,
+        timer_id=row.id,
+        name=row.name,
+        generation=row.generation,
+        state=TimerState(row.state),
+        fire_at=row.fire_at,
+        fired_at=row.fired_at,
+        payload=row.payload,
+        actions=_ACTIONS.validate_python(row.actions),
+        retry=RetryPolicy.model_validate(row.retry),
+        misfire=Misfire.model_validate(row.misfire),
+        labels=row.labels,
+        metadata=row.meta,
+        traceparent=row.traceparent,
+    )
+
+
+async def claim(
+    connection: AsyncConnection, wanted: Spec, *, execution: int, now: datetime
+) -> Claimed | Skipped | Overtaken:
+    """Take the timer for sending, if its generation still holds and nobody has.
+
+    This transaction is the moment of sending: a command that commits before it wins, one after it is too late.
+    An execution that follows a died one takes over what that one had claimed and not recorded.
+    """
+    row = await timers.row_of(connection, wanted.tenant, wanted.timer_id, for_update=True)
+    state = TimerState(row.state)
+    if state is TimerState.FIRED and row.generation == wanted.generation:
+        claims = await deliveries.reclaim(connection, row.id, execution=execution)
+        await connection.execute(
+            sa.update(timers.TABLE).where(timers.TABLE.c.id == row.id).values(claim=execution)
+        )
+        return Claimed(row.fired_at, tuple(claims))
+    if row.generation != wanted.generation or state not in (TimerState.SCHEDULED, TimerState.ARMED):
+        return Overtaken(state, row.generation, row.fire_at)
+    late = now - row.fire_at
+    if wanted.misfire.policy == "skip" and late > wanted.misfire.grace:
+        reason = f"skipped: {late.total_seconds():.1f} s late, more than its grace"
+        await _move(
+            connection,
+            row,
+            {
+                "state": TimerState.CANCELLED.value,
+                "state_reason": reason,
+                "closed_by": "misfire",
+                "settled_at": now,
+            },
+            now,
+        )
+        late_ms = round(late.total_seconds() * 1000, 3)
+        await timers.append_event(
+            connection, row, EventType.TIMER_SKIPPED, now, reason=reason, late_by_ms=late_ms
+        )
+        return Skipped()
+    await _move(connection, row, {"state": TimerState.FIRED.value, "fired_at": now, "claim": execution}, now)
+    claims = await deliveries.open_for(connection, row, execution=execution, now=now)
+    lateness_ms = round(late.total_seconds() * 1000, 3)
+    fired = timers.event_of(row, EventType.TIMER_FIRED, now, lateness_ms=lateness_ms)
+    await events.append(connection, row.tenant, [fired])
+    return Claimed(now, tuple(claims))
+
+
+async def close(connection: AsyncConnection, tenant: str, timer_id: str, *, by: str, now: datetime) -> None:
+    """Record that the timer's workflow was cancelled in Temporal; a fired or finished timer stays as it is."""
+    row = await timers.row_of(connection, tenant, timer_id, for_update=True)
+    if not TimerState(row.state).waiting:
+        return
+    reason = f"its workflow was cancelled in {by}"
+    changed = {
+        "state": TimerState.CANCELLED.value,
+        "state_reason": reason,
+        "closed_by": by,
+        "settled_at": now,
+        "generation": row.generation + 1,
+        "armed_generation": row.generation + 1,
+    }
+    await _move(connection, row, changed, now)
+    await timers.append_event(connection, row, EventType.TIMER_CANCELLED, now, by=by, reason=reason)
+
+
+async def _move(connection: AsyncConnection, row: sa.Row[Any], values: dict[str, Any], now: datetime) -> None:
+    await connection.execute(
+        sa.update(timers.TABLE).where(timers.TABLE.c.id == row.id).values(updated_at=now, **values)
+    )

@@ -1,0 +1,146 @@
+"""What the engine has not been told yet. Read by the gateway right after a command and by the reconciler."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from minoots.contracts import DeliveryState, EventType, TimerState
+
+from . import schema, timers
+
+_BEHIND = timers.TABLE.c.armed_generation < timers.TABLE.c.generation
+
+
+@dataclass(frozen=True)
+class TimerHandover:
+    """How a timer stands that the engine is to be told of."""
+
+    tenant: str
+    timer_id: str
+    name: str
+    command: str
+    generation: int
+    fire_at: datetime
+    paused: bool
+    known: bool
+
+
+@dataclass(frozen=True)
+class DeliveryHandover:
+    """A delivery whose retries nobody has started yet."""
+
+    tenant: str
+    delivery_id: str
+    planned_at: datetime
+
+
+async def timer(connection: AsyncConnection, timer_id: str) -> TimerHandover | None:
+    """Return the outstanding hand-over of a timer, or ``None`` when the engine knows all."""
+    query = sa.select(timers.TABLE).where(timers.TABLE.c.id == timer_id, _BEHIND)
+    row = (await connection.execute(query)).one_or_none()
+    return None if row is None else _timer(row)
+
+
+async def timers_behind(
+    connection: AsyncConnection, *, before: datetime, limit: int
+) -> tuple[TimerHandover, ...]:
+    """Return timers changed before ``before`` of which the engine does not know yet, most urgent first."""
+    query = (
+        sa.select(timers.TABLE)
+        .where(_BEHIND, timers.TABLE.c.updated_at < before)
+        .order_by(timers.TABLE.c.fire_at)
+        .limit(limit)
+    )
+    return tuple(_timer(row) for row in await connection.execute(query))
+
+
+async def confirm_timer(connection: AsyncConnection, done: TimerHandover, now: datetime) -> None:
+    """Remember that the engine knows this generation; the first one makes the timer ``armed``."""
+    table = timers.TABLE
+    await connection.execute(
+        sa.update(table)
+        .where(table.c.id == done.timer_id, table.c.armed_generation < done.generation)
+        .values(armed_generation=done.generation)
+    )
+    armed = (
+        await connection.execute(
+            sa.update(table)
+            .where(table.c.id == done.timer_id, table.c.state == TimerState.SCHEDULED.value)
+            .values(state=TimerState.ARMED.value)
+            .returning(table)
+        )
+    ).one_or_none()
+    if armed is not None:
+        await timers.append_event(connection, armed, EventType.TIMER_ARMED, now)
+
+
+async def deliveries_behind(
+    connection: AsyncConnection, *, before: datetime, limit: int
+) -> tuple[DeliveryHandover, ...]:
+    """Return deliveries made before ``before`` whose retries nobody has started."""
+    table = schema.deliveries
+    query = (
+        sa.select(table)
+        .where(
+            ~table.c.handed_over,
+            table.c.state == DeliveryState.RETRYING.value,
+            table.c.created_at < before,
+        )
+        .order_by(table.c.created_at)
+        .limit(limit)
+    )
+    return tuple(
+        DeliveryHandover(row.tenant, row.id, row.planned_at) for row in await connection.execute(query)
+    )
+
+
+async def delivery(connection: AsyncConnection, delivery_id: str) -> DeliveryHandover | None:
+    """Return the outstanding hand-over of a delivery, or ``None``."""
+    table = schema.deliveries
+    query = sa.select(table).where(table.c.id == delivery_id, ~table.c.handed_over)
+    row = (await connection.execute(query)).one_or_none()
+    return None if row is None else DeliveryHandover(row.tenant, row.id, row.planned_at)
+
+
+async def confirm_deliveries(connection: AsyncConnection, delivery_ids: Sequence[str]) -> None:
+    """Remember that somebody retries these deliveries."""
+    table = schema.deliveries
+    await connection.execute(sa.update(table).where(table.c.id.in_(delivery_ids)).values(handed_over=True))
+
+
+async def replays_behind(
+    connection: AsyncConnection, *, before: datetime, limit: int
+) -> tuple[tuple[str, str], ...]:
+    """Return (tenant, id) of replays made before ``before`` that nobody has started."""
+    table = schema.replays
+    query = (
+        sa.select(table.c.tenant, table.c.id)
+        .where(~table.c.handed_over, table.c.created_at < before)
+        .limit(limit)
+    )
+    return tuple((row.tenant, row.id) for row in await connection.execute(query))
+
+
+async def confirm_replay(connection: AsyncConnection, replay_id: str) -> None:
+    """Remember that the replay was started."""
+    table = schema.replays
+    await connection.execute(sa.update(table).where(table.c.id == replay_id).values(handed_over=True))
+
+
+def _timer(row: sa.Row[Any]) -> TimerHandover:
+    return TimerHandover(
+        tenant=row.tenant,
+        timer_id=row.id,
+        name=row.name,
+        command=row.handover,
+        generation=row.generation,
+        fire_at=row.fire_at,
+        paused=row.state == TimerState.PAUSED.value,
+        known=row.armed_generation > 0,
+    )

@@ -1,0 +1,26 @@
+"""What answers must not repeat: values of headers that usually carry credentials."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+MASK: Final = "********"
+
+_SECRET_HEADER: Final = re.compile(
+    r"authorization|cookie|token|secret|password|api-?key|signature", re.IGNORECASE
+)
+
+
+def masked_actions(actions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return ``actions`` with the values of credential headers masked."""
+    return [
+        action
+        | {
+            "headers": {
+                name: MASK if _SECRET_HEADER.search(name) else value
+                for name, value in action.get("headers", {}).items()
+            }
+        }
+        for action in actions
+    ]

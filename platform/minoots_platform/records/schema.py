@@ -1,0 +1,265 @@
+"""The tables. One `MetaData` for SQLite and Postgres; Alembic migrations are checked against it.
+
+Owns names, types and indexes; no queries.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
+
+
+class Moment(sa.types.TypeDecorator[datetime]):
+    """A UTC moment with microseconds: ``timestamptz`` on Postgres, sortable ISO text on SQLite."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse naive datetimes: their zone would be guessed by whoever reads them."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("records keep aware datetimes only")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give UTC back on both databases."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+metadata = sa.MetaData(naming_convention=NAMING)
+
+_ID = sa.String(40)
+_TENANT = sa.String(63)
+
+
+def _tenant() -> sa.Column[str]:
+    return sa.Column("tenant", _TENANT, sa.ForeignKey("tenants.id"), nullable=False)
+
+
+def _json(name: str, **options: Any) -> sa.Column[Any]:
+    return sa.Column(name, sa.JSON(none_as_null=False), nullable=False, **options)
+
+
+tenants = sa.Table(
+    "tenants",
+    metadata,
+    sa.Column("id", _TENANT, primary_key=True),
+    sa.Column("created_at", Moment, nullable=False),
+    # The number of the tenant's newest event. Locked last in every writing transaction, so that sequence
+    # order is commit order and a reader that tails by sequence never skips a row.
+    sa.Column("last_sequence", sa.BigInteger, nullable=False, server_default="0"),
+)
+
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    _tenant(),
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("hash", sa.String(64), nullable=False, unique=True),
+    sa.Column("hint", sa.String(16), nullable=False),
+    sa.Column("scopes", sa.JSON, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("expires_at", Moment),
+    sa.Column("last_used_at", Moment),
+    sa.Column("revoked_at", Moment),
+)
+
+signing_secrets = sa.Table(
+    "signing_secrets",
+    metadata,
+    sa.Column("tenant", _TENANT, sa.ForeignKey("tenants.id"), primary_key=True),
+    sa.Column("name", sa.String(63), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+    sa.Column("public_key", sa.String(80), nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("expires_at", Moment),
+)
+
+idempotency_keys = sa.Table(
+    "idempotency_keys",
+    metadata,
+    sa.Column("tenant", _TENANT, sa.ForeignKey("tenants.id"), primary_key=True),
+    sa.Column("key", sa.String(255), primary_key=True),
+    sa.Column("fingerprint", sa.String(64), nullable=False),
+    sa.Column("status", sa.Integer, nullable=False),
+    _json("answer"),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Index(None, "created_at"),
+)
+
+timers = sa.Table(
+    "timers",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    _tenant(),
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("state_reason", sa.Text),
+    sa.Column("generation", sa.Integer, nullable=False),
+    # The generation that the engine knows. Behind ``generation`` until the hand-over is confirmed.
+    sa.Column("armed_generation", sa.Integer, nullable=False, server_default="0"),
+    # What the engine is to be told: start, reschedule, pause, resume, fire, cancel.
+    sa.Column("handover", sa.String(16), nullable=False),
+    sa.Column("fire_at", Moment, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("updated_at", Moment, nullable=False),
+    sa.Column("fired_at", Moment),
+    sa.Column("settled_at", Moment),
+    # Which execution of the firing activity holds the claim; a later one takes over after a crash.
+    sa.Column("claim", sa.Integer),
+    _json("payload"),
+    _json("actions"),
+    _json("retry"),
+    _json("misfire"),
+    _json("labels"),
+    _json("meta"),
+    sa.Column("created_by", sa.String(255), nullable=False),
+    sa.Column("closed_by", sa.String(255)),
+    sa.Column("traceparent", sa.String(64)),
+    sa.Index(None, "tenant", "created_at", "id"),
+    sa.Index(None, "tenant", "fire_at", "id"),
+    sa.Index(None, "tenant", "name"),
+    sa.Index(
+        "ix_timers_behind",
+        "updated_at",
+        sqlite_where=sa.text("armed_generation < generation"),
+        postgresql_where=sa.text("armed_generation < generation"),
+    ),
+)
+
+timer_labels = sa.Table(
+    "timer_labels",
+    metadata,
+    sa.Column("timer_id", _ID, sa.ForeignKey("timers.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("key", sa.String(63), primary_key=True),
+    sa.Column("tenant", _TENANT, nullable=False),
+    sa.Column("value", sa.String(256), nullable=False),
+    sa.Index(None, "tenant", "key", "value"),
+)
+
+deliveries = sa.Table(
+    "deliveries",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    _tenant(),
+    sa.Column("timer_id", _ID, sa.ForeignKey("timers.id"), nullable=False),
+    sa.Column("action", sa.Integer, nullable=False),
+    sa.Column("url", sa.String(2048), nullable=False),
+    sa.Column("webhook_id", sa.String(64), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    # When the next attempt is planned; for ``sending``, when the attempt under way was planned.
+    sa.Column("planned_at", Moment, nullable=False),
+    sa.Column("claim", sa.Integer),
+    sa.Column("error", sa.String(16)),
+    sa.Column("detail", sa.Text),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("closed_at", Moment),
+    sa.Column("replay_of", _ID, sa.ForeignKey("deliveries.id")),
+    sa.Column("replayed_by", _ID),
+    sa.Column("handed_over", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("traceparent", sa.String(64)),
+    sa.Index(None, "timer_id"),
+    sa.Index(None, "tenant", "state", "closed_at", "id"),
+    sa.Index(
+        "ix_deliveries_behind",
+        "created_at",
+        sqlite_where=sa.text("NOT handed_over AND state = 'retrying'"),
+        postgresql_where=sa.text("NOT handed_over AND state = 'retrying'"),
+    ),
+)
+
+attempts = sa.Table(
+    "attempts",
+    metadata,
+    sa.Column("delivery_id", _ID, sa.ForeignKey("deliveries.id"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("tenant", _TENANT, nullable=False),
+    sa.Column("timer_id", _ID, nullable=False),
+    sa.Column("action", sa.Integer, nullable=False),
+    sa.Column("planned_at", Moment, nullable=False),
+    sa.Column("started_at", Moment, nullable=False),
+    sa.Column("finished_at", Moment, nullable=False),
+    sa.Column("status", sa.Integer),
+    sa.Column("succeeded", sa.Boolean, nullable=False),
+    sa.Column("error", sa.String(16)),
+    sa.Column("detail", sa.Text),
+    sa.Column("response", sa.Text),
+    sa.Column("next_attempt_at", Moment),
+    sa.Index(None, "timer_id"),
+)
+
+destinations = sa.Table(
+    "destinations",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    _tenant(),
+    sa.Column("url", sa.String(2048), nullable=False),
+    # SHA-256 of the URL: a long one does not fit into an index of Postgres.
+    sa.Column("url_hash", sa.String(64), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("status", sa.Integer),
+    sa.Column("changed_at", Moment, nullable=False),
+    sa.UniqueConstraint("tenant", "url_hash"),
+)
+
+replays = sa.Table(
+    "replays",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    _tenant(),
+    _json("filter"),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("total", sa.Integer, nullable=False),
+    sa.Column("replayed", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("skipped", sa.Integer, nullable=False, server_default="0"),
+    # Where the walk through the dead letters stands: the id of the last one looked at.
+    sa.Column("position", _ID, nullable=False, server_default=""),
+    sa.Column("created_by", sa.String(255), nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("finished_at", Moment),
+    sa.Column("handed_over", sa.Boolean, nullable=False, server_default=sa.false()),
+)
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("tenant", _TENANT, sa.ForeignKey("tenants.id"), primary_key=True),
+    sa.Column("sequence", sa.BigInteger, primary_key=True),
+    sa.Column("id", _ID, nullable=False, unique=True),
+    sa.Column("type", sa.String(64), nullable=False),
+    sa.Column("subject", sa.String(80), nullable=False),
+    sa.Column("time", Moment, nullable=False),
+    _json("labels"),
+    _json("data"),
+    sa.Column("traceparent", sa.String(64)),
+    sa.Index(None, "tenant", "subject", "sequence"),
+    sa.Index(None, "tenant", "type", "sequence"),
+)
+
+wake_leads = sa.Table(
+    "wake_leads",
+    metadata,
+    # How early timers have to wake, as each worker observes it; the newest rows are merged by whoever arms.
+    sa.Column("worker", sa.String(80), primary_key=True),
+    sa.Column("lead_ms", sa.Integer, nullable=False),
+    sa.Column("observed_ms", sa.Float, nullable=False),
+    sa.Column("updated_at", Moment, nullable=False),
+)

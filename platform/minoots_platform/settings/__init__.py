@@ -1,0 +1,45 @@
+"""Settings of the platform: one frozen tree from a file and the environment.
+
+Owns what can be set and how it is read. Must not import Temporal, OpenTelemetry, SQLAlchemy or gRPC: every
+command pays for this import.
+"""
+
+from .catalogue import Setting, list_settings
+from .environment import to_environment
+from .faults import Fault, SettingsError
+from .loading import LoadedSettings, load_settings, load_with_origins
+from .sections import (
+    DeliverySettings,
+    FlagsSettings,
+    GatewaySettings,
+    RecordsSettings,
+    SecretsSettings,
+    TelemetrySettings,
+    TemporalSettings,
+    WorkerSettings,
+)
+from .tree import SCHEMA_VERSION, Settings
+from .validation import require_startable, startup_faults
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "DeliverySettings",
+    "Fault",
+    "FlagsSettings",
+    "GatewaySettings",
+    "LoadedSettings",
+    "RecordsSettings",
+    "SecretsSettings",
+    "Setting",
+    "Settings",
+    "SettingsError",
+    "TelemetrySettings",
+    "TemporalSettings",
+    "WorkerSettings",
+    "list_settings",
+    "load_settings",
+    "load_with_origins",
+    "require_startable",
+    "startup_faults",
+    "to_environment",
+]

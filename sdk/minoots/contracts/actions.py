@@ -1,0 +1,87 @@
+"""What a timer does when it fires. Kinds are told apart by ``kind``; more of them follow."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+
+from .base import Duration, Part
+
+MIN_TIMEOUT: Final = timedelta(milliseconds=100)
+MAX_TIMEOUT: Final = timedelta(seconds=30)
+SECRET_NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+HEADER_NAME_PATTERN: Final = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$"
+HEADER_VALUE_PATTERN: Final = r"^[\t\x20-\x7e]*$"
+
+OWN_HEADERS: Final = frozenset(
+    {"host", "content-length", "content-type", "transfer-encoding", "connection", "upgrade", "te", "trailer",
+     "expect", "keep-alive", "proxy-authorization", "proxy-connection", "traceparent", "tracestate", "user-agent"}
+)  # fmt: skip
+"""Headers that Minoots sets itself; so are all that begin with ``webhook-``."""
+
+
+class WebhookAction(Part):
+    """Send a signed CloudEvent to ``url``."""
+
+    kind: Literal["webhook"] = "webhook"
+    url: Annotated[str, Field(min_length=8, max_length=2048)]
+    method: Literal["POST", "PUT", "PATCH"] = "POST"
+    headers: Annotated[
+        dict[
+            Annotated[str, Field(pattern=HEADER_NAME_PATTERN)],
+            Annotated[str, Field(max_length=2048, pattern=HEADER_VALUE_PATTERN)],
+        ],
+        Field(max_length=32),
+    ] = Field(default_factory=dict)
+    timeout: Duration = timedelta(seconds=10)
+    """For the whole attempt, connecting included: 0.1 s to 30 s."""
+    secret: Annotated[str, Field(pattern=SECRET_NAME_PATTERN)] | None = None
+    """Name of the signing secret; without one, the tenant's ``default``."""
+
+    @field_validator("url")
+    @classmethod
+    def _web_address(cls, value: str) -> str:
+        try:
+            parts = urlsplit(value)
+            host, port = parts.hostname, parts.port
+        except ValueError as error:
+            raise ValueError(f"expected an absolute http or https URL; {error}") from error
+        if parts.scheme not in ("http", "https") or not host or re.search(r"[\s\\\x00-\x1f\x7f]", value):
+            raise ValueError("expected an absolute http or https URL without spaces")
+        if port == 0:
+            raise ValueError("expected a port between 1 and 65535")
+        if parts.username is not None or parts.password is not None:
+            raise ValueError(
+                "expected no user or password in the URL; put an Authorization header into headers"
+            )
+        if parts.fragment:
+            raise ValueError("expected no #fragment: it never reaches the receiver")
+        return value
+
+    @field_validator("headers")
+    @classmethod
+    def _not_ours(cls, value: dict[str, str]) -> dict[str, str]:
+        seen: set[str] = set()
+        for name in value:
+            lower = name.lower()
+            if lower in OWN_HEADERS or lower.startswith("webhook-"):
+                raise ValueError(f"the header {name} is set by Minoots; remove it")
+            if lower in seen:
+                raise ValueError(f"the header {name} is given twice")
+            seen.add(lower)
+        return value
+
+    @field_validator("timeout")
+    @classmethod
+    def _bounded(cls, value: timedelta) -> timedelta:
+        if not MIN_TIMEOUT <= value <= MAX_TIMEOUT:
+            raise ValueError("expected a timeout between 0.1s and 30s")
+        return value
+
+
+Action = WebhookAction
+"""The union of all kinds, discriminated by ``kind``."""

@@ -1,0 +1,58 @@
+"""Events on the wire: CloudEvents 1.0 with a per-tenant sequence number."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import Field
+
+from .base import Instant, View
+
+
+class EventType(StrEnum):
+    """Every event that Minoots records."""
+
+    TIMER_SCHEDULED = "timer.scheduled"
+    TIMER_ARMED = "timer.armed"
+    TIMER_RESCHEDULED = "timer.rescheduled"
+    TIMER_UPDATED = "timer.updated"
+    """Payload or labels changed."""
+    TIMER_PAUSED = "timer.paused"
+    TIMER_RESUMED = "timer.resumed"
+    TIMER_FIRE_REQUESTED = "timer.fire_requested"
+    TIMER_FIRED = "timer.fired"
+    TIMER_SKIPPED = "timer.skipped"
+    """Too late by its misfire policy; the timer is cancelled."""
+    TIMER_SETTLED = "timer.settled"
+    TIMER_FAILED = "timer.failed"
+    TIMER_CANCELLED = "timer.cancelled"
+    DELIVERY_SUCCEEDED = "delivery.succeeded"
+    DELIVERY_RETRIED = "delivery.retried"
+    """An attempt failed and the next one is planned."""
+    DELIVERY_DIED = "delivery.died"
+    DELIVERY_REPLAYED = "delivery.replayed"
+    DESTINATION_GONE = "destination.gone"
+    DESTINATION_REOPENED = "destination.reopened"
+    SECRET_CREATED = "secret.created"  # noqa: S105 - an event type
+    SECRET_ROTATED = "secret.rotated"  # noqa: S105 - an event type
+    REPLAY_STARTED = "replay.started"
+    REPLAY_FINISHED = "replay.finished"
+
+
+class Event(View):
+    """One thing that happened."""
+
+    specversion: Literal["1.0"] = "1.0"
+    id: str
+    source: str
+    type: str
+    subject: str
+    """Public id of what it happened to."""
+    time: Instant
+    datacontenttype: Literal["application/json"] = "application/json"
+    sequence: int
+    """Per tenant, from 1, without gaps; resume a feed from here."""
+    traceparent: str | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
+    data: dict[str, Any]

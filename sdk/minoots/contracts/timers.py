@@ -1,0 +1,199 @@
+"""Timers on the wire: what a client asks for and what the service answers."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import Field, JsonValue, field_validator, model_validator
+
+from .actions import Action
+from .base import Duration, Instant, Labels, Name, Part, Request, View
+from .retries import PlannedAttempt, RetryPolicy
+
+MAX_PAYLOAD_BYTES: Final = 256 * 1024
+MAX_METADATA_BYTES: Final = 16 * 1024
+MAX_ACTIONS: Final = 16
+
+
+class TimerState(StrEnum):
+    """Where a timer stands. ``settled``, ``failed`` and ``cancelled`` are final."""
+
+    SCHEDULED = "scheduled"
+    """Accepted and kept; not yet handed to the engine."""
+    ARMED = "armed"
+    """The engine holds it and will fire it."""
+    PAUSED = "paused"
+    FIRED = "fired"
+    """Its time came; its actions are being delivered."""
+    SETTLED = "settled"
+    """Every action succeeded."""
+    FAILED = "failed"
+    """An action could not be delivered and is in the dead letters."""
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing more will happen by itself."""
+        return self in (TimerState.SETTLED, TimerState.FAILED, TimerState.CANCELLED)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it has not fired yet and still may."""
+        return self in (TimerState.SCHEDULED, TimerState.ARMED, TimerState.PAUSED)
+
+
+class Misfire(Part):
+    """What to do when the time has passed before the timer could fire (an outage, a pause)."""
+
+    policy: Literal["fire", "skip"] = "fire"
+    grace: Duration = timedelta(seconds=60)
+    """With ``skip``: fire all the same when late by no more than this."""
+
+
+class _Due(Request):
+    fire_at: Instant | None = Field(default=None, description="When: RFC 3339 with an offset.")
+    after: Duration | None = Field(
+        default=None, description='In how long: "90s", "1h30m", "PT1H30M" or seconds.'
+    )
+
+
+def _size(value: Any) -> int:
+    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
+
+
+def _bounded_payload(value: Any) -> Any:
+    size = _size(value)
+    if size > MAX_PAYLOAD_BYTES:
+        raise ValueError(
+            f"expected at most {MAX_PAYLOAD_BYTES} bytes of JSON; got {size}; send a reference instead"
+        )
+    return value
+
+
+class TimerCreate(_Due):
+    """A timer to set: exactly one of ``fire_at`` and ``after``."""
+
+    name: Name
+    payload: JsonValue = None
+    actions: Annotated[tuple[Action, ...], Field(min_length=1, max_length=MAX_ACTIONS)]
+    retry: RetryPolicy = RetryPolicy()
+    misfire: Misfire = Misfire()
+    labels: Labels = Field(default_factory=dict)
+    metadata: Annotated[dict[str, JsonValue], Field(max_length=64)] = Field(default_factory=dict)
+
+    _payload_size = field_validator("payload")(_bounded_payload)
+
+    @field_validator("metadata")
+    @classmethod
+    def _metadata_size(cls, value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        size = _size(value)
+        if size > MAX_METADATA_BYTES:
+            raise ValueError(f"expected at most {MAX_METADATA_BYTES} bytes of JSON; got {size}")
+        return value
+
+    @model_validator(mode="after")
+    def _one_due(self) -> Self:
+        if (self.fire_at is None) == (self.after is None):
+            raise ValueError("give exactly one of fire_at and after")
+        return self
+
+
+class TimerPatch(_Due):
+    """Changes to a timer that has not fired; what is absent stays as it is."""
+
+    payload: JsonValue = None
+    labels: Labels | None = None
+
+    _payload_size = field_validator("payload")(_bounded_payload)
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.fire_at is not None and self.after is not None:
+            raise ValueError("give at most one of fire_at and after")
+        if not self.model_fields_set:
+            raise ValueError("give at least one of fire_at, after, payload and labels")
+        return self
+
+
+class Snooze(Request):
+    """Put a timer off: it fires ``after`` from now."""
+
+    after: Duration
+
+
+class Cancel(Request):
+    """Call a timer off."""
+
+    reason: Annotated[str, Field(max_length=500)] | None = None
+
+
+class PreviewRequest(_Due):
+    """A due time and a policy to look at before anything is saved; without a due time, from now."""
+
+    retry: RetryPolicy = RetryPolicy()
+
+    @model_validator(mode="after")
+    def _at_most_one_due(self) -> Self:
+        if self.fire_at is not None and self.after is not None:
+            raise ValueError("give at most one of fire_at and after")
+        return self
+
+
+class Preview(View):
+    """The attempts that would be made if every one of them failed."""
+
+    fire_at: Instant
+    attempts: tuple[PlannedAttempt, ...]
+    gives_up_at: Instant
+
+
+class Timer(View):
+    """A timer as it stands."""
+
+    id: str
+    name: str
+    state: TimerState
+    state_reason: str | None = None
+    generation: int
+    """Rises with every change; send it as ``If-Match`` to change only what you have seen."""
+    placement: Literal["workflow"] = "workflow"
+    fire_at: Instant
+    created_at: Instant
+    updated_at: Instant
+    fired_at: Instant | None = None
+    settled_at: Instant | None = None
+    lateness_ms: float | None = None
+    """``fired_at - fire_at`` in milliseconds, once fired."""
+    payload: JsonValue = None
+    actions: tuple[Action, ...]
+    retry: RetryPolicy
+    misfire: Misfire
+    labels: dict[str, str]
+    metadata: dict[str, JsonValue]
+    created_by: str
+    closed_by: str | None = None
+    """Who cancelled it."""
+
+
+class Account(View):
+    """One line of the answer to "why": what happened or will happen, and when."""
+
+    at: Instant
+    what: str
+
+
+class Why(View):
+    """A plain account of a timer."""
+
+    id: str
+    state: TimerState
+    summary: str
+    """One sentence that answers "why has it (not) fired?"."""
+    late_by_ms: float | None = None
+    late_because: str | None = None
+    next_at: Instant | None = None
+    """When the next thing happens by itself, if anything does."""
+    history: tuple[Account, ...]

@@ -1,0 +1,86 @@
+"""A worker process: serves its queues until told to stop, then drains."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Collection
+from contextlib import AsyncExitStack, suppress
+from datetime import timedelta
+from typing import Final
+
+from temporalio.client import Client
+from temporalio.worker import PollerBehaviorSimpleMaximum, Worker
+
+from minoots_platform.settings import Settings
+from minoots_platform.telemetry import Telemetry, get_logger
+from minoots_workflows.queues import Queue
+
+from .namespace import ensure_search_attributes
+from .parts import worker_parts
+from .registry import Serving
+
+# 20 pollers of which 60 % ask for new work: with the SDK's defaults the first task of most workflows finds no
+# poller and takes the way through the database.
+_WORKFLOW_POLLERS: Final = PollerBehaviorSimpleMaximum(maximum=20)
+_NONSTICKY_RATIO: Final = 0.6
+_ACTIVITY_POLLERS: Final = PollerBehaviorSimpleMaximum(maximum=10)
+
+# 1 s instead of 10: after kill -9 the timers of a dead worker's cache wait for this long.
+_STICKY_TIMEOUT: Final = timedelta(seconds=1)
+
+
+def build_worker(client: Client, queue: Queue, serving: Serving, settings: Settings) -> Worker:
+    """Return the worker of one queue."""
+    return Worker(
+        client,
+        task_queue=queue,
+        workflows=serving.workflows,
+        activities=serving.activities,
+        max_cached_workflows=settings.workers.max_cached_workflows,
+        max_concurrent_activities=settings.workers.max_concurrent_activities,
+        workflow_task_poller_behavior=_WORKFLOW_POLLERS,
+        nonsticky_to_sticky_poll_ratio=_NONSTICKY_RATIO,
+        activity_task_poller_behavior=_ACTIVITY_POLLERS,
+        sticky_queue_schedule_to_start_timeout=_STICKY_TIMEOUT,
+        graceful_shutdown_timeout=timedelta(seconds=settings.workers.graceful_shutdown),
+        # Heartbeats decide who takes over: they must not wait for 80 % of their timeout to be sent.
+        max_heartbeat_throttle_interval=timedelta(seconds=1),
+    )
+
+
+async def run_worker(
+    settings: Settings, telemetry: Telemetry, queues: Collection[Queue], stop: asyncio.Event | None = None
+) -> None:
+    """Serve ``queues`` until SIGTERM, SIGINT or ``stop``; then let running attempts finish.
+
+    Raises:
+        Failure: unavailable, when Temporal does not answer.
+    """
+    log = get_logger("minoots.worker")
+    stop = stop or _stop_on_signals()
+    async with worker_parts(settings, telemetry) as parts, AsyncExitStack() as stack:
+        await ensure_search_attributes(parts.client)
+        background = [asyncio.create_task(parts.handover.run(), name="reconciler")]
+        if Queue.IO in queues:
+            background.append(asyncio.create_task(parts.watch.run(), name="lead"))
+        for queue in queues:
+            await stack.enter_async_context(build_worker(parts.client, queue, parts.serving[queue], settings))
+        log.info("worker.started", queues=sorted(queues))
+        stopping = asyncio.create_task(stop.wait(), name="stop")
+        await asyncio.wait([stopping, *background], return_when=asyncio.FIRST_COMPLETED)
+        log.info("worker.stopping")
+        for task in (stopping, *background):
+            task.cancel()
+        for task in background:
+            # A background task never ends by itself: if one did, its error is the reason of the stop.
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+def _stop_on_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    return stop

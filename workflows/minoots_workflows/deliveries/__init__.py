@@ -1,0 +1,1 @@
+"""Deliveries that failed at first: their retries as workflows."""

@@ -1,0 +1,206 @@
+"""Handing an accepted command over to Temporal. Used by the gateway at once and by the reconciler later.
+
+Owns the calls of the Temporal client that start workflows and change them. Every call may be repeated: ids and
+generations make the second one harmless. Runs outside workflows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from temporalio.client import Client, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from minoots.errors import Failure, FailureKind
+
+from . import search_attributes
+from .deliveries.contracts import DeliveryStart
+from .deliveries.workflow import DeliveryWorkflow
+from .ids import workflow_id
+from .queues import Queue
+from .replays.contracts import ReplayStart
+from .replays.workflow import ReplayWorkflow
+from .timers.contracts import TimerChange, TimerStart
+from .timers.wake import lead_for
+from .timers.workflow import TimerWorkflow
+
+_RPC_TIMEOUT: Final = timedelta(seconds=5)
+
+
+class Command(StrEnum):
+    """What the engine is to be told of a timer."""
+
+    START = "start"
+    RESCHEDULE = "reschedule"
+    PAUSE = "pause"
+    RESUME = "resume"
+    FIRE = "fire"
+    CANCEL = "cancel"
+
+
+_UPDATES: Final = {
+    Command.RESCHEDULE: TimerWorkflow.reschedule,
+    Command.PAUSE: TimerWorkflow.pause,
+    Command.RESUME: TimerWorkflow.resume,
+    Command.FIRE: TimerWorkflow.fire,
+    Command.CANCEL: TimerWorkflow.cancel,
+}
+
+
+class Engine:
+    """Temporal, as the gateway and the reconciler see it."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def tell(
+        self,
+        *,
+        tenant: str,
+        timer_id: str,
+        name: str,
+        command: str,
+        generation: int,
+        fire_at: datetime,
+        paused: bool,
+        known: bool,
+        observed_lead: timedelta,
+        now: datetime,
+    ) -> None:
+        """Make the timer's workflow stand as said; start it where there is none.
+
+        Args:
+            tenant: whose timer it is.
+            timer_id: its public id.
+            name: its name, for the Temporal UI.
+            command: a `Command`; which update is sent.
+            generation: since when the timer stands so.
+            fire_at: when it is due.
+            paused: whether it waits to be resumed.
+            known: whether the engine was told of this timer before.
+            observed_lead: how early timers have to wake at present.
+            now: the time.
+
+        Raises:
+            Failure: unavailable, when Temporal could not be reached or did not answer in time; tell it again.
+        """
+        lead = lead_for(fire_at - now, observed_lead)
+        change = TimerChange(
+            generation=generation,
+            fire_at=fire_at,
+            lead_ms=round(lead / timedelta(milliseconds=1)),
+            paused=paused,
+        )
+        timer = _Timer(tenant, timer_id, name)
+        with _unavailable():
+            if not known and command != Command.CANCEL and await self._start(timer, change):
+                return
+            if command == Command.START:
+                return
+            if await self._update(timer, Command(command), change) or command == Command.CANCEL:
+                return
+            # The workflow is gone although the records wait for it: it was terminated, or Temporal lost its
+            # store.
+            await self._start(timer, change)
+
+    async def deliver(self, *, tenant: str, delivery_id: str, planned_at: datetime) -> None:
+        """Start the retries of a delivery; one that runs already goes on.
+
+        Raises:
+            Failure: unavailable; start it again.
+        """
+        with _unavailable():
+            await self._client.start_workflow(
+                DeliveryWorkflow.run,
+                DeliveryStart(tenant=tenant, delivery_id=delivery_id, next_at=planned_at),
+                id=workflow_id("delivery", tenant, delivery_id),
+                task_queue=Queue.CORE,
+                search_attributes=search_attributes.of_tenant(tenant),
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                rpc_timeout=_RPC_TIMEOUT,
+            )
+
+    async def replay(self, *, tenant: str, replay_id: str) -> None:
+        """Start a replay by filter; one that runs already goes on.
+
+        Raises:
+            Failure: unavailable; start it again.
+        """
+        with _unavailable():
+            await self._client.start_workflow(
+                ReplayWorkflow.run,
+                ReplayStart(tenant=tenant, replay_id=replay_id),
+                id=workflow_id("replay", tenant, replay_id),
+                task_queue=Queue.CORE,
+                search_attributes=search_attributes.of_tenant(tenant),
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                rpc_timeout=_RPC_TIMEOUT,
+            )
+
+    async def _start(self, timer: _Timer, change: TimerChange) -> bool:
+        """Start the timer's workflow; return whether it was this call that did."""
+        try:
+            await self._client.start_workflow(
+                TimerWorkflow.run,
+                TimerStart(
+                    tenant=timer.tenant,
+                    timer_id=timer.timer_id,
+                    name=timer.name,
+                    generation=change.generation,
+                    fire_at=change.fire_at,
+                    lead_ms=change.lead_ms,
+                    paused=change.paused,
+                ),
+                id=workflow_id("timer", timer.tenant, timer.timer_id),
+                task_queue=Queue.CORE,
+                static_summary=timer.name,
+                search_attributes=search_attributes.of_timer(timer.tenant, timer.name, change.fire_at),
+                rpc_timeout=_RPC_TIMEOUT,
+            )
+        except WorkflowAlreadyStartedError:
+            return False
+        return True
+
+    async def _update(self, timer: _Timer, command: Command, change: TimerChange) -> bool:
+        """Send the update; return whether there is a workflow that stands as ordered now."""
+        handle = self._client.get_workflow_handle(workflow_id("timer", timer.tenant, timer.timer_id))
+        try:
+            await handle.execute_update(
+                _UPDATES[command],
+                change,
+                # A repeated hand-over of the same generation is the same update for the server.
+                id=f"{command}-{change.generation}",
+                rpc_timeout=_RPC_TIMEOUT,
+            )
+        except WorkflowUpdateFailedError:
+            # Stale: known already. Conflict: it has fired, and the records will say so themselves.
+            return True
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return False
+            raise
+        return True
+
+
+class _Timer(NamedTuple):
+    tenant: str
+    timer_id: str
+    name: str
+
+
+@contextmanager
+def _unavailable() -> Iterator[None]:
+    try:
+        yield
+    except (RPCError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
+        raise Failure(
+            FailureKind.UNAVAILABLE,
+            f"Temporal did not take it: {error}",
+            remedy="Nothing needs doing: it is kept and handed over again.",
+        ) from error

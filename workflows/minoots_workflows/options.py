@@ -1,0 +1,38 @@
+"""Named option sets for activities. Each number says why it is that number."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from temporalio.common import RetryPolicy
+from temporalio.workflow import ActivityCancellationType, ActivityConfig
+
+from .queues import Queue
+
+_UNTIL_IT_WORKS: Final = RetryPolicy(
+    # 100 ms: what fails here is a killed worker or a records database that restarts; both come back soon.
+    initial_interval=timedelta(milliseconds=100),
+    # 10 s: an outage of hours must not be followed by minutes of waiting.
+    maximum_interval=timedelta(seconds=10),
+    # No limit on attempts: what was accepted is never given up for a fault of ours. Faults of the receiver are
+    # no exceptions but results, and DeliveryWorkflow counts them.
+)
+
+SENDING: Final[ActivityConfig] = {
+    "task_queue": Queue.IO,
+    # 45 s: up to 2 s of waiting for the exact moment, 30 s for the receiver, the rest for the records.
+    "start_to_close_timeout": timedelta(seconds=45),
+    # 2 s: after kill -9 of a worker the next one takes over within this and 100 ms.
+    "heartbeat_timeout": timedelta(seconds=2),
+    "retry_policy": _UNTIL_IT_WORKS,
+    # The workflow goes on at once when a change overtakes a waiting attempt; the attempt finds out by itself.
+    "cancellation_type": ActivityCancellationType.TRY_CANCEL,
+}
+
+RECORDS: Final[ActivityConfig] = {
+    "task_queue": Queue.IO,
+    # 10 s: one transaction, with room for SQLite's 5 s of busy timeout.
+    "start_to_close_timeout": timedelta(seconds=10),
+    "retry_policy": _UNTIL_IT_WORKS,
+}

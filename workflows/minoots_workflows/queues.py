@@ -1,0 +1,14 @@
+"""Task queues, named by what a machine needs in order to serve them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Queue(StrEnum):
+    """A task queue."""
+
+    CORE = "core"
+    """Workflows: CPU and memory, no way out."""
+    IO = "io"
+    """Deliveries: the network and the records."""
