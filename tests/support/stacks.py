@@ -1,0 +1,173 @@
+"""The real parts of Minoots wired together in one process: records, Temporal, worker. Only the gateway is missing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from ipaddress import ip_network
+from typing import Any, TypeVar
+
+from cryptography.fernet import Fernet
+from temporalio.client import Client, WorkflowHandle
+from temporalio.contrib.opentelemetry import TracingInterceptor
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import Worker
+
+from minoots.contracts import Attempt, Timer, TimerCreate, TimerState, WebhookAction
+from minoots_activities.deliveries.adapter import Deliveries
+from minoots_activities.deliveries.attempt import Attempts
+from minoots_activities.http import WebhookSender
+from minoots_activities.replays.adapter import Replays
+from minoots_activities.timers.adapter import Timers
+from minoots_activities.timers.lead import LeadWatch
+from minoots_platform.clock import utc_now
+from minoots_platform.handover import HandOver
+from minoots_platform.records import Database, commands, deliveries, timers
+from minoots_platform.settings import Settings
+from minoots_platform.telemetry import Telemetry
+from minoots_platform.vault import Vault
+from minoots_workers.process import build_worker
+from minoots_workers.registry import registry
+from minoots_workflows.handover import Engine
+from minoots_workflows.ids import workflow_id
+from minoots_workflows.queues import Queue
+from minoots_workflows.timers.contracts import TimerResult
+from minoots_workflows.timers.workflow import TimerWorkflow
+
+TENANT = "acme"
+T = TypeVar("T")
+
+
+@dataclass
+class Stack:
+    """A tenant's view of the parts, with the calls that a gateway makes."""
+
+    client: Client
+    database: Database
+    vault: Vault
+    handover: HandOver
+    watch: LeadWatch
+    workers: Callable[[], list[Worker]]
+    tenant: str = TENANT
+    _running: list[Worker] = field(default_factory=list)
+
+    async def start_workers(self) -> None:
+        """Serve both queues."""
+        self._running = self.workers()
+        for worker in self._running:
+            await worker.__aenter__()
+
+    async def stop_workers(self) -> None:
+        """Stop serving; running activities are cancelled after the grace of the settings."""
+        while self._running:
+            await self._running.pop().__aexit__(None, None, None)
+
+    async def accept(self, url: str, *, after: float = 0.3, **spec: Any) -> Timer:
+        """Keep a timer without telling the engine."""
+        now = utc_now()
+        action = WebhookAction(url=url)
+        create = TimerCreate.model_validate({"name": "t", "after": after, "actions": [action], **spec})
+        async with self.database.write() as connection:
+            return await timers.accept(
+                connection,
+                self.tenant,
+                create,
+                fire_at=now + timedelta(seconds=after),
+                now=now,
+                actor="test",
+                traceparent=None,
+            )
+
+    async def set(self, url: str, *, after: float = 0.3, **spec: Any) -> Timer:
+        """Set a timer and hand it over."""
+        timer = await self.accept(url, after=after, **spec)
+        assert await self.handover.timer(self.tenant, timer.id)
+        return timer
+
+    async def command(self, timer: Timer, command: commands.Command) -> Timer:
+        """Change a timer and hand the change over."""
+        changed = await self.change(timer, command)
+        await self.handover.timer(self.tenant, timer.id)
+        return changed
+
+    async def change(self, timer: Timer, command: commands.Command) -> Timer:
+        """Change a timer without telling the engine."""
+        async with self.database.write() as connection:
+            return await commands.change(
+                connection, self.tenant, timer.id, command, now=utc_now(), actor="test", if_generation=None
+            )
+
+    async def get(self, timer: Timer) -> Timer:
+        """The timer as it stands."""
+        async with self.database.read() as connection:
+            return await timers.get(connection, self.tenant, timer.id)
+
+    async def attempts(self, timer: Timer) -> tuple[Attempt, ...]:
+        """Its attempts."""
+        async with self.database.read() as connection:
+            return await deliveries.attempts_of(connection, self.tenant, timer.id)
+
+    async def reaches(self, timer: Timer, *states: TimerState) -> Timer:
+        """The timer, once it is in one of ``states``."""
+        return await eventually(lambda: self.get(timer), lambda found: found.state in states)
+
+    def workflow(self, timer: Timer) -> WorkflowHandle[TimerWorkflow, TimerResult]:
+        """The handle of its workflow."""
+        public_id = workflow_id("timer", self.tenant, timer.id)
+        return self.client.get_workflow_handle_for(TimerWorkflow.run, public_id)
+
+
+async def eventually(
+    look: Callable[[], Awaitable[T]], satisfied: Callable[[T], bool], timeout: float = 20
+) -> T:
+    """Look until what is seen satisfies; fail with the last sight after ``timeout`` seconds."""
+    deadline = asyncio.get_running_loop().time() + timeout
+    while True:
+        seen = await look()
+        if satisfied(seen):
+            return seen
+        assert asyncio.get_running_loop().time() < deadline, f"still {seen!r}"
+        await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def stack_of(
+    database: Database,
+    address: str,
+    namespace: str,
+    telemetry: Telemetry,
+    clock: Callable[[], datetime] = utc_now,
+) -> AsyncIterator[Stack]:
+    """Yield the parts around ``database``, with workers serving."""
+    settings = Settings().with_overrides({"workers": {"graceful_shutdown": 0.5}})
+    client = await Client.connect(
+        address,
+        namespace=namespace,
+        data_converter=pydantic_data_converter,
+        interceptors=[TracingInterceptor(telemetry.tracer)],
+    )
+    vault = Vault([Fernet.generate_key().decode()])
+    async with WebhookSender(allowed_networks=(ip_network("127.0.0.0/8"),), user_agent="test") as sender:
+        attempts = Attempts(database, vault, sender, telemetry, clock)
+        watch = LeadWatch("test", database, telemetry.metrics, clock)
+        serving = registry(
+            Timers(database, attempts, watch, telemetry.metrics, clock),
+            Deliveries(database, attempts, clock),
+            Replays(database, clock),
+        )
+        stack = Stack(
+            client=client,
+            database=database,
+            vault=vault,
+            handover=HandOver(database, Engine(client), clock),
+            watch=watch,
+            workers=lambda: [build_worker(client, queue, serving[queue], settings) for queue in Queue],
+        )
+        await stack.start_workers()
+        try:
+            yield stack
+        finally:
+            await stack.stop_workers()
