@@ -18,6 +18,7 @@ from minoots.errors import Failure
 from .clock import Clock, utc_now
 from .records import Database, handovers, wake_leads
 from .telemetry import get_logger
+from .telemetry.trace_context import continued
 
 DEFAULT_LEAD: Final = timedelta(milliseconds=500)
 """Before any worker has observed anything."""
@@ -128,18 +129,19 @@ class HandOver:
     async def _tell(self, due: handovers.TimerHandover) -> bool:
         now = self._clock()
         try:
-            await self._engine.tell(
-                tenant=due.tenant,
-                timer_id=due.timer_id,
-                name=due.name,
-                command=due.command,
-                generation=due.generation,
-                fire_at=due.fire_at,
-                paused=due.paused,
-                known=due.known,
-                observed_lead=await self._observed_lead(now),
-                now=now,
-            )
+            with continued(due.traceparent):
+                await self._engine.tell(
+                    tenant=due.tenant,
+                    timer_id=due.timer_id,
+                    name=due.name,
+                    command=due.command,
+                    generation=due.generation,
+                    fire_at=due.fire_at,
+                    paused=due.paused,
+                    known=due.known,
+                    observed_lead=await self._observed_lead(now),
+                    now=now,
+                )
         except Failure as failure:
             self._log.warning("timer.handover_failed", timer_id=due.timer_id, reason=failure.detail)
             return False
@@ -149,9 +151,10 @@ class HandOver:
 
     async def _deliver(self, due: handovers.DeliveryHandover) -> bool:
         try:
-            await self._engine.deliver(
-                tenant=due.tenant, delivery_id=due.delivery_id, planned_at=due.planned_at
-            )
+            with continued(due.traceparent):
+                await self._engine.deliver(
+                    tenant=due.tenant, delivery_id=due.delivery_id, planned_at=due.planned_at
+                )
         except Failure as failure:
             self._log.warning("delivery.handover_failed", delivery_id=due.delivery_id, reason=failure.detail)
             return False

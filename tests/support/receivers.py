@@ -89,7 +89,9 @@ async def receiving() -> AsyncIterator[Receiver]:
     receiver = Receiver(listener.getsockname()[1])
     methods = ["GET", "POST", "PUT", "PATCH"]
     app = Starlette(routes=[Route("/{path:path}", receiver.handle, methods=methods)])
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", timeout_graceful_shutdown=1))
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_level="error", lifespan="off", timeout_graceful_shutdown=1)
+    )
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         while not server.started:

@@ -65,7 +65,9 @@ class Stack:
         while self._running:
             await self._running.pop().__aexit__(None, None, None)
 
-    async def accept(self, url: str, *, after: float = 0.3, **spec: Any) -> Timer:
+    async def accept(
+        self, url: str, *, after: float = 0.3, traceparent: str | None = None, **spec: Any
+    ) -> Timer:
         """Keep a timer without telling the engine."""
         now = utc_now()
         action = WebhookAction(url=url)
@@ -78,7 +80,7 @@ class Stack:
                 fire_at=now + timedelta(seconds=after),
                 now=now,
                 actor="test",
-                traceparent=None,
+                traceparent=traceparent,
             )
 
     async def set(self, url: str, *, after: float = 0.3, **spec: Any) -> Timer:
@@ -148,6 +150,7 @@ async def stack_of(
         namespace=namespace,
         data_converter=pydantic_data_converter,
         interceptors=[TracingInterceptor(telemetry.tracer)],
+        identity="test",
     )
     vault = Vault([Fernet.generate_key().decode()])
     async with WebhookSender(allowed_networks=(ip_network("127.0.0.0/8"),), user_agent="test") as sender:

@@ -37,7 +37,9 @@ async def test_the_happy_path_is_one_workflow_and_one_activity(stack: Stack, rec
     timer = await stack.set(receiver.url)
     await stack.workflow(timer).result()
     history = await stack.workflow(timer).fetch_history()
-    scheduled = [event for event in history.events if event.HasField("activity_task_scheduled_event_attributes")]
+    scheduled = [
+        event for event in history.events if event.HasField("activity_task_scheduled_event_attributes")
+    ]
     assert [event.activity_task_scheduled_event_attributes.activity_type.name for event in scheduled] == [
         "timers.fire"
     ]
@@ -98,7 +100,9 @@ async def test_a_cancel_in_the_last_stretch_still_wins(stack: Stack, receiver: R
     assert receiver.requests == []
 
 
-async def test_a_reschedule_in_the_last_stretch_still_wins_even_unheard(stack: Stack, receiver: Receiver) -> None:
+async def test_a_reschedule_in_the_last_stretch_still_wins_even_unheard(
+    stack: Stack, receiver: Receiver
+) -> None:
     timer = await stack.set(receiver.url, after=1.0)
     await eventually(
         lambda: stack.workflow(timer).query(TimerWorkflow.state), lambda seen: seen.phase is Phase.FIRING
@@ -130,7 +134,9 @@ async def test_a_timer_behind_by_a_crash_is_armed_by_the_reconciler(stack: Stack
     assert len(receiver.requests) == 1
 
 
-async def test_a_command_behind_by_a_crash_is_told_by_the_reconciler(stack: Stack, receiver: Receiver) -> None:
+async def test_a_command_behind_by_a_crash_is_told_by_the_reconciler(
+    stack: Stack, receiver: Receiver
+) -> None:
     timer = await stack.set(receiver.url, after=60)
     await stack.change(timer, FireNow())
     await eventually(stack.handover.reconcile, lambda taken: taken == 1)
@@ -144,14 +150,18 @@ async def test_handing_over_twice_is_harmless(stack: Stack, receiver: Receiver) 
     assert len(receiver.requests) == 1
 
 
-async def test_a_terminated_workflow_is_started_anew_with_the_next_command(stack: Stack, receiver: Receiver) -> None:
+async def test_a_terminated_workflow_is_started_anew_with_the_next_command(
+    stack: Stack, receiver: Receiver
+) -> None:
     timer = await stack.set(receiver.url, after=60)
     await stack.workflow(timer).terminate()
     await stack.command(timer, FireNow())
     await stack.reaches(timer, TimerState.SETTLED)
 
 
-async def test_cancelling_the_workflow_in_temporal_cancels_the_timer(stack: Stack, receiver: Receiver) -> None:
+async def test_cancelling_the_workflow_in_temporal_cancels_the_timer(
+    stack: Stack, receiver: Receiver
+) -> None:
     timer = await stack.set(receiver.url, after=60)
     await stack.workflow(timer).cancel()
     cancelled = await stack.reaches(timer, TimerState.CANCELLED)
@@ -162,7 +172,9 @@ async def test_cancelling_the_workflow_in_temporal_cancels_the_timer(stack: Stac
     assert described.status is WorkflowExecutionStatus.CANCELED
 
 
-async def test_a_timer_that_is_too_late_is_skipped_by_its_misfire_policy(stack: Stack, receiver: Receiver) -> None:
+async def test_a_timer_that_is_too_late_is_skipped_by_its_misfire_policy(
+    stack: Stack, receiver: Receiver
+) -> None:
     await stack.stop_workers()
     misfire = {"policy": "skip", "grace": 0.1}
     skipped = await stack.set(receiver.url, after=0.1, misfire=misfire)

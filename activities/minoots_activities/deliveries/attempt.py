@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from opentelemetry import trace
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from minoots.contracts import Action, AttemptError
 from minoots_activities.http import OutgoingWebhook, WebhookResult, WebhookSender
@@ -20,12 +19,11 @@ from minoots_platform.records.deliveries import Claim, Outcome
 from minoots_platform.records.firing import Spec
 from minoots_platform.signing import SigningKey
 from minoots_platform.telemetry import Telemetry
+from minoots_platform.telemetry.trace_context import current_traceparent
 from minoots_platform.vault import Vault
 from minoots_workflows.deliveries.retry import next_attempt
 
 from .envelope import body_of
-
-_PROPAGATOR = TraceContextTextMapPropagator()
 
 
 @dataclass(frozen=True, repr=False)
@@ -109,19 +107,13 @@ class Attempts:
         keys = keyring.keys.get(name, ())
         if not keys:
             return self._unsent(AttemptError.SECRET, f"there is no signing secret {name}; make it and retry")
-        context = None
-        if spec.traceparent and not trace.get_current_span().get_span_context().is_valid:
-            # Armed by the reconciler: the trace of the request goes on from the records.
-            context = _PROPAGATOR.extract({"traceparent": spec.traceparent})
         attributes: dict[str, str | int] = {
             "minoots.timer_id": spec.timer_id,
             "minoots.attempt": claim.number,
         }
         with self._tracer.start_as_current_span(
-            "webhook.deliver", context=context, kind=trace.SpanKind.CLIENT, attributes=attributes
+            "webhook.deliver", kind=trace.SpanKind.CLIENT, attributes=attributes
         ) as span:
-            carrier: dict[str, str] = {}
-            _PROPAGATOR.inject(carrier)
             result = await self._sender.send(
                 OutgoingWebhook(
                     url=action.url,
@@ -131,7 +123,7 @@ class Attempts:
                     timeout=action.timeout,
                     webhook_id=claim.webhook_id,
                     keys=keys,
-                    traceparent=carrier.get("traceparent"),
+                    traceparent=current_traceparent(),
                 )
             )
             if result.status is not None:

@@ -123,11 +123,7 @@ class GuardedNetwork(httpcore.AsyncNetworkBackend):
     ) -> httpcore.AsyncNetworkStream:
         """Return a connection that was parked for this host, or a new one."""
         waiting = self._parked.get((host, port), [])
-        while waiting:
-            stream = await waiting.pop().take()
-            if stream is not None:
-                return stream
-        return await self._dial(host, port)
+        return await waiting.pop().take() if waiting else await self._dial(host, port)
 
     async def connect_unix_socket(
         self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
@@ -163,8 +159,7 @@ class GuardedNetwork(httpcore.AsyncNetworkBackend):
         for waiting in self._parked.values():
             while waiting:
                 stream = await waiting.pop().take()
-                if stream is not None:
-                    await stream.aclose()
+                await stream.aclose()
         self._parked.clear()
 
     async def _dial(self, host: str, port: int) -> GuardedStream:
@@ -210,18 +205,17 @@ class _Parked:
     def __init__(self, stream: GuardedStream, waiting: list[_Parked]) -> None:
         self._stream = stream
         self._waiting = waiting
-        self._ended = False
         self._watcher = asyncio.create_task(self._watch(), name="parked connection")
 
-    async def take(self) -> GuardedStream | None:
-        """Return the connection, or ``None`` when it has ended."""
+    async def take(self) -> GuardedStream:
+        """Stop watching and return the connection. One that ended has left ``waiting`` by itself."""
         self._watcher.cancel()
         try:
             await asyncio.wait([self._watcher])
         except asyncio.CancelledError:
             await self._stream.aclose()
             raise
-        return None if self._ended else self._stream
+        return self._stream
 
     async def _watch(self) -> None:
         # Reading is the watch. It also takes in the TLS session tickets that follow a handshake, which would
@@ -231,7 +225,6 @@ class _Parked:
                 await self._stream.inner.read(1)
         except (TimeoutError, httpcore.NetworkError):
             pass  # too old, or reset: closed below, and the next request opens its own
-        self._ended = True
         if self in self._waiting:
             self._waiting.remove(self)
         await self._stream.aclose()

@@ -93,6 +93,7 @@ class WebhookSender:
         )
 
     async def __aenter__(self) -> Self:
+        await self._transport.prepare()
         return self
 
     async def __aexit__(

@@ -29,6 +29,7 @@ class TimerHandover:
     fire_at: datetime
     paused: bool
     known: bool
+    traceparent: str | None
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class DeliveryHandover:
     tenant: str
     delivery_id: str
     planned_at: datetime
+    traceparent: str | None
 
 
 async def timer(connection: AsyncConnection, timer_id: str) -> TimerHandover | None:
@@ -95,9 +97,7 @@ async def deliveries_behind(
         .order_by(table.c.created_at)
         .limit(limit)
     )
-    return tuple(
-        DeliveryHandover(row.tenant, row.id, row.planned_at) for row in await connection.execute(query)
-    )
+    return tuple(_delivery(row) for row in await connection.execute(query))
 
 
 async def delivery(connection: AsyncConnection, delivery_id: str) -> DeliveryHandover | None:
@@ -105,7 +105,7 @@ async def delivery(connection: AsyncConnection, delivery_id: str) -> DeliveryHan
     table = schema.deliveries
     query = sa.select(table).where(table.c.id == delivery_id, ~table.c.handed_over)
     row = (await connection.execute(query)).one_or_none()
-    return None if row is None else DeliveryHandover(row.tenant, row.id, row.planned_at)
+    return None if row is None else _delivery(row)
 
 
 async def confirm_deliveries(connection: AsyncConnection, delivery_ids: Sequence[str]) -> None:
@@ -143,4 +143,9 @@ def _timer(row: sa.Row[Any]) -> TimerHandover:
         fire_at=row.fire_at,
         paused=row.state == TimerState.PAUSED.value,
         known=row.armed_generation > 0,
+        traceparent=row.traceparent,
     )
+
+
+def _delivery(row: sa.Row[Any]) -> DeliveryHandover:
+    return DeliveryHandover(row.tenant, row.id, row.planned_at, row.traceparent)

@@ -19,9 +19,7 @@ from .validation import unknown
 CONFIG_VARIABLE: Final = "MINOOTS_CONFIG"
 """Path of the settings file; empty means that no file is read at all."""
 
-EXEMPT: Final = frozenset(
-    {CONFIG_VARIABLE, "MINOOTS_URL", "MINOOTS_API_KEY", "MINOOTS_TENANT", "MINOOTS_OUTBOX"}
-)
+EXEMPT: Final = frozenset({CONFIG_VARIABLE, "MINOOTS_URL", "MINOOTS_API_KEY"})
 """Variables with our prefix that are no settings: the path of the file, and those of the SDK."""
 
 

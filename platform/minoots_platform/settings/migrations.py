@@ -25,12 +25,12 @@ def v1_to_v2(document: Mapping[str, Any]) -> Document:
         if host is not None or port is not None:
             table.setdefault("address", f"{host or '127.0.0.1'}:{7233 if port is None else port}")
         new["temporal"] = table
-    database = new.pop("database", None)
-    if isinstance(database, Mapping):
+    database, records = new.get("database"), new.get("records", {})
+    # What is not a table stays as it is, for validation to name.
+    if isinstance(database, Mapping) and isinstance(records, Mapping):
+        del new["database"]
         # What already stands in [records] is the newer word.
-        new["records"] = {**database, **new.get("records", {})}
-    elif database is not None:
-        new["database"] = database  # not a table: left for validation to name
+        new["records"] = {**database, **records}
     return new
 
 

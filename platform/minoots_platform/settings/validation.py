@@ -127,9 +127,9 @@ def _got(setting: Setting | None, value: object) -> str:
         return "nothing"
     if setting is None:
         return "a conflicting combination" if isinstance(value, Mapping) else f"a {type(value).__name__}"
-    text = repr(value)
-    if setting.secret or (setting.has_password and ("@" in text or "pass" in text.lower())):
+    if setting.secret or setting.has_password:
         return _HIDDEN
+    text = repr(value)
     return text if len(text) <= 80 else text[:77] + "…"
 
 

@@ -27,7 +27,7 @@ _PATTERNS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
     # Name and value in running text: password=…, 'api_key': '…', Authorization: Basic …
     (
         re.compile(
-            rf"(?i)((?:{_NAMES})[a-z0-9_-]*[\"']?\s*[=:]\s*(?:SecretStr\()?)"
+            rf"(?i)((?:{_NAMES})[a-z0-9_-]{{0,40}}[\"']?\s{{0,8}}[=:]\s{{0,8}}(?:SecretStr\()?)"
             rf"({_QUOTED}|{_GROUPED}|(?:(?:basic|bearer|digest)\s+)?[^\s\"',;&)\]}}]+)"
         ),
         rf"\1{REDACTED}",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from ipaddress import ip_network
 
 import pytest
 from standardwebhooks import Webhook
 
 from minoots.contracts.deliveries import AttemptError
+from minoots_activities.http import AddressPolicy
+from minoots_activities.http.network import GuardedNetwork
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
@@ -187,6 +190,26 @@ async def test_a_warmed_connection_that_the_receiver_ended_is_not_used(
         result = await sending.send(webhook(receiver.url))
     assert (result.status, result.error, result.response) == (200, None, "ok")
     assert len(receiver.requests) == 1
+
+
+@pytest.mark.parametrize("speaks", [b"", b"hello"])
+async def test_a_parked_connection_that_the_receiver_ended_is_given_up(
+    receive, resolver, until, speaks
+) -> None:
+    async def ends_when_told(receiver, reader, writer) -> None:
+        await told.wait()
+        writer.write(speaks)
+
+    told = asyncio.Event()
+    receiver = await receive(ends_when_told)
+    network = GuardedNetwork(AddressPolicy((ip_network("127.0.0.0/8"),)), resolver(["127.0.0.1"]))
+    await network.park("receiver.test", receiver.port, "receiver.test")
+    assert network.parked("receiver.test", receiver.port) == 1
+    told.set()
+    # Within 2 s: by itself it would be given up after 4.
+    async with asyncio.timeout(2):
+        await until(lambda: network.parked_in_all() == 0)
+    await network.aclose()
 
 
 @pytest.mark.parametrize(

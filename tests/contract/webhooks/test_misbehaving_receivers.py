@@ -113,6 +113,12 @@ async def drips_body(receiver, reader, writer) -> None:
         await asyncio.sleep(0.005)
 
 
+async def stops_in_the_body(receiver, reader, writer) -> None:
+    await receiver.read(reader)
+    writer.write(b"HTTP/1.1 202 Accepted\r\nContent-Length: 10\r\n\r\naaa")
+    await reader.read()
+
+
 async def endless_body(receiver, reader, writer) -> None:
     await receiver.read(reader)
     writer.write(b"HTTP/1.1 202 Accepted\r\n\r\n")
@@ -142,7 +148,9 @@ async def cut_body(receiver, reader, writer) -> None:
     await writer.drain()
 
 
-@pytest.mark.parametrize("answer", [drips_body, endless_body, endless_chunks, broken_chunks, cut_body])
+@pytest.mark.parametrize(
+    "answer", [drips_body, stops_in_the_body, endless_body, endless_chunks, broken_chunks, cut_body]
+)
 async def test_once_the_status_came_the_body_cannot_undo_it(receive, sender, webhook, until, answer) -> None:
     receiver = await receive(answer)
     async with sender() as sending:

@@ -1,0 +1,159 @@
+"""Record the histories that the replay suite runs: ``python tests/replay/record.py``.
+
+Writes only files that do not exist yet, so that histories of older code stay. Delete one to record it anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+
+from receivers import Receiver, receiving
+from stacks import TENANT, Stack, eventually, stack_of
+from temporalio.testing import WorkflowEnvironment
+
+from minoots.contracts import ReplayFilter, TimerState
+from minoots_platform.clock import utc_now
+from minoots_platform.records import Database, deliveries, replays, tenants
+from minoots_platform.records.commands import CancelIt, FireNow, Pause, Reschedule, Resume, SnoozeBy
+from minoots_platform.records.migrate import migrate
+from minoots_platform.settings import Settings
+from minoots_platform.telemetry import start_telemetry
+from minoots_workflows.ids import workflow_id
+from minoots_workflows.search_attributes import REGISTRY
+from minoots_workflows.timers.contracts import Phase
+from minoots_workflows.timers.workflow import TimerWorkflow
+
+HISTORIES = Path(__file__).parent / "histories"
+
+
+async def settled(stack: Stack, receiver: Receiver) -> str:
+    """The happy path."""
+    timer = await stack.set(receiver.url, after=0.6)
+    await stack.workflow(timer).result()
+    return workflow_id("timer", TENANT, timer.id)
+
+
+async def changed(stack: Stack, receiver: Receiver) -> str:
+    """Every update: rescheduled, snoozed, paused, resumed, fired by hand."""
+    timer = await stack.set(receiver.url, after=60)
+    await stack.command(timer, Reschedule(fire_at=utc_now() + timedelta(seconds=90)))
+    await stack.command(timer, SnoozeBy(timedelta(seconds=120)))
+    await stack.command(timer, Pause())
+    await stack.command(timer, Resume())
+    await stack.command(timer, FireNow())
+    await stack.workflow(timer).result()
+    return workflow_id("timer", TENANT, timer.id)
+
+
+async def cancelled(stack: Stack, receiver: Receiver) -> str:
+    """Cancelled while it waited."""
+    timer = await stack.set(receiver.url, after=60)
+    await stack.command(timer, CancelIt())
+    await stack.workflow(timer).result()
+    return workflow_id("timer", TENANT, timer.id)
+
+
+async def overtaken(stack: Stack, receiver: Receiver) -> str:
+    """Moved in the last stretch without the engine being told."""
+    timer = await stack.set(receiver.url, after=1)
+    await eventually(
+        lambda: stack.workflow(timer).query(TimerWorkflow.state), lambda seen: seen.phase is Phase.FIRING
+    )
+    await stack.change(timer, Reschedule(fire_at=timer.fire_at + timedelta(seconds=2)))
+    await stack.workflow(timer).result()
+    return workflow_id("timer", TENANT, timer.id)
+
+
+async def terminated_in_temporal(stack: Stack, receiver: Receiver) -> str:
+    """Cancelled by an operator in the Temporal UI."""
+    timer = await stack.set(receiver.url, after=60)
+    await stack.workflow(timer).cancel()
+    await stack.reaches(timer, TimerState.CANCELLED)
+    return workflow_id("timer", TENANT, timer.id)
+
+
+async def retried(stack: Stack, receiver: Receiver) -> str:
+    """The receiver failed twice; the history is the timer's."""
+    receiver.answers(500, 500, 204)
+    timer = await stack.set(receiver.url, retry={"delays": ["0.5s", "0.5s"]})
+    await stack.workflow(timer).result()
+    return workflow_id("timer", TENANT, timer.id)
+
+
+async def delivered(stack: Stack, receiver: Receiver) -> str:
+    """The receiver failed twice; the history is the delivery's."""
+    timer_id = (await retried(stack, receiver)).rsplit(":", 1)[1]
+    async with stack.database.read() as connection:
+        [row] = await deliveries.of_timer(connection, timer_id)
+    return workflow_id("delivery", TENANT, row.id)
+
+
+async def replayed(stack: Stack, receiver: Receiver) -> str:
+    """A replay by filter over two pages."""
+    receiver.answers(400)
+    for _ in range(4):
+        timer = await stack.set(receiver.url, actions=[{"url": receiver.url}] * 16)
+        await stack.reaches(timer, TimerState.FAILED)
+    receiver.answers(204)
+    async with stack.database.write() as connection:
+        replay = await replays.start(
+            connection, TENANT, ReplayFilter(timer_name="t"), now=utc_now(), actor="ops"
+        )
+    await stack.handover.replay(TENANT, replay.id)
+    public_id = workflow_id("replay", TENANT, replay.id)
+    await stack.client.get_workflow_handle(public_id).result()
+    return public_id
+
+
+SCENES: dict[str, Callable[[Stack, Receiver], Awaitable[str]]] = {
+    "timer-settled": settled,
+    "timer-changed": changed,
+    "timer-cancelled": cancelled,
+    "timer-overtaken": overtaken,
+    "timer-cancelled_in_temporal": terminated_in_temporal,
+    "timer-retried": retried,
+    "delivery-retried": delivered,
+    "replay-two_pages": replayed,
+}
+
+
+async def record() -> None:
+    """Play every scene that has no history yet."""
+    arguments = ["--dynamic-config-value", 'history.timerProcessorMaxTimeShift="20ms"']
+    for name, kind in REGISTRY:
+        arguments += ["--search-attribute", f"{name}={kind}"]
+    with tempfile.TemporaryDirectory() as folder, start_telemetry(Settings(), "record") as telemetry:
+        async with (
+            Database(f"sqlite+aiosqlite:///{folder}/records.db") as database,
+            await WorkflowEnvironment.start_local(
+                dev_server_existing_path=str(Path(sysconfig.get_path("scripts")) / "temporal"),
+                dev_server_extra_args=arguments,
+            ) as environment,
+        ):
+            await migrate(database)
+            async with database.write() as connection:
+                await tenants.ensure(connection, TENANT, utc_now())
+            address = environment.client.service_client.config.target_host
+            async with stack_of(database, address, "default", telemetry) as stack:
+                for name, scene in SCENES.items():
+                    path = HISTORIES / f"{name}.json"
+                    if path.exists():
+                        continue
+                    async with receiving() as receiver:
+                        public_id = await scene(stack, receiver)
+                    history = await stack.client.get_workflow_handle(public_id).fetch_history()
+                    path.write_text(json.dumps(history.to_json_dict(), indent=1) + "\n")
+                    print(f"recorded {name}: {len(history.events)} events")
+
+
+if __name__ == "__main__":
+    asyncio.run(record())
