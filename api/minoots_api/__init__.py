@@ -1,0 +1,1 @@
+"""The gateway: HTTP in, records and Temporal calls out."""

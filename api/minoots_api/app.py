@@ -1,0 +1,77 @@
+"""Putting the gateway together: routes, errors, middleware, around parts that the caller made."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from minoots._version import __version__
+from minoots_platform.records import tenants
+
+from . import openapi, problems
+from .deliveries import routes as deliveries
+from .docs import routes as docs
+from .events import routes as events
+from .gateway import Gateway
+from .health import routes as health
+from .middleware.context import RequestContext
+from .principals import DEV_TENANT
+from .secrets import routes as secrets
+from .timers import routes as timers
+
+DESCRIPTION = "Durable time for agents: timers that fire signed webhooks on time and survive anything."
+
+
+def create_app(gateway: Gateway) -> FastAPI:
+    """Return the application that serves ``gateway``."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if gateway.settings.gateway.allow_dev_tenant:
+            async with gateway.database.write() as connection:
+                await tenants.ensure(connection, DEV_TENANT, gateway.clock())
+        yield
+        await gateway.drain()
+        await gateway.tailer.close()
+
+    app = FastAPI(
+        title="Minoots",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        max_body_size=gateway.settings.gateway.max_body_bytes,
+        middleware=_middleware(gateway),
+    )
+    app.state.gateway = gateway
+    problems.install(app)
+    for routes in (timers, events, deliveries, secrets, health, docs):
+        app.include_router(routes.router)
+    app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]  # FastAPI's documented way
+    return app
+
+
+def _middleware(gateway: Gateway) -> Sequence[Middleware]:
+    layers = [Middleware(RequestContext, telemetry=gateway.telemetry)]
+    if gateway.settings.gateway.cors_origins:
+        layers.append(
+            Middleware(
+                CORSMiddleware,
+                allow_origins=[str(origin).rstrip("/") for origin in gateway.settings.gateway.cors_origins],
+                allow_methods=["GET", "POST", "PATCH"],
+                allow_headers=[
+                    "authorization",
+                    "content-type",
+                    "idempotency-key",
+                    "if-match",
+                    "last-event-id",
+                ],
+                expose_headers=["etag", "location", "x-request-id", "retry-after"],
+            )
+        )
+    return layers

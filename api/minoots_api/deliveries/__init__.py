@@ -1,0 +1,1 @@
+"""Dead letters, replays and destinations over HTTP."""

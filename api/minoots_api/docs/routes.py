@@ -1,0 +1,37 @@
+"""``/docs`` and the files it is made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from fastapi import APIRouter
+from starlette.responses import FileResponse, RedirectResponse, Response
+
+router = APIRouter(include_in_schema=False)
+
+_STATIC: Final = Path(__file__).parent / "static"
+
+
+@router.get("/")
+async def root() -> Response:
+    """Lead people to the page."""
+    return RedirectResponse("/docs")
+
+
+@router.get("/docs")
+async def page() -> Response:
+    """Show every route, with an example for each."""
+    return FileResponse(_STATIC / "docs.html", media_type="text/html")
+
+
+@router.get("/docs/docs.js")
+async def script() -> Response:
+    """Serve the page's script."""
+    return FileResponse(_STATIC / "docs.js", media_type="text/javascript")
+
+
+@router.get("/docs/docs.css")
+async def style() -> Response:
+    """Serve the page's style."""
+    return FileResponse(_STATIC / "docs.css", media_type="text/css")

@@ -1,0 +1,1 @@
+"""The event log over HTTP: pages and a live stream."""

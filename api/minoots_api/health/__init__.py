@@ -1,0 +1,1 @@
+"""Whether the gateway lives, is ready, and how it fares."""

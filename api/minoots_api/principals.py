@@ -1,0 +1,138 @@
+"""Finding out who is asking: an API key, or a loopback client of ``minoots dev``."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Request
+
+from minoots.errors import Failure, FailureKind
+from minoots_platform.identity import Principal, Scope
+from minoots_platform.records import api_keys
+from minoots_platform.telemetry import audit, bind_log_context
+
+from .gateway import Gateway, Here
+
+DEV_TENANT: Final = "dev"
+_LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_PROXY_HEADERS: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+
+
+async def principal_of(request: Request, gateway: Gateway) -> Principal:
+    """Return who is asking.
+
+    Raises:
+        Failure: unauthenticated, for a key that is not valid, or none where one is needed.
+    """
+    key = _key(request)
+    if key is None:
+        principal = _local(request, gateway)
+    else:
+        now = gateway.clock()
+        async with gateway.database.read() as connection:
+            found = await api_keys.find(connection, key, now)
+        if found is None:
+            raise _refused(
+                request, "the API key is unknown, expired or revoked", "Make one: minoots keys create"
+            )
+        if found.note_use:
+            gateway.in_background(_note_use(gateway, found.key_id))
+        principal = found.principal
+    bind_log_context(tenant=principal.tenant)
+    request.scope["tenant"] = principal.tenant
+    return principal
+
+
+def requires(scope: Scope) -> Callable[..., Coroutine[Any, Any, Principal]]:
+    """Return a dependency that lets in only principals with ``scope``."""
+
+    async def dependency(request: Request, gateway: Here) -> Principal:
+        principal = await principal_of(request, gateway)
+        try:
+            principal.require(scope)
+        except Failure as failure:
+            audit(
+                "access.denied",
+                actor=principal.subject,
+                tenant=principal.tenant,
+                decision="deny",
+                reason=failure.detail,
+                method=request.method,
+                path=request.url.path,
+            )
+            raise
+        return principal
+
+    return dependency
+
+
+TimersReader = Annotated[Principal, Depends(requires(Scope.TIMERS_READ))]
+TimersWriter = Annotated[Principal, Depends(requires(Scope.TIMERS_WRITE))]
+EventsReader = Annotated[Principal, Depends(requires(Scope.EVENTS_READ))]
+Admin = Annotated[Principal, Depends(requires(Scope.ADMIN))]
+
+
+def is_local(request: Request) -> bool:
+    """Tell whether a request comes from this machine, from no proxy and from no foreign web page.
+
+    A page in the user's browser is on this machine too: its Origin gives it away, and where a name was bound to
+    127.0.0.1 to get around that, the Host does.
+    """
+    peer = request.client.host if request.client else ""
+    try:
+        if not ipaddress.ip_address(peer).is_loopback:
+            return False
+    except ValueError:
+        return False
+    if any(header in request.headers for header in _PROXY_HEADERS):
+        return False
+    if _name(f"//{request.headers.get('host', '')}") not in _LOOPBACK_NAMES:
+        return False
+    origin = request.headers.get("origin")
+    return origin is None or _name(origin) in _LOOPBACK_NAMES
+
+
+def _local(request: Request, gateway: Gateway) -> Principal:
+    remedy = "Send Authorization: Bearer mnt_…; make a key with: minoots keys create"
+    if not gateway.settings.gateway.allow_dev_tenant:
+        raise _refused(request, "there is no API key in the request", remedy)
+    if not is_local(request):
+        raise _refused(request, "without an API key only programs on this machine get in", remedy)
+    return Principal(DEV_TENANT, "local", frozenset({Scope.ADMIN}))
+
+
+def _key(request: Request) -> str | None:
+    authorization = request.headers.get("authorization")
+    if authorization is not None:
+        scheme, _, credentials = authorization.partition(" ")
+        # Any other scheme is a key that is not valid, never "no key": that could open the door of dev.
+        return credentials.strip() if scheme.lower() == "bearer" else ""
+    return request.headers.get("x-api-key")
+
+
+def _refused(request: Request, detail: str, remedy: str) -> Failure:
+    audit(
+        "access.refused",
+        actor=request.client.host if request.client else "unknown",
+        tenant=None,
+        decision="deny",
+        reason=detail,
+        method=request.method,
+        path=request.url.path,
+    )
+    return Failure(FailureKind.UNAUTHENTICATED, detail, remedy=remedy)
+
+
+def _name(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
+
+
+async def _note_use(gateway: Gateway, key_id: str) -> None:
+    async with gateway.database.write() as connection:
+        await api_keys.note_use(connection, key_id, gateway.clock())

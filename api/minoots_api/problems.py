@@ -1,0 +1,170 @@
+"""Errors as RFC 9457 problem details: what was wrong, where, what was expected, what to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import sqlalchemy as sa
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from minoots.contracts import FieldProblem, Problem
+from minoots.errors import FAILURES, Failure, FailureKind
+from minoots_platform.telemetry import get_logger, redact_text
+
+CONTENT_TYPE: Final = "application/problem+json"
+
+_KIND_OF_STATUS: Final = {rule.status: kind for kind, rule in FAILURES.items()} | {
+    400: FailureKind.INVALID,
+    405: FailureKind.INVALID,
+    415: FailureKind.INVALID,
+}
+_SHOWN: Final = 100
+
+
+def answer(
+    request: Request,
+    kind: FailureKind,
+    detail: str,
+    *,
+    remedy: str | None = None,
+    errors: Sequence[FieldProblem] = (),
+    status: int | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Return the response for a failure."""
+    rule = FAILURES[kind]
+    problem = Problem(
+        title=rule.title,
+        status=status or rule.status,
+        kind=kind,
+        detail=detail,
+        remedy=remedy,
+        errors=tuple(errors),
+        request_id=request.scope.get("request_id"),
+    )
+    extra = dict(headers or {})
+    if kind is FailureKind.UNAUTHENTICATED:
+        extra["www-authenticate"] = 'Bearer realm="minoots"'
+    if kind in (FailureKind.UNAVAILABLE, FailureKind.THROTTLED):
+        extra.setdefault("retry-after", "1")
+    return Response(problem.model_dump_json(exclude_none=True), problem.status, extra, CONTENT_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of ``app`` a problem."""
+    app.add_exception_handler(Failure, _on_failure)
+    app.add_exception_handler(RequestValidationError, _on_validation)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(sa.exc.DBAPIError, _on_database)
+    app.add_exception_handler(sa.exc.TimeoutError, _on_database)
+    app.add_exception_handler(ConnectionError, _on_database)
+    app.add_exception_handler(RecursionError, _on_recursion)
+    app.add_exception_handler(Exception, _on_bug)
+
+
+async def _on_failure(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Failure)  # noqa: S101 - registered for nothing else
+    return answer(request, error.kind, error.detail, remedy=error.remedy, errors=error.errors)
+
+
+async def _on_validation(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for nothing else
+    errors = [_field_problem(item) for item in error.errors()]
+    names = ", ".join(dict.fromkeys(item.field for item in errors))
+    return answer(
+        request,
+        FailureKind.INVALID,
+        f"the request is not valid: {names}",
+        remedy="Correct the fields named in errors; /docs shows what each takes.",
+        errors=errors,
+    )
+
+
+async def _on_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
+    kind = _KIND_OF_STATUS.get(error.status_code, FailureKind.INVALID)
+    detail, remedy = str(error.detail), None
+    match error.status_code:
+        case 404:
+            detail = f"there is nothing at {request.url.path[:_SHOWN]}"
+            remedy = "/docs lists every route."
+        case 405:
+            detail = f"{request.method} is not possible at {request.url.path[:_SHOWN]}"
+            allowed = (error.headers or {}).get("allow") or (error.headers or {}).get("Allow")
+            remedy = f"Allowed here: {allowed}." if allowed else "/docs lists every route."
+        case 400:
+            remedy = "Send JSON in UTF-8 with Content-Type: application/json."
+        case 413:
+            remedy = "Send less, and large things by reference."
+    return answer(request, kind, detail, remedy=remedy, status=error.status_code, headers=error.headers)
+
+
+async def _on_database(request: Request, error: Exception) -> Response:
+    get_logger("minoots.gateway").error("records.failed", error=redact_text(str(error))[:500])
+    if isinstance(error, sa.exc.DataError | sa.exc.IntegrityError | sa.exc.ProgrammingError):
+        return await _on_bug(request, error)
+    return answer(
+        request,
+        FailureKind.UNAVAILABLE,
+        "the records cannot be reached at the moment; nothing was changed",
+        remedy="Try again; GET /ready shows what is missing.",
+    )
+
+
+async def _on_recursion(request: Request, _: Exception) -> Response:
+    problem = FieldProblem(field="body", expected="JSON of at most 64 levels", got="deeper nesting")
+    return answer(
+        request, FailureKind.INVALID, "the body is nested too deeply", remedy="Flatten it.", errors=[problem]
+    )
+
+
+async def _on_bug(request: Request, error: Exception) -> Response:
+    get_logger("minoots.gateway").error(
+        "request.failed", error=type(error).__name__, path=request.url.path, exc_info=error
+    )
+    return answer(
+        request,
+        FailureKind.BUG,
+        "the gateway failed in a way it should not",
+        remedy="Report it with the request_id; the log has the rest.",
+    )
+
+
+def _field_problem(item: Mapping[str, Any]) -> FieldProblem:
+    location = [str(part) for part in item["loc"]]
+    kind = item["type"]
+    message = str(item["msg"]).removeprefix("Value error, ")
+    if kind == "json_invalid":
+        context = item.get("ctx", {}).get("error", "")
+        return FieldProblem(
+            field="body", expected="valid JSON", got=f"text that is not JSON: {context}"[:_SHOWN]
+        )
+    expected, got = message, _shown(item.get("input"))
+    if kind == "extra_forbidden":
+        expected = "no such field"
+    elif kind == "missing":
+        expected, got = "a value (it is required)", "nothing"
+    elif "; got " in message:
+        expected, _, got = message.partition("; got ")
+    return FieldProblem(
+        field=".".join(location) or "body",
+        expected=expected.removeprefix("expected ")[:500],
+        got=got[:_SHOWN],
+    )
+
+
+def _shown(value: Any) -> str:
+    """Return a piece of what came, without what may be a secret in it."""
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes"
+    try:
+        # Cut first: a body of a megabyte must not be searched for secrets.
+        text = json.dumps(value, ensure_ascii=True, default=str)[: _SHOWN * 4]
+    except (ValueError, RecursionError):
+        return "a value that cannot be shown"
+    return redact_text(text)[:_SHOWN]

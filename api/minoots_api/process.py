@@ -1,0 +1,85 @@
+"""A gateway process: builds the parts, serves until told to stop, drains."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from types import FrameType
+from typing import Final
+
+import uvicorn
+
+from minoots_platform.clock import utc_now
+from minoots_platform.flags import Flags
+from minoots_platform.handover import HandOver
+from minoots_platform.records import Database
+from minoots_platform.settings import Settings
+from minoots_platform.telemetry import Telemetry, temporal_runtime
+from minoots_platform.temporal import connect
+from minoots_platform.vault import Vault
+from minoots_workflows.handover import Engine
+
+from .app import create_app
+from .events.tailer import Tailer
+from .gateway import Gateway
+
+_DRAIN_SECONDS: Final = 10
+
+
+@asynccontextmanager
+async def gateway_parts(settings: Settings, telemetry: Telemetry) -> AsyncIterator[Gateway]:
+    """Yield the parts of a gateway. Temporal may be away: timers are accepted all the same and armed later."""
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(
+            Database(
+                settings.records.url,
+                pool_size=settings.records.pool_size,
+                busy_timeout_ms=settings.records.busy_timeout_ms,
+            )
+        )
+        flags = stack.enter_context(Flags(settings))
+        runtime = await stack.enter_async_context(temporal_runtime(telemetry))
+        client = await connect(settings.temporal, telemetry, runtime, lazy=True)
+        yield Gateway(
+            settings=settings,
+            database=database,
+            handover=HandOver(database, Engine(client)),
+            flags=flags,
+            telemetry=telemetry,
+            vault=Vault([key.get_secret_value() for key in settings.secrets.master_keys]),
+            clock=utc_now,
+            temporal=client,
+            tailer=Tailer(database),
+        )
+
+
+class _Server(uvicorn.Server):
+    """Tells the gateway of a stop at once, so that streams and waiting requests end before the drain."""
+
+    def __init__(self, config: uvicorn.Config, gateway: Gateway) -> None:
+        super().__init__(config)
+        self._gateway = gateway
+        self._loop = asyncio.get_running_loop()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop on a signal."""
+        self._loop.call_soon_threadsafe(self._gateway.stopping.set)
+        self._loop.call_soon_threadsafe(self._gateway.tailer.stop)
+        super().handle_exit(sig, frame)
+
+
+async def serve(settings: Settings, telemetry: Telemetry, listener: socket.socket) -> None:
+    """Serve HTTP on ``listener`` until SIGTERM or SIGINT."""
+    async with gateway_parts(settings, telemetry) as gateway:
+        config = uvicorn.Config(
+            create_app(gateway),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            # The peer is who connected; forwarded headers are claims.
+            proxy_headers=False,
+            timeout_graceful_shutdown=_DRAIN_SECONDS,
+        )
+        await _Server(config, gateway).serve(sockets=[listener])

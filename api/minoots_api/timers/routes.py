@@ -1,0 +1,285 @@
+"""``/v1/timers``: set, look up, list, change."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.responses import Response
+
+from minoots.contracts import (
+    Attempt,
+    Cancel,
+    Event,
+    FieldProblem,
+    Page,
+    Preview,
+    PreviewRequest,
+    Snooze,
+    Timer,
+    TimerCreate,
+    TimerPatch,
+    TimerState,
+    Why,
+)
+from minoots.contracts.base import Instant
+from minoots.durations import MAX_DURATION
+from minoots.errors import Failure, FailureKind
+from minoots_api.commands import Answered, run_once
+from minoots_api.gateway import Gateway, Here
+from minoots_api.parameters import Cursor, IdempotencyKey, IfMatch, Limit, Text, TimerId
+from minoots_api.principals import TimersReader, TimersWriter
+from minoots_platform.identity import Principal
+from minoots_platform.records import commands, deliveries, events, timers, why
+from minoots_platform.records.commands import UNSET
+from minoots_platform.telemetry.trace_context import current_traceparent
+from minoots_workflows.deliveries.retry import preview
+
+from .due import asked_to_fire_late, due_at
+from .waiting import when_final
+
+router = APIRouter(prefix="/v1/timers", tags=["timers"])
+
+Sort = Literal["due", "-due", "created", "-created"]
+Label = Annotated[Text, Query(pattern=r"^[^:]{1,63}:.{0,256}$")]
+
+
+@router.post("", status_code=201, response_model=Timer)
+async def create_timer(
+    spec: TimerCreate, request: Request, gateway: Here, principal: TimersWriter, key: IdempotencyKey = None
+) -> Response:
+    """Set a timer. It is kept before the answer is sent, and armed right after."""
+    if not await gateway.flags.timers_accepted(principal.tenant):
+        raise Failure(
+            FailureKind.UNAVAILABLE,
+            "new timers are not accepted at the moment (flag timers.accept)",
+            remedy="Try again later; timers that are set already fire as ever.",
+        )
+    now = gateway.clock()
+    fire_at = due_at(spec.fire_at, spec.after, now, past_allowed=asked_to_fire_late(_sent_misfire(spec)))
+    assert fire_at is not None  # noqa: S101 - the model requires one
+
+    async def work(connection: AsyncConnection) -> Timer:
+        return await timers.accept(
+            connection,
+            principal.tenant,
+            spec,
+            fire_at=fire_at,
+            now=now,
+            actor=principal.subject,
+            traceparent=current_traceparent(),
+        )
+
+    answered = await run_once(gateway, request, principal, key, work, status=201)
+    timer_id = answered.answer["id"]
+    if not answered.replayed:
+        gateway.telemetry.metrics.timer_created()
+        await gateway.hand_over(gateway.handover.timer(principal.tenant, timer_id))
+    return answered.response(Location=f"/v1/timers/{timer_id}", ETag=f'"{answered.answer["generation"]}"')
+
+
+@router.get("", response_model=Page[Timer])
+async def list_timers(
+    gateway: Here,
+    principal: TimersReader,
+    state: Annotated[list[TimerState] | None, Query(max_length=10)] = None,
+    label: Annotated[
+        list[Label] | None,
+        Query(max_length=32, description="`key:value`; repeat for several, all must match."),
+    ] = None,
+    name: Annotated[Text | None, Query(max_length=200)] = None,
+    due_after: Annotated[Instant | None, Query(description="Due then or later.")] = None,
+    due_before: Annotated[Instant | None, Query(description="Due before then.")] = None,
+    sort: Sort = "-created",
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """List timers, the newest first unless asked otherwise. Pages stay stable while timers come and go."""
+    wanted = timers.TimerQuery(
+        states=tuple(state or ()),
+        labels=tuple((key, value) for key, _, value in (one.partition(":") for one in label or ())),
+        name=name,
+        due_after=due_after,
+        due_before=due_before,
+        sort=sort,
+        limit=limit,
+        cursor=cursor,
+    )
+    async with gateway.database.read() as connection:
+        page = await timers.page(connection, principal.tenant, wanted)
+    return Response(page.model_dump_json(), media_type="application/json")
+
+
+@router.post("/preview", response_model=Preview)
+async def preview_timer(asked: PreviewRequest, gateway: Here, principal: TimersReader) -> Preview:
+    """Show the exact times at which a retry policy would attempt a delivery, before anything is saved."""
+    now = gateway.clock()
+    return preview(asked.retry, due_at(asked.fire_at, asked.after, now, past_allowed=True) or now)
+
+
+@router.get("/{id}", response_model=Timer)
+async def get_timer(
+    timer_id: TimerId,
+    gateway: Here,
+    principal: TimersReader,
+    wait: Annotated[
+        float,
+        Query(ge=0, le=60, description="Seconds to wait for the timer to settle, fail or be cancelled."),
+    ] = 0,
+) -> Response:
+    """Get a timer; with ``wait``, answer as soon as it is final."""
+    timer = await when_final(gateway, principal.tenant, timer_id, wait)
+    etag = {"ETag": f'"{timer.generation}"'}
+    return Response(timer.model_dump_json(), headers=etag, media_type="application/json")
+
+
+@router.patch("/{id}", response_model=Timer)
+async def change_timer(
+    timer_id: TimerId,
+    patch: TimerPatch,
+    request: Request,
+    gateway: Here,
+    principal: TimersWriter,
+    generation: IfMatch,
+    key: IdempotencyKey = None,
+) -> Response:
+    """Change the due time, payload or labels of a timer that has not fired."""
+    fire_at = due_at(patch.fire_at, patch.after, gateway.clock(), past_allowed=False)
+    payload = patch.payload if "payload" in patch.model_fields_set else UNSET
+    command = commands.Reschedule(fire_at=fire_at, payload=payload, labels=patch.labels)
+    return await _command(gateway, request, principal, timer_id, command, generation, key)
+
+
+@router.post("/{id}/cancel", response_model=Timer)
+async def cancel_timer(
+    timer_id: TimerId,
+    request: Request,
+    gateway: Here,
+    principal: TimersWriter,
+    generation: IfMatch,
+    asked: Cancel | None = None,
+    key: IdempotencyKey = None,
+) -> Response:
+    """Call a timer off; of one that fired, stop the retries. 409 when it is too late."""
+    command = commands.CancelIt(asked.reason if asked else None)
+    return await _command(gateway, request, principal, timer_id, command, generation, key)
+
+
+@router.post("/{id}/snooze", response_model=Timer)
+async def snooze_timer(
+    timer_id: TimerId,
+    asked: Snooze,
+    request: Request,
+    gateway: Here,
+    principal: TimersWriter,
+    generation: IfMatch,
+    key: IdempotencyKey = None,
+) -> Response:
+    """Put a timer off: it fires ``after`` from now."""
+    if asked.after > MAX_DURATION:
+        problem = FieldProblem(field="body.after", expected="at most ten years", got=str(asked.after))
+        raise Failure(FailureKind.INVALID, "the timer would be due too far ahead", errors=(problem,))
+    return await _command(
+        gateway, request, principal, timer_id, commands.SnoozeBy(asked.after), generation, key
+    )
+
+
+@router.post("/{id}/pause", response_model=Timer)
+async def pause_timer(
+    timer_id: TimerId,
+    request: Request,
+    gateway: Here,
+    principal: TimersWriter,
+    generation: IfMatch,
+    key: IdempotencyKey = None,
+) -> Response:
+    """Hold a timer; it keeps its due time."""
+    return await _command(gateway, request, principal, timer_id, commands.Pause(), generation, key)
+
+
+@router.post("/{id}/resume", response_model=Timer)
+async def resume_timer(
+    timer_id: TimerId,
+    request: Request,
+    gateway: Here,
+    principal: TimersWriter,
+    generation: IfMatch,
+    key: IdempotencyKey = None,
+) -> Response:
+    """Let a paused timer run again; one whose due time has passed fires at once, or by its misfire policy."""
+    return await _command(gateway, request, principal, timer_id, commands.Resume(), generation, key)
+
+
+@router.post("/{id}/fire", response_model=Timer)
+async def fire_timer(
+    timer_id: TimerId,
+    request: Request,
+    gateway: Here,
+    principal: TimersWriter,
+    generation: IfMatch,
+    key: IdempotencyKey = None,
+) -> Response:
+    """Fire a timer now."""
+    return await _command(gateway, request, principal, timer_id, commands.FireNow(), generation, key)
+
+
+@router.get("/{id}/events", response_model=Page[Event])
+async def timer_events(
+    timer_id: TimerId,
+    gateway: Here,
+    principal: TimersReader,
+    after: Annotated[int, Query(ge=0, le=2**62)] = 0,
+    limit: Limit = 100,
+) -> Page[Event]:
+    """List what happened to a timer, the oldest first. ``next_cursor`` is the ``after`` of the next page."""
+    async with gateway.database.read() as connection:
+        await timers.row_of(connection, principal.tenant, timer_id)
+        wanted = events.EventFilter(subject=timer_id)
+        page = await events.read(connection, principal.tenant, after=after, limit=limit, wanted=wanted)
+    return Page[Event](items=page.events, next_cursor=str(page.position) if page.more else None)
+
+
+@router.get("/{id}/attempts", response_model=Page[Attempt])
+async def timer_attempts(timer_id: TimerId, gateway: Here, principal: TimersReader) -> Page[Attempt]:
+    """List every attempt to deliver a timer's actions, in the order they were made."""
+    async with gateway.database.read() as connection:
+        found = await deliveries.attempts_of(connection, principal.tenant, timer_id)
+    return Page[Attempt](items=found)
+
+
+@router.get("/{id}/why", response_model=Why)
+async def timer_why(timer_id: TimerId, gateway: Here, principal: TimersReader) -> Why:
+    """Tell in plain words what happened to a timer, or will happen, and when."""
+    async with gateway.database.read() as connection:
+        return await why.why(connection, principal.tenant, timer_id, gateway.clock())
+
+
+async def _command(
+    gateway: Gateway,
+    request: Request,
+    principal: Principal,
+    timer_id: str,
+    command: commands.Command,
+    generation: int | None,
+    key: str | None,
+) -> Response:
+    async def work(connection: AsyncConnection) -> Timer:
+        return await commands.change(
+            connection,
+            principal.tenant,
+            timer_id,
+            command,
+            now=gateway.clock(),
+            actor=principal.subject,
+            if_generation=generation,
+        )
+
+    answered: Answered = await run_once(gateway, request, principal, key, work)
+    if not answered.replayed:
+        await gateway.hand_over(gateway.handover.timer(principal.tenant, timer_id))
+    return answered.response(ETag=f'"{answered.answer["generation"]}"')
+
+
+def _sent_misfire(spec: TimerCreate) -> Any:
+    return spec.misfire if "misfire" in spec.model_fields_set else None

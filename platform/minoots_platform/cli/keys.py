@@ -1,0 +1,150 @@
+"""``minoots keys``: make, list and revoke API keys, directly in the records."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from minoots.durations import parse_duration
+from minoots.errors import Failure
+from minoots_platform.clock import utc_now
+from minoots_platform.identity import Scope
+from minoots_platform.ids import TENANT_PATTERN
+from minoots_platform.records import Database, api_keys
+from minoots_platform.records.api_keys import ApiKey
+from minoots_platform.records.migrate import migrate
+from minoots_platform.settings import SettingsError, load_settings
+
+app = typer.Typer(name="keys", help="API keys: make, list, revoke.", no_args_is_help=True)
+
+T = TypeVar("T")
+Config = Annotated[Path | None, typer.Option("--config", help="Settings file (minoots.toml).")]
+DataDir = Annotated[
+    Path | None, typer.Option("--data-dir", help="Data directory, for the SQLite records of minoots dev.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Option(help="What the key is for.")],
+    tenant: Annotated[str, typer.Option(help="Tenant; it comes into being with its first key.")] = "dev",
+    scope: Annotated[
+        list[Scope] | None, typer.Option(help="Repeat for several. Default: timers, events.")
+    ] = None,
+    expires: Annotated[
+        str | None, typer.Option(help='In how long it ends, such as "90d". Default: never.')
+    ] = None,
+    config: Config = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key and show it, this once."""
+    if not re.match(TENANT_PATTERN, tenant):
+        _fail(f"--tenant: expected lower-case letters, digits, - and _, at most 63; got {tenant!r}")
+    if not 0 < len(name) <= 200:
+        _fail("--name: expected 1 to 200 characters")
+    try:
+        lifetime = None if expires is None else parse_duration(expires)
+    except ValueError as error:
+        _fail(f"--expires: {error}")
+    scopes = scope or [Scope.TIMERS_READ, Scope.TIMERS_WRITE, Scope.EVENTS_READ]
+
+    async def work(connection: AsyncConnection) -> tuple[ApiKey, str]:
+        now = utc_now()
+        expires_at = None if lifetime is None else now + lifetime
+        return await api_keys.create(connection, tenant, name, scopes, now=now, expires_at=expires_at)
+
+    key, secret = _run(config, data_dir, work)
+    if as_json:
+        typer.echo(json.dumps({**_shown(key), "key": secret}))
+        return
+    typer.echo(secret)
+    typer.echo(f"{key.id} for tenant {key.tenant}: {', '.join(key.scopes)}. It is not shown again.", err=True)
+
+
+@app.command("list")
+def list_keys(
+    tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None,
+    config: Config = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show every key, without its secret."""
+    keys = _run(config, data_dir, lambda connection: api_keys.page(connection, tenant))
+    if as_json:
+        for key in keys:
+            typer.echo(json.dumps(_shown(key)))
+        return
+    table = Table("id", "tenant", "name", "key", "scopes", "created", "last used", "ends")
+    for key in keys:
+        ends = "revoked" if key.revoked_at else _day(key.expires_at, "never")
+        table.add_row(
+            key.id, key.tenant, key.name, key.hint, " ".join(key.scopes), _day(key.created_at, ""),
+            _day(key.last_used_at, "never"), ends,
+        )  # fmt: skip
+    Console().print(table)
+
+
+@app.command()
+def revoke(
+    key_id: Annotated[str, typer.Argument(help="Id of the key (key_…).")],
+    config: Config = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """End a key at once."""
+    key = _run(config, data_dir, lambda connection: api_keys.revoke(connection, key_id, now=utc_now()))
+    typer.echo(json.dumps(_shown(key)) if as_json else f"{key.id} is revoked")
+
+
+def _run(config: Path | None, data_dir: Path | None, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    async def run() -> T:
+        settings = load_settings(config)
+        if data_dir is not None:
+            settings = settings.with_overrides({"data_dir": str(data_dir)})
+        if settings.records.url.startswith("sqlite"):
+            settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        async with Database(settings.records.url) as database:
+            await migrate(database)
+            async with database.write() as connection:
+                return await work(connection)
+
+    try:
+        return asyncio.run(run())
+    except SettingsError as error:
+        _fail(str(error))
+    except Failure as failure:
+        _fail("\n".join(filter(None, (failure.detail, failure.remedy))), code=3)
+    except (SQLAlchemyError, OSError) as error:
+        _fail(
+            f"the records cannot be opened ({type(error).__name__}); check records.url or --data-dir", code=5
+        )
+
+
+def _fail(text: str, code: int = 2) -> NoReturn:
+    typer.echo(text, err=True)
+    raise typer.Exit(code)
+
+
+def _shown(key: ApiKey) -> dict[str, Any]:
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in asdict(key).items()
+    }
+
+
+def _day(moment: datetime | None, none: str) -> str:
+    return none if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M")

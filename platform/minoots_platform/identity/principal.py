@@ -1,0 +1,50 @@
+"""Principals and scopes, and the one function that decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from minoots.errors import Failure, FailureKind
+
+
+class Scope(StrEnum):
+    """What a key may be allowed to do."""
+
+    TIMERS_READ = "timers:read"
+    TIMERS_WRITE = "timers:write"
+    """Includes reading them."""
+    EVENTS_READ = "events:read"
+    ADMIN = "admin"
+    """Everything, secrets included."""
+
+
+_INCLUDED = {Scope.TIMERS_READ: frozenset({Scope.TIMERS_WRITE})}
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who is asking. The tenant comes from here and from nowhere else."""
+
+    tenant: str
+    subject: str
+    scopes: frozenset[Scope]
+
+    def allows(self, scope: Scope) -> bool:
+        """Tell whether the principal may do what ``scope`` stands for."""
+        granted = self.scopes & ({scope, Scope.ADMIN} | _INCLUDED.get(scope, frozenset()))
+        return bool(granted)
+
+    def require(self, scope: Scope) -> None:
+        """Refuse what the principal may not do.
+
+        Raises:
+            Failure: denied, naming the scope that is missing.
+        """
+        if not self.allows(scope):
+            held = ", ".join(sorted(self.scopes)) or "none"
+            raise Failure(
+                FailureKind.DENIED,
+                f"this needs the scope {scope}; the key holds {held}",
+                remedy=f"Use a key made with: minoots keys create --scope {scope}",
+            )
