@@ -14,7 +14,7 @@ import uvicorn
 from minoots_platform.clock import utc_now
 from minoots_platform.flags import Flags
 from minoots_platform.handover import HandOver
-from minoots_platform.records import Database
+from minoots_platform.records import Database, revision
 from minoots_platform.settings import Settings
 from minoots_platform.telemetry import Telemetry, temporal_runtime
 from minoots_platform.temporal import connect
@@ -39,6 +39,12 @@ async def gateway_parts(settings: Settings, telemetry: Telemetry) -> AsyncIterat
                 busy_timeout_ms=settings.records.busy_timeout_ms,
             )
         )
+        if settings.environment == "dev":
+            # Imported only here: in production migrations are a step of the deployment.
+            from minoots_platform.records.migrate import migrate
+
+            await migrate(database)
+        await revision.wait_until_current(database)
         flags = stack.enter_context(Flags(settings))
         runtime = await stack.enter_async_context(temporal_runtime(telemetry))
         client = await connect(settings.temporal, telemetry, runtime, lazy=True)

@@ -94,7 +94,14 @@ def reply(body: Any, status: int = 200, **headers: str) -> Answer:
 
 
 def problem(status: int, kind: str, *errors: dict[str, str], **headers: str) -> Answer:
-    body = {"title": kind, "status": status, "kind": kind, "detail": "no", "remedy": "do that", "errors": errors}
+    body: dict[str, Any] = {
+        "title": kind,
+        "status": status,
+        "kind": kind,
+        "detail": "no",
+        "remedy": "do that",
+        "errors": errors,
+    }
     return lambda seen: Response(json.dumps(body), status, headers, "application/problem+json")
 
 

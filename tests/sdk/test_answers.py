@@ -1,10 +1,11 @@
 """Every answer becomes a result or the right exception."""
 
-import minoots
 import pytest
+from starlette.responses import Response
+
+import minoots
 from minoots import APIError, Minoots, ServiceBug
 from minoots.errors import FAILURES
-from starlette.responses import Response
 
 
 def fetch(gateway, answer):

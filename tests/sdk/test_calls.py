@@ -4,8 +4,9 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import httpx
-import minoots
 import pytest
+
+import minoots
 from minoots import AsyncMinoots, InvalidRequest, Minoots, TimerState, WebhookAction
 
 HOOK = "https://example.com/hook"
@@ -43,7 +44,12 @@ CALLS = [
             "labels": {"a": "b"},
         },
     ),
-    (lambda c: c.timers.update("tmr_1", after=90, payload=None), "PATCH", T, {"after": "1m30s", "payload": None}),
+    (
+        lambda c: c.timers.update("tmr_1", after=90, payload=None),
+        "PATCH",
+        T,
+        {"after": "1m30s", "payload": None},
+    ),
     (lambda c: c.timers.snooze("tmr_1", "1h"), "POST", f"{T}/snooze", {"after": "1h"}),
     (lambda c: c.timers.cancel("tmr_1", reason="no"), "POST", f"{T}/cancel", {"reason": "no"}),
     (lambda c: c.timers.cancel("tmr_1"), "POST", f"{T}/cancel", {}),
@@ -125,8 +131,7 @@ def test_the_sync_client_sends(ask, method, path, body):
         Minoots("http://gateway", api_key="mnt_key", transport=httpx.MockTransport(recorder)) as client,
         pytest.raises(minoots.Conflict),
     ):
-        result = ask(client)
-        next(result)
+        next(ask(client))
     check(recorder.request, method, path, body)
 
 

@@ -10,8 +10,9 @@ import sys
 import threading
 from datetime import UTC, datetime, timedelta
 
-import minoots
 import pytest
+
+import minoots
 from minoots import AsyncMinoots, Minoots, Queued, Timer
 from minoots.outbox import Outbox
 
@@ -58,7 +59,9 @@ def away(gateway, path, *names, **more):
     """Queue creates while the gateway is stopped."""
     gateway.stop()
     with Minoots(gateway.url, outbox=path, retries=0) as client:
-        return [client.timers.create(**{"name": name, "after": "1h", "webhook": HOOK, **more}) for name in names]
+        return [
+            client.timers.create(**{"name": name, "after": "1h", "webhook": HOOK, **more}) for name in names
+        ]
 
 
 def test_with_the_gateway_there_a_create_goes_straight_through(gateway, service, path):
@@ -160,7 +163,7 @@ def test_a_lost_answer_does_not_make_a_second_timer(gateway, service, make, path
         queued = client.timers.create(name="tea", after="4m", webhook=HOOK)
         assert isinstance(queued, Queued)
         flushed = client.outbox.flush()
-    # The moment that was made up for the queue is another body; the first answer is fetched with the first body.
+    # The queue's fixed moment is another body for the same key; the first body fetches the first answer.
     assert [timer.id for timer in flushed.sent] == ["tmr_0"]
     assert service.order == [queued.idempotency_key]
     assert service.bodies[queued.idempotency_key]["after"] == "4m"
@@ -240,6 +243,28 @@ def test_two_processes_share_one_file(gateway, service, path):
     for name in "ab":
         own = [found for found in service.names if found.startswith(name)]
         assert own == sorted(own)
+
+
+ADD = """
+import os, sys
+from pathlib import Path
+from minoots.outbox import Outbox
+sys.stdin.readline()
+for number in range(20):
+    Outbox(Path(sys.argv[1]) / f"{number}.db").add(sys.argv[2], {}, {})
+"""
+
+
+def test_many_processes_may_make_the_same_file_at_once(tmp_path):
+    adders = [
+        subprocess.Popen([sys.executable, "-c", ADD, str(tmp_path), name], stdin=subprocess.PIPE, text=True)
+        for name in "abcde"
+    ]
+    # Closed one after the other only when all are started: they begin together.
+    for adder in adders:
+        adder.stdin.close()
+    assert [adder.wait(60) for adder in adders] == [0] * 5
+    assert [Outbox(tmp_path / f"{number}.db").count() for number in range(20)] == [5] * 20
 
 
 def test_while_somebody_flushes_nobody_else_does(gateway, service, path):

@@ -3,15 +3,16 @@
 import subprocess
 import sys
 
-import minoots
 import pytest
 
+import minoots
+
 NAMES = """
-APIError Action AsyncMinoots Attempt AttemptError Backoff Cancelled Conflict ConnectionFailed DeadLetter DeliveryState
-Denied Destination Event EventType Exhausted FieldProblem Flushed InvalidRequest Minoots MinootsError Misfire NewTimer
-NotFound Page Preview Problem Queued Rejected Replay ReplayFilter Replayed RetryPolicy Secret SecretCreated ServiceBug
-Stale Throttled Timer TimerChange TimerCreate TimerFilter TimerState TooLarge Unauthenticated Unavailable WaitTimeout
-WebhookAction Why __version__
+APIError Action AsyncMinoots Attempt AttemptError Backoff Cancelled Conflict ConnectionFailed DeadLetter
+DeliveryState Denied Destination Event EventType Exhausted FieldProblem Flushed InvalidRequest Minoots
+MinootsError Misfire NewTimer NotFound Page Preview Problem Queued Rejected Replay ReplayFilter Replayed
+RetryPolicy Secret SecretCreated ServiceBug Stale Throttled Timer TimerChange TimerCreate TimerFilter
+TimerState TooLarge Unauthenticated Unavailable WaitTimeout WebhookAction Why __version__
 """.split()
 
 

@@ -4,10 +4,11 @@ import socket
 import sys
 from datetime import UTC, datetime
 
-import minoots
 import pytest
-from minoots import ConnectionFailed, Minoots, ServiceBug, Throttled, Unavailable, retrying
 from starlette.responses import Response
+
+import minoots
+from minoots import ConnectionFailed, Minoots, ServiceBug, Throttled, Unavailable, retrying
 
 HOOK = "https://example.com/hook"
 

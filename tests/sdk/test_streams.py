@@ -3,13 +3,14 @@
 import json
 from itertools import islice
 
-import minoots
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.responses import Response, StreamingResponse
+
+import minoots
 from minoots import Minoots, retrying
 from minoots.feed import Frame, Frames
-from starlette.responses import Response, StreamingResponse
 
 PATH = "/v1/events/stream"
 
@@ -25,7 +26,7 @@ def frame(event):
 
 
 def stream(*chunks, breaks=False):
-    """Answer with these bytes; ``breaks`` ends without the end of the chunked body, as a killed gateway does."""
+    """Answer with these bytes; ``breaks`` leaves the chunked body unfinished, as a killed gateway does."""
 
     async def body():
         for chunk in chunks:
@@ -42,7 +43,9 @@ def resumed(gateway):
 
 def test_a_stream_resumes_after_the_last_event_it_saw(gateway, make):
     e = [frame(make.event(number)) for number in range(6)]
-    gateway.answer("GET", PATH, stream(e[1], b": heartbeat\n\n", e[2]), stream(e[2], e[3]), stream(e[4], e[5]))
+    gateway.answer(
+        "GET", PATH, stream(e[1], b": heartbeat\n\n", e[2]), stream(e[2], e[3]), stream(e[4], e[5])
+    )
     with Minoots(gateway.url) as client:
         got = [event.sequence for event in islice(client.events.stream(after=0, type="timer.fired"), 5)]
     assert got == [1, 2, 3, 4, 5]

@@ -3,8 +3,9 @@
 import asyncio
 import threading
 
-import minoots
 import pytest
+
+import minoots
 from minoots import Minoots, WaitTimeout, retrying, waiting
 
 PATH = "/v1/timers/tmr_1"
@@ -70,6 +71,14 @@ def test_nobody_there_from_the_start_is_told_at_once(gateway):
     gateway.stop()
     with Minoots(gateway.url) as client, pytest.raises(minoots.ConnectionFailed):
         client.timers.wait("tmr_1", timeout=3600)
+
+
+@pytest.mark.timeout(20)
+def test_a_long_retry_after_does_not_outlast_the_timeout(gateway, make):
+    busy = make.problem(429, "throttled", **{"retry-after": "50"})
+    gateway.answer("GET", PATH, make.reply(make.timer()), busy)
+    with Minoots(gateway.url) as client, pytest.raises(WaitTimeout):
+        client.timers.wait("tmr_1", timeout=0.2)
 
 
 async def test_many_async_waits_share_a_client(gateway, make):

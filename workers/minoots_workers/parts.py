@@ -18,7 +18,7 @@ from minoots_activities.timers.adapter import Timers
 from minoots_activities.timers.lead import LeadWatch
 from minoots_platform.clock import utc_now
 from minoots_platform.handover import HandOver
-from minoots_platform.records import Database
+from minoots_platform.records import Database, revision
 from minoots_platform.settings import Settings
 from minoots_platform.telemetry import Telemetry, temporal_runtime
 from minoots_platform.temporal import connect
@@ -54,6 +54,7 @@ async def worker_parts(settings: Settings, telemetry: Telemetry) -> AsyncIterato
                 busy_timeout_ms=settings.records.busy_timeout_ms,
             )
         )
+        await revision.wait_until_current(database)
         vault = Vault([key.get_secret_value() for key in settings.secrets.master_keys])
         sender = await stack.enter_async_context(
             WebhookSender(

@@ -13,7 +13,7 @@ from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, GetSyste
 from temporalio.service import RPCError
 
 from minoots_api.gateway import Gateway
-from minoots_platform.records import migrate
+from minoots_platform.records import revision
 from minoots_workflows.queues import Queue
 
 OK: Final = "ok"
@@ -51,8 +51,8 @@ async def _bounded(one: Callable[[Gateway], Awaitable[str]], gateway: Gateway) -
 
 async def _records(gateway: Gateway) -> str:
     async with gateway.database.read() as connection:
-        found = await migrate.current(connection)
-    needed = migrate.head()
+        found = await revision.current(connection)
+    needed = revision.NEEDED
     return (
         OK
         if found == needed

@@ -11,11 +11,9 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from minoots_platform.settings import load_settings
+from minoots_platform.settings import SettingsError, load_settings
 
 from .database import Database
 
@@ -34,11 +32,6 @@ def head() -> str:
     if revision is None:
         raise RuntimeError("no migration is packaged with minoots-server; install it again")
     return revision
-
-
-async def current(connection: AsyncConnection) -> str | None:
-    """Return the revision of the database, ``None`` for an empty one."""
-    return await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
 
 
 async def migrate(database: Database) -> None:
@@ -62,4 +55,7 @@ async def _main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_main())
+    try:
+        asyncio.run(_main())
+    except SettingsError as error:
+        raise SystemExit(str(error)) from None

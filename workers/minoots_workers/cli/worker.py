@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from minoots.errors import Failure
+from minoots_platform.parent import watch_parent
 from minoots_platform.settings import Settings, SettingsError, load_settings, require_startable
 from minoots_platform.telemetry import get_logger, serve_metrics, start_logs, start_telemetry
 from minoots_workflows.queues import Queue
@@ -21,6 +22,7 @@ def worker(
     config: Annotated[Path | None, typer.Option("--config", help="Settings file (minoots.toml).")] = None,
 ) -> None:
     """Run workflows and deliveries."""
+    watch_parent()
     try:
         settings = load_settings(config)
         require_startable(settings)

@@ -1,0 +1,189 @@
+"""Minoots: durable time for agents. The clients, the models of the wire and the errors.
+
+Names are imported when they are first used: the service and the sandbox of its workflows import the contracts
+from here, and must not pay for the HTTP client.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from .async_client import AsyncMinoots
+    from .client import Minoots
+    from .contracts import (
+        Action,
+        Attempt,
+        AttemptError,
+        Backoff,
+        DeadLetter,
+        DeliveryState,
+        Destination,
+        Event,
+        EventType,
+        FieldProblem,
+        Misfire,
+        Page,
+        Preview,
+        Problem,
+        Replay,
+        Replayed,
+        ReplayFilter,
+        RetryPolicy,
+        Secret,
+        SecretCreated,
+        Timer,
+        TimerCreate,
+        TimerState,
+        WebhookAction,
+        Why,
+    )
+    from .errors import (
+        APIError,
+        Cancelled,
+        Conflict,
+        ConnectionFailed,
+        Denied,
+        Exhausted,
+        InvalidRequest,
+        MinootsError,
+        NotFound,
+        ServiceBug,
+        Stale,
+        Throttled,
+        TooLarge,
+        Unauthenticated,
+        Unavailable,
+        WaitTimeout,
+    )
+    from .operations.timers import NewTimer, TimerChange, TimerFilter
+    from .outbox import Flushed, Queued, Rejected
+
+_HOME: Final = {
+    ".async_client": ("AsyncMinoots",),
+    ".client": ("Minoots",),
+    ".contracts": (
+        "Action",
+        "Attempt",
+        "AttemptError",
+        "Backoff",
+        "DeadLetter",
+        "DeliveryState",
+        "Destination",
+        "Event",
+        "EventType",
+        "FieldProblem",
+        "Misfire",
+        "Page",
+        "Preview",
+        "Problem",
+        "Replay",
+        "Replayed",
+        "ReplayFilter",
+        "RetryPolicy",
+        "Secret",
+        "SecretCreated",
+        "Timer",
+        "TimerCreate",
+        "TimerState",
+        "WebhookAction",
+        "Why",
+    ),
+    ".errors": (
+        "APIError",
+        "Cancelled",
+        "Conflict",
+        "ConnectionFailed",
+        "Denied",
+        "Exhausted",
+        "InvalidRequest",
+        "MinootsError",
+        "NotFound",
+        "ServiceBug",
+        "Stale",
+        "Throttled",
+        "TooLarge",
+        "Unauthenticated",
+        "Unavailable",
+        "WaitTimeout",
+    ),
+    ".operations.timers": (
+        "NewTimer",
+        "TimerChange",
+        "TimerFilter",
+    ),
+    ".outbox": (
+        "Flushed",
+        "Queued",
+        "Rejected",
+    ),
+}
+_MODULE_OF: Final = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [
+    "APIError",
+    "Action",
+    "AsyncMinoots",
+    "Attempt",
+    "AttemptError",
+    "Backoff",
+    "Cancelled",
+    "Conflict",
+    "ConnectionFailed",
+    "DeadLetter",
+    "DeliveryState",
+    "Denied",
+    "Destination",
+    "Event",
+    "EventType",
+    "Exhausted",
+    "FieldProblem",
+    "Flushed",
+    "InvalidRequest",
+    "Minoots",
+    "MinootsError",
+    "Misfire",
+    "NewTimer",
+    "NotFound",
+    "Page",
+    "Preview",
+    "Problem",
+    "Queued",
+    "Rejected",
+    "Replay",
+    "ReplayFilter",
+    "Replayed",
+    "RetryPolicy",
+    "Secret",
+    "SecretCreated",
+    "ServiceBug",
+    "Stale",
+    "Throttled",
+    "Timer",
+    "TimerChange",
+    "TimerCreate",
+    "TimerFilter",
+    "TimerState",
+    "TooLarge",
+    "Unauthenticated",
+    "Unavailable",
+    "WaitTimeout",
+    "WebhookAction",
+    "Why",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_MODULE_OF[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,0 +1,106 @@
+"""The async client."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Generic, Self, Unpack, overload
+
+import httpx
+
+from .async_engine import AsyncEngine
+from .call import invalid
+from .connection import Connection, Options
+from .contracts.timers import Timer
+from .outbox import Outbox, Queued
+from .resources.dead_letters import AsyncDeadLetters
+from .resources.destinations import AsyncDestinations
+from .resources.events import AsyncEvents
+from .resources.outbox import AsyncOutboxResource
+from .resources.secrets import AsyncSecrets
+from .resources.timers import AsyncTimers, CreatedT
+
+
+class AsyncMinoots(Generic[CreatedT]):
+    """A client of one Minoots service, for one event loop.
+
+    Args:
+        base_url: default ``MINOOTS_URL``, or ``http://127.0.0.1:4000``.
+        outbox: a file that keeps creates while the gateway is away (see `minoots.outbox`).
+        http_client: an ``httpx.AsyncClient`` of your own; it stays open.
+        transport: an ``httpx`` transport, for tests.
+        options: ``api_key`` (default ``MINOOTS_API_KEY``), ``timeout``, ``retries``.
+
+    Attributes:
+        timers: set, read, change and await timers.
+        events: the feed.
+        dead_letters: deliveries that were given up.
+        secrets: what webhooks are signed with.
+        destinations: receivers that are closed.
+    """
+
+    @overload
+    def __init__(
+        self: AsyncMinoots[Timer],
+        base_url: str | None = None,
+        *,
+        outbox: None = None,
+        http_client: httpx.AsyncClient | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        **options: Unpack[Options],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: AsyncMinoots[Timer | Queued],
+        base_url: str | None = None,
+        *,
+        outbox: Path,
+        http_client: httpx.AsyncClient | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        **options: Unpack[Options],
+    ) -> None: ...
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        *,
+        outbox: Path | None = None,
+        http_client: httpx.AsyncClient | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        self._engine = AsyncEngine(Connection.of(base_url, **options), http_client, transport)
+        store = None if outbox is None else Outbox(outbox)
+        self.timers: AsyncTimers[CreatedT] = AsyncTimers(self._engine, store)
+        self.events = AsyncEvents(self._engine)
+        self.dead_letters = AsyncDeadLetters(self._engine)
+        self.secrets = AsyncSecrets(self._engine)
+        self.destinations = AsyncDestinations(self._engine)
+        self._outbox = None if store is None else AsyncOutboxResource(self._engine, store)
+
+    @property
+    def outbox(self) -> AsyncOutboxResource:
+        """What waits on this machine for the gateway to come back.
+
+        Raises:
+            InvalidRequest: the client was made without an outbox.
+        """
+        if self._outbox is None:
+            raise invalid("outbox", "a client made with outbox=Path(…)", "one without")
+        return self._outbox
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._engine.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()

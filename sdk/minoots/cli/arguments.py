@@ -1,0 +1,46 @@
+"""Text from the command line as values: labels, headers, JSON payloads."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+
+def mapping(texts: Sequence[str] | None, option: str, separators: str) -> dict[str, str]:
+    """Return ``key=value`` texts as a mapping; the first of ``separators`` in a text divides it."""
+    found: dict[str, str] = {}
+    for text in texts or ():
+        match = re.search(f"[{separators}]", text)
+        if match is None or match.start() == 0:
+            expected = " or ".join(f"KEY{separator}VALUE" for separator in separators)
+            raise typer.BadParameter(f"expected {expected}; got {text!r}", param_hint=option)
+        found[text[: match.start()].strip()] = text[match.end() :].strip()
+    return found
+
+
+def json_value(text: str, option: str) -> Any:
+    """Return the JSON in ``text``, in the file that ``@path`` names, or on standard input for ``-``."""
+    source, content = "the text", text
+    try:
+        if text == "-":
+            source, content = "standard input", sys.stdin.read()
+        elif text.startswith("@"):
+            source, content = text[1:], Path(text[1:]).read_text("utf-8")
+        return json.loads(content)
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"expected a readable file; {error}", param_hint=option) from error
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise typer.BadParameter(
+            f"expected JSON in {source}; {error}. A bare word needs quotes: '\"word\"'", param_hint=option
+        ) from error
+
+
+def given(**values: Any) -> dict[str, Any]:
+    """Return the values that are not ``None`` or empty."""
+    return {name: value for name, value in values.items() if value not in (None, {}, [], ())}

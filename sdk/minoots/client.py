@@ -1,0 +1,106 @@
+"""The sync client."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Generic, Self, Unpack, overload
+
+import httpx
+
+from .call import invalid
+from .connection import Connection, Options
+from .contracts.timers import Timer
+from .engine import Engine
+from .outbox import Outbox, Queued
+from .resources.dead_letters import DeadLetters
+from .resources.destinations import Destinations
+from .resources.events import Events
+from .resources.outbox import OutboxResource
+from .resources.secrets import Secrets
+from .resources.timers import CreatedT, Timers
+
+
+class Minoots(Generic[CreatedT]):
+    """A client of one Minoots service; threads may share it.
+
+    Args:
+        base_url: default ``MINOOTS_URL``, or ``http://127.0.0.1:4000``.
+        outbox: a file that keeps creates while the gateway is away (see `minoots.outbox`).
+        http_client: an ``httpx.Client`` of your own; it stays open.
+        transport: an ``httpx`` transport, for tests.
+        options: ``api_key`` (default ``MINOOTS_API_KEY``), ``timeout``, ``retries``.
+
+    Attributes:
+        timers: set, read, change and await timers.
+        events: the feed.
+        dead_letters: deliveries that were given up.
+        secrets: what webhooks are signed with.
+        destinations: receivers that are closed.
+    """
+
+    @overload
+    def __init__(
+        self: Minoots[Timer],
+        base_url: str | None = None,
+        *,
+        outbox: None = None,
+        http_client: httpx.Client | None = None,
+        transport: httpx.BaseTransport | None = None,
+        **options: Unpack[Options],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: Minoots[Timer | Queued],
+        base_url: str | None = None,
+        *,
+        outbox: Path,
+        http_client: httpx.Client | None = None,
+        transport: httpx.BaseTransport | None = None,
+        **options: Unpack[Options],
+    ) -> None: ...
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        *,
+        outbox: Path | None = None,
+        http_client: httpx.Client | None = None,
+        transport: httpx.BaseTransport | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        self._engine = Engine(Connection.of(base_url, **options), http_client, transport)
+        store = None if outbox is None else Outbox(outbox)
+        self.timers: Timers[CreatedT] = Timers(self._engine, store)
+        self.events = Events(self._engine)
+        self.dead_letters = DeadLetters(self._engine)
+        self.secrets = Secrets(self._engine)
+        self.destinations = Destinations(self._engine)
+        self._outbox = None if store is None else OutboxResource(self._engine, store)
+
+    @property
+    def outbox(self) -> OutboxResource:
+        """What waits on this machine for the gateway to come back.
+
+        Raises:
+            InvalidRequest: the client was made without an outbox.
+        """
+        if self._outbox is None:
+            raise invalid("outbox", "a client made with outbox=Path(…)", "one without")
+        return self._outbox
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

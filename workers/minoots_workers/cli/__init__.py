@@ -1,0 +1,1 @@
+"""The `minoots` commands that this package brings."""

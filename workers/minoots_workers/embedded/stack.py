@@ -1,0 +1,182 @@
+"""The embedded stack as a whole: settings and ports in, running children and their addresses out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sysconfig
+import time
+import urllib.error
+import urllib.request
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from minoots_platform.settings import Settings, to_environment
+from minoots_platform.vault import load_or_create_dev_key
+
+from .child import Child, Spec
+from .data_dir import DataDir
+from .faults import CHILD_FAILED, StackFault
+from .ports import LOOPBACK, free_port, listen, require_reachable
+from .supervisor import Supervisor
+from .temporal_server import TemporalServer, find_binary
+
+READY_WITHIN: Final = 30.0
+_LOOPBACK_NETWORKS: Final = ("127.0.0.0/8", "::1/128")
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where everything is."""
+
+    gateway: str
+    docs: str
+    temporal_ui: str | None
+    temporal_address: str
+    metrics: str
+    data_dir: str
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A stack that is ready."""
+
+    addresses: Addresses
+    pids: dict[str, int | None]
+    ready_after_s: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for programs."""
+        return {**asdict(self.addresses), "pids": self.pids, "ready_after_s": round(self.ready_after_s, 3)}
+
+
+class Stack:
+    """An embedded stack: start it, run it, shut it down. Everything that can be refused is refused before a start."""
+
+    def __init__(
+        self, settings: Settings, data_dir: DataDir, temporal_address: str | None, *, verbose: bool
+    ) -> None:
+        self._began = time.monotonic()
+        self._data_dir = data_dir
+        self._verbose = verbose
+        self._listener = listen(settings.gateway.host, settings.gateway.port, "--port")
+        server = None
+        if temporal_address is None:
+            server = _server(settings, data_dir.path)
+            temporal_address = f"{LOOPBACK}:{server.port}"
+        else:
+            require_reachable(temporal_address)
+        self.settings = _for_children(settings, data_dir.path, temporal_address)
+        self.addresses = _addresses(self.settings, self._listener, server)
+        self._environment = to_environment(self.settings)
+        self._temporal = None if server is None else self._child_temporal(server)
+        self._worker = self._child("worker", "worker")
+        self._gateway = self._child("gateway", "gateway", "--fd", str(self._listener.fileno()))
+        ordered = [self._temporal, self._worker, self._gateway]
+        self._children = [child for child in ordered if child is not None]
+        self.supervisor = Supervisor(self._children)
+
+    async def start(self) -> Ready:
+        """Start every child and wait until timers can be set and fired.
+
+        Raises:
+            StackFault: when one fails, with its last lines.
+        """
+        # All at once: the gateway makes the tables, the worker waits for them and for the server.
+        for child in self._children:
+            await self.supervisor.start(child)
+        await self._until(lambda: _answers(f"{self.addresses.gateway}/ready"))
+        pids = {child.spec.name: child.pid for child in self._children}
+        return Ready(self.addresses, {"supervisor": os.getpid(), **pids}, time.monotonic() - self._began)
+
+    async def close(self) -> None:
+        """Drain and stop everything."""
+        await self.supervisor.shut_down()
+        self._listener.close()
+
+    async def _until(self, check: Any) -> None:
+        """Wait until ``check`` holds; a stop or a child that keeps dying ends the wait."""
+        running = asyncio.create_task(self.supervisor.run())
+        deadline = time.monotonic() + READY_WITHIN
+        try:
+            while not await asyncio.to_thread(check):
+                if running.done():
+                    running.result()
+                    raise Interrupted
+                if time.monotonic() > deadline:
+                    raise StackFault(
+                        CHILD_FAILED,
+                        f"not ready after {READY_WITHIN:g} s",
+                        f"Look into {self._data_dir.logs}, and at {self.addresses.gateway}/ready.",
+                    )
+                await asyncio.sleep(0.02)
+        finally:
+            running.cancel()
+
+    def _child(self, name: str, *arguments: str) -> Child:
+        command = [str(Path(sysconfig.get_path("scripts")) / "minoots"), *arguments]
+        # Any free descriptor is inherited by the gateway alone.
+        pass_fds = (self._listener.fileno(),) if name == "gateway" else ()
+        spec = Spec(name, command, self._environment, pass_fds)
+        return Child(spec, self._data_dir.logs, verbose=self._verbose)
+
+    def _child_temporal(self, server: TemporalServer) -> Child:
+        spec = Spec("temporal", server.command(), on_start=self._data_dir.note_server)
+        return Child(spec, self._data_dir.logs, verbose=self._verbose)
+
+
+class Interrupted(Exception):
+    """A stop was asked for while the stack was starting."""
+
+
+def _server(settings: Settings, data_dir: Path) -> TemporalServer:
+    return TemporalServer(
+        binary=find_binary(settings.temporal.binary),
+        data_dir=data_dir,
+        port=free_port(settings.temporal.port, "--temporal-port"),
+        ui_port=free_port(settings.temporal.ui_port, "--ui-port"),
+        http_port=free_port(0, ""),
+        metrics_port=free_port(0, ""),
+    )
+
+
+def _for_children(settings: Settings, data_dir: Path, temporal_address: str) -> Settings:
+    """Return the settings of the children: those of the user, with what makes a development stack of them."""
+    metrics_port = settings.workers.metrics_port or free_port(0, "")
+    overrides: dict[str, Any] = {
+        "environment": "dev",
+        "data_dir": str(data_dir),
+        "gateway": {"allow_dev_tenant": True},
+        "temporal": {"address": temporal_address},
+        "workers": {"metrics_port": metrics_port},
+        "telemetry": {"worker_metrics_urls": [f"http://{LOOPBACK}:{metrics_port}/metrics"]},
+        "delivery": {
+            "allowed_networks": sorted({*map(str, settings.delivery.allowed_networks), *_LOOPBACK_NETWORKS})
+        },
+    }
+    if not settings.secrets.master_keys:
+        overrides["secrets"] = {"master_keys": [load_or_create_dev_key(data_dir)]}
+    return settings.with_overrides(overrides)
+
+
+def _addresses(settings: Settings, listener: socket.socket, server: TemporalServer | None) -> Addresses:
+    host, port = listener.getsockname()[:2]
+    gateway = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return Addresses(
+        gateway=gateway,
+        docs=f"{gateway}/docs",
+        temporal_ui=f"http://{LOOPBACK}:{server.ui_port}" if server else None,
+        temporal_address=settings.temporal.address,
+        metrics=f"{gateway}/metrics",
+        data_dir=str(settings.data_dir),
+    )
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - our own address
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
