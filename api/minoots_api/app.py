@@ -18,6 +18,7 @@ from .docs import routes as docs
 from .events import routes as events
 from .gateway import Gateway
 from .health import routes as health
+from .middleware.body_limit import BodyLimit
 from .middleware.context import RequestContext
 from .principals import DEV_TENANT
 from .secrets import routes as secrets
@@ -45,7 +46,6 @@ def create_app(gateway: Gateway) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        max_body_size=gateway.settings.gateway.max_body_bytes,
         middleware=_middleware(gateway),
     )
     app.state.gateway = gateway
@@ -74,4 +74,5 @@ def _middleware(gateway: Gateway) -> Sequence[Middleware]:
                 expose_headers=["etag", "location", "x-request-id", "retry-after"],
             )
         )
+    layers.append(Middleware(BodyLimit, most=gateway.settings.gateway.max_body_bytes))
     return layers

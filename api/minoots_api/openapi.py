@@ -69,7 +69,5 @@ def _declare(path: str, method: str, operation: dict[str, Any]) -> None:
                 "content": {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
             },
         )
-    if method != "get":
-        responses.setdefault("400", responses["422"])
     if path.startswith("/v1/"):
         operation["security"] = [{"key": []}, {}]

@@ -88,8 +88,9 @@ async def _on_validation(request: Request, error: Exception) -> Response:
 async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
     kind = _KIND_OF_STATUS.get(error.status_code, FailureKind.INVALID)
-    detail, remedy = str(error.detail), None
-    match error.status_code:
+    detail, remedy, status = str(error.detail), None, error.status_code
+    errors: tuple[FieldProblem, ...] = ()
+    match status:
         case 404:
             detail = f"there is nothing at {request.url.path[:_SHOWN]}"
             remedy = "/docs lists every route."
@@ -98,10 +99,14 @@ async def _on_http(request: Request, error: Exception) -> Response:
             allowed = (error.headers or {}).get("allow") or (error.headers or {}).get("Allow")
             remedy = f"Allowed here: {allowed}." if allowed else "/docs lists every route."
         case 400:
+            detail, status = "the body cannot be read", 422
             remedy = "Send JSON in UTF-8 with Content-Type: application/json."
+            expected = "JSON in UTF-8, nested at most 64 levels deep"
+            errors = (FieldProblem(field="body", expected=expected, got="something else"),)
         case 413:
-            remedy = "Send less, and large things by reference."
-    return answer(request, kind, detail, remedy=remedy, status=error.status_code, headers=error.headers)
+            detail, remedy = "the body is too large", "Send less, and large things by reference."
+            errors = (FieldProblem(field="body", expected="fewer bytes", got="more than allowed"),)
+    return answer(request, kind, detail, remedy=remedy, errors=errors, status=status, headers=error.headers)
 
 
 async def _on_database(request: Request, error: Exception) -> Response:

@@ -9,6 +9,7 @@ import math
 import re
 from datetime import timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Final
 
 MAX_DURATION: Final = timedelta(days=3653)
@@ -24,7 +25,7 @@ _UNIT_SECONDS: Final = {
     "d": Decimal(86_400),
     "w": Decimal(604_800),
 }
-_NUMBER = r"\d{1,12}(?:\.\d{1,9})?"
+_NUMBER = r"[0-9]{1,12}(?:\.[0-9]{1,9})?"
 SHORT_PATTERN: Final = rf"^(?:{_NUMBER}(?:ms|s|m|h|d|w))+$"
 ISO_PATTERN: Final = (
     rf"^P(?=.)(?:{_NUMBER}W)?(?:{_NUMBER}D)?(?:T(?=.)(?:{_NUMBER}H)?(?:{_NUMBER}M)?(?:{_NUMBER}S)?)?$"
@@ -77,14 +78,14 @@ def _parse(value: object) -> timedelta | None:
         return timedelta(seconds=value) if math.isfinite(value) and 0 <= value <= 1e9 else None
     if not isinstance(value, str):
         return None
-    if _SHORT.match(value):
+    if _SHORT.fullmatch(value):
         units = list(_UNIT_SECONDS)
         found = [(Decimal(number), unit) for number, unit in _SHORT_PART.findall(value)]
         ranks = [units.index(unit) for _, unit in found]
-        if any(later >= earlier for earlier, later in zip(ranks, ranks[1:], strict=False)):
+        if any(later >= earlier for earlier, later in pairwise(ranks)):
             return None
         return _seconds(sum((number * _UNIT_SECONDS[unit] for number, unit in found), Decimal(0)))
-    if _ISO.match(value):
+    if _ISO.fullmatch(value):
         date, _, time = value[1:].partition("T")
         total = sum((Decimal(n) * _UNIT_SECONDS[u.lower()] for n, u in _ISO_PART.findall(date)), Decimal(0))
         total += sum((Decimal(n) * _UNIT_SECONDS[u.lower()] for n, u in _ISO_PART.findall(time)), Decimal(0))
@@ -99,5 +100,6 @@ def _seconds(total: Decimal) -> timedelta | None:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    # Python refuses to print an integer of thousands of digits.
+    text = "an enormous number" if isinstance(value, int) and abs(value) > 10**30 else repr(value)
     return text if len(text) <= 60 else text[:57] + "…"

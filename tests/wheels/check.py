@@ -44,7 +44,9 @@ def install(folder: Path, wheels: list[Path]) -> Path:
 
 def smoke(bin_folder: Path, folder: Path) -> None:
     """Import everything, and ask the command for its version."""
-    packages = "minoots, minoots_workflows, minoots_platform, minoots_activities, minoots_workers, minoots_api"
+    packages = (
+        "minoots, minoots_workflows, minoots_platform, minoots_activities, minoots_workers, minoots_api"
+    )
     subprocess.run([str(bin_folder / "python"), "-c", f"import {packages}"], cwd=folder, check=True)
     shown = subprocess.run(
         [str(bin_folder / "minoots"), "--version"], cwd=folder, check=True, capture_output=True, text=True
@@ -56,7 +58,17 @@ async def one_timer(bin_folder: Path, folder: Path) -> None:
     """Start the embedded stack from the wheels, set a timer, get its webhook."""
     from receivers import receiving
 
-    command = [str(bin_folder / "minoots"), "dev", "--json", "--port", "0", "--temporal-port", "0", "--ui-port", "0"]
+    command = [
+        str(bin_folder / "minoots"),
+        "dev",
+        "--json",
+        "--port",
+        "0",
+        "--temporal-port",
+        "0",
+        "--ui-port",
+        "0",
+    ]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MINOOTS_")}
     process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
     try:

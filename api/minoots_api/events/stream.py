@@ -62,12 +62,13 @@ class EventStream(Response):
     async def _stream(self, send: Send) -> None:
         settings = self._gateway.settings.gateway
         try:
-            await self._write(send, b": connected\n\n")
+            # An id without data is no event, but a reader that is cut off before the first one resumes from it.
+            await self._write(send, self._place("connected"))
             with self._gateway.tailer.following(self._tenant) as following:
                 while not self._gateway.stopping.is_set():
                     await self._catch_up(send)
                     if not await following.wait(self._position, settings.stream_heartbeat):
-                        await self._write(send, b": alive\n\n")
+                        await self._write(send, self._place("alive"))
             await self._write(send, _message("closing", {"resume_from": self._position}))
         except _TooSlowError:
             reason = f"nothing was taken for {settings.stream_send_timeout:g} s"
@@ -85,6 +86,9 @@ class EventStream(Response):
             if page.events:
                 await self._write(send, _frames(page.events))
             self._position, more = page.position, page.more
+
+    def _place(self, comment: str) -> bytes:
+        return f": {comment}\nid: {self._position}\n\n".encode()
 
     async def _write(self, send: Send, data: bytes) -> None:
         try:

@@ -229,14 +229,14 @@ async def timer_events(
     timer_id: TimerId,
     gateway: Here,
     principal: TimersReader,
-    after: Annotated[int, Query(ge=0, le=2**62)] = 0,
+    cursor: Annotated[int, Query(ge=0, le=2**62, description="`next_cursor` of the page before.")] = 0,
     limit: Limit = 100,
 ) -> Page[Event]:
-    """List what happened to a timer, the oldest first. ``next_cursor`` is the ``after`` of the next page."""
+    """List what happened to a timer, the oldest first."""
     async with gateway.database.read() as connection:
         await timers.row_of(connection, principal.tenant, timer_id)
         wanted = events.EventFilter(subject=timer_id)
-        page = await events.read(connection, principal.tenant, after=after, limit=limit, wanted=wanted)
+        page = await events.read(connection, principal.tenant, after=cursor, limit=limit, wanted=wanted)
     return Page[Event](items=page.events, next_cursor=str(page.position) if page.more else None)
 
 
