@@ -49,6 +49,7 @@ $(VENV)/bin/python:
 $(VENV)/.runtime: requirements/runtime.txt $(SOURCES) | $(VENV)/bin/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e sdk -e .
+	@$(BIN)/python -m compileall -q sdk/minoots workflows platform activities workers api
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime

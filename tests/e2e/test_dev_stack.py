@@ -48,7 +48,7 @@ def test_a_ready_stack_says_where_everything_is(shared_stack: DevStack) -> None:
     assert httpx.get(f"{ready['gateway']}/ready").json()["ready"] is True
     assert "Minoots" in httpx.get(ready["docs"]).text
     assert httpx.get(ready["temporal_ui"]).status_code == 200
-    assert set(ready["pids"]) == {"supervisor", "temporal", "worker", "gateway"}
+    assert set(ready["pids"]) == {"supervisor", "temporal", "worker-core", "worker-io", "gateway"}
 
 
 def test_one_scrape_shows_our_metrics_and_those_of_temporal(shared_stack: DevStack) -> None:
@@ -116,7 +116,7 @@ def test_kill_9_of_the_supervisor_alone_leaves_no_process(dev_stack: Start) -> N
     assert stack.leftovers() == []
 
 
-@pytest.mark.parametrize("part", ["gateway", "worker", "temporal"])
+@pytest.mark.parametrize("part", ["gateway", "worker-core", "worker-io", "temporal"])
 def test_a_part_that_dies_is_started_again(dev_stack: Start, part: str) -> None:
     stack = dev_stack()
     died = stack.pid(part)

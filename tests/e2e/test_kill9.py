@@ -56,7 +56,7 @@ async def test_kill_9_of_the_worker_in_the_last_stretch(dev_stack: Start, receiv
         timers = [await set_timer(http, receiver.url, "2.5s") for _ in range(5)]
         await asyncio.sleep(1.5)
 
-        os.kill(stack.pid("worker"), signal.SIGKILL)
+        os.kill(stack.pid("worker-io"), signal.SIGKILL)
         await asyncio.gather(*(settled(http, timer_id) for timer_id in timers))
     assert {request.event["subject"] for request in receiver.requests} == set(timers)
 

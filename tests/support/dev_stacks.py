@@ -58,7 +58,7 @@ class DevStack:
 
     def pid(self, name: str) -> int:
         """Of one part, as it runs now."""
-        words = {"temporal": "start-dev", "worker": "worker", "gateway": "gateway"}
+        words = {"temporal": "start-dev", "worker-core": "core", "worker-io": "io", "gateway": "gateway"}
         for process in self.family():
             if words[name] in process.cmdline():
                 return process.pid

@@ -30,7 +30,7 @@ from minoots_platform.settings import Settings
 from minoots_platform.telemetry import Telemetry
 from minoots_platform.vault import Vault
 from minoots_workers.process import build_worker
-from minoots_workers.registry import registry
+from minoots_workers.registry import serving_core, serving_io
 from minoots_workflows.handover import Engine
 from minoots_workflows.ids import workflow_id
 from minoots_workflows.queues import Queue
@@ -156,11 +156,14 @@ async def stack_of(
     async with WebhookSender(allowed_networks=(ip_network("127.0.0.0/8"),), user_agent="test") as sender:
         attempts = Attempts(database, vault, sender, telemetry, clock)
         watch = LeadWatch("test", database, telemetry.metrics, clock)
-        serving = registry(
-            Timers(database, attempts, watch, telemetry.metrics, clock),
-            Deliveries(database, attempts, clock),
-            Replays(database, clock),
-        )
+        serving = {
+            Queue.CORE: serving_core(),
+            Queue.IO: serving_io(
+                Timers(database, attempts, watch, telemetry.metrics, clock),
+                Deliveries(database, attempts, clock),
+                Replays(database, clock),
+            ),
+        }
         stack = Stack(
             client=client,
             database=database,

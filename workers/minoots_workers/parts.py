@@ -24,27 +24,37 @@ from minoots_platform.telemetry import Telemetry, temporal_runtime
 from minoots_platform.temporal import connect
 from minoots_platform.vault import Vault
 from minoots_workflows.handover import Engine
-from minoots_workflows.queues import Queue
 
-from .registry import Serving, registry
+from .registry import Serving, serving_io
+
+
+@asynccontextmanager
+async def temporal_client(settings: Settings, telemetry: Telemetry) -> AsyncIterator[Client]:
+    """Yield the connection of a worker process to Temporal.
+
+    Raises:
+        Failure: unavailable, when nobody answers there.
+    """
+    async with temporal_runtime(telemetry) as runtime:
+        yield await connect(settings.temporal, telemetry, runtime)
 
 
 @dataclass(frozen=True)
-class Parts:
-    """Everything a worker process holds."""
+class IoParts:
+    """What the queue ``io`` needs: its activities, and what runs beside them."""
 
-    client: Client
-    serving: dict[Queue, Serving]
+    serving: Serving
     handover: HandOver
     watch: LeadWatch
 
 
 @asynccontextmanager
-async def worker_parts(settings: Settings, telemetry: Telemetry) -> AsyncIterator[Parts]:
-    """Yield the parts of a worker process; close them in the opposite order.
+async def io_parts(settings: Settings, telemetry: Telemetry, client: Client) -> AsyncIterator[IoParts]:
+    """Yield the parts behind the queue ``io``; close them in the opposite order.
 
     Raises:
-        Failure: unavailable, when Temporal does not answer; invalid, for settings that cannot work.
+        Failure: unavailable, when the records are away or at another schema; invalid, for settings that cannot
+            work.
     """
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(
@@ -61,13 +71,10 @@ async def worker_parts(settings: Settings, telemetry: Telemetry) -> AsyncIterato
                 allowed_networks=settings.delivery.allowed_networks, user_agent=settings.delivery.user_agent
             )
         )
-        runtime = await stack.enter_async_context(temporal_runtime(telemetry))
-        client = await connect(settings.temporal, telemetry, runtime)
         watch = LeadWatch(_worker_name(), database, telemetry.metrics, utc_now)
         attempts = Attempts(database, vault, sender, telemetry, utc_now)
-        yield Parts(
-            client=client,
-            serving=registry(
+        yield IoParts(
+            serving=serving_io(
                 Timers(database, attempts, watch, telemetry.metrics, utc_now),
                 Deliveries(database, attempts, utc_now),
                 Replays(database, utc_now),

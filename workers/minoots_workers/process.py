@@ -17,8 +17,8 @@ from minoots_platform.telemetry import Telemetry, get_logger
 from minoots_workflows.queues import Queue
 
 from .namespace import ensure_search_attributes
-from .parts import worker_parts
-from .registry import Serving
+from .parts import io_parts, temporal_client
+from .registry import Serving, serving_core
 
 # 20 pollers of which 60 % ask for new work: with the SDK's defaults the first task of most workflows finds no
 # poller and takes the way through the database.
@@ -59,13 +59,17 @@ async def run_worker(
     """
     log = get_logger("minoots.worker")
     stop = stop or _stop_on_signals()
-    async with worker_parts(settings, telemetry) as parts, AsyncExitStack() as stack:
-        await ensure_search_attributes(parts.client)
-        background = [asyncio.create_task(parts.handover.run(), name="reconciler")]
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(temporal_client(settings, telemetry))
+        await ensure_search_attributes(client)
+        background: list[asyncio.Task[None]] = []
+        if Queue.CORE in queues:
+            await stack.enter_async_context(build_worker(client, Queue.CORE, serving_core(), settings))
         if Queue.IO in queues:
+            parts = await stack.enter_async_context(io_parts(settings, telemetry, client))
+            background.append(asyncio.create_task(parts.handover.run(), name="reconciler"))
             background.append(asyncio.create_task(parts.watch.run(), name="lead"))
-        for queue in queues:
-            await stack.enter_async_context(build_worker(parts.client, queue, parts.serving[queue], settings))
+            await stack.enter_async_context(build_worker(client, Queue.IO, parts.serving, settings))
         log.info("worker.started", queues=sorted(queues))
         stopping = asyncio.create_task(stop.wait(), name="stop")
         await asyncio.wait([stopping, *background], return_when=asyncio.FIRST_COMPLETED)

@@ -10,7 +10,6 @@ from minoots_activities.deliveries.adapter import Deliveries
 from minoots_activities.replays.adapter import Replays
 from minoots_activities.timers.adapter import Timers
 from minoots_workflows.deliveries.workflow import DeliveryWorkflow
-from minoots_workflows.queues import Queue
 from minoots_workflows.replays.workflow import ReplayWorkflow
 from minoots_workflows.timers.workflow import TimerWorkflow
 
@@ -25,17 +24,19 @@ class Serving:
     activities: tuple[Callable[..., Any], ...] = field(default=())
 
 
-def registry(timers: Timers, deliveries: Deliveries, replays: Replays) -> dict[Queue, Serving]:
-    """Return what each queue serves."""
-    return {
-        Queue.CORE: Serving(workflows=WORKFLOWS),
-        Queue.IO: Serving(
-            activities=(
-                timers.fire,
-                timers.close,
-                deliveries.attempt,
-                deliveries.close,
-                replays.advance,
-            )
-        ),
-    }
+def serving_core() -> Serving:
+    """Return what the queue ``core`` serves: workflows, which need nothing but a processor."""
+    return Serving(workflows=WORKFLOWS)
+
+
+def serving_io(timers: Timers, deliveries: Deliveries, replays: Replays) -> Serving:
+    """Return what the queue ``io`` serves: everything that touches the records or the network."""
+    return Serving(
+        activities=(
+            timers.fire,
+            timers.close,
+            deliveries.attempt,
+            deliveries.close,
+            replays.advance,
+        )
+    )

@@ -9,6 +9,7 @@ import sysconfig
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +25,7 @@ from .supervisor import Supervisor
 from .temporal_server import TemporalServer, find_binary
 
 READY_WITHIN: Final = 30.0
+_QUEUES: Final = ("core", "io")
 _LOOPBACK_NETWORKS: Final = ("127.0.0.0/8", "::1/128")
 
 
@@ -68,13 +70,15 @@ class Stack:
             temporal_address = f"{LOOPBACK}:{server.port}"
         else:
             require_reachable(temporal_address)
-        self.settings = _for_children(settings, data_dir.path, temporal_address)
+        # Two workers: workflow code in threads would make the sending of webhooks wait for Python's lock.
+        metrics_ports = {queue: free_port(0, "") for queue in _QUEUES}
+        self.settings = _for_children(settings, data_dir.path, temporal_address, metrics_ports.values())
         self.addresses = _addresses(self.settings, self._listener, server)
         self._environment = to_environment(self.settings)
         self._temporal = None if server is None else self._child_temporal(server)
-        self._worker = self._child("worker", "worker")
-        self._gateway = self._child("gateway", "gateway", "--fd", str(self._listener.fileno()))
-        ordered = [self._temporal, self._worker, self._gateway]
+        self._workers = [self._child_worker(queue, port) for queue, port in metrics_ports.items()]
+        self._gateway = self._child_gateway()
+        ordered = [self._temporal, *self._workers, self._gateway]
         self._children = [child for child in ordered if child is not None]
         self.supervisor = Supervisor(self._children)
 
@@ -115,11 +119,15 @@ class Stack:
         finally:
             running.cancel()
 
-    def _child(self, name: str, *arguments: str) -> Child:
-        command = [str(Path(sysconfig.get_path("scripts")) / "minoots"), *arguments]
-        # Any free descriptor is inherited by the gateway alone.
-        pass_fds = (self._listener.fileno(),) if name == "gateway" else ()
-        spec = Spec(name, command, self._environment, pass_fds)
+    def _child_worker(self, queue: str, metrics_port: int) -> Child:
+        environment = self._environment | {"MINOOTS_WORKERS__METRICS_PORT": str(metrics_port)}
+        spec = Spec(f"worker-{queue}", [_minoots(), "worker", "--queue", queue], environment)
+        return Child(spec, self._data_dir.logs, verbose=self._verbose)
+
+    def _child_gateway(self) -> Child:
+        descriptor = self._listener.fileno()
+        command = [_minoots(), "gateway", "--fd", str(descriptor)]
+        spec = Spec("gateway", command, self._environment, pass_fds=(descriptor,))
         return Child(spec, self._data_dir.logs, verbose=self._verbose)
 
     def _child_temporal(self, server: TemporalServer) -> Child:
@@ -129,6 +137,10 @@ class Stack:
 
 class Interrupted(Exception):
     """A stop was asked for while the stack was starting."""
+
+
+def _minoots() -> str:
+    return str(Path(sysconfig.get_path("scripts")) / "minoots")
 
 
 def _server(settings: Settings, data_dir: Path) -> TemporalServer:
@@ -142,16 +154,16 @@ def _server(settings: Settings, data_dir: Path) -> TemporalServer:
     )
 
 
-def _for_children(settings: Settings, data_dir: Path, temporal_address: str) -> Settings:
+def _for_children(
+    settings: Settings, data_dir: Path, temporal_address: str, metrics_ports: Iterable[int]
+) -> Settings:
     """Return the settings of the children: those of the user, with what makes a development stack of them."""
-    metrics_port = settings.workers.metrics_port or free_port(0, "")
     overrides: dict[str, Any] = {
         "environment": "dev",
         "data_dir": str(data_dir),
         "gateway": {"allow_dev_tenant": True},
         "temporal": {"address": temporal_address},
-        "workers": {"metrics_port": metrics_port},
-        "telemetry": {"worker_metrics_urls": [f"http://{LOOPBACK}:{metrics_port}/metrics"]},
+        "telemetry": {"worker_metrics_urls": [f"http://{LOOPBACK}:{port}/metrics" for port in metrics_ports]},
         "delivery": {
             "allowed_networks": sorted({*map(str, settings.delivery.allowed_networks), *_LOOPBACK_NETWORKS})
         },

@@ -13,11 +13,11 @@ from typing import Final
 MIN_LEAD: Final = timedelta(milliseconds=250)
 MAX_LEAD: Final = timedelta(seconds=2)
 
-FORESEEABLE: Final = timedelta(seconds=60)
+FORESEEABLE: Final = timedelta(seconds=10)
 """Beyond this the load at the due time cannot be known, so the longest lead is taken."""
 
-_MARGIN: Final = 1.5
-_SLACK: Final = timedelta(milliseconds=50)
+_MARGIN: Final = 2.0
+_SLACK: Final = timedelta(milliseconds=100)
 
 
 def lead_from(latencies: Sequence[timedelta]) -> timedelta:

@@ -1,0 +1,1 @@
+"""What Minoots promises in numbers, measured on a running embedded stack. Not a test: nothing fails here."""

@@ -1,0 +1,77 @@
+"""Writing ``docs/benchmarks.md``."""
+
+from __future__ import annotations
+
+import os
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+
+def write(path: Path, found: dict[str, Any]) -> None:
+    """Write what was measured, with the command that measures it again."""
+    punctual, made, recovered = found["punctuality"], found["creation"], found["recovery"]
+    capacity = found["capacity"]
+    within = [run for run in capacity if run.p95 <= 250]
+    memory = found["memory"]
+    total = sum(memory.values()) / 1e6
+    parts = ", ".join(f"{name} {size / 1e6:.0f} MB" for name, size in memory.items())
+    rows = "\n".join(
+        f"| {run.rate:g} | {run.count} | {run.p50:.1f} | {run.p95:.1f} | {run.worst:.0f} | {run.missing} |"
+        for run in capacity
+    )
+    path.write_text(
+        f"""# Benchmarks
+
+Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}, on {os.cpu_count()} cores ({platform.machine()}, Python
+{platform.python_version()}), with the whole embedded stack, the load and the receiver on the same machine. The
+machine is shared and noisy: compare figures of one run with each other, not with another day's. Run it again with
+`make bench`; one lane alone with `make bench ARGS="punctuality"` (prints only).
+
+## Punctuality
+
+Lateness is the arrival at the receiver minus the due time, in milliseconds.
+
+| what | measured | promised |
+|---|---|---|
+| 300 timers at 20/s, P50 | {punctual.p50:.1f} | |
+| 300 timers at 20/s, P95 | {punctual.p95:.1f} | 15 |
+| 300 timers at 20/s, worst | {punctual.worst:.1f} | 100 |
+| early / missing / repeated | {punctual.early} / {punctual.missing} / {punctual.repeated} | 0 / 0 / 0 |
+
+The highest rate measured that keeps P95 within 250 ms: **{max((run.rate for run in within), default=0):g}/s**. Each
+row is a fresh stack and ten seconds of timers:
+
+| timers/s | timers | P50 | P95 | worst | missing |
+|---|---|---|---|---|---|
+{rows}
+
+## Setting timers
+
+| what | measured | promised |
+|---|---|---|
+| create over HTTP, one after the other, P50 | {made.p50:.1f} ms | 15 ms |
+| create over HTTP, one after the other, P95 | {made.p95:.1f} ms | |
+| creates a second with {made.clients} clients | {made.rate:.0f} | |
+
+## Cold start and memory
+
+| what | measured | promised |
+|---|---|---|
+| `minoots dev`, from nothing to ready | {found["cold_start"]:.1f} s | 5 s |
+| resident memory of the idle stack | {total:.0f} MB ({parts}) | |
+
+## kill -9 of everything
+
+{recovered.pending} timers pending; the whole tree is killed half a second before the first is due and stays down until
+many are overdue.
+
+| what | measured | promised |
+|---|---|---|
+| lost | {recovered.lost} | 0 |
+| duplicates at the receiver | {recovered.duplicates} | 0 |
+| overdue when ready again | {recovered.overdue} | |
+| last overdue one fired after ready | {recovered.overdue_fired_within:.2f} s | 3 s |
+"""
+    )
