@@ -1,4 +1,4 @@
-"""Pending timers across kill -9 of the whole stack: what is lost, what comes twice, how soon the overdue ones fire."""
+"""Pending timers across kill -9 of everything: what is lost, what comes twice, how soon the rest fire."""
 
 from __future__ import annotations
 

@@ -24,10 +24,10 @@ def write(path: Path, found: dict[str, Any]) -> None:
     path.write_text(
         f"""# Benchmarks
 
-Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}, on {os.cpu_count()} cores ({platform.machine()}, Python
-{platform.python_version()}), with the whole embedded stack, the load and the receiver on the same machine. The
-machine is shared and noisy: compare figures of one run with each other, not with another day's. Run it again with
-`make bench`; one lane alone with `make bench ARGS="punctuality"` (prints only).
+Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}, on {os.cpu_count()} cores ({platform.machine()},
+Python {platform.python_version()}), with the whole embedded stack, the load and the receiver on the same
+machine. The machine is shared and noisy: compare figures of one run with each other, not with another day's.
+Run it again with `make bench`; one lane alone with `make bench ARGS="punctuality"` (prints only).
 
 ## Punctuality
 
@@ -40,8 +40,10 @@ Lateness is the arrival at the receiver minus the due time, in milliseconds.
 | 300 timers at 20/s, worst | {punctual.worst:.1f} | 100 |
 | early / missing / repeated | {punctual.early} / {punctual.missing} / {punctual.repeated} | 0 / 0 / 0 |
 
-The highest rate measured that keeps P95 within 250 ms: **{max((run.rate for run in within), default=0):g}/s**. Each
-row is a fresh stack and ten seconds of timers:
+The highest rate measured that keeps P95 within 250 ms: **{
+            max(
+                (run.rate for run in within), default=0
+            ):g}/s**. Each row is a fresh stack and ten seconds of timers:
 
 | timers/s | timers | P50 | P95 | worst | missing |
 |---|---|---|---|---|---|
@@ -64,8 +66,8 @@ row is a fresh stack and ten seconds of timers:
 
 ## kill -9 of everything
 
-{recovered.pending} timers pending; the whole tree is killed half a second before the first is due and stays down until
-many are overdue.
+{recovered.pending} timers pending; the whole tree is killed half a second before the first is due and
+stays down until many are overdue.
 
 | what | measured | promised |
 |---|---|---|

@@ -1,4 +1,4 @@
-"""Write the lock files: hash-pinned, for Python 3.11 to 3.13 on Linux and macOS, without any index address."""
+"""Write the lock files: hash-pinned, for Python 3.11 to 3.13 on Linux and macOS, without an index address."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ for name, arguments in LOCKS.items():
     target = HERE / name
     command = [*COMMAND, *arguments, "--output-file", str(target.relative_to(HERE.parent)), *sys.argv[1:]]
     subprocess.run([str(Path(sys.executable).parent / command[0]), *command[1:]], check=True, cwd=HERE.parent,
-                   stdout=subprocess.DEVNULL)  # fmt: skip  # noqa: S603
+                   stdout=subprocess.DEVNULL)  # fmt: skip
     text = target.read_text()
     target.write_text(f"# Written by `make lock`; do not edit.\n{text}")

@@ -1,4 +1,4 @@
-"""Real servers, one of each for the whole run: Postgres, Temporal; a fresh database and namespace for each test."""
+"""Real servers, one of each for the whole run; a fresh database and Temporal namespace for each test."""
 
 from __future__ import annotations
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from minoots_platform.parent import watch_parent
 
 from minoots.errors import Failure
+from minoots_platform.parent import watch_parent
 from minoots_platform.settings import Settings, SettingsError, load_settings, require_startable
 from minoots_platform.telemetry import get_logger, start_logs, start_telemetry
 

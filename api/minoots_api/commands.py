@@ -85,7 +85,7 @@ async def _keyed(
 
 
 async def _fingerprint(request: Request) -> str:
-    """Return what makes two requests the same: method, path, precondition and body, whatever its white space."""
+    """Return what makes two requests the same: method, path, precondition, body (white space aside)."""
     body = await request.body()
     canonical = json.dumps(json.loads(body), sort_keys=True, separators=(",", ":")) if body.strip() else ""
     text = "\n".join((request.method, request.url.path, request.headers.get("if-match", ""), canonical))

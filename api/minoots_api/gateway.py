@@ -21,7 +21,7 @@ from minoots_platform.vault import Vault
 from .events.tailer import Tailer
 
 _HANDOVERS_AT_ONCE: Final = 64
-"""More than this and a request waits for another's hand-over: accepting must not outrun arming without end."""
+"""Beyond this a request waits for another's hand-over: accepting must not outrun arming."""
 
 _PATIENCE: Final = 0.5
 """Seconds that such a request waits; the reconciler has the rest."""

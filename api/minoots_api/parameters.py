@@ -29,7 +29,7 @@ IdempotencyKey = Annotated[
     Header(
         alias="Idempotency-Key",
         pattern=KEY_PATTERN,
-        description="Up to 255 printable characters. The same key with the same request gets the first answer again.",
+        description="The same key with the same request gets the first answer again.",
     ),
 ]
 Limit = Annotated[int, Query(ge=1, le=200, description="Items on a page.")]

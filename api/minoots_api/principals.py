@@ -78,8 +78,8 @@ Admin = Annotated[Principal, Depends(requires(Scope.ADMIN))]
 def is_local(request: Request) -> bool:
     """Tell whether a request comes from this machine, from no proxy and from no foreign web page.
 
-    A page in the user's browser is on this machine too: its Origin gives it away, and where a name was bound to
-    127.0.0.1 to get around that, the Host does.
+    A page in the user's browser is on this machine too: its Origin gives it away, and where a name was bound
+    to 127.0.0.1 to get around that, the Host does.
     """
     peer = request.client.host if request.client else ""
     try:

@@ -30,7 +30,7 @@ _DRAIN_SECONDS: Final = 10
 
 @asynccontextmanager
 async def gateway_parts(settings: Settings, telemetry: Telemetry) -> AsyncIterator[Gateway]:
-    """Yield the parts of a gateway. Temporal may be away: timers are accepted all the same and armed later."""
+    """Yield the parts of a gateway. Temporal may be away: timers are accepted and armed later."""
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(
             Database(

@@ -1,7 +1,8 @@
 """Handing accepted commands over to the engine: at once after the commit, and again by the reconciler.
 
-Owns the order of things: read what the engine does not know, tell it, remember that it knows. A process that dies
-anywhere in between leaves the row behind, and the next reconciliation repeats what is harmless to repeat.
+Owns the order of things: read what the engine does not know, tell it, remember that it knows. A process that
+dies anywhere in between leaves the row behind, and the next reconciliation repeats what is harmless to
+repeat.
 """
 
 from __future__ import annotations

@@ -15,7 +15,10 @@ from typing import Final
 MAX_DURATION: Final = timedelta(days=3653)
 """Ten years, leap days included: the longest delay that Minoots accepts."""
 
-EXPECTED: Final = 'a duration such as "90s", "1h30m", "250ms", the ISO 8601 form "PT1H30M", or a number of seconds, up to 10 years'
+EXPECTED: Final = (
+    'a duration such as "90s", "1h30m", "250ms", the ISO 8601 form "PT1H30M", '
+    "or a number of seconds, up to 10 years"
+)
 
 _UNIT_SECONDS: Final = {
     "ms": Decimal("0.001"),

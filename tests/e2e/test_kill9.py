@@ -64,7 +64,8 @@ async def test_kill_9_of_the_worker_in_the_last_stretch(dev_stack: Start, receiv
 async def test_kill_9_of_the_gateway_right_after_it_accepted(dev_stack: Start, receiver: Receiver) -> None:
     stack = await asyncio.to_thread(dev_stack)
 
-    # Without Temporal nothing can be handed over, so the gateway dies between accepting and arming for certain.
+    # Without Temporal nothing can be handed over, so the gateway dies between accepting and arming for
+    # certain.
     temporal = stack.pid("temporal")
     os.kill(temporal, signal.SIGSTOP)
     try:

@@ -1,7 +1,8 @@
 """Every recorded history replays on today's workflow code.
 
-Histories are recorded by ``python tests/replay/record.py`` from the real parts and committed. A change in the order of
-commands breaks the replay: it needs a patch (`minoots_workflows.patches`) and a newly recorded history beside the old.
+Histories are recorded by ``python tests/replay/record.py`` from the real parts and committed. A change in the
+order of commands breaks the replay: it needs a patch (`minoots_workflows.patches`) and a newly recorded
+history beside the old.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The real parts of Minoots wired together in one process: records, Temporal, worker. Only the gateway is missing."""
+"""The real parts wired together in one process: records, Temporal, worker. Only the gateway is missing."""
 
 from __future__ import annotations
 

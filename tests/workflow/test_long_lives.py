@@ -39,7 +39,7 @@ YEARS = timedelta(days=3650)
 
 
 class FiringNotes(TimersPort):
-    """Notes when it was asked to fire, by the workflow's clock: time is skipped, so nothing may wait for real."""
+    """Notes what it was asked to fire. Time is skipped, so nothing may wait for real."""
 
     def __init__(self) -> None:
         self.requests: list[FireRequest] = []

@@ -37,7 +37,8 @@ async def ensure_search_attributes(client: Client) -> None:
         if error.status is RPCStatusCode.ALREADY_EXISTS:
             return
         commands = "; ".join(
-            f"temporal operator search-attribute create --namespace {client.namespace} --name {name} --type {kind}"
+            f"temporal operator search-attribute create --namespace {client.namespace}"
+            f" --name {name} --type {kind}"
             for name, kind in REGISTRY
             if name in missing
         )

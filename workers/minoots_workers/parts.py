@@ -53,7 +53,8 @@ async def io_parts(settings: Settings, telemetry: Telemetry, client: Client) -> 
     """Yield the parts behind the queue ``io``; close them in the opposite order.
 
     Raises:
-        Failure: unavailable, when the records are away or at another schema; invalid, for settings that cannot
+        Failure: unavailable, when the records are away or at another schema; invalid, for settings that
+        cannot
             work.
     """
     async with AsyncExitStack() as stack:

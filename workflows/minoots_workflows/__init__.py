@@ -1,1 +1,1 @@
-"""Deterministic code: workflows, the pure policies they follow, and the ports through which they reach the world."""
+"""Deterministic code: workflows, the pure policies they follow, the ports by which they reach the world."""

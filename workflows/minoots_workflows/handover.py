@@ -1,7 +1,7 @@
 """Handing an accepted command over to Temporal. Used by the gateway at once and by the reconciler later.
 
-Owns the calls of the Temporal client that start workflows and change them. Every call may be repeated: ids and
-generations make the second one harmless. Runs outside workflows.
+Owns the calls of the Temporal client that start workflows and change them. Every call may be repeated: ids
+and generations make the second one harmless. Runs outside workflows.
 """
 
 from __future__ import annotations

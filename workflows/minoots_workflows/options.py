@@ -15,8 +15,8 @@ _UNTIL_IT_WORKS: Final = RetryPolicy(
     initial_interval=timedelta(milliseconds=100),
     # 10 s: an outage of hours must not be followed by minutes of waiting.
     maximum_interval=timedelta(seconds=10),
-    # No limit on attempts: what was accepted is never given up for a fault of ours. Faults of the receiver are
-    # no exceptions but results, and DeliveryWorkflow counts them.
+    # No limit on attempts: what was accepted is never given up for a fault of ours. Faults of the receiver
+    # are no exceptions but results, and DeliveryWorkflow counts them.
 )
 
 SENDING: Final[ActivityConfig] = {

@@ -48,7 +48,7 @@ class Attempts:
         self._clock = clock
 
     async def prepare(self, spec: Spec, actions: tuple[Action, ...]) -> Keyring:
-        """Fetch ahead of time whatever sending ``actions`` will need, and open connections to their receivers."""
+        """Fetch ahead of time whatever sending ``actions`` will need."""
         names = {action.secret or signing_secrets.DEFAULT for action in actions}
         urls = {action.url for action in actions}
         async with self._database.read() as connection:

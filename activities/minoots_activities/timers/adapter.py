@@ -33,7 +33,7 @@ class Timers(TimersPort):
 
     @activity.defn(name="timers.fire")
     async def fire(self, request: FireRequest) -> FireReport:
-        """Wait for the exact moment, claim the timer in the records, deliver every action, record the outcome."""
+        """Wait for the exact moment, claim the timer, deliver every action, record the outcome."""
         execution = activity.info().attempt
         if request.wake_at is not None and execution == 1:
             self._watch.observe(request.wake_at)

@@ -46,7 +46,7 @@ async def list_events(
     subject: Subject = None,
     label: LabelFilter = None,
 ) -> Page[Event]:
-    """List events after a sequence number, the oldest first. ``next_cursor`` is the ``after`` of the next page."""
+    """List events after a sequence number, the oldest first; ``next_cursor`` is the next ``after``."""
     wanted = _filter(types, subject, label)
     async with gateway.database.read() as connection:
         page = await events.read(connection, principal.tenant, after=after, limit=limit, wanted=wanted)

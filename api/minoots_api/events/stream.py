@@ -1,7 +1,7 @@
 """Server-sent events: the log as it grows, from any number on.
 
-The reader sets the pace: each page is read from the records when the one before has been taken. A reader whose socket
-takes nothing for too long is cut, with a last event that says where to resume.
+The reader sets the pace: each page is read from the records when the one before has been taken. A reader
+whose socket takes nothing for too long is cut, with a last event that says where to resume.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ class EventStream(Response):
     async def _stream(self, send: Send) -> None:
         settings = self._gateway.settings.gateway
         try:
-            # An id without data is no event, but a reader that is cut off before the first one resumes from it.
+            # An id without data is no event, but a reader that is cut off before the first one resumes from
+            # it.
             await self._write(send, self._place("connected"))
             with self._gateway.tailer.following(self._tenant) as following:
                 while not self._gateway.stopping.is_set():

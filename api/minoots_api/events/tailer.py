@@ -1,7 +1,7 @@
 """Noticing new events, whichever process wrote them: one look at the counters wakes everybody who waits.
 
-Polls only while somebody waits. Carries no event: each reader reads its own from the records, so nothing is buffered
-and nothing can be dropped.
+Polls only while somebody waits. Carries no event: each reader reads its own from the records, so nothing is
+buffered and nothing can be dropped.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class Following:
         self._tailer = tailer
         self._tenant = tenant
 
-    async def wait(self, after: int, timeout: float) -> bool:
-        """Wait for an event numbered above ``after``, or for the end; ``False`` after ``timeout`` seconds."""
+    async def wait(self, after: int, within: float) -> bool:
+        """Wait for an event numbered above ``after``, or for the end; ``False`` after ``within`` seconds."""
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(within):
                 while self._tailer.newest(self._tenant) <= after and not self._tailer.stopped:
                     await self._tailer.news()
         except TimeoutError:

@@ -1,4 +1,4 @@
-"""Bodies that are too large are refused while they arrive, with a problem like every other error. Plain ASGI."""
+"""Bodies that are too large are refused while they arrive, with a problem like every other error."""
 
 from __future__ import annotations
 

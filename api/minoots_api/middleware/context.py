@@ -1,4 +1,7 @@
-"""The outermost layer: request id, trace, access log, duration, security headers. Plain ASGI, so streams stay streams."""
+"""The outermost layer: request id, trace, access log, duration, security headers.
+
+Plain ASGI, so that streams stay streams.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The records (SQL): what was asked and what happened. Every store function runs inside the caller's transaction."""
+"""The records (SQL): what was asked and what happened.
+
+Every store function runs inside the caller's transaction.
+"""
 
 from .database import Database
 

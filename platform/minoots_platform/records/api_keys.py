@@ -55,7 +55,7 @@ async def create(
     now: datetime,
     expires_at: datetime | None,
 ) -> tuple[ApiKey, str]:
-    """Make a key for ``tenant``, which comes into being with its first; return it with its secret, this once."""
+    """Make a key, and its tenant if it is the first; return it with its secret, this once."""
     await tenants.ensure(connection, tenant, now)
     secret = new_key()
     row = (

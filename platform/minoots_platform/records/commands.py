@@ -1,6 +1,7 @@
 """Commands on a timer: reschedule, snooze, pause, resume, fire now, cancel.
 
-Each is decided on the locked row: it holds if the timer has not fired yet, and is refused with the reason otherwise.
+Each is decided on the locked row: it holds if the timer has not fired yet, and is refused with the reason
+otherwise.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Cursors of paged lists: where the next page begins, as an opaque text.
 
-A cursor holds the sort key and the id of the last row, not an offset: rows that come or go in front of it move nothing.
+A cursor holds the sort key and the id of the last row, not an offset: rows that come or go in front of it
+move nothing.
 """
 
 from __future__ import annotations

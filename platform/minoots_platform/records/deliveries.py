@@ -112,7 +112,8 @@ async def claim_attempt(
 ) -> Claim | Standing:
     """Claim the attempt planned at ``planned_at``, or say where the delivery stands instead.
 
-    A delivery whose plan has moved on was attempted already: the answer of that attempt got lost, not the attempt.
+    A delivery whose plan has moved on was attempted already: the answer of that attempt got lost, not the
+    attempt.
     """
     query = sa.select(TABLE).where(TABLE.c.tenant == tenant, TABLE.c.id == delivery_id).with_for_update()
     row = (await connection.execute(query)).one()

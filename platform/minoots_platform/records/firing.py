@@ -90,8 +90,8 @@ async def claim(
 ) -> Claimed | Skipped | Overtaken:
     """Take the timer for sending, if its generation still holds and nobody has.
 
-    This transaction is the moment of sending: a command that commits before it wins, one after it is too late.
-    An execution that follows a died one takes over what that one had claimed and not recorded.
+    This transaction is the moment of sending: a command that commits before it wins, one after it is too
+    late. An execution that follows a died one takes over what that one had claimed and not recorded.
     """
     row = await timers.row_of(connection, wanted.tenant, wanted.timer_id, for_update=True)
     state = TimerState(row.state)
@@ -131,7 +131,7 @@ async def claim(
 
 
 async def close(connection: AsyncConnection, tenant: str, timer_id: str, *, by: str, now: datetime) -> None:
-    """Record that the timer's workflow was cancelled in Temporal; a fired or finished timer stays as it is."""
+    """Record that the workflow was cancelled in Temporal; a timer that has fired stays as it is."""
     row = await timers.row_of(connection, tenant, timer_id, for_update=True)
     if not TimerState(row.state).waiting:
         return

@@ -1,4 +1,4 @@
-"""Which schema the records have, and which one this version of Minoots needs. Without Alembic: every start asks."""
+"""Which schema the records have, and which one this version needs. Without Alembic: every start asks."""
 
 from __future__ import annotations
 

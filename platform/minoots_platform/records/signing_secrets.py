@@ -89,7 +89,7 @@ async def require(connection: AsyncConnection, tenant: str, names: Collection[st
         raise Failure(
             FailureKind.INVALID,
             f"there is no signing secret {name}",
-            remedy='Make it with POST /v1/secrets {"name": …}, or leave secret out to sign with the default one.',
+            remedy='Make it with POST /v1/secrets {"name": …}, or leave secret out for the default one.',
             errors=(
                 FieldProblem(field="body.actions.secret", expected="the name of a signing secret", got=name),
             ),

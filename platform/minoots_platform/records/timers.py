@@ -1,7 +1,7 @@
 """Timers in the records: accept, look up, list, and the commands that change one.
 
-Every command is one transaction: the row under its new generation, the event, and what the engine is still to be
-told. The row decides every race: a command holds only while the timer has not fired.
+Every command is one transaction: the row under its new generation, the event, and what the engine is still to
+be told. The row decides every race: a command holds only while the timer has not fired.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ class TimerQuery:
 async def page(connection: AsyncConnection, tenant: str, wanted: TimerQuery) -> Page[Timer]:
     """Return one page of timers.
 
-    ``due_after`` is inclusive, ``due_before`` is not. Pages continue behind the last row's sort key, so rows that
-    come, go or change in front of it neither repeat nor hide another.
+    ``due_after`` is inclusive, ``due_before`` is not. Pages continue behind the last row's sort key, so rows
+    that come, go or change in front of it neither repeat nor hide another.
     """
     query = sa.select(TABLE).where(TABLE.c.tenant == tenant)
     if wanted.states:

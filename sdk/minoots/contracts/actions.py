@@ -13,13 +13,14 @@ from .base import Duration, Part
 
 MIN_TIMEOUT: Final = timedelta(milliseconds=100)
 MAX_TIMEOUT: Final = timedelta(seconds=30)
-SECRET_NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+SECRET_NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,62}$"  # noqa: S105 - a pattern, not a secret
 HEADER_NAME_PATTERN: Final = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$"
 HEADER_VALUE_PATTERN: Final = r"^[\t\x20-\x7e]*$"
 
 OWN_HEADERS: Final = frozenset(
     {"host", "content-length", "content-type", "transfer-encoding", "connection", "upgrade", "te", "trailer",
-     "expect", "keep-alive", "proxy-authorization", "proxy-connection", "traceparent", "tracestate", "user-agent"}
+     "expect", "keep-alive", "proxy-authorization", "proxy-connection", "traceparent", "tracestate",
+     "user-agent"}
 )  # fmt: skip
 """Headers that Minoots sets itself; so are all that begin with ``webhook-``."""
 

@@ -14,7 +14,7 @@ MAX_ATTEMPTS: Final = 50
 STANDARD_LADDER: Final = tuple(
     timedelta(seconds=seconds) for seconds in (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 )
-"""Waits between attempts: the example schedule of the Standard Webhooks specification (ten attempts in 75 h 35 min)."""
+"""Waits between attempts: the example schedule of the Standard Webhooks specification, ten in 75.6 hours."""
 
 
 class Backoff(Part):

@@ -162,7 +162,7 @@ def until() -> Callable[[Callable[[], bool]], Awaitable[None]]:
 
     async def wait(condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(5):
-            while not condition():  # noqa: ASYNC110 - conditions of the other end of a socket
+            while not condition():
                 await asyncio.sleep(0.002)
 
     return wait

@@ -30,8 +30,8 @@ def dev(
 ) -> None:
     """Start Temporal, a worker and the gateway on this machine.
 
-    Exit codes: 0 stopped on request, 1 a part failed, 2 settings, 3 a port is in use, 4 the data directory is held
-    by another instance, 5 Temporal cannot be reached.
+    Exit codes: 0 stopped on request, 1 a part failed, 2 settings, 3 a port is in use, 4 the data directory is
+    held by another instance, 5 Temporal cannot be reached.
     """
     try:
         settings = _settings(config, data_dir, port, temporal_port, ui_port)

@@ -1,4 +1,4 @@
-"""The data directory of an embedded stack: one instance at a time, and no server left over from a killed one."""
+"""The data directory of an embedded stack: one instance at a time, no server left over."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _GRACE: Final = 5.0
 
 
 class DataDir:
-    """A locked data directory. The lock dies with this process, however it ends: children do not inherit it."""
+    """A locked data directory. The lock dies with this process: children do not inherit it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -65,7 +65,7 @@ class DataDir:
         (self.path / _SERVER).write_text(str(pid))
 
     def _end_stale_server(self) -> None:
-        """End the Temporal server of an instance that was killed: it would hold the database and the ports."""
+        """End the Temporal server of an instance that was killed: it holds database and ports."""
         note = self.path / _SERVER
         try:
             pid = int(note.read_text())
@@ -87,7 +87,7 @@ def _serves(pid: int, path: Path) -> bool:
             return False
         import subprocess  # no /proc on macOS
 
-        shown = subprocess.run(
+        shown = subprocess.run(  # noqa: S603 - the only argument is a number
             ["/bin/ps", "-ww", "-o", "command=", "-p", str(pid)],
             capture_output=True,
             check=False,

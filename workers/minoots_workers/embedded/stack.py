@@ -55,7 +55,7 @@ class Ready:
 
 
 class Stack:
-    """An embedded stack: start it, run it, shut it down. Everything that can be refused is refused before a start."""
+    """An embedded stack. Whatever can be refused is refused before anything starts."""
 
     def __init__(
         self, settings: Settings, data_dir: DataDir, temporal_address: str | None, *, verbose: bool

@@ -1,7 +1,7 @@
 """The command line of the embedded Temporal server: where it keeps its state, and how it is tuned.
 
-The one place for its flags, each with the effect it has. An unknown key is accepted silently by the server, so
-`tests/e2e/test_tuning.py` asserts the effects.
+The one place for its flags, each with the effect it has. An unknown key is accepted silently by the server,
+so `tests/e2e/test_tuning.py` asserts the effects.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ TUNING: Final[dict[str, str]] = {
     # Above the maximum a reader pauses for 5 s.
     "history.queuePendingTaskCriticalCount": "90000",
     "history.queuePendingTasksMaxCount": "100000",
-    # The dev server reads these from the database on every request: a quarter to a half of all its operations.
+    # The dev server reads these from the database on every request: a quarter to a half of all its
+    # operations.
     "system.forceSearchAttributesCacheRefreshOnRead": "false",
     "system.forceNexusEndpointRefreshOnRead": "false",
     # Limits made for many tenants on one cluster; here there is one user.
@@ -69,7 +70,7 @@ class TemporalServer:
 
     @property
     def database(self) -> Path:
-        """The server's own SQLite file; one for each version, for the server does not migrate between them."""
+        """The server's own SQLite file, one for each version: the server does not migrate it."""
         return self.data_dir / f"temporal-{_version()}.db"
 
     def command(self) -> list[str]:
@@ -96,7 +97,7 @@ def find_binary(chosen: Path | None) -> Path:
         raise StackFault(
             CONFIG,
             f"there is no Temporal binary at {binary}",
-            "Install minoots-server with its dependencies, or set temporal.binary (MINOOTS_TEMPORAL__BINARY).",
+            "Install minoots-server anew, or set temporal.binary (MINOOTS_TEMPORAL__BINARY).",
         )
     if not os.access(binary, os.X_OK):
         raise StackFault(CONFIG, f"{binary} is not executable", f"Run: chmod +x {binary}")

@@ -1,6 +1,7 @@
 """When to try again. Pure: a policy and what the receiver did in, the next attempt out.
 
-The rules for statuses are those of the Standard Webhooks specification, with those of RFC 9110 for ``Retry-After``.
+The rules for statuses are those of the Standard Webhooks specification, with those of RFC 9110 for
+``Retry-After``.
 """
 
 from __future__ import annotations
@@ -67,8 +68,9 @@ def next_attempt(
 ) -> datetime | None:
     """Return when to try again after attempt ``number`` failed, or ``None`` to give up.
 
-    Waits count from the plan, not from the answer, so that attempts keep the times that the preview gave; a plan
-    that has passed by the time the receiver answered is due at once. ``Retry-After`` only ever puts an attempt off.
+    Waits count from the plan, not from the answer, so that attempts keep the times that the preview gave; a
+    plan that has passed by the time the receiver answered is due at once. ``Retry-After`` only ever puts an
+    attempt off.
     """
     waits = delays(policy)
     if number > len(waits) or not may_retry(error, status):

@@ -1,7 +1,7 @@
 """`ReplayWorkflow`: walks through many dead letters, page by page.
 
-The new deliveries stand in the records, not handed over; the reconciler starts them, so that a crash between two
-pages loses none.
+The new deliveries stand in the records, not handed over; the reconciler starts them, so that a crash between
+two pages loses none.
 """
 
 from __future__ import annotations

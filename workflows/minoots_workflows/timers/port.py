@@ -15,7 +15,7 @@ class TimersPort(ABC):
     @activity.defn(name="timers.fire")
     @abstractmethod
     async def fire(self, request: FireRequest) -> FireReport:
-        """Wait for the exact moment, claim the timer in the records, deliver every action, record the outcome."""
+        """Wait for the exact moment, claim the timer, deliver every action, record the outcome."""
 
     @activity.defn(name="timers.close")
     @abstractmethod

@@ -1,7 +1,7 @@
 """How early a timer wakes. Pure: observed latencies in, a lead out.
 
-A workflow that wakes at the due time is late by everything between the server's clock and the worker's hand. So it
-wakes early by a lead, and the firing activity waits out the rest next to the effect.
+A workflow that wakes at the due time is late by everything between the server's clock and the worker's hand.
+So it wakes early by a lead, and the firing activity waits out the rest next to the effect.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SLACK: Final = timedelta(milliseconds=100)
 
 
 def lead_from(latencies: Sequence[timedelta]) -> timedelta:
-    """Return the lead that would have covered the slowest 1 % of ``latencies`` (wake to worker) with a margin."""
+    """Return the lead that covers all but the slowest 1 % of ``latencies`` with a margin."""
     if not latencies:
         return MIN_LEAD
     ordered = sorted(latencies)

@@ -1,7 +1,7 @@
 """`TimerWorkflow`: waits until shortly before the due time, then has the timer fired.
 
-Owns the waiting and the order of things. The records decide every race (see ``timers.fire``), so a change that this
-workflow has not heard of yet still wins until the moment of sending.
+Owns the waiting and the order of things. The records decide every race (see ``timers.fire``), so a change
+that this workflow has not heard of yet still wins until the moment of sending.
 """
 
 from __future__ import annotations
@@ -154,7 +154,8 @@ class TimerWorkflow:
         succeeded = all(not isinstance(result, BaseException) and result.succeeded for result in results)
         return "settled" if succeeded else "failed"
 
-    # Updates. The gateway has changed the records before it sends one; each carries how the timer stands since.
+    # Updates. The gateway has changed the records before it sends one; each carries how the timer stands
+    # since.
 
     @workflow.update
     def reschedule(self, change: TimerChange) -> TimerProgress:
