@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from types import FrameType
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Final
 
 import uvicorn
@@ -69,11 +69,19 @@ class _Server(uvicorn.Server):
         self._gateway = gateway
         self._loop = asyncio.get_running_loop()
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Stop on a signal."""
-        self._loop.call_soon_threadsafe(self._gateway.stopping.set)
-        self._loop.call_soon_threadsafe(self._gateway.tailer.stop)
-        super().handle_exit(sig, frame)
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop on SIGTERM and SIGINT, and end with exit code 0; uvicorn itself would die of the signal."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._stop)
+        yield
+
+    def _stop(self) -> None:
+        self._gateway.stopping.set()
+        self._gateway.tailer.stop()
+        # The second time, running requests are not waited for.
+        self.force_exit = self.should_exit
+        self.should_exit = True
 
 
 async def serve(settings: Settings, telemetry: Telemetry, listener: socket.socket) -> None:

@@ -90,7 +90,7 @@ async def receiving() -> AsyncIterator[Receiver]:
     methods = ["GET", "POST", "PUT", "PATCH"]
     app = Starlette(routes=[Route("/{path:path}", receiver.handle, methods=methods)])
     server = uvicorn.Server(
-        uvicorn.Config(app, log_level="error", lifespan="off", timeout_graceful_shutdown=1)
+        uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
     )
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
