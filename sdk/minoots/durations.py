@@ -5,7 +5,6 @@ Owns parsing and printing; knows nothing of timers or of the clock.
 
 from __future__ import annotations
 
-import math
 import re
 from datetime import timedelta
 from decimal import Decimal
@@ -77,8 +76,9 @@ def _parse(value: object) -> timedelta | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
-        # A float beyond the limit may not fit a timedelta at all, so it is refused before it is converted.
-        return timedelta(seconds=value) if math.isfinite(value) and 0 <= value <= 1e9 else None
+        # A number beyond the limit may not fit a timedelta at all, so it is refused before it is converted;
+        # NaN compares false with everything.
+        return timedelta(seconds=value) if 0 <= value <= 1e9 else None
     if not isinstance(value, str):
         return None
     if _SHORT.fullmatch(value):

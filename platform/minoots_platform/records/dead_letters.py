@@ -58,7 +58,9 @@ def matching(tenant: str, wanted: ReplayFilter | None) -> sa.Select[Any]:
     if wanted.timer_name is not None:
         query = query.where(timers.TABLE.c.name == wanted.timer_name)
     if wanted.url_prefix is not None:
-        query = query.where(TABLE.c.url.startswith(wanted.url_prefix, autoescape=True))
+        # Not LIKE: on SQLite it takes upper and lower case for the same.
+        beginning = sa.func.substr(TABLE.c.url, 1, len(wanted.url_prefix))
+        query = query.where(beginning == wanted.url_prefix)
     if wanted.error is not None:
         query = query.where(TABLE.c.error == wanted.error.value)
     if wanted.died_after is not None:

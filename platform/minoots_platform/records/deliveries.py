@@ -118,7 +118,10 @@ async def claim_attempt(
     query = sa.select(TABLE).where(TABLE.c.tenant == tenant, TABLE.c.id == delivery_id).with_for_update()
     row = (await connection.execute(query)).one()
     state = DeliveryState(row.state)
-    if state not in (DeliveryState.RETRYING, DeliveryState.SENDING) or row.planned_at > planned_at:
+    # An execution that was only frozen must not take the claim back from the one that took over.
+    frozen = state is DeliveryState.SENDING and row.claim is not None and execution < row.claim
+    over = state not in (DeliveryState.RETRYING, DeliveryState.SENDING)
+    if over or frozen or row.planned_at > planned_at:
         return Standing(state, row.planned_at)
     await connection.execute(
         sa.update(TABLE)

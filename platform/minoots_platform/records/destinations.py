@@ -15,6 +15,7 @@ from minoots.errors import Failure, FailureKind
 from minoots_platform.ids import new_id
 
 from . import cursors, events, schema
+from .inserting import insert_new
 
 TABLE = schema.destinations
 OPEN: Final = "open"
@@ -34,22 +35,26 @@ async def mark_gone(
     connection: AsyncConnection, tenant: str, url: str, *, status: int | None, now: datetime
 ) -> list[events.NewEvent]:
     """Mark ``url`` gone; return the event to append, none when it was marked already."""
-    found = (
+    fresh = {
+        "id": new_id("dst", now),
+        "tenant": tenant,
+        "url": url,
+        "url_hash": _hash(url),
+        "state": OPEN,
+        "changed_at": now,
+    }
+    # Several deliveries to one receiver may hear the first 410 at the same time; one of them marks it.
+    await insert_new(connection, TABLE, fresh)
+    destination_id = (
         await connection.execute(
-            sa.select(TABLE).where(TABLE.c.tenant == tenant, TABLE.c.url_hash == _hash(url))
+            sa.update(TABLE)
+            .where(TABLE.c.tenant == tenant, TABLE.c.url_hash == _hash(url), TABLE.c.state != GONE)
+            .values(state=GONE, status=status, changed_at=now)
+            .returning(TABLE.c.id)
         )
-    ).one_or_none()
-    if found is not None and found.state == GONE:
+    ).scalar_one_or_none()
+    if destination_id is None:
         return []
-    values = {"state": GONE, "status": status, "changed_at": now}
-    if found is None:
-        destination_id = new_id("dst", now)
-        await connection.execute(
-            sa.insert(TABLE).values(id=destination_id, tenant=tenant, url=url, url_hash=_hash(url), **values)
-        )
-    else:
-        destination_id = found.id
-        await connection.execute(sa.update(TABLE).where(TABLE.c.id == destination_id).values(**values))
     return [events.NewEvent(EventType.DESTINATION_GONE, destination_id, now, {"url": url, "status": status})]
 
 

@@ -95,7 +95,10 @@ async def claim(
     """
     row = await timers.row_of(connection, wanted.tenant, wanted.timer_id, for_update=True)
     state = TimerState(row.state)
-    if state is TimerState.FIRED and row.generation == wanted.generation:
+    # An execution that was only frozen must not take the claim back from the one that took over: nobody
+    # listens to its report any more, and the retries it plans would be nobody's.
+    frozen = row.claim is not None and execution < row.claim
+    if state is TimerState.FIRED and row.generation == wanted.generation and not frozen:
         claims = await deliveries.reclaim(connection, row.id, execution=execution)
         await connection.execute(
             sa.update(timers.TABLE).where(timers.TABLE.c.id == row.id).values(claim=execution)

@@ -8,7 +8,7 @@ from typing import Any, Final
 MASK: Final = "********"
 
 _SECRET_HEADER: Final = re.compile(
-    r"authorization|cookie|token|secret|password|api-?key|signature", re.IGNORECASE
+    r"auth|cookie|token|secret|passw|credential|session|signature|(?:^|api|[-_])key$", re.IGNORECASE
 )
 
 

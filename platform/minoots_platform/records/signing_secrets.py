@@ -16,6 +16,7 @@ from minoots_platform.signing import SigningKey
 from minoots_platform.vault import Vault
 
 from . import events, schema
+from .inserting import insert_new
 
 TABLE = schema.signing_secrets
 DEFAULT: Final = "default"
@@ -30,13 +31,16 @@ async def create(
     Raises:
         Failure: conflict, when the name is taken.
     """
-    if await _rows(connection, tenant, [name]):
+    made = None
+    if not await _rows(connection, tenant, [name]):
+        made = await _add(connection, vault, tenant, name, 1, EventType.SECRET_CREATED, now)
+    if made is None:
         raise Failure(
             FailureKind.CONFLICT,
             f"there is a secret {name} already",
             remedy=f"POST /v1/secrets/{name}/rotate makes a new version of it and shows its key.",
         )
-    return await _add(connection, vault, tenant, name, 1, EventType.SECRET_CREATED, now)
+    return made
 
 
 async def rotate(
@@ -58,7 +62,15 @@ async def rotate(
         )
         .values(expires_at=ends)
     )
-    return await _add(connection, vault, tenant, name, newest.version + 1, EventType.SECRET_ROTATED, now)
+    version = newest.version + 1
+    made = await _add(connection, vault, tenant, name, version, EventType.SECRET_ROTATED, now)
+    if made is None:
+        raise Failure(
+            FailureKind.CONFLICT,
+            f"secret {name} was rotated to version {version} at the same moment",
+            remedy="Rotate it again if that was not you.",
+        )
+    return made
 
 
 async def page(connection: AsyncConnection, tenant: str, now: datetime) -> tuple[Secret, ...]:
@@ -98,7 +110,7 @@ async def require(connection: AsyncConnection, tenant: str, names: Collection[st
 
 async def ensure_default(connection: AsyncConnection, vault: Vault, tenant: str, *, now: datetime) -> None:
     """Make the tenant's default secret if there is none."""
-    if not await _rows(connection, tenant, [DEFAULT], lock=True):
+    if not await _rows(connection, tenant, [DEFAULT]):
         await _add(connection, vault, tenant, DEFAULT, 1, EventType.SECRET_CREATED, now)
 
 
@@ -121,18 +133,19 @@ async def _add(
     version: int,
     kind: EventType,
     now: datetime,
-) -> SecretCreated:
+) -> SecretCreated | None:
+    """Make one version, or return ``None`` when somebody else made it at the same moment."""
     key = SigningKey.generate()
-    await connection.execute(
-        sa.insert(TABLE).values(
-            tenant=tenant,
-            name=name,
-            version=version,
-            sealed=vault.encrypt(key.to_bytes()),
-            public_key=key.public_key,
-            created_at=now,
-        )
-    )
+    values = {
+        "tenant": tenant,
+        "name": name,
+        "version": version,
+        "sealed": vault.encrypt(key.to_bytes()),
+        "public_key": key.public_key,
+        "created_at": now,
+    }
+    if not await insert_new(connection, TABLE, values):
+        return None
     shown = _view(name, await _known(connection, tenant, name), now)
     told = events.NewEvent(kind, f"secret/{name}", now, {"name": name, "version": version})
     await events.append(connection, tenant, [told])

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from . import schema
+from .inserting import insert_new
 
 
 async def ensure(connection: AsyncConnection, tenant: str, now: datetime) -> None:
     """Make ``tenant`` exist."""
-    values = {"id": tenant, "created_at": now, "last_sequence": 0}
-    insert: sa.Insert
-    if connection.dialect.name == "sqlite":
-        insert = sqlite.insert(schema.tenants).values(values).on_conflict_do_nothing()
-    else:
-        insert = postgresql.insert(schema.tenants).values(values).on_conflict_do_nothing()
-    await connection.execute(insert)
+    await insert_new(connection, schema.tenants, {"id": tenant, "created_at": now, "last_sequence": 0})

@@ -145,7 +145,9 @@ async def row_of(
     """
     query = sa.select(TABLE).where(TABLE.c.tenant == tenant, TABLE.c.id == timer_id)
     if for_update:
-        query = query.with_for_update()
+        # key_share: a plain lock would also hold up whoever inserts a row that refers to this timer, and a
+        # replay that does so while it holds a delivery would wait in a circle with a cancel.
+        query = query.with_for_update(key_share=True)
     row = (await connection.execute(query)).one_or_none()
     if row is None:
         raise Failure(

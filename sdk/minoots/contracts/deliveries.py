@@ -94,7 +94,7 @@ class Replayed(View):
 class ReplayFilter(Request):
     """Which dead letters to replay: all of those that match every given field. At least one is needed."""
 
-    timer_id: str | None = None
+    timer_id: Annotated[str, Field(max_length=40)] | None = None
     url_prefix: Annotated[str, Field(min_length=8, max_length=2048)] | None = None
     error: AttemptError | None = None
     died_after: Instant | None = None

@@ -1,0 +1,47 @@
+"""Names that operators see and that running workflows depend on."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+from temporalio import activity, workflow
+
+from minoots_activities.deliveries.adapter import Deliveries
+from minoots_activities.replays.adapter import Replays
+from minoots_activities.timers.adapter import Timers
+from minoots_workers.registry import WORKFLOWS
+from minoots_workflows.deliveries.port import DeliveriesPort
+from minoots_workflows.ids import parse_workflow_id, workflow_id
+from minoots_workflows.replays.port import ReplaysPort
+from minoots_workflows.timers.port import TimersPort
+
+
+@pytest.mark.parametrize(
+    ("port", "adapter"), [(TimersPort, Timers), (DeliveriesPort, Deliveries), (ReplaysPort, Replays)]
+)
+def test_an_adapter_answers_under_the_names_of_its_port(port: type, adapter: type) -> None:
+    names = {
+        name: activity._Definition.must_from_callable(method).name
+        for name, method in inspect.getmembers(port, inspect.isfunction)
+    }
+    assert names
+    for name, activity_name in names.items():
+        assert activity._Definition.must_from_callable(getattr(adapter, name)).name == activity_name
+
+
+def test_workflows_have_names_that_outlive_a_rename_of_the_class() -> None:
+    names = {one.__name__: workflow._Definition.must_from_class(one).name for one in WORKFLOWS}
+    assert names == {"TimerWorkflow": "Timer", "DeliveryWorkflow": "Delivery", "ReplayWorkflow": "Replay"}
+
+
+def test_a_workflow_id_reads_back() -> None:
+    text = workflow_id("timer", "acme", "tmr_1")
+    assert text == "timer:acme:tmr_1"
+    assert parse_workflow_id(text) == ("timer", "acme", "tmr_1")
+
+
+@pytest.mark.parametrize("text", ["timer:acme", "pigeon:acme:x", "timer::x", "a:b:c:d", ""])
+def test_what_is_no_workflow_id_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="kind:tenant:public_id"):
+        parse_workflow_id(text)
