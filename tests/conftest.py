@@ -62,7 +62,7 @@ async def postgres_template(postgres_server: str) -> str:
 async def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated SQLite file to copy."""
     path = tmp_path_factory.mktemp("sqlite") / "template.db"
-    await _migrated(f"sqlite+aiosqlite:///{path}")
+    await _migrated(f"sqlite:///{path}")
     return path
 
 
@@ -77,7 +77,7 @@ async def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
     """A fresh, migrated SQLite database."""
     path = tmp_path / "minoots.db"
     shutil.copy(sqlite_template, path)
-    return f"sqlite+aiosqlite:///{path}"
+    return f"sqlite:///{path}"
 
 
 @pytest.fixture

@@ -133,7 +133,7 @@ async def record() -> None:
         arguments += ["--search-attribute", f"{name}={kind}"]
     with tempfile.TemporaryDirectory() as folder, start_telemetry(Settings(), "record") as telemetry:
         async with (
-            Database(f"sqlite+aiosqlite:///{folder}/records.db") as database,
+            Database(f"sqlite:///{folder}/records.db") as database,
             await WorkflowEnvironment.start_local(
                 dev_server_existing_path=str(Path(sysconfig.get_path("scripts")) / "temporal"),
                 dev_server_extra_args=arguments,

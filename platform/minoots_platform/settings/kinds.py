@@ -55,9 +55,9 @@ def _http_url(value: str) -> str:
 
 
 def _records_url(value: str) -> str:
-    if value.startswith(("sqlite+aiosqlite:///", "postgresql+asyncpg://")):
+    if value.startswith(("sqlite:///", "postgresql+asyncpg://")):
         return value
-    raise ValueError('"sqlite+aiosqlite:///path" or "postgresql+asyncpg://user:password@host/database"')
+    raise ValueError('"sqlite:///path" or "postgresql+asyncpg://user:password@host/database"')
 
 
 def _address(value: str) -> str:

@@ -88,7 +88,7 @@ class RecordsSettings(Section):
     """The SQL database."""
 
     url: RecordsUrl = Field(
-        "sqlite+aiosqlite:///.minoots/minoots.db",
+        "sqlite:///.minoots/minoots.db",
         repr=False,
         description="SQLAlchemy URL of the records; unset means the SQLite file `minoots.db` in `data_dir`.",
     )

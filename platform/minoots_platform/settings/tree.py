@@ -69,7 +69,7 @@ class Settings(BaseSettings):
         if "url" not in self.records.model_fields_set:
             # Not marked as set, so that a later override of data_dir moves the database along.
             records = self.records.model_copy()
-            records.__dict__["url"] = f"sqlite+aiosqlite:///{self.data_dir / 'minoots.db'}"
+            records.__dict__["url"] = f"sqlite:///{self.data_dir / 'minoots.db'}"
             self.__dict__["records"] = records
         return self
 

@@ -184,9 +184,9 @@ def test_the_tree_is_frozen() -> None:
 
 
 def test_the_database_lies_in_the_data_dir_unless_it_is_set() -> None:
-    assert Settings(data_dir=Path("/srv")).records.url == "sqlite+aiosqlite:////srv/minoots.db"
+    assert Settings(data_dir=Path("/srv")).records.url == "sqlite:////srv/minoots.db"
     moved = Settings().with_overrides({"data_dir": "/srv", "records": {"pool_size": 9}})
-    assert (moved.records.url, moved.records.pool_size) == ("sqlite+aiosqlite:////srv/minoots.db", 9)
+    assert (moved.records.url, moved.records.pool_size) == ("sqlite:////srv/minoots.db", 9)
     own = moved.with_overrides({"records": {"url": "postgresql+asyncpg://h/d"}, "gateway": {"port": 1}})
     assert own.with_overrides({"data_dir": "/elsewhere"}).records.url == "postgresql+asyncpg://h/d"
 
