@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from receivers import Receiver, receiving
+from stack_fixtures import dev_stack, shared_stack  # noqa: F401 - fixtures of whole stacks
 from stacks import TENANT, Stack, stack_of
 from temporalio.testing import WorkflowEnvironment
 

@@ -1,9 +1,9 @@
 """SQLite for an event loop without a thread in between.
 
-A statement on a local SQLite file takes some tens of microseconds; handing it to a thread and back costs several times
-that, and each way waits for Python's lock when workflow code or JSON keeps the processor busy. So statements run
-where they are called. The only thing that may take long is waiting for another process's write lock, and that
-`Database` does without blocking.
+A statement on a local SQLite file takes some tens of microseconds; handing it to a thread and back costs several
+times that, and each way waits for Python's lock when workflow code or JSON keeps the processor busy. So
+statements run where they are called. The only thing that may take long is waiting for another process's write
+lock, and that `Database` does without blocking.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sqlalchemy.util.concurrency import await_
 
 class _Cursor(sqlite3.Cursor):
     async def _async_soft_close(self) -> None:
-        """What SQLAlchemy calls on the cursor of an asynchronous driver: nothing is held that must be let go."""
+        """What SQLAlchemy calls on a cursor of an asynchronous driver: there is nothing to let go."""
 
 
 class _Connection(sqlite3.Connection):

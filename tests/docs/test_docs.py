@@ -1,0 +1,95 @@
+"""The docs are true: every example runs, every link leads somewhere, the reference matches the code."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import dev_stacks
+import pytest
+from dev_stacks import DevStack
+from receivers import Receiver
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+BLOCK = re.compile(r"^(?P<indent> *)```(?P<kind>sh|python)\n(?P<code>.*?)^ *```$", re.MULTILINE | re.DOTALL)
+NOT_RUN = re.compile(r"<!-- not run: .+ -->\s*$")
+
+
+def _generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    """The examples of a page that are to run: kind and code."""
+    text = page.read_text()
+    found = []
+    for match in BLOCK.finditer(text):
+        if NOT_RUN.search(text[: match.start()]) is None:
+            code = re.sub(rf"^{match['indent']}", "", match["code"], flags=re.MULTILINE)
+            found.append((match["kind"], code))
+    return found
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if blocks(page)], ids=lambda page: str(page.relative_to(ROOT))
+)
+async def test_every_example_of_a_page_runs(
+    page: Path, shared_stack: DevStack, receiver: Receiver, tmp_path: Path
+) -> None:
+    environment = dev_stacks.environment() | {
+        "MINOOTS_URL": shared_stack.url,
+        "PATH": f"{Path(dev_stacks.MINOOTS).parent}:/usr/bin:/bin",
+    }
+    for kind, code in blocks(page):
+        here = code.replace("http://127.0.0.1:4000", shared_stack.url).replace(
+            "http://127.0.0.1:9000", receiver.url.removesuffix("/hook")
+        )
+        command = (
+            [sys.executable, "-c", here]
+            if kind == "python"
+            else ["bash", "-euc", here.replace("curl ", "curl -f ")]
+        )
+        done = await asyncio.to_thread(
+            subprocess.run, command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=90
+        )
+        assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("example", ["outbox.py", "follow.py"])
+async def test_examples_run(example: str, shared_stack: DevStack, receiver: Receiver, tmp_path: Path) -> None:
+    environment = dev_stacks.environment() | {"MINOOTS_URL": shared_stack.url, "WEBHOOK_URL": receiver.url}
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, str(ROOT / "examples" / example)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["routes.md", "settings.md", "events.md", "errors.md"])
+def test_the_reference_matches_the_code(name: str) -> None:
+    generator = _generator()
+    written = (generator.REFERENCE / name).read_text()
+    assert written == generator.PAGES[name](), "run: python docs/generate.py"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
