@@ -15,7 +15,7 @@ from minoots_platform.flags import Flags
 from minoots_platform.handover import HandOver
 from minoots_platform.records import Database
 from minoots_platform.settings import Settings
-from minoots_platform.telemetry import Telemetry
+from minoots_platform.telemetry import Telemetry, get_logger
 from minoots_platform.vault import Vault
 
 from .events.tailer import Tailer
@@ -53,7 +53,14 @@ class Gateway:
         """Let ``work`` run on after the answer; `drain` waits for it."""
         task = asyncio.create_task(work)
         self._pending.add(task)
-        task.add_done_callback(self._pending.discard)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._pending.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            # Nobody waits for it: what was accepted stands in the records, and the reconciler repeats it.
+            get_logger("minoots.gateway").error("background.failed", exc_info=error)
 
     async def drain(self) -> None:
         """Wait for the hand-overs that are under way, for five seconds at most."""

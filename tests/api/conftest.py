@@ -9,6 +9,7 @@ from cryptography.fernet import Fernet
 from gateways import Door, open_door
 from stacks import Stack
 from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
 
 from minoots_api.events.tailer import Tailer
 from minoots_api.gateway import Gateway
@@ -42,7 +43,7 @@ async def door(
     database: Database, settings: Settings, flags: Flags, telemetry: Telemetry
 ) -> AsyncIterator[Door]:
     """A gateway whose Temporal is away: it accepts all the same."""
-    client = await Client.connect("127.0.0.1:9", lazy=True)
+    client = await Client.connect("127.0.0.1:9", lazy=True, data_converter=pydantic_data_converter)
     gateway = Gateway(
         settings=settings,
         database=database,

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from pathlib import Path
 
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 
-from minoots_platform.records import Database, revision, schema
+from minoots_platform.clock import utc_now
+from minoots_platform.records import Database, revision, schema, tenants
 from minoots_platform.records.migrate import head, migrate
 
 
@@ -40,3 +45,36 @@ async def test_two_processes_may_migrate_at_once(postgres_template: str) -> None
     async with Database(url) as one, Database(url) as other:
         await asyncio.gather(migrate(one), migrate(other))
         await revision.wait_until_current(one)
+
+
+async def test_every_migration_can_be_taken_back_and_made_again(database: Database) -> None:
+    scripts = Config()
+    scripts.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+
+    def take_back(connection: sa.Connection) -> set[str]:
+        scripts.attributes["connection"] = connection
+        command.downgrade(scripts, "base")
+        return set(sa.inspect(connection).get_table_names()) - {"alembic_version"}
+
+    async with database.write() as connection:
+        assert await connection.run_sync(take_back) == set()
+    await migrate(database)
+    async with database.write() as connection:
+        await tenants.ensure(connection, "acme", utc_now())
+    await test_a_migrated_database_is_what_the_code_expects(database)
+
+
+async def test_a_migration_that_fails_leaves_nothing_behind(database: Database) -> None:
+    """Both databases change tables in the transaction, so a start that was killed can be repeated."""
+    scripts = Config()
+    scripts.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+
+    def take_back_and_die(connection: sa.Connection) -> None:
+        scripts.attributes["connection"] = connection
+        command.downgrade(scripts, "base")
+        raise ConnectionError
+
+    with suppress(ConnectionError):
+        async with database.write() as connection:
+            await connection.run_sync(take_back_and_die)
+    await test_a_migrated_database_is_what_the_code_expects(database)

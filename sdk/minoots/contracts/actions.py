@@ -14,6 +14,7 @@ from .base import Duration, Part
 MIN_TIMEOUT: Final = timedelta(milliseconds=100)
 MAX_TIMEOUT: Final = timedelta(seconds=30)
 SECRET_NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,62}$"  # noqa: S105 - a pattern, not a secret
+URL_PATTERN: Final = r"^https?://[^\s#\\]+$"
 HEADER_NAME_PATTERN: Final = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$"
 HEADER_VALUE_PATTERN: Final = r"^[\t\x20-\x7e]*$"
 
@@ -29,7 +30,7 @@ class WebhookAction(Part):
     """Send a signed CloudEvent to ``url``."""
 
     kind: Literal["webhook"] = "webhook"
-    url: Annotated[str, Field(min_length=8, max_length=2048)]
+    url: Annotated[str, Field(min_length=8, max_length=2048, json_schema_extra={"pattern": URL_PATTERN})]
     method: Literal["POST", "PUT", "PATCH"] = "POST"
     headers: Annotated[
         dict[

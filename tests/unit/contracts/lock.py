@@ -9,7 +9,9 @@ import importlib
 import json
 import pkgutil
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import BaseModel
 
@@ -17,25 +19,32 @@ import minoots.contracts
 import minoots_workflows
 
 LOCK = Path(__file__).parent / "contracts.lock"
+T = TypeVar("T")
 
 
-def models() -> Iterator[type[BaseModel]]:
-    """Every model that is defined in the contracts of the wire and of the workflows."""
+def _defined(kind: type[T]) -> Iterator[type[T]]:
     for package in (minoots.contracts, minoots_workflows):
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             module = importlib.import_module(found.name)
             for value in vars(module).values():
                 if (
                     isinstance(value, type)
-                    and issubclass(value, BaseModel)
+                    and issubclass(value, kind)
                     and value.__module__ == module.__name__
                 ):
                     yield value
 
 
+def models() -> Iterator[type[BaseModel]]:
+    """Every model that is defined in the contracts of the wire and of the workflows."""
+    return _defined(BaseModel)
+
+
 def rows() -> list[str]:
-    """One row a field: its JSON schema without the prose, and whether it must be given."""
-    found = set()
+    """One row a field: its JSON schema without the prose, and whether it must be given; one row a set of words."""
+    found = {
+        f"{words.__module__}.{words.__name__}: {' | '.join(sorted(words))}" for words in _defined(StrEnum)
+    }
     for model in models():
         schema = model.model_json_schema()
         for name, field in schema.get("properties", {}).items():

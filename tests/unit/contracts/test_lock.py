@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from difflib import unified_diff
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,9 @@ from minoots_workflows.timers.contracts import TimerStart
 
 
 def test_no_field_changes_without_its_row_in_the_lock() -> None:
-    locked = LOCK.read_text().splitlines()
-    assert rows() == locked, "if it is meant: python tests/unit/contracts/lock.py, and review its diff"
+    diff = list(unified_diff(LOCK.read_text().splitlines(), rows(), "locked", "now", n=0, lineterm=""))
+    meant = "if it is meant: python tests/unit/contracts/lock.py, and review its diff"
+    assert not diff, "\n".join([meant, *diff])
 
 
 def test_internal_contracts_and_answers_ignore_what_they_do_not_know() -> None:
