@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import compile_path
 
 from minoots.contracts import FieldProblem, Problem
 from minoots.errors import FAILURES, Failure, FailureKind
@@ -90,14 +91,16 @@ async def _on_http(request: Request, error: Exception) -> Response:
     kind = _KIND_OF_STATUS.get(error.status_code, FailureKind.INVALID)
     detail, remedy, status = str(error.detail), None, error.status_code
     errors: tuple[FieldProblem, ...] = ()
+    headers = error.headers
     match status:
         case 404:
             detail = f"there is nothing at {request.url.path[:_SHOWN]}"
             remedy = "/docs lists every route."
         case 405:
             detail = f"{request.method} is not possible at {request.url.path[:_SHOWN]}"
-            allowed = (error.headers or {}).get("allow") or (error.headers or {}).get("Allow")
-            remedy = f"Allowed here: {allowed}." if allowed else "/docs lists every route."
+            allowed = ", ".join(_methods(request)) or "GET"
+            headers = {"allow": allowed}
+            remedy = f"Possible here: {allowed}."
         case 400:
             detail, status = "the body cannot be read", 422
             remedy = "Send JSON in UTF-8 with Content-Type: application/json."
@@ -106,7 +109,19 @@ async def _on_http(request: Request, error: Exception) -> Response:
         case 413:
             detail, remedy = "the body is too large", "Send less, and large things by reference."
             errors = (FieldProblem(field="body", expected="fewer bytes", got="more than allowed"),)
-    return answer(request, kind, detail, remedy=remedy, errors=errors, status=status, headers=error.headers)
+    return answer(request, kind, detail, remedy=remedy, errors=errors, status=status, headers=headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """Return every method of the path; the framework names only those of the first route that it finds."""
+    return sorted(
+        {
+            method.upper()
+            for template, item in request.app.openapi()["paths"].items()
+            if compile_path(template)[0].match(request.url.path)
+            for method in item
+        }
+    )
 
 
 async def _on_database(request: Request, error: Exception) -> Response:
