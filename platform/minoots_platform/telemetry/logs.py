@@ -78,6 +78,8 @@ def start_logs(settings: TelemetrySettings, service: str, *, stream: TextIO | No
     for name in _OWN_HANDLERS:
         logger = logging.getLogger(name)
         logger.handlers.clear()
+        # Its configuration sets a level of its own; ours is the root's.
+        logger.setLevel(logging.NOTSET)
         logger.propagate = True
     for name in _CHATTY:
         chatty = logging.getLogger(name)
