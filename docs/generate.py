@@ -72,8 +72,8 @@ def events() -> str:
     texts = _docstrings(EventType)
     rows += [f"| `{one.value}` | {texts.get(one.name, '')} |" for one in EventType]
     text = (
-        "Every transition appends one event: CloudEvents 1.0 with `sequence`, a number without gaps for each tenant. "
-        "Events about a delivery have its timer as `subject`.\n"
+        "Every transition appends one event: CloudEvents 1.0 with `sequence`, a number without gaps for each "
+        "tenant. Events about a delivery have its timer as `subject`.\n"
     )
     return "\n".join(["# Events\n", NOTE, text, *rows, ""])
 
@@ -101,8 +101,8 @@ def errors() -> str:
             f"| `{kind}` | {rule.status} | {again} | {rule.acts} | `{rule.error.__name__}` | {rule.title} |"
         )
     text = (
-        "Every error is `application/problem+json` (RFC 9457) with `kind`, `detail`, `remedy`, `request_id` and, for "
-        "`invalid`, `errors`: the field, what was expected, what came.\n"
+        "Every error is `application/problem+json` (RFC 9457) with `kind`, `detail`, `remedy`, `request_id` "
+        "and, for `invalid`, `errors`: the field, what was expected, what came.\n"
     )
     return "\n".join(["# Errors\n", NOTE, text, *rows, ""])
 

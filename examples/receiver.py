@@ -1,4 +1,4 @@
-"""A receiver of webhooks, in the standard library. Prints what comes; WEBHOOK_KEY lets it check the sender."""
+"""A receiver of webhooks in the standard library. Prints what comes; WEBHOOK_KEY lets it check the sender."""
 
 import base64
 import hashlib

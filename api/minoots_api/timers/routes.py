@@ -12,7 +12,6 @@ from minoots.contracts import (
     Attempt,
     Cancel,
     Event,
-    FieldProblem,
     Page,
     Preview,
     PreviewRequest,
@@ -24,18 +23,17 @@ from minoots.contracts import (
     Why,
 )
 from minoots.contracts.base import Instant
-from minoots.durations import MAX_DURATION
 from minoots.errors import Failure, FailureKind
-from minoots_api.commands import Answered, run_once
-from minoots_api.gateway import Gateway, Here
-from minoots_api.parameters import Cursor, IdempotencyKey, IfMatch, Limit, Text, TimerId
+from minoots_api.commands import run_once
+from minoots_api.gateway import Here
+from minoots_api.parameters import Cursor, IdempotencyKey, Limit, Text, TimerId
 from minoots_api.principals import TimersReader, TimersWriter
-from minoots_platform.identity import Principal
 from minoots_platform.records import commands, deliveries, events, timers, why
 from minoots_platform.records.commands import UNSET
 from minoots_platform.telemetry.trace_context import current_traceparent
 from minoots_workflows.deliveries.retry import preview
 
+from .changing import Run
 from .due import asked_to_fire_late, due_at
 from .waiting import when_final
 
@@ -135,93 +133,41 @@ async def get_timer(
 
 
 @router.patch("/{id}", response_model=Timer)
-async def change_timer(
-    timer_id: TimerId,
-    patch: TimerPatch,
-    request: Request,
-    gateway: Here,
-    principal: TimersWriter,
-    generation: IfMatch,
-    key: IdempotencyKey = None,
-) -> Response:
+async def change_timer(timer_id: TimerId, patch: TimerPatch, run: Run) -> Response:
     """Change the due time, payload or labels of a timer that has not fired."""
-    fire_at = due_at(patch.fire_at, patch.after, gateway.clock(), past_allowed=False)
+    fire_at = due_at(patch.fire_at, patch.after, run.now, past_allowed=False)
     payload = patch.payload if "payload" in patch.model_fields_set else UNSET
-    command = commands.Reschedule(fire_at=fire_at, payload=payload, labels=patch.labels)
-    return await _command(gateway, request, principal, timer_id, command, generation, key)
+    return await run(timer_id, commands.Reschedule(fire_at=fire_at, payload=payload, labels=patch.labels))
 
 
 @router.post("/{id}/cancel", response_model=Timer)
-async def cancel_timer(
-    timer_id: TimerId,
-    request: Request,
-    gateway: Here,
-    principal: TimersWriter,
-    generation: IfMatch,
-    asked: Cancel | None = None,
-    key: IdempotencyKey = None,
-) -> Response:
+async def cancel_timer(timer_id: TimerId, run: Run, asked: Cancel | None = None) -> Response:
     """Call a timer off; of one that fired, stop the retries. 409 when it is too late."""
-    command = commands.CancelIt(asked.reason if asked else None)
-    return await _command(gateway, request, principal, timer_id, command, generation, key)
+    return await run(timer_id, commands.CancelIt(asked.reason if asked else None))
 
 
 @router.post("/{id}/snooze", response_model=Timer)
-async def snooze_timer(
-    timer_id: TimerId,
-    asked: Snooze,
-    request: Request,
-    gateway: Here,
-    principal: TimersWriter,
-    generation: IfMatch,
-    key: IdempotencyKey = None,
-) -> Response:
+async def snooze_timer(timer_id: TimerId, asked: Snooze, run: Run) -> Response:
     """Put a timer off: it fires ``after`` from now."""
-    if asked.after > MAX_DURATION:
-        problem = FieldProblem(field="body.after", expected="at most ten years", got=str(asked.after))
-        raise Failure(FailureKind.INVALID, "the timer would be due too far ahead", errors=(problem,))
-    return await _command(
-        gateway, request, principal, timer_id, commands.SnoozeBy(asked.after), generation, key
-    )
+    return await run(timer_id, commands.SnoozeBy(asked.after))
 
 
 @router.post("/{id}/pause", response_model=Timer)
-async def pause_timer(
-    timer_id: TimerId,
-    request: Request,
-    gateway: Here,
-    principal: TimersWriter,
-    generation: IfMatch,
-    key: IdempotencyKey = None,
-) -> Response:
+async def pause_timer(timer_id: TimerId, run: Run) -> Response:
     """Hold a timer; it keeps its due time."""
-    return await _command(gateway, request, principal, timer_id, commands.Pause(), generation, key)
+    return await run(timer_id, commands.Pause())
 
 
 @router.post("/{id}/resume", response_model=Timer)
-async def resume_timer(
-    timer_id: TimerId,
-    request: Request,
-    gateway: Here,
-    principal: TimersWriter,
-    generation: IfMatch,
-    key: IdempotencyKey = None,
-) -> Response:
+async def resume_timer(timer_id: TimerId, run: Run) -> Response:
     """Let a paused timer run again; one whose due time has passed fires at once, or by its misfire policy."""
-    return await _command(gateway, request, principal, timer_id, commands.Resume(), generation, key)
+    return await run(timer_id, commands.Resume())
 
 
 @router.post("/{id}/fire", response_model=Timer)
-async def fire_timer(
-    timer_id: TimerId,
-    request: Request,
-    gateway: Here,
-    principal: TimersWriter,
-    generation: IfMatch,
-    key: IdempotencyKey = None,
-) -> Response:
+async def fire_timer(timer_id: TimerId, run: Run) -> Response:
     """Fire a timer now."""
-    return await _command(gateway, request, principal, timer_id, commands.FireNow(), generation, key)
+    return await run(timer_id, commands.FireNow())
 
 
 @router.get("/{id}/events", response_model=Page[Event])
@@ -253,32 +199,6 @@ async def timer_why(timer_id: TimerId, gateway: Here, principal: TimersReader) -
     """Tell in plain words what happened to a timer, or will happen, and when."""
     async with gateway.database.read() as connection:
         return await why.why(connection, principal.tenant, timer_id, gateway.clock())
-
-
-async def _command(
-    gateway: Gateway,
-    request: Request,
-    principal: Principal,
-    timer_id: str,
-    command: commands.Command,
-    generation: int | None,
-    key: str | None,
-) -> Response:
-    async def work(connection: AsyncConnection) -> Timer:
-        return await commands.change(
-            connection,
-            principal.tenant,
-            timer_id,
-            command,
-            now=gateway.clock(),
-            actor=principal.subject,
-            if_generation=generation,
-        )
-
-    answered: Answered = await run_once(gateway, request, principal, key, work)
-    if not answered.replayed:
-        await gateway.hand_over(gateway.handover.timer(principal.tenant, timer_id))
-    return answered.response(ETag=f'"{answered.answer["generation"]}"')
 
 
 def _sent_misfire(spec: TimerCreate) -> Any:

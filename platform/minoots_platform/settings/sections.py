@@ -28,9 +28,6 @@ class GatewaySettings(Section):
 
     host: Text = Field("127.0.0.1", description="Address the gateway listens on.")
     port: Port = Field(4000, description="Port the gateway listens on; 0 chooses a free one.")
-    public_url: HttpUrl | None = Field(
-        None, description="URL under which callers reach the gateway, for links; unset means host and port."
-    )
     max_body_bytes: int = Field(
         1_048_576, ge=1024, le=67_108_864, description="Largest request body accepted, in bytes."
     )

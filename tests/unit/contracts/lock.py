@@ -41,7 +41,7 @@ def models() -> Iterator[type[BaseModel]]:
 
 
 def rows() -> list[str]:
-    """One row a field: whether it must be given, and its JSON schema without prose. One row a set of words."""
+    """One row a field: whether it must be given, and its schema without prose. One row a set of words."""
     found = {
         f"{words.__module__}.{words.__name__}: {' | '.join(sorted(words))}" for words in _defined(StrEnum)
     }
