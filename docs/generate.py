@@ -59,9 +59,9 @@ def settings() -> str:
     rows = ["| setting | variable | type | default | |", "|---|---|---|---|---|"]
     for one in list_settings():
         default = "" if one.default is None else f"`{one.default}`"
-        rows.append(
-            f"| `{one.key}` | {f'`{one.env}`' if one.env else 'file only'} | {str(one.type).replace('|', '/')} | {default} | {one.description} |"
-        )
+        where = f"`{one.env}`" if one.env else "file only"
+        kind = str(one.type).replace("|", "/")
+        rows.append(f"| `{one.key}` | {where} | {kind} | {default} | {one.description} |")
     text = "In `minoots.toml`, or in the environment, which wins. `minoots config validate` checks them.\n"
     return "\n".join(["# Settings\n", NOTE, text, *rows, ""])
 

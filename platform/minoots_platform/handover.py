@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from minoots.errors import Failure
 
 from .clock import Clock, utc_now
-from .records import Database, handovers, wake_leads
+from .records import Database, handovers, idempotency, wake_leads
 from .telemetry import get_logger
 from .telemetry.trace_context import continued
 
@@ -26,6 +26,13 @@ DEFAULT_LEAD: Final = timedelta(milliseconds=500)
 
 SETTLING: Final = timedelta(seconds=2)
 """Younger rows are still being handed over by the gateway that accepted them."""
+
+OVERDUE: Final = timedelta(seconds=30)
+"""A timer that is this late although the engine has it may have been lost there."""
+
+_RESCUE_EVERY: Final = 30
+_FORGET_EVERY: Final = 3600
+"""Rounds of the reconciler between two looks for lost timers, and for idempotency keys to forget."""
 
 _BATCH: Final = 200
 _AT_ONCE: Final = 20
@@ -114,13 +121,33 @@ class HandOver:
             self._log.info("handover.reconciled", taken=sum(done), left=len(done) - sum(done))
         return sum(done)
 
+    async def rescue(self, overdue_by: timedelta = OVERDUE) -> int:
+        """Hand over once more what should have fired long ago; return how much that was.
+
+        The engine refuses what it still holds, so only timers that it lost (a terminated workflow, a lost
+        store) are started anew.
+        """
+        async with self._database.read() as connection:
+            due = await handovers.timers_overdue(
+                connection, before=self._clock() - overdue_by, limit=_AT_ONCE
+            )
+        await asyncio.gather(*(self._in_turn(self._tell(one)) for one in due))
+        return len(due)
+
     async def run(self, interval: timedelta = timedelta(seconds=1)) -> None:
         """Reconcile every ``interval`` until cancelled. A database that is away is waited for."""
+        rounds = 0
         while True:
             try:
                 await self.reconcile()
+                if rounds % _RESCUE_EVERY == 0:
+                    await self.rescue()
+                if rounds % _FORGET_EVERY == 0:
+                    async with self._database.write() as connection:
+                        await idempotency.forget_old(connection, self._clock())
             except (sa.exc.SQLAlchemyError, OSError) as error:
                 self._log.error("handover.reconcile_failed", error=type(error).__name__)
+            rounds += 1
             await asyncio.sleep(interval.total_seconds())
 
     async def _in_turn(self, work: Awaitable[bool]) -> bool:

@@ -194,3 +194,30 @@ async def test_sixteen_actions_settle_only_when_all_succeeded(stack: Stack, rece
     attempts = await stack.attempts(timer)
     assert len(attempts) == 17
     assert {attempt.action for attempt in attempts if attempt.succeeded} == set(range(16))
+
+
+async def test_a_timer_that_temporal_lost_is_rescued_after_its_due_time(
+    stack: Stack, receiver: Receiver
+) -> None:
+    lost = await stack.set(receiver.url, after=0.6)
+    await stack.workflow(lost).terminate()
+    held = await stack.set(receiver.url, after=60)
+    await asyncio.sleep(max(0.0, (lost.fire_at - utc_now()).total_seconds()) + 0.1)
+    assert await stack.handover.rescue(timedelta(0)) == 1
+    await stack.reaches(lost, TimerState.SETTLED)
+    assert (await stack.get(held)).state is TimerState.ARMED
+    assert await stack.handover.rescue(timedelta(0)) == 0
+
+
+async def test_a_rescue_does_not_disturb_a_timer_that_merely_waits_for_a_worker(
+    stack: Stack, receiver: Receiver
+) -> None:
+    gate = asyncio.Event()
+    receiver.answers(Answer(204, gate=gate))
+    timer = await stack.set(receiver.url, after=1.0)
+    first_run = (await stack.workflow(timer).describe()).run_id
+    assert await stack.handover.rescue(timedelta(seconds=-5)) == 1
+    gate.set()
+    await stack.reaches(timer, TimerState.SETTLED)
+    assert (await stack.workflow(timer).describe()).run_id == first_run
+    assert len(receiver.requests) == 1

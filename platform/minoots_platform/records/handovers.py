@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -60,6 +60,28 @@ async def timers_behind(
         .limit(limit)
     )
     return tuple(_timer(row) for row in await connection.execute(query))
+
+
+async def timers_overdue(
+    connection: AsyncConnection, *, before: datetime, limit: int
+) -> tuple[TimerHandover, ...]:
+    """Return timers that the engine took over but that have not fired although due before ``before``.
+
+    Usually nobody is there to fire them; but the engine may also have lost them.
+    """
+    table = timers.TABLE
+    query = (
+        sa.select(table)
+        .where(
+            table.c.state == TimerState.ARMED.value,
+            table.c.armed_generation == table.c.generation,
+            table.c.fire_at < before,
+        )
+        .order_by(table.c.fire_at)
+        .limit(limit)
+    )
+    rows = (await connection.execute(query)).all()
+    return tuple(replace(_timer(row), command="reschedule") for row in rows)
 
 
 async def confirm_timer(connection: AsyncConnection, done: TimerHandover, now: datetime) -> None:

@@ -2,8 +2,8 @@
 
 A statement on a local SQLite file takes some tens of microseconds; handing it to a thread and back costs
 several times that, and each way waits for Python's lock when workflow code or JSON keeps the processor busy.
-So statements run where they are called. The only thing that may take long is waiting for another process's write
-lock, and that `Database` does without blocking.
+So statements run where they are called. The only thing that may take long is waiting for the write lock of
+another process, and that `Database` does without blocking.
 """
 
 from __future__ import annotations

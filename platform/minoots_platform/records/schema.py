@@ -137,6 +137,12 @@ timers = sa.Table(
     sa.Index(None, "tenant", "fire_at", "id"),
     sa.Index(None, "tenant", "name"),
     sa.Index(
+        "ix_timers_armed",
+        "fire_at",
+        sqlite_where=sa.text("state = 'armed'"),
+        postgresql_where=sa.text("state = 'armed'"),
+    ),
+    sa.Index(
         "ix_timers_behind",
         "updated_at",
         sqlite_where=sa.text("armed_generation < generation"),

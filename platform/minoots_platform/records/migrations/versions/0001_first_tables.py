@@ -150,6 +150,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_timers")),
     )
     op.create_index(
+        "ix_timers_armed",
+        "timers",
+        ["fire_at"],
+        unique=False,
+        sqlite_where=sa.text("state = 'armed'"),
+        postgresql_where=sa.text("state = 'armed'"),
+    )
+    op.create_index(
         "ix_timers_behind",
         "timers",
         ["updated_at"],
