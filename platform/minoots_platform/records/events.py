@@ -126,6 +126,21 @@ async def read(
     return EventPage(tuple(_event(row) for row in rows), position, more)
 
 
+async def newest_about(
+    connection: AsyncConnection, tenant: str, subject: str, *, limit: int
+) -> tuple[Event, ...]:
+    """Return the newest ``limit`` events about ``subject``, oldest first."""
+    table = schema.events
+    query = (
+        sa.select(table)
+        .where(table.c.tenant == tenant, table.c.subject == subject)
+        .order_by(table.c.sequence.desc())
+        .limit(limit)
+    )
+    rows = (await connection.execute(query)).all()
+    return tuple(_event(row) for row in reversed(rows))
+
+
 def _event(row: sa.Row[Any]) -> Event:
     return Event(
         id=row.id,

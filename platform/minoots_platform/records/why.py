@@ -27,8 +27,7 @@ async def why(connection: AsyncConnection, tenant: str, timer_id: str, now: date
         Failure: not_found.
     """
     row = await timers.row_of(connection, tenant, timer_id)
-    wanted = events.EventFilter(subject=timer_id)
-    told = (await events.read(connection, tenant, after=0, limit=_HISTORY, wanted=wanted)).events
+    told = await events.newest_about(connection, tenant, timer_id, limit=_HISTORY)
     late, because = _lateness(row, told, now)
     summary, next_at = await _summary(connection, row, now, late)
     return Why(
@@ -59,7 +58,8 @@ def _lateness(row: sa.Row[Any], told: Sequence[Event], now: datetime) -> tuple[t
     armed = by_type.get(EventType.TIMER_ARMED)
     if row.created_at > row.fire_at:
         return late, "it was asked for with a due time in the past"
-    if armed is None or armed.time > row.fire_at + LATE:
+    untold = row.armed_generation < row.generation
+    if untold or (armed is not None and armed.time > row.fire_at + LATE):
         return late, "the engine (Temporal) could not be told of it in time; GET /ready shows what is missing"
     return late, "no worker was free to fire it at the due time; GET /ready shows whether workers are polling"
 

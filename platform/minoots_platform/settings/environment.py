@@ -19,7 +19,9 @@ from .validation import unknown
 CONFIG_VARIABLE: Final = "MINOOTS_CONFIG"
 """Path of the settings file; empty means that no file is read at all."""
 
-EXEMPT: Final = frozenset({CONFIG_VARIABLE, "MINOOTS_URL", "MINOOTS_API_KEY", "MINOOTS_PARENT_FD"})
+EXEMPT: Final = frozenset(
+    {CONFIG_VARIABLE, "MINOOTS_URL", "MINOOTS_API_KEY", "MINOOTS_TRACEBACK", "MINOOTS_PARENT_FD"}
+)
 """Variables with our prefix that are no settings: the path of the file, the SDK's, the supervisor's."""
 
 
