@@ -221,3 +221,10 @@ async def test_a_rescue_does_not_disturb_a_timer_that_merely_waits_for_a_worker(
     await stack.reaches(timer, TimerState.SETTLED)
     assert (await stack.workflow(timer).describe()).run_id == first_run
     assert len(receiver.requests) == 1
+
+
+async def test_a_name_of_the_greatest_length_fits_into_temporal(stack: Stack, receiver: Receiver) -> None:
+    receiver.answers(500, 204)
+    timer = await stack.set(receiver.url, name="🫖" * 200, retry={"delays": ["0.1s"]})
+    await stack.reaches(timer, TimerState.SETTLED)
+    assert receiver.requests[0].event["data"]["timer"]["name"] == "🫖" * 200

@@ -26,6 +26,7 @@ from .ids import workflow_id
 from .queues import Queue
 from .replays.contracts import ReplayStart
 from .replays.workflow import ReplayWorkflow
+from .summaries import summary_of
 from .timers.contracts import TimerChange, TimerStart
 from .timers.wake import lead_for
 from .timers.workflow import TimerWorkflow
@@ -159,7 +160,7 @@ class Engine:
                 ),
                 id=workflow_id("timer", timer.tenant, timer.timer_id),
                 task_queue=Queue.CORE,
-                static_summary=timer.name,
+                static_summary=summary_of(timer.name),
                 search_attributes=search_attributes.of_timer(timer.tenant, timer.name, change.fire_at),
                 rpc_timeout=_RPC_TIMEOUT,
             )

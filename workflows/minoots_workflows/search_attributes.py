@@ -10,6 +10,8 @@ from typing import Final
 
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
+from .summaries import summary_of
+
 TENANT: Final = SearchAttributeKey.for_keyword("MinootsTenant")
 NAME: Final = SearchAttributeKey.for_keyword("MinootsName")
 FIRE_AT: Final = SearchAttributeKey.for_datetime("MinootsFireAt")
@@ -27,7 +29,7 @@ def of_timer(tenant: str, name: str, fire_at: datetime) -> TypedSearchAttributes
     return TypedSearchAttributes(
         [
             SearchAttributePair(TENANT, tenant),
-            SearchAttributePair(NAME, name),
+            SearchAttributePair(NAME, summary_of(name)),
             SearchAttributePair(FIRE_AT, fire_at),
         ]
     )

@@ -17,6 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from minoots_workflows.deliveries.contracts import DeliveryStart
     from minoots_workflows.deliveries.workflow import DeliveryWorkflow
     from minoots_workflows.ids import workflow_id
+    from minoots_workflows.summaries import summary_of
 
     from .contracts import (
         FireOutcome,
@@ -121,7 +122,7 @@ class TimerWorkflow:
                 fire_at=progress.fire_at,
                 wake_at=wake_at if sleep > timedelta(0) else None,
             ),
-            **(options.SENDING | {"summary": self._start.name}),
+            **(options.SENDING | {"summary": summary_of(self._start.name)}),
         )
         await workflow.wait_condition(lambda: firing.done() or self._changed_since(generation))
         if not firing.done():
@@ -138,7 +139,7 @@ class TimerWorkflow:
                 DeliveryWorkflow.run,
                 delivery,
                 id=workflow_id("delivery", delivery.tenant, delivery.delivery_id),
-                static_summary=self._start.name,
+                static_summary=summary_of(self._start.name),
                 search_attributes=search_attributes.of_tenant(delivery.tenant),
                 parent_close_policy=workflow.ParentClosePolicy.ABANDON,
             )
