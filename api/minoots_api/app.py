@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
@@ -20,6 +20,7 @@ from .gateway import Gateway
 from .health import routes as health
 from .middleware.body_limit import BodyLimit
 from .middleware.context import RequestContext
+from .parameters import known_parameters
 from .principals import DEV_TENANT
 from .secrets import routes as secrets
 from .timers import routes as timers
@@ -46,6 +47,7 @@ def create_app(gateway: Gateway) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        dependencies=[Depends(known_parameters)],
         middleware=_middleware(gateway),
     )
     app.state.gateway = gateway

@@ -53,9 +53,9 @@ def describe(app: FastAPI) -> dict[str, Any]:
 def _declare(path: str, method: str, operation: dict[str, Any]) -> None:
     responses = operation["responses"]
     responses.pop("422", None)
-    kinds = list(_ALWAYS) if path.startswith("/v1/") else []
+    kinds = list(_ALWAYS) if path.startswith("/v1/") else [FailureKind.INVALID]
     if path == "/metrics":
-        kinds = [FailureKind.UNAUTHENTICATED, FailureKind.DENIED, FailureKind.UNAVAILABLE]
+        kinds += [FailureKind.UNAUTHENTICATED, FailureKind.DENIED, FailureKind.UNAVAILABLE]
     if "{" in path:
         kinds += _OF_ONE
     if method != "get":

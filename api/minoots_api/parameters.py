@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Final
 
-from fastapi import Depends, Header, Path, Query
+from fastapi import Depends, Header, Path, Query, Request
 from pydantic import AfterValidator
 
 from minoots.contracts import FieldProblem
@@ -86,3 +86,27 @@ def timer_id(id: Annotated[str, Path(examples=["tmr_01JD3Z5E8S9V8QG8ZJ6ZC4T2XK"]
 TimerId = Annotated[str, Depends(timer_id)]
 
 TIMER_ID_PATTERN: Final = rf"^tmr_{ULID_PATTERN}$"
+
+
+def known_parameters(request: Request) -> None:
+    """Refuse query parameters that the route does not have: a misspelt filter would match everything.
+
+    Raises:
+        Failure: invalid, naming the parameter.
+    """
+    route = request.scope.get("route")
+    item = request.app.openapi()["paths"].get(getattr(route, "path_format", ""), {})
+    operation = item.get(request.method.lower())
+    if operation is None:
+        return
+    known = [one["name"] for one in operation.get("parameters", ()) if one["in"] == "query"]
+    for name in request.query_params:
+        if name not in known:
+            expected = f"one of {', '.join(known)}" if known else "no query parameter here"
+            problem = FieldProblem(field=f"query.{name[:60]}", expected=expected, got="an unknown parameter")
+            raise Failure(
+                FailureKind.INVALID,
+                f"there is no query parameter {name[:60]!r} here",
+                remedy="Correct its name or leave it out; /docs shows what each route takes.",
+                errors=(problem,),
+            )

@@ -75,7 +75,13 @@ async def _on_failure(request: Request, error: Exception) -> Response:
 
 async def _on_validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for nothing else
-    errors = [_field_problem(item) for item in error.errors()]
+    found = error.errors()
+    # A list whose only item is at fault counts as empty too: the item says it all.
+    errors = [
+        _field_problem(item)
+        for item in found
+        if not (item["type"] == "too_short" and any(_within(other["loc"], item["loc"]) for other in found))
+    ]
     names = ", ".join(dict.fromkeys(item.field for item in errors))
     return answer(
         request,
@@ -153,6 +159,10 @@ async def _on_bug(request: Request, error: Exception) -> Response:
         "the gateway failed in a way it should not",
         remedy="Report it with the request_id; the log has the rest.",
     )
+
+
+def _within(location: Sequence[Any], outer: Sequence[Any]) -> bool:
+    return len(location) > len(outer) and tuple(location[: len(outer)]) == tuple(outer)
 
 
 def _field_problem(item: Mapping[str, Any]) -> FieldProblem:

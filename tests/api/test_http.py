@@ -52,6 +52,13 @@ async def test_an_unknown_route_and_a_wrong_method_get_problems(door: Door) -> N
     assert "GET" in wrong.headers["allow"]
 
 
+@pytest.mark.parametrize("path", ["/v1/timers?stat=armed", "/v1/events?afterr=3", "/health?x=1"])
+async def test_a_misspelt_parameter_is_refused(door: Door, path: str) -> None:
+    answer = await door.http.get(path)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"].startswith("query.")
+
+
 async def test_a_body_without_an_announced_length_is_limited_too(door: Door) -> None:
     async def endless() -> AsyncIterator[bytes]:
         for _ in range(200):

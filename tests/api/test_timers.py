@@ -152,6 +152,11 @@ BAD: list[tuple[str, Any, str]] = [
     ("unknown secret", {"actions": [{"url": HOOK, "secret": "nope"}]}, "body.actions.secret"),
     ("too much payload", {"payload": "x" * 300_000}, "body.payload"),
     ("past", {"after": None, "fire_at": "2020-01-01T00:00:00Z"}, "body.fire_at"),
+    (
+        "long past",
+        {"after": None, "fire_at": "0001-01-01T00:00:01Z", "misfire": {"policy": "fire"}},
+        "body.fire_at",
+    ),
     ("no offset", {"after": None, "fire_at": "2030-01-01T00:00:00"}, "body.fire_at"),
     ("too far", {"after": None, "fire_at": "2999-01-01T00:00:00Z"}, "body.fire_at"),
     ("too many labels", {"labels": {f"k{n}": "v" for n in range(33)}}, "body.labels"),

@@ -31,6 +31,8 @@ def due_at(
             f"a time that has not passed (it is {now.isoformat(timespec='seconds')})",
             'To fire at once what is overdue, send misfire: {"policy": "fire"}.',
         )
+    if fire_at < now - MAX_DURATION:
+        raise _refused(fire_at, "a time within ten years", "Set it to a time that is not so long ago.")
     if fire_at > now + MAX_DURATION:
         raise _refused(fire_at, "a time within ten years", "Set it again when it is nearer.")
     return fire_at
