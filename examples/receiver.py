@@ -43,5 +43,9 @@ class Hook(BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 9000
+    try:
+        server = ThreadingHTTPServer(("127.0.0.1", port), Hook)
+    except OSError as error:
+        sys.exit(f"cannot listen on port {port}: {error.strerror}; choose another: receiver.py PORT")
     print(f"listening on http://127.0.0.1:{port}/hook", flush=True)
-    ThreadingHTTPServer(("127.0.0.1", port), Hook).serve_forever()
+    server.serve_forever()

@@ -36,7 +36,9 @@ async def principal_of(request: Request, gateway: Gateway) -> Principal:
             found = await api_keys.find(connection, key, now)
         if found is None:
             raise _refused(
-                request, "the API key is unknown, expired or revoked", "Make one: minoots keys create"
+                request,
+                "the API key is unknown, expired or revoked",
+                "Make one where the records are: minoots keys create --data-dir …, or --config …",
             )
         if found.note_use:
             gateway.in_background(_note_use(gateway, found.key_id))
@@ -96,7 +98,7 @@ def is_local(request: Request) -> bool:
 
 
 def _local(request: Request, gateway: Gateway) -> Principal:
-    remedy = "Send Authorization: Bearer mnt_…; make a key with: minoots keys create"
+    remedy = "Send Authorization: Bearer mnt_…; make a key with minoots keys create, where the records are."
     if not gateway.settings.gateway.allow_dev_tenant:
         raise _refused(request, "there is no API key in the request", remedy)
     if not is_local(request):

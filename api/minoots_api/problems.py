@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ _KIND_OF_STATUS: Final = {rule.status: kind for kind, rule in FAILURES.items()} 
     415: FailureKind.INVALID,
 }
 _SHOWN: Final = 100
+_NAMED: Final = re.compile(r"^(?:a key in )?(body(?:\.[^ ]+)?) (?:holds|is) ")
 
 
 def answer(
@@ -175,6 +177,10 @@ def _field_problem(item: Mapping[str, Any]) -> FieldProblem:
             field="body", expected="valid JSON", got=f"text that is not JSON: {context}"[:_SHOWN]
         )
     expected, got = message, _shown(item.get("input"))
+    named = _NAMED.match(message)
+    if named:
+        # Found while looking through the whole body: the text knows the place better than the location.
+        location, got = [named[1]], "a value that cannot be kept"
     if kind == "extra_forbidden":
         expected = "no such field"
     elif kind == "missing":

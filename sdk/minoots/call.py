@@ -105,7 +105,7 @@ def path(template: str, **ids: str) -> str:
 
 
 def pairs(values: Mapping[str, object]) -> Pairs:
-    """Return query parameters as text: no ``None``; a mapping becomes ``name=key:value`` each."""
+    """Return query parameters as text: no ``None``; mappings become ``name=key:value``, lists repeat."""
     found: list[tuple[str, str]] = []
     for name, value in values.items():
         if value is None:
@@ -113,7 +113,8 @@ def pairs(values: Mapping[str, object]) -> Pairs:
         if isinstance(value, Mapping):
             found += [(name, f"{key}:{item}") for key, item in value.items()]
         else:
-            found.append((name, value.isoformat() if isinstance(value, datetime) else str(value)))
+            many = value if isinstance(value, list | tuple | set | frozenset) else (value,)
+            found += [(name, one.isoformat() if isinstance(one, datetime) else str(one)) for one in many]
     return tuple(found)
 
 

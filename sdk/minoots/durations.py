@@ -16,7 +16,7 @@ MAX_DURATION: Final = timedelta(days=3653)
 
 EXPECTED: Final = (
     'a duration such as "90s", "1h30m", "250ms", the ISO 8601 form "PT1H30M", '
-    "or a number of seconds, up to 10 years"
+    "or a number of seconds, up to 10 years (units: ms, s, m, h, d, w)"
 )
 
 _UNIT_SECONDS: Final = {

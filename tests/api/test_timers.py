@@ -141,8 +141,8 @@ BAD: list[tuple[str, Any, str]] = [
     ("neither due", {"after": None}, "body"),
     ("unknown field", {"colour": "red"}, "body.colour"),
     ("wrong type", {"name": 7}, "body.name"),
-    ("NUL", {"name": "a\u0000b"}, "body"),
-    ("NUL in payload", {"payload": {"a": ["\u0000"]}}, "body"),
+    ("NUL", {"name": "a\u0000b"}, "body.name"),
+    ("NUL in payload", {"payload": {"a": ["\u0000"]}}, "body.payload.a.0"),
     ("no actions", {"actions": []}, "body.actions"),
     ("too many actions", {"actions": [{"url": HOOK}] * 17}, "body.actions"),
     ("bad url", {"actions": [{"url": "ftp://x/y"}]}, "body.actions.0.url"),
@@ -161,7 +161,7 @@ BAD: list[tuple[str, Any, str]] = [
     ("too far", {"after": None, "fire_at": "2999-01-01T00:00:00Z"}, "body.fire_at"),
     ("too many labels", {"labels": {f"k{n}": "v" for n in range(33)}}, "body.labels"),
     ("two retries", {"retry": {"attempts": 2, "delays": ["1s"]}}, "body.retry"),
-    ("surrogate", {"payload": "\ud800"}, "body"),
+    ("surrogate", {"payload": "\ud800"}, "body.payload"),
 ]
 
 

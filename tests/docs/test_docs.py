@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import dev_stacks
+import httpx
 import pytest
 from dev_stacks import DevStack
 from receivers import Receiver
+
+from minoots_platform.settings import load_settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
@@ -93,3 +97,43 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
         if not target.startswith("http"):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+async def test_the_receiver_of_the_quickstart_trusts_only_what_is_signed(
+    shared_stack: DevStack, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    async with httpx.AsyncClient(base_url=shared_stack.url, timeout=60) as http:
+        key = (await http.post("/v1/secrets", json={"name": "receiver-example"})).json()["key"]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(ROOT / "examples" / "receiver.py"),
+            str(port),
+            env=dev_stacks.environment() | {"WEBHOOK_KEY": key},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        try:
+            assert process.stdout is not None
+            assert b"listening" in await asyncio.wait_for(process.stdout.readline(), 20)
+            states = {}
+            for secret in ("receiver-example", None):
+                action = {"url": f"http://127.0.0.1:{port}/hook", "secret": secret}
+                body = {"name": "r", "after": 0.1, "actions": [action]}
+                timer = (await http.post("/v1/timers", json=body)).json()
+                states[secret] = (await http.get(f"/v1/timers/{timer['id']}", params={"wait": 30})).json()[
+                    "state"
+                ]
+            assert states == {"receiver-example": "settled", None: "failed"}
+        finally:
+            process.kill()
+            await process.wait()
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if "```toml" in page.read_text()], ids=lambda page: page.stem
+)
+def test_every_settings_file_in_the_docs_is_valid(page: Path, tmp_path: Path) -> None:
+    for number, block in enumerate(re.findall(r"```toml\n(.*?)```", page.read_text(), re.DOTALL)):
+        (tmp_path / f"{number}.toml").write_text(block)
+        load_settings(tmp_path / f"{number}.toml", environ={})

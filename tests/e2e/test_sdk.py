@@ -110,8 +110,12 @@ def test_the_command_line_from_create_to_why(shared_stack: DevStack) -> None:
     assert made.returncode == 0, made.stderr
     timer_id = json.loads(made.stdout)["id"]
     assert timer_id in minoots(shared_stack, "timers", "list").stdout
+    both = ("timers", "list", "--state", "armed", "--state", "scheduled", "--json")
+    assert timer_id in minoots(shared_stack, *both).stdout
     assert minoots(shared_stack, "timers", "snooze", timer_id, "2h").returncode == 0
-    assert "waiting" in minoots(shared_stack, "timers", "why", timer_id).stdout
+    why = minoots(shared_stack, "timers", "why", timer_id).stdout
+    assert "waiting" in why
+    assert "unknown" not in why
     assert minoots(shared_stack, "timers", "cancel", timer_id).returncode == 0
     again = minoots(shared_stack, "timers", "cancel", timer_id)
     assert again.returncode == 4

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
+import sqlalchemy as sa
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -116,7 +117,7 @@ def _run(config: Path | None, data_dir: Path | None, work: Callable[[AsyncConnec
         if data_dir is not None:
             settings = settings.with_overrides({"data_dir": str(data_dir)})
         if settings.records.url.startswith("sqlite"):
-            settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _require_file(Path(sa.make_url(settings.records.url).database or ""), chosen=data_dir is not None)
         async with Database(settings.records.url) as database:
             await migrate(database)
             async with database.write() as connection:
@@ -131,6 +132,18 @@ def _run(config: Path | None, data_dir: Path | None, work: Callable[[AsyncConnec
     except (SQLAlchemyError, OSError) as error:
         _fail(
             f"the records cannot be opened ({type(error).__name__}); check records.url or --data-dir", code=5
+        )
+
+
+def _require_file(path: Path, *, chosen: bool) -> None:
+    """Refuse to make records that nobody serves: a key in them would open nothing."""
+    if chosen:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    elif not path.exists():
+        _fail(
+            f"there are no records at {path}. Name those of your stack: --data-dir (as of minoots dev), or "
+            "--config with records.url.",
+            code=5,
         )
 
 

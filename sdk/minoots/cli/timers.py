@@ -83,7 +83,9 @@ def create(
 @remote(app, "list")
 def list_timers(
     session: Session,
-    state: Annotated[TimerState | None, typer.Option(help="Only those in this state.")] = None,
+    state: Annotated[
+        list[TimerState] | None, typer.Option(help="Only those in this state; repeat for several.")
+    ] = None,
     label: Labels = None,
     name: Annotated[str | None, typer.Option(help="Only those of this name.")] = None,
     due_after: Annotated[str | None, typer.Option(help="Only those due after this moment.")] = None,
@@ -128,11 +130,8 @@ def why(session: Session, timer_id: TimerId) -> None:
         return
     now = datetime.now(UTC)
     output.line(account.summary)
-    late = (
-        None
-        if account.late_by_ms is None
-        else f"by {account.late_by_ms:g} ms; {account.late_because or 'unknown'}"
-    )
+    # What is on time needs no reason, and gets none.
+    late = account.late_because and f"by {account.late_by_ms:g} ms; {account.late_because}"
     next_at = None if account.next_at is None else local(account.next_at, now)
     output.fields((("late", late), ("next", next_at)))
     output.table(("WHEN", "WHAT"), [(local(item.at, now), item.what) for item in account.history])

@@ -62,7 +62,7 @@ class NewTimer(TypedDict, total=False):
 class TimerFilter(TypedDict, total=False):
     """Arguments of ``timers.list``; every one that is given must match."""
 
-    state: TimerState | str | None
+    state: TimerState | str | Sequence[TimerState | str] | None
     label: Mapping[str, str] | None
     name: str | None
     due_after: Moment | None
