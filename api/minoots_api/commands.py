@@ -84,9 +84,19 @@ async def _keyed(
     return Answered(status, done, replayed=False)
 
 
+def _canonical(body: bytes) -> str:
+    if not body.strip():
+        return ""
+    try:
+        return json.dumps(json.loads(body), sort_keys=True, separators=(",", ":"))
+    except (ValueError, RecursionError):
+        # A route without a body does not read it, so that it may be anything.
+        return body.hex()
+
+
 async def _fingerprint(request: Request) -> str:
     """Return what makes two requests the same: method, path, precondition, body (white space aside)."""
     body = await request.body()
-    canonical = json.dumps(json.loads(body), sort_keys=True, separators=(",", ":")) if body.strip() else ""
+    canonical = _canonical(body)
     text = "\n".join((request.method, request.url.path, request.headers.get("if-match", ""), canonical))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

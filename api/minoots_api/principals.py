@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Final
-from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 
@@ -17,8 +17,12 @@ from minoots_platform.telemetry import audit, bind_log_context
 from .gateway import Gateway, Here
 
 DEV_TENANT: Final = "dev"
-_LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-_PROXY_HEADERS: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+_PROXY_HEADERS: Final = frozenset(
+    {"forwarded", "forwarded-for", "via", "x-real-ip", "x-client-ip", "x-original-host", "true-client-ip",
+     "cf-connecting-ip", "x-envoy-external-address", "tailscale-user-login"}
+)  # fmt: skip
+_LOCAL_HOST: Final = re.compile(r"^(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?$")
+_LOCAL_ORIGIN: Final = re.compile(r"^https?://(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?$")
 
 
 async def principal_of(request: Request, gateway: Gateway) -> Principal:
@@ -89,12 +93,16 @@ def is_local(request: Request) -> bool:
             return False
     except ValueError:
         return False
-    if any(header in request.headers for header in _PROXY_HEADERS):
+    headers = request.headers
+    if any(name in _PROXY_HEADERS or name.startswith("x-forwarded") for name in headers):
         return False
-    if _name(f"//{request.headers.get('host', '')}") not in _LOOPBACK_NAMES:
+    if headers.get("sec-fetch-site") == "cross-site":
         return False
-    origin = request.headers.get("origin")
-    return origin is None or _name(origin) in _LOOPBACK_NAMES
+    return bool(
+        len(headers.getlist("host")) == 1
+        and _LOCAL_HOST.match(headers["host"])
+        and all(_LOCAL_ORIGIN.match(origin) for origin in headers.getlist("origin"))
+    )
 
 
 def _local(request: Request, gateway: Gateway) -> Principal:
@@ -126,13 +134,6 @@ def _refused(request: Request, detail: str, remedy: str) -> Failure:
         path=request.url.path,
     )
     return Failure(FailureKind.UNAUTHENTICATED, detail, remedy=remedy)
-
-
-def _name(url: str) -> str | None:
-    try:
-        return urlsplit(url).hostname
-    except ValueError:
-        return None
 
 
 async def _note_use(gateway: Gateway, key_id: str) -> None:

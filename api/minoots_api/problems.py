@@ -26,6 +26,8 @@ _KIND_OF_STATUS: Final = {rule.status: kind for kind, rule in FAILURES.items()} 
     415: FailureKind.INVALID,
 }
 _SHOWN: Final = 100
+_MOST_ERRORS: Final = 20
+"""An answer must not be many times as large as the request that it refuses."""
 _NAMED: Final = re.compile(r"^(?:a key in )?(body(?:\.[^ ]+)?) (?:holds|is) ")
 
 
@@ -84,7 +86,11 @@ async def _on_validation(request: Request, error: Exception) -> Response:
         for item in found
         if not (item["type"] == "too_short" and any(_within(other["loc"], item["loc"]) for other in found))
     ]
+    left_out = len(errors) - _MOST_ERRORS
+    errors = errors[:_MOST_ERRORS]
     names = ", ".join(dict.fromkeys(item.field for item in errors))
+    if left_out > 0:
+        names += f" and {left_out} more"
     return answer(
         request,
         FailureKind.INVALID,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import re
 from collections.abc import AsyncIterator
@@ -173,3 +174,46 @@ class TestWithTheFlagOff:
         async with asyncio.timeout(20):
             while (await door.http.post("/v1/timers", json=TIMER)).status_code != 201:
                 await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        ["-created", "0001-01-01T00:00:00+23:59", "x"],
+        ["-created", "9999-12-31T23:59:59-23:59", "x"],
+        ["-created", "2026-01-01T00:00:00+00:00", "\ud800"],
+        ["-created", 7, 7],
+        {},
+    ],
+    ids=str,
+)
+async def test_a_forged_cursor_is_refused(door: Door, place: object) -> None:
+    cursor = base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
+    answer = await door.http.get("/v1/timers", params={"cursor": cursor})
+    assert answer.status_code == 422, answer.text
+
+
+@pytest.mark.parametrize(
+    "body", [b"not json", b"\xff\xfe{", b"9" * 5000, b"\x00", b"[" * 100_000], ids=range(5)
+)
+async def test_a_body_that_nobody_reads_may_be_anything(door: Door, body: bytes) -> None:
+    timer = (await door.http.post("/v1/timers", json=TIMER)).json()
+    url = f"/v1/timers/{timer['id']}/pause"
+    for _ in range(2):
+        answer = await door.http.post(url, content=body, headers={"Idempotency-Key": "k"})
+        assert answer.status_code == 200, answer.text
+
+
+async def test_an_answer_does_not_outgrow_the_request_it_refuses(door: Door) -> None:
+    body = TIMER | {f"field{number}": 1 for number in range(5000)}
+    answer = await door.http.post("/v1/timers", json=body)
+    assert answer.status_code == 422
+    assert len(answer.json()["errors"]) == 20
+    assert "4980 more" in answer.json()["detail"]
+
+
+async def test_an_invented_method_makes_no_series_of_its_own(door: Door) -> None:
+    await door.http.request("FOO1", "/v1/timers")
+    text = (await door.http.get("/metrics")).text
+    assert "FOO1" not in text
+    assert 'method="other"' in text

@@ -30,6 +30,8 @@ _SECURITY: Final = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
 }
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Any other is an invention of the client, and each would be a series of its own."""
 _QUIET: Final = frozenset({"/health", "/ready", "/metrics"})
 
 
@@ -80,9 +82,8 @@ class RequestContext:
                 route = getattr(scope.get("route"), "path", "none")
                 span.update_name(f"{scope['method']} {route}")
                 span.set_attribute("http.response.status_code", status)
-                self._telemetry.metrics.http_answered(
-                    duration, method=scope["method"], route=route, status=status
-                )
+                method = scope["method"] if scope["method"] in _METHODS else "other"
+                self._telemetry.metrics.http_answered(duration, method=method, route=route, status=status)
                 log = self._log.debug if scope["path"] in _QUIET else self._log.info
                 log(
                     "request.answered",

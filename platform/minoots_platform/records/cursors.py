@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 
 from minoots.contracts import FieldProblem
 from minoots.errors import Failure, FailureKind
@@ -30,10 +30,11 @@ def decode(cursor: str, order: str) -> tuple[datetime, str]:
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         found_order, key, row_id = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        moment = datetime.fromisoformat(key)
+        moment = datetime.fromisoformat(key).astimezone(UTC)
+        row_id.encode()
         if found_order != order or not isinstance(row_id, str) or moment.tzinfo is None or "\x00" in row_id:
             raise ValueError
-    except (ValueError, TypeError, binascii.Error, RecursionError):
+    except (ValueError, TypeError, AttributeError, OverflowError, binascii.Error, RecursionError):
         raise Failure(
             FailureKind.INVALID,
             "the cursor does not belong to this list",

@@ -16,12 +16,12 @@ MAX_TIMEOUT: Final = timedelta(seconds=30)
 SECRET_NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,62}$"  # noqa: S105 - a pattern, not a secret
 URL_PATTERN: Final = r"^https?://[^\s#\\]+$"
 HEADER_NAME_PATTERN: Final = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$"
-HEADER_VALUE_PATTERN: Final = r"^[\t\x20-\x7e]*$"
+HEADER_VALUE_PATTERN: Final = r"^(?:[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?)?$"
 
 OWN_HEADERS: Final = frozenset(
-    {"host", "content-length", "content-type", "transfer-encoding", "connection", "upgrade", "te", "trailer",
-     "expect", "keep-alive", "proxy-authorization", "proxy-connection", "traceparent", "tracestate",
-     "user-agent"}
+    {"accept-encoding", "connection", "content-encoding", "content-length", "content-type", "expect", "host",
+     "keep-alive", "proxy-authorization", "proxy-connection", "te", "traceparent", "tracestate", "trailer",
+     "transfer-encoding", "upgrade", "user-agent"}
 )  # fmt: skip
 """Headers that Minoots sets itself; so are all that begin with ``webhook-``."""
 

@@ -30,7 +30,10 @@ class DataDir:
 
     def __enter__(self) -> Self:
         try:
+            # For this process and all its children: records hold payloads, logs hold names.
+            os.umask(0o077)
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.path.chmod(0o700)
             self.logs.mkdir(exist_ok=True)
             self._lock = (self.path / _LOCK).open("a+")
         except OSError as error:
