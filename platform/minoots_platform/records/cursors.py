@@ -30,10 +30,11 @@ def decode(cursor: str, order: str) -> tuple[datetime, str]:
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         found_order, key, row_id = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        moment = datetime.fromisoformat(key).astimezone(UTC)
-        row_id.encode()
+        moment = datetime.fromisoformat(key)
         if found_order != order or not isinstance(row_id, str) or moment.tzinfo is None or "\x00" in row_id:
             raise ValueError
+        moment = moment.astimezone(UTC)
+        row_id.encode()
     except (ValueError, TypeError, AttributeError, OverflowError, binascii.Error, RecursionError):
         raise Failure(
             FailureKind.INVALID,
