@@ -9,6 +9,7 @@ from fastapi import Depends, Header, Path, Query, Request
 from pydantic import AfterValidator
 
 from minoots.contracts import FieldProblem
+from minoots.contracts.base import Matching
 from minoots.errors import Failure, FailureKind
 from minoots_platform.ids import ULID_PATTERN, Prefix, is_id
 
@@ -24,11 +25,13 @@ def _plain(value: str) -> str:
 Text = Annotated[str, AfterValidator(_plain)]
 """Text that a database can hold."""
 
+LabelFilter = Annotated[Text, Matching(r"^[^:]{1,63}:.{0,256}$", "key:value, such as team:red")]
+"""A label that must match."""
+
 IdempotencyKey = Annotated[
-    str | None,
+    Annotated[str, Matching(KEY_PATTERN, "1 to 255 ASCII characters without spaces")] | None,
     Header(
         alias="Idempotency-Key",
-        pattern=KEY_PATTERN,
         description="The same key with the same request gets the first answer again.",
     ),
 ]
@@ -74,7 +77,11 @@ def known_form(public_id: str, prefix: Prefix, noun: str) -> str:
         Failure: not_found.
     """
     if not is_id(public_id, prefix):
-        raise Failure(FailureKind.NOT_FOUND, f"there is no {noun} {public_id[:60]!r}")
+        raise Failure(
+            FailureKind.NOT_FOUND,
+            f"there is no {noun} {public_id[:60]!r}",
+            remedy=f"The id of a {noun} is {prefix}_ and 26 letters and digits; look it up in the list.",
+        )
     return public_id
 
 

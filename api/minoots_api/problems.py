@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -15,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import compile_path
 
 from minoots.contracts import FieldProblem, Problem
+from minoots.contracts.wording import expected_and_got, findings
 from minoots.errors import FAILURES, Failure, FailureKind
 from minoots_platform.telemetry import get_logger, redact_text
 
@@ -24,6 +24,10 @@ _KIND_OF_STATUS: Final = {rule.status: kind for kind, rule in FAILURES.items()} 
     400: FailureKind.INVALID,
     405: FailureKind.INVALID,
     415: FailureKind.INVALID,
+}
+_TITLES: Final = {
+    405: "The method is not possible here",
+    415: "The body is of a kind that is not read here",
 }
 _SHOWN: Final = 100
 _MOST_ERRORS: Final = 20
@@ -44,7 +48,7 @@ def answer(
     """Return the response for a failure."""
     rule = FAILURES[kind]
     problem = Problem(
-        title=rule.title,
+        title=_TITLES.get(status or rule.status, rule.title),
         status=status or rule.status,
         kind=kind,
         detail=detail,
@@ -79,13 +83,7 @@ async def _on_failure(request: Request, error: Exception) -> Response:
 
 async def _on_validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for nothing else
-    found = error.errors()
-    # A list whose only item is at fault counts as empty too: the item says it all.
-    errors = [
-        _field_problem(item)
-        for item in found
-        if not (item["type"] == "too_short" and any(_within(other["loc"], item["loc"]) for other in found))
-    ]
+    errors = [_field_problem(item) for item in findings(error.errors())]
     left_out = len(errors) - _MOST_ERRORS
     errors = errors[:_MOST_ERRORS]
     names = ", ".join(dict.fromkeys(item.field for item in errors))
@@ -169,10 +167,6 @@ async def _on_bug(request: Request, error: Exception) -> Response:
     )
 
 
-def _within(location: Sequence[Any], outer: Sequence[Any]) -> bool:
-    return len(location) > len(outer) and tuple(location[: len(outer)]) == tuple(outer)
-
-
 def _field_problem(item: Mapping[str, Any]) -> FieldProblem:
     location = [str(part) for part in item["loc"]]
     kind = item["type"]
@@ -182,31 +176,10 @@ def _field_problem(item: Mapping[str, Any]) -> FieldProblem:
         return FieldProblem(
             field="body", expected="valid JSON", got=f"text that is not JSON: {context}"[:_SHOWN]
         )
-    expected, got = message, _shown(item.get("input"))
-    named = _NAMED.match(message)
-    if named:
+    expected, got = expected_and_got(item)
+    if named := _NAMED.match(message):
         # Found while looking through the whole body: the text knows the place better than the location.
         location, got = [named[1]], "a value that cannot be kept"
-    if kind == "extra_forbidden":
-        expected = "no such field"
-    elif kind == "missing":
-        expected, got = "a value (it is required)", "nothing"
-    elif "; got " in message:
-        expected, _, got = message.partition("; got ")
     return FieldProblem(
-        field=".".join(location) or "body",
-        expected=expected.removeprefix("expected ")[:500],
-        got=got[:_SHOWN],
+        field=".".join(location) or "body", expected=expected[:500], got=redact_text(got)[:_SHOWN]
     )
-
-
-def _shown(value: Any) -> str:
-    """Return a piece of what came, without what may be a secret in it."""
-    if isinstance(value, bytes):
-        return f"{len(value)} bytes"
-    try:
-        # Cut first: a body of a megabyte must not be searched for secrets.
-        text = json.dumps(value, ensure_ascii=True, default=str)[: _SHOWN * 4]
-    except (ValueError, RecursionError):
-        return "a value that cannot be shown"
-    return redact_text(text)[:_SHOWN]

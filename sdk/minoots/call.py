@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from .contracts.base import Part
 from .contracts.problems import FieldProblem, Problem
+from .contracts.wording import expected_and_got, findings
 from .errors import FAILURES, FailureKind, InvalidRequest
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -153,15 +154,7 @@ def _problem(errors: tuple[FieldProblem, ...]) -> Problem:
 
 def _fields(error: ValidationError) -> tuple[FieldProblem, ...]:
     return tuple(
-        FieldProblem(
-            field=".".join(("body", *map(str, item["loc"]))),
-            expected=item["msg"].removeprefix("Value error, ").removeprefix("expected "),
-            got=_shown(item["input"]),
-        )
-        for item in error.errors(include_url=False)
+        FieldProblem(field=".".join(("body", *map(str, item["loc"]))), expected=expected, got=got)
+        for item in findings(error.errors(include_url=False))
+        for expected, got in [expected_and_got(item)]
     )
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "…"

@@ -27,7 +27,12 @@ from minoots_workflows.handover import Engine
 def settings() -> Settings:
     """Settings as `minoots dev` has them."""
     return Settings().with_overrides(
-        {"environment": "dev", "gateway": {"allow_dev_tenant": True}, "flags": {"provider": "none"}}
+        {
+            "environment": "dev",
+            "gateway": {"allow_dev_tenant": True},
+            "flags": {"provider": "none"},
+            "delivery": {"allowed_networks": ["127.0.0.0/8", "::1/128"]},
+        }
     )
 
 

@@ -161,6 +161,7 @@ class TestWithTheFlagOff:
                 "environment": "dev",
                 "gateway": {"allow_dev_tenant": True},
                 "flags": {"provider": "file", "path": str(path), "poll_ms": 100},
+                "delivery": {"allowed_networks": ["127.0.0.0/8"]},
             }
         )
 

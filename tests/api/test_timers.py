@@ -39,6 +39,32 @@ async def test_a_timer_set_over_http_fires_at_a_receiver_and_settles(full: Door,
     assert request.event["subject"] == timer["id"]
 
 
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://169.254.169.254/latest", "an address that is not metadata"),
+        ("http://[::ffff:10.0.0.1]/", "an address that is not private"),
+        ("http://xn--a/", "a host that can be written in a request"),
+    ],
+    ids=str,
+)
+async def test_an_address_that_nothing_is_sent_to_is_refused_at_once(
+    door: Door, url: str, expected: str
+) -> None:
+    answer = await door.http.post("/v1/timers", json=spec(actions=[{"url": HOOK}, {"url": url}]))
+    assert answer.status_code == 422
+    [error] = answer.json()["errors"]
+    assert (error["field"], error["expected"]) == ("body.actions.1.url", expected)
+    assert (await door.http.get("/v1/timers")).json()["items"] == []
+
+
+async def test_a_secret_that_is_not_there_is_named_with_its_action(door: Door) -> None:
+    actions = [{"url": HOOK}, {"url": HOOK, "secret": "nobody"}]
+    answer = await door.http.post("/v1/timers", json=spec(actions=actions))
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json()["errors"]] == ["body.actions.1.secret"]
+
+
 async def test_a_timer_is_accepted_while_temporal_is_away(door: Door) -> None:
     timer = await created(door, payload={"a": [1, None, "ü"]}, labels={"team": "ops"}, metadata={"k": 1})
     assert timer["state"] == "scheduled"
@@ -149,7 +175,7 @@ BAD: list[tuple[str, Any, str]] = [
     ("unknown kind", {"actions": [{"kind": "pigeon", "url": HOOK}]}, "body.actions.0.kind"),
     ("own header", {"actions": [{"url": HOOK, "headers": {"webhook-id": "x"}}]}, "body.actions.0.headers"),
     ("long timeout", {"actions": [{"url": HOOK, "timeout": "1h"}]}, "body.actions.0.timeout"),
-    ("unknown secret", {"actions": [{"url": HOOK, "secret": "nope"}]}, "body.actions.secret"),
+    ("unknown secret", {"actions": [{"url": HOOK, "secret": "nope"}]}, "body.actions.0.secret"),
     ("too much payload", {"payload": "x" * 300_000}, "body.payload"),
     ("past", {"after": None, "fire_at": "2020-01-01T00:00:00Z"}, "body.fire_at"),
     (

@@ -251,8 +251,20 @@ def test_bad_usage_exits_2(cli):
 
 def test_a_bad_duration_is_refused_with_what_was_expected(cli):
     done = cli("timers", "snooze", "tmr_1", "soon")
-    assert done.exit_code == 4
-    assert 'body.after: a duration such as "90s"' in done.stderr.replace("expected ", "")
+    assert done.exit_code == 2
+    assert "expected a duration such as" in done.stderr
+
+
+def test_a_bare_number_is_seconds(cli, gateway, make):
+    gateway.answer("POST", "/v1/timers/tmr_1/snooze", make.reply(make.timer()))
+    assert cli("timers", "snooze", "tmr_1", "90").exit_code == 0
+    assert gateway.seen[-1].body == {"after": "1m30s"}
+
+
+def test_a_failure_under_json_is_a_problem(cli, gateway, make):
+    done = cli("timers", "show", "tmr_1", "--json")
+    assert done.exit_code == 3
+    assert json.loads(done.stderr)["kind"] == "not_found"
 
 
 def test_the_options_for_everywhere_work_before_and_after_the_command(gateway, make):

@@ -57,8 +57,29 @@ async def run_worker(
     Raises:
         Failure: unavailable, when Temporal does not answer.
     """
-    log = get_logger("minoots.worker")
     stop = stop or _stop_on_signals()
+    started = asyncio.Event()
+    serving = asyncio.create_task(_serve(settings, telemetry, queues, started, stop), name="serving")
+    stopping = asyncio.create_task(stop.wait(), name="stop")
+    await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if started.is_set() or serving.done():
+        await serving
+        return
+    # Nothing is in flight yet: a stop need not wait until the server or the records have come.
+    serving.cancel()
+    with suppress(asyncio.CancelledError):
+        await serving
+
+
+async def _serve(
+    settings: Settings,
+    telemetry: Telemetry,
+    queues: Collection[Queue],
+    started: asyncio.Event,
+    stop: asyncio.Event,
+) -> None:
+    log = get_logger("minoots.worker")
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(temporal_client(settings, telemetry))
         await ensure_search_attributes(client)
@@ -70,6 +91,7 @@ async def run_worker(
             background.append(asyncio.create_task(parts.handover.run(), name="reconciler"))
             background.append(asyncio.create_task(parts.watch.run(), name="lead"))
             await stack.enter_async_context(build_worker(client, Queue.IO, parts.serving, settings))
+        started.set()
         log.info("worker.started", queues=sorted(queues))
         stopping = asyncio.create_task(stop.wait(), name="stop")
         await asyncio.wait([stopping, *background], return_when=asyncio.FIRST_COMPLETED)

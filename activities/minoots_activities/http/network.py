@@ -15,7 +15,8 @@ from typing import Any, Final
 
 import httpcore
 
-from .addresses import Address, AddressPolicy, parse_address
+from minoots_platform.addresses import Address, AddressPolicy, parse_address
+
 from .faults import AddressRefused, AnswerTooLarge, ClosedUnanswered, NameNotFound, TLSFailed, Unreachable
 from .names import Resolver
 

@@ -19,7 +19,8 @@ from typing import Any, Final
 import httpcore
 import httpx
 
-from .addresses import AddressPolicy
+from minoots_platform.addresses import AddressPolicy
+
 from .names import Resolver, SystemResolver
 from .network import GuardedNetwork, GuardedStream
 

@@ -19,9 +19,9 @@ import httpx
 
 from minoots.contracts.actions import OWN_HEADERS
 from minoots.contracts.deliveries import AttemptError
+from minoots_platform.addresses import AddressPolicy, Network
 from minoots_platform.signing import SigningKey, signature_headers
 
-from .addresses import AddressPolicy, Network
 from .answers import KEPT_BYTES, readable, retry_after, status_detail, status_error
 from .faults import AddressRefused, AnswerTooLarge, ClosedUnanswered, NameNotFound, TLSFailed, Unreachable
 from .names import Resolver

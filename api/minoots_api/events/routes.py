@@ -10,7 +10,7 @@ from starlette.responses import Response
 from minoots.contracts import Event, EventType, FieldProblem, Page
 from minoots.errors import Failure, FailureKind
 from minoots_api.gateway import Here
-from minoots_api.parameters import Limit, Text
+from minoots_api.parameters import LabelFilter, Limit, Text
 from minoots_api.principals import EventsReader
 from minoots_platform.records import events
 from minoots_platform.records.events import EventFilter
@@ -21,8 +21,8 @@ router = APIRouter(prefix="/v1/events", tags=["events"])
 
 Types = Annotated[list[EventType] | None, Query(alias="type", max_length=50)]
 Subject = Annotated[Text | None, Query(max_length=80, description="Public id, such as a timer's.")]
-LabelFilter = Annotated[
-    list[Annotated[Text, Query(pattern=r"^[^:]{1,63}:.{0,256}$")]] | None,
+Labels = Annotated[
+    list[LabelFilter] | None,
     Query(max_length=32, description="`key:value`; repeat for several, all must match."),
 ]
 Sequence = Annotated[int, Query(ge=0, le=2**62, description="The sequence number to go on after.")]
@@ -44,7 +44,7 @@ async def list_events(
     limit: Limit = 100,
     types: Types = None,
     subject: Subject = None,
-    label: LabelFilter = None,
+    label: Labels = None,
 ) -> Page[Event]:
     """List events after a sequence number, the oldest first; ``next_cursor`` is the next ``after``."""
     wanted = _filter(types, subject, label)
@@ -67,7 +67,7 @@ async def stream_events(
     ] = None,
     types: Types = None,
     subject: Subject = None,
-    label: LabelFilter = None,
+    label: Labels = None,
     last_event_id: Annotated[
         str | None,
         Header(alias="Last-Event-ID", max_length=30, description="Where a reconnecting reader left off."),

@@ -26,7 +26,7 @@ from minoots.contracts.base import Instant
 from minoots.errors import Failure, FailureKind
 from minoots_api.commands import run_once
 from minoots_api.gateway import Here
-from minoots_api.parameters import Cursor, IdempotencyKey, Limit, Text, TimerId
+from minoots_api.parameters import Cursor, IdempotencyKey, LabelFilter, Limit, Text, TimerId
 from minoots_api.principals import TimersReader, TimersWriter
 from minoots_platform.records import commands, deliveries, events, timers, why
 from minoots_platform.records.commands import UNSET
@@ -34,13 +34,13 @@ from minoots_platform.telemetry.trace_context import current_traceparent
 from minoots_workflows.deliveries.retry import preview
 
 from .changing import Run
+from .destinations import require_allowed
 from .due import asked_to_fire_late, due_at
 from .waiting import when_final
 
 router = APIRouter(prefix="/v1/timers", tags=["timers"])
 
 Sort = Literal["due", "-due", "created", "-created"]
-Label = Annotated[Text, Query(pattern=r"^[^:]{1,63}:.{0,256}$")]
 
 
 @router.post("", status_code=201, response_model=Timer)
@@ -54,6 +54,7 @@ async def create_timer(
             "new timers are not accepted at the moment (flag timers.accept)",
             remedy="Try again later; timers that are set already fire as ever.",
         )
+    require_allowed(spec.actions, gateway.settings.delivery.allowed_networks)
     now = gateway.clock()
     fire_at = due_at(spec.fire_at, spec.after, now, past_allowed=asked_to_fire_late(_sent_misfire(spec)))
     assert fire_at is not None  # noqa: S101 - the model requires one
@@ -83,7 +84,7 @@ async def list_timers(
     principal: TimersReader,
     state: Annotated[list[TimerState] | None, Query(max_length=10)] = None,
     label: Annotated[
-        list[Label] | None,
+        list[LabelFilter] | None,
         Query(max_length=32, description="`key:value`; repeat for several, all must match."),
     ] = None,
     name: Annotated[Text | None, Query(max_length=200)] = None,

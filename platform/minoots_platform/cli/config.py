@@ -34,10 +34,11 @@ def validate(file: File = None) -> None:
     """Check the file and the MINOOTS_ variables, and whether a gateway may start with them."""
     try:
         loaded = load_with_origins(file)
-        if faults := startup_faults(loaded.settings):
-            raise SettingsError(faults)
     except SettingsError as error:
         _refuse(error)
+    if faults := startup_faults(loaded.settings):
+        typer.echo("The settings are valid for minoots dev. A gateway of its own lacks:\n", err=True)
+        _refuse(SettingsError(faults))
     typer.echo(f"The settings are valid ({loaded.file or 'no file'}).")
 
 

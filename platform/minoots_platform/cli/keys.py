@@ -13,11 +13,10 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 import sqlalchemy as sa
 import typer
-from rich.console import Console
-from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from minoots.cli import output
 from minoots.durations import parse_duration
 from minoots.errors import Failure
 from minoots_platform.clock import utc_now
@@ -89,14 +88,20 @@ def list_keys(
         for key in keys:
             typer.echo(json.dumps(_shown(key)))
         return
-    table = Table("id", "tenant", "name", "key", "scopes", "created", "last used", "ends")
-    for key in keys:
-        ends = "revoked" if key.revoked_at else _day(key.expires_at, "never")
-        table.add_row(
-            key.id, key.tenant, key.name, key.hint, " ".join(key.scopes), _day(key.created_at, ""),
-            _day(key.last_used_at, "never"), ends,
-        )  # fmt: skip
-    Console().print(table)
+    rows = [
+        (
+            key.id,
+            key.tenant,
+            key.name,
+            key.hint,
+            " ".join(key.scopes),
+            _day(key.created_at, ""),
+            _day(key.last_used_at, "never"),
+            "revoked" if key.revoked_at else _day(key.expires_at, "never"),
+        )
+        for key in keys
+    ]
+    output.table(("ID", "TENANT", "NAME", "KEY", "SCOPES", "CREATED", "LAST USED", "ENDS"), rows)
 
 
 @app.command()
@@ -148,7 +153,7 @@ def _require_file(path: Path, *, chosen: bool) -> None:
 
 
 def _fail(text: str, code: int = 2) -> NoReturn:
-    typer.echo(text, err=True)
+    typer.echo(f"minoots: {text}", err=True)
     raise typer.Exit(code)
 
 

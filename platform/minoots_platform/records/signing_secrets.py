@@ -90,20 +90,24 @@ async def get(connection: AsyncConnection, tenant: str, name: str, now: datetime
     return _view(name, await _known(connection, tenant, name), now)
 
 
-async def require(connection: AsyncConnection, tenant: str, names: Collection[str]) -> None:
-    """Make sure that the named secrets exist.
+async def require(connection: AsyncConnection, tenant: str, names: Sequence[str | None]) -> None:
+    """Make sure that the secrets exist that the actions of a timer name, in their order.
 
     Raises:
         Failure: invalid, naming the first that does not.
     """
-    found = {row.name for row in await _rows(connection, tenant, names)}
-    for name in sorted(set(names) - found):
+    found = {row.name for row in await _rows(connection, tenant, {name for name in names if name})}
+    for index, name in enumerate(names):
+        if name is None or name in found:
+            continue
         raise Failure(
             FailureKind.INVALID,
             f"there is no signing secret {name}",
             remedy='Make it with POST /v1/secrets {"name": …}, or leave secret out for the default one.',
             errors=(
-                FieldProblem(field="body.actions.secret", expected="the name of a signing secret", got=name),
+                FieldProblem(
+                    field=f"body.actions.{index}.secret", expected="the name of a signing secret", got=name
+                ),
             ),
         )
 

@@ -38,9 +38,7 @@ async def accept(
     Raises:
         Failure: invalid, when an action names a signing secret that does not exist.
     """
-    await signing_secrets.require(
-        connection, tenant, {action.secret for action in spec.actions if action.secret}
-    )
+    await signing_secrets.require(connection, tenant, [action.secret for action in spec.actions])
     timer_id = new_id("tmr", now)
     wire = spec.model_dump(
         mode="json", include={"payload", "actions", "retry", "misfire", "labels", "metadata"}

@@ -1,4 +1,4 @@
-"""Text from the command line as values: labels, headers, JSON payloads."""
+"""Text from the command line as values: labels, headers, durations, JSON payloads."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import json
 import re
 import sys
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import typer
+
+from minoots.durations import parse_duration
 
 
 def mapping(texts: Sequence[str] | None, option: str, separators: str) -> dict[str, str]:
@@ -22,6 +25,14 @@ def mapping(texts: Sequence[str] | None, option: str, separators: str) -> dict[s
             raise typer.BadParameter(f"expected {expected}; got {text!r}", param_hint=option)
         found[text[: match.start()].strip()] = text[match.end() :].strip()
     return found
+
+
+def duration(text: str, option: str) -> timedelta:
+    """Return the duration that ``text`` spells; a bare number is seconds."""
+    try:
+        return parse_duration(float(text) if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) else text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error
 
 
 def json_value(text: str, option: str) -> Any:

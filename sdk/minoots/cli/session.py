@@ -16,7 +16,8 @@ from typing import Annotated, Any, Final
 import typer
 
 from minoots.client import Minoots
-from minoots.errors import Failure, MinootsError
+from minoots.contracts.problems import Problem
+from minoots.errors import FAILURES, APIError, Failure, FailureKind, MinootsError, WaitTimeout
 
 from .exits import EPILOG, Exit, exit_code
 
@@ -71,7 +72,7 @@ def remote(app: typer.Typer, name: str | None = None) -> Callable[[Callable[...,
                 with Minoots(url, api_key=key) as client:
                     function(Session(client, json), **given)
             except MinootsError as error:
-                raise typer.Exit(tell(error)) from error
+                raise typer.Exit(tell(error, as_json=json)) from error
             except BrokenPipeError as error:
                 leave_pipe()
                 raise typer.Exit(Exit.OK) from error
@@ -97,14 +98,35 @@ def remote(app: typer.Typer, name: str | None = None) -> Callable[[Callable[...,
     return register
 
 
-def tell(error: MinootsError) -> int:
-    """Print ``error`` to standard error and return its exit code."""
+def tell(error: MinootsError, *, as_json: bool = False) -> int:
+    """Print ``error`` to standard error, as text or as a JSON problem, and return its exit code."""
+    if as_json:
+        sys.stderr.write(_as_problem(error).model_dump_json(exclude_none=True) + "\n")
+        return int(exit_code(error))
     lines = [f"minoots: {error}"]
     if isinstance(error, Failure):
         lines += [f"  {item.field}: expected {item.expected}; got {item.got}" for item in error.errors]
         lines += [f"  {error.remedy}"] if error.remedy else []
     sys.stderr.write("\n".join(lines) + "\n")
     return int(exit_code(error))
+
+
+def _as_problem(error: MinootsError) -> Problem:
+    """Return what ``error`` says; one that never reached the service has status 0."""
+    if isinstance(error, APIError):
+        return error.problem
+    if isinstance(error, Failure):
+        rule = FAILURES[error.kind]
+        return Problem(
+            title=rule.title,
+            status=rule.status,
+            kind=error.kind,
+            detail=error.detail,
+            remedy=error.remedy,
+            errors=error.errors,
+        )
+    kind = FailureKind.CANCELLED if isinstance(error, WaitTimeout) else FailureKind.UNAVAILABLE
+    return Problem(title=type(error).__name__, status=0, kind=kind, detail=str(error))
 
 
 def leave_pipe() -> None:

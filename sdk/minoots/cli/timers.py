@@ -12,10 +12,10 @@ import typer
 from minoots.contracts.actions import WebhookAction
 from minoots.contracts.events import Event, EventType
 from minoots.contracts.timers import Timer, TimerState
-from minoots.durations import format_duration, parse_duration
+from minoots.durations import format_duration
 
 from . import output
-from .arguments import given, json_value, mapping
+from .arguments import duration, given, json_value, mapping
 from .events import show_event
 from .exits import Exit
 from .moments import local
@@ -52,7 +52,7 @@ def create(
     session: Session,
     name: Annotated[str, typer.Argument(help="What it is for.", show_default=False)],
     webhook: Annotated[list[str], typer.Option(help="Where to send; repeatable.", show_default=False)],
-    after: Annotated[str | None, typer.Option(help="In how long: 90s, 1h30m, PT1H30M.")] = None,
+    after: Annotated[str | None, typer.Option(help="In how long: 90s, 1h30m, PT1H30M, or seconds.")] = None,
     at: Annotated[str | None, typer.Option(help="When: RFC 3339 with an offset.")] = None,
     payload: Annotated[str | None, typer.Option(help="JSON, @file, or - for standard input.")] = None,
     secret: Annotated[str | None, typer.Option(help="Name of the secret that signs.")] = None,
@@ -65,9 +65,11 @@ def create(
     idempotency_key: Annotated[str | None, typer.Option(help="The same key makes one timer.")] = None,
 ) -> None:
     """Set a timer."""
+    if (after is None) == (at is None):
+        raise typer.BadParameter("give exactly one of --after and --at", param_hint="--after / --at")
     headers = mapping(header, "--header", ":")
     wanted: dict[str, Any] = given(
-        after=after,
+        after=None if after is None else duration(after, "--after"),
         fire_at=at,
         retry=given(attempts=attempts),
         misfire=None if misfire is None else misfire.value,
@@ -139,10 +141,12 @@ def why(session: Session, timer_id: TimerId) -> None:
 
 @remote(app)
 def snooze(
-    session: Session, timer_id: TimerId, after: Annotated[str, typer.Argument(help="From now: 10m, 1h30m.")]
+    session: Session,
+    timer_id: TimerId,
+    after: Annotated[str, typer.Argument(help="From now: 10m, 1h30m, or seconds.")],
 ) -> None:
     """Put a timer off."""
-    show_timer(session, session.client.timers.snooze(timer_id, after))
+    show_timer(session, session.client.timers.snooze(timer_id, duration(after, "AFTER")))
 
 
 @remote(app)
@@ -180,10 +184,7 @@ def wait(
     timeout: Annotated[str | None, typer.Option(help="Give up after: 30s, 10m. Default: never.")] = None,
 ) -> None:
     """Wait until a timer is settled, failed or cancelled; exit code 8 unless it is settled."""
-    try:
-        seconds = None if timeout is None else parse_duration(timeout).total_seconds()
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--timeout") from error
+    seconds = None if timeout is None else duration(timeout, "--timeout").total_seconds()
     timer = session.client.timers.wait(timer_id, timeout=seconds)
     show_timer(session, timer)
     if timer.state is not TimerState.SETTLED:

@@ -9,11 +9,19 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from .base import Duration, Part
+from .base import Duration, Matching, Part
 
 MIN_TIMEOUT: Final = timedelta(milliseconds=100)
 MAX_TIMEOUT: Final = timedelta(seconds=30)
 SECRET_NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,62}$"  # noqa: S105 - a pattern, not a secret
+SecretName = Annotated[
+    str,
+    Matching(
+        SECRET_NAME_PATTERN,
+        "a name of 1 to 63 lower-case letters, digits, - and _, beginning with a letter or digit",
+    ),
+]
+"""Name of a signing secret."""
 URL_PATTERN: Final = r"^https?://[^\s#\\]+$"
 HEADER_NAME_PATTERN: Final = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$"
 HEADER_VALUE_PATTERN: Final = r"^(?:[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?)?$"
@@ -34,14 +42,18 @@ class WebhookAction(Part):
     method: Literal["POST", "PUT", "PATCH"] = "POST"
     headers: Annotated[
         dict[
-            Annotated[str, Field(pattern=HEADER_NAME_PATTERN)],
-            Annotated[str, Field(max_length=2048, pattern=HEADER_VALUE_PATTERN)],
+            Annotated[str, Matching(HEADER_NAME_PATTERN, "a header name, at most 100 characters")],
+            Annotated[
+                str,
+                Field(max_length=2048),
+                Matching(HEADER_VALUE_PATTERN, "printable ASCII without a line end, or space at either end"),
+            ],
         ],
         Field(max_length=32),
     ] = Field(default_factory=dict)
     timeout: Duration = timedelta(seconds=10)
     """For the whole attempt, connecting included: 0.1 s to 30 s."""
-    secret: Annotated[str, Field(pattern=SECRET_NAME_PATTERN)] | None = None
+    secret: SecretName | None = None
     """Name of the signing secret; without one, the tenant's ``default``."""
 
     @field_validator("url")

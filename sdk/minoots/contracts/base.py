@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
@@ -17,10 +18,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     PlainSerializer,
     WithJsonSchema,
     model_validator,
 )
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
 from minoots import durations
 
@@ -30,7 +35,31 @@ MAX_DEPTH: Final = 64
 MAX_INTEGER: Final = 2**63 - 1
 """Larger integers lose digits in most JSON parsers."""
 
+RFC3339: Final = "an RFC 3339 time with an offset, such as 2026-11-20T09:00:00Z"
+
 LABEL_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$"
+LABEL_KEY: Final = "a key of 1 to 63 letters, digits and . _ / -, beginning with a letter or digit"
+
+
+@dataclass(frozen=True)
+class Matching:
+    """Text of a pattern; who sends another is told in ``words`` what was expected, not the pattern."""
+
+    pattern: str
+    words: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {**handler(schema), "pattern": self.pattern}
+
+    def _check(self, value: str) -> str:
+        if re.fullmatch(self.pattern, value) is None:
+            raise ValueError(f"expected {self.words}")
+        return value
 
 
 def _check_text(text: str, where: str) -> None:
@@ -96,12 +125,12 @@ def _aware(value: Any) -> Any:
     # Only RFC 3339 text or a datetime: pydantic would also read a bare number as seconds since 1970.
     if isinstance(value, str | datetime):
         return value
-    raise ValueError("expected an RFC 3339 time with an offset, such as 2026-11-20T09:00:00Z")
+    raise ValueError(f"expected {RFC3339}")
 
 
 def _to_utc(value: datetime) -> datetime:
     if value.tzinfo is None or value.utcoffset() is None:
-        raise ValueError("expected an RFC 3339 time with an offset, such as 2026-11-20T09:00:00Z or …+01:00")
+        raise ValueError(f"expected {RFC3339} or …+01:00")
     try:
         return value.astimezone(UTC)
     except OverflowError as error:
@@ -130,7 +159,7 @@ Duration = Annotated[
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Labels = Annotated[
     dict[
-        Annotated[str, Field(pattern=LABEL_PATTERN)],
+        Annotated[str, Matching(LABEL_PATTERN, LABEL_KEY)],
         Annotated[str, Field(max_length=256)],
     ],
     Field(max_length=32),

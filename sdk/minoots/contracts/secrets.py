@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated
 
-from pydantic import Field
-
-from .actions import SECRET_NAME_PATTERN
+from .actions import SecretName
 from .base import Duration, Instant, Request, View
 
 
 class SecretCreate(Request):
     """A signing secret to make."""
 
-    name: Annotated[str, Field(pattern=SECRET_NAME_PATTERN)]
+    name: SecretName
 
 
 class SecretRotate(Request):

@@ -9,8 +9,8 @@ import pytest
 from standardwebhooks import Webhook
 
 from minoots.contracts.deliveries import AttemptError
-from minoots_activities.http import AddressPolicy
 from minoots_activities.http.network import GuardedNetwork
+from minoots_platform.addresses import AddressPolicy
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 

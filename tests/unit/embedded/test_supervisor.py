@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from minoots_workers.embedded.child import Child, Spec
-from minoots_workers.embedded.faults import CHILD_FAILED, StackFault
+from minoots_workers.embedded.faults import CHILD_FAILED, CONFIG, StackFault
 from minoots_workers.embedded.supervisor import Supervisor
 
 PATIENT = """
@@ -30,6 +30,28 @@ from pathlib import Path
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 Path(sys.argv[1]).write_text("up")
 while True: time.sleep(0.05)
+"""
+
+RELUCTANT = """
+import signal, sys, time
+from pathlib import Path
+signal.signal(signal.SIGTERM, lambda *_: Path(sys.argv[2]).write_text("asked"))
+Path(sys.argv[1]).write_text("up")
+while True: time.sleep(0.05)
+"""
+SUPERVISOR = """
+import asyncio, sys
+from pathlib import Path
+from minoots_workers.embedded.child import Child, Spec
+from minoots_workers.embedded.supervisor import Supervisor
+async def main():
+    child = Child(Spec("c", sys.argv[2:], grace=600), Path(sys.argv[1]), verbose=False)
+    supervisor = Supervisor([child])
+    supervisor.listen()
+    await supervisor.start(child)
+    await supervisor.run()
+    await supervisor.shut_down()
+asyncio.run(main())
 """
 
 
@@ -92,3 +114,34 @@ async def test_a_child_that_does_not_end_is_ended(tmp_path: Path) -> None:
     await appears(tmp_path / "up")
     await stubborn.stop()
     assert stubborn.pid is None
+
+
+async def test_a_program_that_cannot_be_run_is_refused_with_its_name(tmp_path: Path) -> None:
+    junk = tmp_path / "temporal"
+    junk.write_bytes(b"\0no program")
+    junk.chmod(0o755)
+    broken = Child(Spec("temporal", [str(junk)]), tmp_path, verbose=False)
+    with pytest.raises(StackFault, match=str(junk)) as fault:
+        await broken.start()
+    assert fault.value.code == CONFIG
+    assert broken.pid is None
+
+
+async def test_the_second_signal_ends_at_once_what_does_not_end_by_itself(tmp_path: Path) -> None:
+    up, asked = tmp_path / "up", tmp_path / "asked"
+    reluctant = [sys.executable, "-c", RELUCTANT, str(up), str(asked)]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", SUPERVISOR, str(tmp_path), *reluctant
+    )
+    try:
+        await appears(up)
+        process.send_signal(signal.SIGINT)
+        await appears(asked)
+        assert process.returncode is None, "the first signal waits for the child"
+        process.send_signal(signal.SIGINT)
+        # The child's grace is ten minutes: only the second signal can end it within this time.
+        assert await asyncio.wait_for(process.wait(), 30) == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()

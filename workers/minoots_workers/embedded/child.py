@@ -16,6 +16,8 @@ from typing import Final
 
 from minoots_platform.parent import VARIABLE
 
+from .faults import CONFIG, StackFault
+
 _LOG_BYTES: Final = 10_000_000
 _SHOWN_LINES: Final = 20
 _PR_SET_PDEATHSIG: Final = 1
@@ -53,28 +55,45 @@ class Child:
         return self._process.pid if running and self._process else None
 
     async def start(self) -> None:
-        """Start it. Its end of the lifeline reads EOF as soon as this process is gone."""
+        """Start it. Its end of the lifeline reads EOF as soon as this process is gone.
+
+        Raises:
+            StackFault: when its program cannot be run.
+        """
         _rotate(self._log)
         reading, writing = os.pipe()
         self._lifeline = (reading, writing)
-        environment = {**os.environ, **self.spec.environment, VARIABLE: str(reading)}
+        try:
+            self._process = await self._spawn(reading)
+        except OSError as error:
+            # Typically a file that is no program, or one built for another machine.
+            self._cut_lifeline()
+            raise StackFault(
+                CONFIG,
+                f"{self.spec.name} cannot be started: {self.spec.command[0]}: {error.strerror}",
+                "Install minoots-server anew; a Temporal binary of your own is named by temporal.binary.",
+            ) from error
+        finally:
+            os.close(reading)
+        if self.spec.on_start is not None:
+            self.spec.on_start(self._process.pid)
+
+    async def _spawn(self, lifeline: int) -> asyncio.subprocess.Process:
+        environment = {**os.environ, **self.spec.environment, VARIABLE: str(lifeline)}
         with self._log.open("ab") as log:
             output = None if self._verbose else log
-            self._process = await asyncio.create_subprocess_exec(
+            return await asyncio.create_subprocess_exec(
                 *self.spec.command,
                 stdin=asyncio.subprocess.DEVNULL,
                 # Standard output is ours alone: --json promises one object on it.
                 stdout=sys.stderr if self._verbose else output,
                 stderr=output,
                 env=environment,
-                pass_fds=(*self.spec.pass_fds, reading),
+                pass_fds=(*self.spec.pass_fds, lifeline),
                 # A group of its own: Ctrl-C reaches us, and we end the children in order.
                 start_new_session=True,
                 preexec_fn=_die_with_parent if sys.platform == "linux" else None,
             )
-        os.close(reading)
-        if self.spec.on_start is not None:
-            self.spec.on_start(self._process.pid)
 
     async def wait(self) -> int:
         """Wait for its end; return the exit code."""

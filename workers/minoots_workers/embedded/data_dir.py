@@ -6,6 +6,7 @@ import fcntl
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final, Self
 
@@ -76,7 +77,8 @@ class DataDir:
             return
         deadline = time.monotonic() + _GRACE
         while _serves(pid, self.path):
-            os.kill(pid, signal.SIGTERM if time.monotonic() < deadline else signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it may end between the look and the signal
+                os.kill(pid, signal.SIGTERM if time.monotonic() < deadline else signal.SIGKILL)
             time.sleep(0.05)
         note.unlink(missing_ok=True)
 

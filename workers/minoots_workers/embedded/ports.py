@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterable
+from contextlib import ExitStack
 from typing import Final
 
 from .faults import PORT_IN_USE, TEMPORAL_UNREACHABLE, StackFault
 
 LOOPBACK: Final = "127.0.0.1"
 _BACKLOG: Final = 1024
+_HIGHEST_PORT: Final = 65535
 
 
 def listen(host: str, port: int, flag: str) -> socket.socket:
@@ -39,9 +42,20 @@ def free_port(wanted: int, flag: str) -> int:
     Raises:
         StackFault: when it is taken.
     """
-    with listen(LOOPBACK, wanted, flag) as listener:
-        port: int = listener.getsockname()[1]
-    return port
+    return free_ports([(wanted, flag)])[0]
+
+
+def free_ports(wanted: Iterable[tuple[int, str]]) -> list[int]:
+    """Return a free port for each pair of port and flag, all different; 0 takes any.
+
+    Raises:
+        StackFault: when one is taken, or asked for twice.
+    """
+    # All are held until the last is found: else one port could be given to two parts, and the second would
+    # die of it again and again.
+    with ExitStack() as held:
+        listeners = [held.enter_context(listen(LOOPBACK, port, flag)) for port, flag in wanted]
+        return [int(listener.getsockname()[1]) for listener in listeners]
 
 
 def require_reachable(address: str) -> None:
@@ -51,9 +65,15 @@ def require_reachable(address: str) -> None:
         StackFault: when nobody does.
     """
     host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > _HIGHEST_PORT:
+        raise StackFault(
+            TEMPORAL_UNREACHABLE,
+            f"{address!r} is no address of a Temporal server",
+            "Give host and port, such as --temporal-address 127.0.0.1:7233.",
+        )
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=3).close()
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise StackFault(
             TEMPORAL_UNREACHABLE,
             f"no Temporal server answers at {address}: {error}",

@@ -20,7 +20,7 @@ from minoots_platform.vault import load_or_create_dev_key
 from .child import Child, Spec
 from .data_dir import DataDir
 from .faults import CHILD_FAILED, StackFault
-from .ports import LOOPBACK, free_port, listen, require_reachable
+from .ports import LOOPBACK, free_port, free_ports, listen, require_reachable
 from .supervisor import Supervisor
 from .temporal_server import TemporalServer, find_binary
 
@@ -144,14 +144,16 @@ def _minoots() -> str:
 
 
 def _server(settings: Settings, data_dir: Path) -> TemporalServer:
-    return TemporalServer(
-        binary=find_binary(settings.temporal.binary),
-        data_dir=data_dir,
-        port=free_port(settings.temporal.port, "--temporal-port"),
-        ui_port=free_port(settings.temporal.ui_port, "--ui-port"),
-        http_port=free_port(0, ""),
-        metrics_port=free_port(0, ""),
+    binary = find_binary(settings.temporal.binary)
+    port, ui_port, http_port, metrics_port = free_ports(
+        [
+            (settings.temporal.port, "--temporal-port"),
+            (settings.temporal.ui_port, "--ui-port"),
+            (0, ""),
+            (0, ""),
+        ]
     )
+    return TemporalServer(binary, data_dir, port, ui_port, http_port, metrics_port)
 
 
 def _for_children(

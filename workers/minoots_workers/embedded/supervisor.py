@@ -30,9 +30,9 @@ class Supervisor:
         self._stopping = False
 
     def listen(self) -> None:
-        """Stop on SIGTERM and Ctrl-C; at once on the second."""
+        """Stop on SIGTERM, Ctrl-C and a closed terminal; at once on the second."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._on_signal)
 
     async def start(self, child: Child) -> None:
@@ -75,7 +75,6 @@ class Supervisor:
             if self._stopping:
                 return
             lately = [death for death in child.deaths if time.monotonic() - death < WINDOW]
-            print(f"minoots: {child.spec.name} ended with {code}; starting it again", file=sys.stderr)  # noqa: T201
             if len(lately) >= MOST_DEATHS:
                 lines = "\n".join(f"  | {line}" for line in child.last_lines())
                 raise StackFault(
@@ -83,6 +82,7 @@ class Supervisor:
                     f"{child.spec.name} died {len(lately)} times in {WINDOW:g} s. Its last lines:\n{lines}",
                     "The logs have the rest.",
                 )
+            print(f"minoots: {child.spec.name} ended with {code}; starting it again", file=sys.stderr)  # noqa: T201
             await asyncio.sleep(_BACKOFF[min(len(lately), len(_BACKOFF)) - 1])
             await child.start()
 

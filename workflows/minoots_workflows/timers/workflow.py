@@ -126,6 +126,8 @@ class TimerWorkflow:
         )
         await workflow.wait_condition(lambda: firing.done() or self._changed_since(generation))
         if not firing.done():
+            # Its end is of no interest any more; unread, asyncio would log it as forgotten.
+            firing.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
             firing.cancel()
             return None
         report: FireReport = await firing

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minoots_activities.http.addresses import AddressPolicy, parse_address
+from minoots_platform.addresses import AddressPolicy, parse_address
 
 STRICT = AddressPolicy()
 

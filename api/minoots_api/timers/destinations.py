@@ -1,0 +1,48 @@
+"""Where a timer may send: what can be refused while the client still listens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import httpx
+
+from minoots.contracts import FieldProblem
+from minoots.contracts.actions import Action
+from minoots.errors import Failure, FailureKind
+from minoots_platform.addresses import AddressPolicy, Network, parse_address
+
+_SHOWN: Final = 100
+
+
+def require_allowed(actions: Sequence[Action], networks: Sequence[Network]) -> None:
+    """Refuse what no attempt could be sent to. Names are judged when they are resolved.
+
+    Raises:
+        Failure: invalid, naming the action.
+    """
+    policy = AddressPolicy(tuple(networks))
+    for index, action in enumerate(actions):
+        expected = _fault(action.url, policy)
+        if expected is None:
+            continue
+        raise Failure(
+            FailureKind.INVALID,
+            "nothing can be sent to the address of an action",
+            remedy="Give a public address; whoever runs the service may allow others in "
+            "delivery.allowed_networks.",
+            errors=(
+                FieldProblem(field=f"body.actions.{index}.url", expected=expected, got=action.url[:_SHOWN]),
+            ),
+        )
+
+
+def _fault(url: str, policy: AddressPolicy) -> str | None:
+    """Return what was expected of ``url``, or ``None`` when there is nothing to say against it yet."""
+    try:
+        host = httpx.URL(url).host
+    except (httpx.InvalidURL, UnicodeError):
+        return "a host that can be written in a request"
+    address = parse_address(host)
+    refusal = None if address is None else policy.refusal(address)
+    return None if refusal is None else f"an address that is not {refusal}"

@@ -1,0 +1,94 @@
+"""What a value should have been, in plain words: pydantic's findings as `FieldProblem` texts.
+
+The service and the SDK answer in the same words.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from .base import RFC3339
+
+_BY_TYPE: Final[Mapping[str, str]] = {
+    "missing": "a value (it is required)",
+    "extra_forbidden": "no such field",
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "dict_type": "an object",
+    "model_type": "an object",
+    "model_attributes_type": "an object",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "datetime_parsing": RFC3339,
+    "datetime_from_date_parsing": RFC3339,
+    "datetime_type": RFC3339,
+    "timezone_aware": RFC3339,
+    "union_tag_not_found": "a kind that says which fields there are",
+}
+_BY_CONTEXT: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
+    "greater_than_equal": lambda given: f"{given['ge']} or more",
+    "greater_than": lambda given: f"more than {given['gt']}",
+    "less_than_equal": lambda given: f"{given['le']} or less",
+    "less_than": lambda given: f"less than {given['lt']}",
+    "string_too_short": lambda given: f"at least {_count(given['min_length'], 'character')}",
+    "string_too_long": lambda given: f"at most {_count(given['max_length'], 'character')}",
+    "too_short": lambda given: f"at least {_count(given['min_length'], 'item')}",
+    "too_long": lambda given: f"at most {_count(given['max_length'], 'item')}",
+    "literal_error": lambda given: f"one of {given['expected']}".replace(" or ", ", "),
+    "enum": lambda given: f"one of {given['expected']}".replace(" or ", ", "),
+    "union_tag_invalid": lambda given: f"one of {given['expected_tags']}",
+}
+_SHOWN: Final = 100
+
+
+def findings(items: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return pydantic's findings without those that only repeat another.
+
+    A list whose only item is at fault counts as empty too: the item says it all.
+    """
+    return [
+        item
+        for item in items
+        if not (item["type"] == "too_short" and any(_within(other["loc"], item["loc"]) for other in items))
+    ]
+
+
+def expected_and_got(item: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what was expected and what came, for one finding of pydantic."""
+    kind, context = item["type"], item.get("ctx") or {}
+    if kind == "missing":
+        return _BY_TYPE[kind], "nothing"
+    if kind in _BY_TYPE:
+        return _BY_TYPE[kind], shown(item.get("input"))
+    if kind in _BY_CONTEXT:
+        return _BY_CONTEXT[kind](context), shown(item.get("input"))
+    expected, stated, got = str(item["msg"]).removeprefix("Value error, ").partition("; got ")
+    return expected.removeprefix("expected "), got if stated else shown(item.get("input"))
+
+
+def shown(value: Any) -> str:
+    """Return a piece of ``value`` as JSON, or as text where it is none."""
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes"
+    try:
+        text = json.dumps(value, ensure_ascii=True, default=str)
+    except (ValueError, RecursionError):
+        return "a value that cannot be shown"
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+
+def _within(location: Sequence[Any], outer: Sequence[Any]) -> bool:
+    return len(location) > len(outer) and tuple(location[: len(outer)]) == tuple(outer)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
