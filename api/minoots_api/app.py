@@ -22,6 +22,7 @@ from .middleware.body_limit import BodyLimit
 from .middleware.context import RequestContext
 from .parameters import known_parameters
 from .principals import DEV_TENANT
+from .schedules import routes as schedules
 from .secrets import routes as secrets
 from .timers import routes as timers
 
@@ -52,7 +53,7 @@ def create_app(gateway: Gateway) -> FastAPI:
     )
     app.state.gateway = gateway
     problems.install(app)
-    for routes in (timers, events, deliveries, secrets, health, docs):
+    for routes in (timers, schedules, events, deliveries, secrets, health, docs):
         app.include_router(routes.router)
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]  # FastAPI's documented way
     return app

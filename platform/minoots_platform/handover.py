@@ -69,6 +69,10 @@ class Engine(Protocol):
         """Run a replay by filter."""
         ...
 
+    async def schedule(self, *, tenant: str, schedule_id: str, name: str, generation: int) -> None:
+        """Make the timers of a schedule as the records say now."""
+        ...
+
 
 class HandOver:
     """Tells the engine what the records accepted. Never raises for an engine that is away."""
@@ -105,6 +109,18 @@ class HandOver:
             await handovers.confirm_replay(connection, replay_id)
         return True
 
+    async def schedule(self, tenant: str, schedule_id: str) -> bool:
+        """Hand a schedule over with the timers that it has made; return whether the engine knows it now."""
+        async with self._database.read() as connection:
+            due = await handovers.schedule(connection, schedule_id)
+        return due is None or await self._schedule(due)
+
+    async def timers_of(self, schedule_id: str) -> None:
+        """Hand over what is left behind of a schedule's timers."""
+        async with self._database.read() as connection:
+            behind = await handovers.timers_of(connection, schedule_id, limit=_BATCH)
+        await asyncio.gather(*(self._in_turn(self._tell(due)) for due in behind))
+
     async def reconcile(self) -> int:
         """Hand over whatever was left behind, most urgent first; return how much the engine took."""
         before = self._clock() - SETTLING
@@ -112,10 +128,12 @@ class HandOver:
             timers = await handovers.timers_behind(connection, before=before, limit=_BATCH)
             deliveries = await handovers.deliveries_behind(connection, before=before, limit=_BATCH)
             replays = await handovers.replays_behind(connection, before=before, limit=_BATCH)
+            schedules = await handovers.schedules_behind(connection, before=before, limit=_BATCH)
         done = await asyncio.gather(
             *(self._in_turn(self._tell(due)) for due in timers),
             *(self._in_turn(self._deliver(due)) for due in deliveries),
             *(self._in_turn(self.replay(tenant, replay_id)) for tenant, replay_id in replays),
+            *(self._in_turn(self._schedule(due)) for due in schedules),
         )
         if done:
             self._log.info("handover.reconciled", taken=sum(done), left=len(done) - sum(done))
@@ -188,6 +206,22 @@ class HandOver:
             return False
         async with self._database.write() as connection:
             await handovers.confirm_deliveries(connection, [due.delivery_id])
+        return True
+
+    async def _schedule(self, due: handovers.ScheduleHandover) -> bool:
+        try:
+            with continued(due.traceparent):
+                await self._engine.schedule(
+                    tenant=due.tenant,
+                    schedule_id=due.schedule_id,
+                    name=due.name,
+                    generation=due.generation,
+                )
+        except Failure as failure:
+            self._log.warning("schedule.handover_failed", schedule_id=due.schedule_id, reason=failure.detail)
+            return False
+        async with self._database.write() as connection:
+            await handovers.confirm_schedule(connection, due)
         return True
 
     async def _observed_lead(self, now: datetime) -> timedelta:

@@ -103,7 +103,7 @@ async def test_a_timer_that_names_an_unknown_secret_is_refused(ledger: Ledger) -
     with pytest.raises(Failure, match="no signing secret partner") as caught:
         await ledger.accept(actions=[{"url": URL, "secret": "partner"}])
     assert caught.value.kind is FailureKind.INVALID
-    assert caught.value.errors[0].field == "body.actions.secret"
+    assert caught.value.errors[0].field == "body.actions.0.secret"
     assert (await ledger.page()).items == ()
 
 

@@ -21,6 +21,7 @@ from minoots_activities.deliveries.adapter import Deliveries
 from minoots_activities.deliveries.attempt import Attempts
 from minoots_activities.http import WebhookSender
 from minoots_activities.replays.adapter import Replays
+from minoots_activities.schedules.adapter import Schedules
 from minoots_activities.timers.adapter import Timers
 from minoots_activities.timers.lead import LeadWatch
 from minoots_platform.clock import utc_now
@@ -156,19 +157,21 @@ async def stack_of(
     async with WebhookSender(allowed_networks=(ip_network("127.0.0.0/8"),), user_agent="test") as sender:
         attempts = Attempts(database, vault, sender, telemetry, clock)
         watch = LeadWatch("test", database, telemetry.metrics, clock)
+        handover = HandOver(database, Engine(client), clock)
         serving = {
             Queue.CORE: serving_core(),
             Queue.IO: serving_io(
-                Timers(database, attempts, watch, telemetry.metrics, clock),
+                Timers(database, attempts, watch, handover, telemetry.metrics, clock),
                 Deliveries(database, attempts, clock),
                 Replays(database, clock),
+                Schedules(database, handover, clock),
             ),
         }
         stack = Stack(
             client=client,
             database=database,
             vault=vault,
-            handover=HandOver(database, Engine(client), clock),
+            handover=handover,
             watch=watch,
             workers=lambda: [build_worker(client, queue, serving[queue], settings) for queue in Queue],
         )

@@ -14,6 +14,7 @@ from minoots_activities.deliveries.adapter import Deliveries
 from minoots_activities.deliveries.attempt import Attempts
 from minoots_activities.http import WebhookSender
 from minoots_activities.replays.adapter import Replays
+from minoots_activities.schedules.adapter import Schedules
 from minoots_activities.timers.adapter import Timers
 from minoots_activities.timers.lead import LeadWatch
 from minoots_platform.clock import utc_now
@@ -74,13 +75,15 @@ async def io_parts(settings: Settings, telemetry: Telemetry, client: Client) -> 
         )
         watch = LeadWatch(_worker_name(), database, telemetry.metrics, utc_now)
         attempts = Attempts(database, vault, sender, telemetry, utc_now)
+        handover = HandOver(database, Engine(client))
         yield IoParts(
             serving=serving_io(
-                Timers(database, attempts, watch, telemetry.metrics, utc_now),
+                Timers(database, attempts, watch, handover, telemetry.metrics, utc_now),
                 Deliveries(database, attempts, utc_now),
                 Replays(database, utc_now),
+                Schedules(database, handover, utc_now),
             ),
-            handover=HandOver(database, Engine(client)),
+            handover=handover,
             watch=watch,
         )
 

@@ -8,12 +8,14 @@ from typing import Any
 
 from minoots_activities.deliveries.adapter import Deliveries
 from minoots_activities.replays.adapter import Replays
+from minoots_activities.schedules.adapter import Schedules
 from minoots_activities.timers.adapter import Timers
 from minoots_workflows.deliveries.workflow import DeliveryWorkflow
 from minoots_workflows.replays.workflow import ReplayWorkflow
+from minoots_workflows.schedules.workflow import ScheduleWorkflow
 from minoots_workflows.timers.workflow import TimerWorkflow
 
-WORKFLOWS: tuple[type, ...] = (TimerWorkflow, DeliveryWorkflow, ReplayWorkflow)
+WORKFLOWS: tuple[type, ...] = (TimerWorkflow, DeliveryWorkflow, ReplayWorkflow, ScheduleWorkflow)
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ def serving_core() -> Serving:
     return Serving(workflows=WORKFLOWS)
 
 
-def serving_io(timers: Timers, deliveries: Deliveries, replays: Replays) -> Serving:
+def serving_io(timers: Timers, deliveries: Deliveries, replays: Replays, schedules: Schedules) -> Serving:
     """Return what the queue ``io`` serves: everything that touches the records or the network."""
     return Serving(
         activities=(
@@ -38,5 +40,6 @@ def serving_io(timers: Timers, deliveries: Deliveries, replays: Replays) -> Serv
             deliveries.attempt,
             deliveries.close,
             replays.advance,
+            schedules.advance,
         )
     )

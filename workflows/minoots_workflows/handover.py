@@ -26,6 +26,8 @@ from .ids import workflow_id
 from .queues import Queue
 from .replays.contracts import ReplayStart
 from .replays.workflow import ReplayWorkflow
+from .schedules.contracts import ScheduleChanged, ScheduleStart
+from .schedules.workflow import ScheduleWorkflow
 from .summaries import summary_of
 from .timers.contracts import TimerChange, TimerStart
 from .timers.wake import lead_for
@@ -141,6 +143,25 @@ class Engine:
                 task_queue=Queue.CORE,
                 search_attributes=search_attributes.of_tenant(tenant),
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                rpc_timeout=_RPC_TIMEOUT,
+            )
+
+    async def schedule(self, *, tenant: str, schedule_id: str, name: str, generation: int) -> None:
+        """Make the schedule's workflow look at the records; start it where there is none.
+
+        Raises:
+            Failure: unavailable; tell it again.
+        """
+        with _unavailable():
+            await self._client.start_workflow(
+                ScheduleWorkflow.run,
+                ScheduleStart(tenant=tenant, schedule_id=schedule_id, name=name),
+                id=workflow_id("schedule", tenant, schedule_id),
+                task_queue=Queue.CORE,
+                static_summary=summary_of(name),
+                search_attributes=search_attributes.of_named(tenant, name),
+                start_signal="changed",
+                start_signal_args=[ScheduleChanged(generation=generation)],
                 rpc_timeout=_RPC_TIMEOUT,
             )
 

@@ -35,6 +35,13 @@ def of_timer(tenant: str, name: str, fire_at: datetime) -> TypedSearchAttributes
     )
 
 
+def of_named(tenant: str, name: str) -> TypedSearchAttributes:
+    """Return the attributes of a workflow that has a name and no single due time."""
+    return TypedSearchAttributes(
+        [SearchAttributePair(TENANT, tenant), SearchAttributePair(NAME, summary_of(name))]
+    )
+
+
 def of_tenant(tenant: str) -> TypedSearchAttributes:
     """Return the attributes of a workflow that has no name of its own."""
     return TypedSearchAttributes([SearchAttributePair(TENANT, tenant)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from minoots.contracts import EventType
 from minoots_platform.records.deliveries import Claim
@@ -15,7 +15,7 @@ CONTENT_TYPE: Final = "application/cloudevents+json"
 
 def body_of(spec: Spec, claim: Claim, fired_at: datetime) -> bytes:
     """Return the body of one webhook. The same for every attempt, so that a receiver may compare."""
-    event = {
+    event: dict[str, Any] = {
         "specversion": "1.0",
         "id": claim.webhook_id,
         "source": f"/tenants/{spec.tenant}/timers",
@@ -35,4 +35,6 @@ def body_of(spec: Spec, claim: Claim, fired_at: datetime) -> bytes:
             "payload": spec.payload,
         },
     }
+    if spec.occurrence is not None:
+        event["data"]["occurrence"] = spec.occurrence.model_dump(mode="json")
     return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()

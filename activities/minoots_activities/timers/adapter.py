@@ -10,6 +10,7 @@ from minoots.contracts import DeliveryState, TimerState
 from minoots_activities.deliveries.attempt import Attempts, Keyring
 from minoots_activities.waiting import heartbeats, until
 from minoots_platform.clock import Clock
+from minoots_platform.handover import HandOver
 from minoots_platform.records import Database, deliveries, firing
 from minoots_platform.telemetry.metrics import Metrics
 from minoots_workflows.deliveries.contracts import DeliveryStart
@@ -23,11 +24,18 @@ class Timers(TimersPort):
     """Timers, on the records and over HTTP."""
 
     def __init__(
-        self, database: Database, attempts: Attempts, watch: LeadWatch, metrics: Metrics, clock: Clock
+        self,
+        database: Database,
+        attempts: Attempts,
+        watch: LeadWatch,
+        handover: HandOver,
+        metrics: Metrics,
+        clock: Clock,
     ) -> None:
         self._database = database
         self._attempts = attempts
         self._watch = watch
+        self._handover = handover
         self._metrics = metrics
         self._clock = clock
 
@@ -75,6 +83,9 @@ class Timers(TimersPort):
             if outcomes:
                 await deliveries.record(connection, spec.tenant, outcomes, self._clock())
             rows = await deliveries.of_timer(connection, spec.timer_id)
+        if spec.occurrence is not None:
+            # One that waited for this one may go now.
+            await self._handover.timers_of(spec.occurrence.schedule_id)
         first = [row for row in rows if row.replay_of is None]
         retrying = tuple(
             DeliveryStart(tenant=spec.tenant, delivery_id=row.id, next_at=row.planned_at)

@@ -28,7 +28,8 @@ from minoots_api.commands import run_once
 from minoots_api.gateway import Here
 from minoots_api.parameters import Cursor, IdempotencyKey, LabelFilter, Limit, Text, TimerId
 from minoots_api.principals import TimersReader, TimersWriter
-from minoots_platform.records import commands, deliveries, events, timers, why
+from minoots_api.schedules.checking import require_possible
+from minoots_platform.records import commands, deliveries, events, schedules, timers, why
 from minoots_platform.records.commands import UNSET
 from minoots_platform.telemetry.trace_context import current_traceparent
 from minoots_workflows.deliveries.retry import preview
@@ -47,7 +48,10 @@ Sort = Literal["due", "-due", "created", "-created"]
 async def create_timer(
     spec: TimerCreate, request: Request, gateway: Here, principal: TimersWriter, key: IdempotencyKey = None
 ) -> Response:
-    """Set a timer. It is kept before the answer is sent, and armed right after."""
+    """Set a timer. It is kept before the answer is sent, and armed right after.
+
+    With ``schedule`` it recurs: the answer is its first occurrence, and names the schedule.
+    """
     if not await gateway.flags.timers_accepted(principal.tenant):
         raise Failure(
             FailureKind.UNAVAILABLE,
@@ -57,24 +61,25 @@ async def create_timer(
     require_allowed(spec.actions, gateway.settings.delivery.allowed_networks)
     now = gateway.clock()
     fire_at = due_at(spec.fire_at, spec.after, now, past_allowed=asked_to_fire_late(_sent_misfire(spec)))
-    assert fire_at is not None  # noqa: S101 - the model requires one
+    if spec.schedule is not None:
+        await require_possible(spec.schedule, now)
+    common: Any = {"now": now, "actor": principal.subject, "traceparent": current_traceparent()}
 
     async def work(connection: AsyncConnection) -> Timer:
-        return await timers.accept(
-            connection,
-            principal.tenant,
-            spec,
-            fire_at=fire_at,
-            now=now,
-            actor=principal.subject,
-            traceparent=current_traceparent(),
-        )
+        if fire_at is None:
+            return await schedules.accept(connection, principal.tenant, spec, **common)
+        return await timers.accept(connection, principal.tenant, spec, fire_at=fire_at, **common)
 
     answered = await run_once(gateway, request, principal, key, work, status=201)
     timer_id = answered.answer["id"]
     if not answered.replayed:
         gateway.telemetry.metrics.timer_created()
-        await gateway.hand_over(gateway.handover.timer(principal.tenant, timer_id))
+        if occurrence := answered.answer["occurrence"]:
+            schedule_id = occurrence["schedule_id"]
+            await gateway.hand_over(gateway.handover.schedule(principal.tenant, schedule_id))
+            gateway.in_background(gateway.handover.timers_of(schedule_id))
+        else:
+            await gateway.hand_over(gateway.handover.timer(principal.tenant, timer_id))
     return answered.response(Location=f"/v1/timers/{timer_id}", ETag=f'"{answered.answer["generation"]}"')
 
 
@@ -90,6 +95,7 @@ async def list_timers(
     name: Annotated[Text | None, Query(max_length=200)] = None,
     due_after: Annotated[Instant | None, Query(description="Due then or later.")] = None,
     due_before: Annotated[Instant | None, Query(description="Due before then.")] = None,
+    schedule: Annotated[Text | None, Query(max_length=40, description="Id of a schedule.")] = None,
     sort: Sort = "-created",
     limit: Limit = 50,
     cursor: Cursor = None,
@@ -99,6 +105,7 @@ async def list_timers(
         states=tuple(state or ()),
         labels=tuple((key, value) for key, _, value in (one.partition(":") for one in label or ())),
         name=name,
+        schedule_id=schedule,
         due_after=due_after,
         due_before=due_before,
         sort=sort,

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from minoots.contracts import DeliveryState, EventType, FieldProblem, Timer, TimerState
 from minoots.errors import Failure, FailureKind
 
-from . import events, schema, timers
+from . import events, overlaps, schema, timers
 
 
 class Unset(Enum):
@@ -97,6 +97,7 @@ async def change(
         Failure: not_found; stale, when the generation is another than ``if_generation``; conflict, when the
             timer's state does not allow the command (it has fired, say).
     """
+    await overlaps.lock_of_timers(connection, [timer_id])
     row = await timers.row_of(connection, tenant, timer_id, for_update=True)
     if if_generation is not None and row.generation != if_generation:
         raise Failure(
@@ -131,7 +132,9 @@ async def change(
     if "labels" in effect.values:
         await timers.keep_labels(connection, tenant, timer_id, effect.values["labels"])
     told = timers.event_of(changed, effect.event, now, by=actor, **effect.told)
-    await events.append(connection, tenant, [told])
+    over = effect.event is EventType.TIMER_CANCELLED
+    freed = await overlaps.release(connection, row.schedule_id, now) if over else []
+    await events.append(connection, tenant, [told, *freed])
     return timers.view(changed)
 
 
@@ -161,10 +164,10 @@ def _effect(row: sa.Row[Any], state: TimerState, command: Command, now: datetime
         case Resume():
             if state is not TimerState.PAUSED:
                 raise _conflict(row, f"it is {state}, not paused", "Nothing needs doing: it is running.")
-            return _Effect("resume", EventType.TIMER_RESUMED, {"state": running.value})
+            return _Effect("resume", EventType.TIMER_RESUMED, _running(running))
         case FireNow():
             told = {"was": row.fire_at.isoformat()}
-            due_now = {"fire_at": now, "state": running.value}
+            due_now = {"fire_at": now, **_running(running)}
             return _Effect("fire", EventType.TIMER_FIRE_REQUESTED, due_now, told)
         case CancelIt(reason):
             closed = {
@@ -174,6 +177,11 @@ def _effect(row: sa.Row[Any], state: TimerState, command: Command, now: datetime
                 "settled_at": now,
             }
             return _Effect("cancel", EventType.TIMER_CANCELLED, closed, {"reason": reason})
+
+
+def _running(state: TimerState) -> dict[str, Any]:
+    # Whoever resumes or fires an occurrence wants it, however late it is by then.
+    return {"state": state.value, "state_reason": None, "held": False, "excused": True}
 
 
 async def _cancel_retries(connection: AsyncConnection, row: sa.Row[Any], now: datetime) -> None:

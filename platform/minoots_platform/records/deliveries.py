@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from minoots.contracts import Attempt, AttemptError, DeliveryState, EventType, TimerState
 from minoots_platform.ids import new_id
 
-from . import destinations, events, schema, timers
+from . import destinations, events, overlaps, schema, timers
 
 TABLE = schema.deliveries
 
@@ -141,7 +141,8 @@ async def record(
     told: list[events.NewEvent] = []
     standings: dict[str, Standing] = {}
     timer_ids = {outcome.claim.timer_id for outcome in outcomes}
-    # The timer first, then its deliveries: the order in which a cancel locks them too.
+    # The schedule first, then the timer, then its deliveries: the order in which a cancel locks them too.
+    await overlaps.lock_of_timers(connection, timer_ids)
     timer_rows = {
         timer_id: await timers.row_of(connection, tenant, timer_id, for_update=True)
         for timer_id in sorted(timer_ids)
@@ -190,6 +191,7 @@ async def close(
     ).one_or_none()
     if row is None:
         return
+    await overlaps.lock_of_timers(connection, [row.timer_id])
     timer = await timers.row_of(connection, tenant, row.timer_id, for_update=True)
     closed = (
         await connection.execute(
@@ -318,7 +320,7 @@ async def _tell(
 async def _move_timer(
     connection: AsyncConnection, timer: sa.Row[Any], now: datetime
 ) -> list[events.NewEvent]:
-    """Settle or fail a timer whose deliveries are all over; return the event to append."""
+    """Settle or fail a timer whose deliveries are all over; return the events to append."""
     if timer.state not in (TimerState.FIRED.value, TimerState.FAILED.value):
         return []
     rows = await of_timer(connection, timer.id)
@@ -337,4 +339,5 @@ async def _move_timer(
         .where(timers.TABLE.c.id == timer.id)
         .values(state=state.value, state_reason=reason, settled_at=now, updated_at=now)
     )
-    return [timers.event_of(timer, kind, now, reason=reason)]
+    ended = timers.event_of(timer, kind, now, reason=reason)
+    return [ended, *await overlaps.release(connection, timer.schedule_id, now)]

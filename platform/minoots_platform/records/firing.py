@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,9 +11,10 @@ import sqlalchemy as sa
 from pydantic import TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from minoots.contracts import Action, EventType, Misfire, RetryPolicy, TimerState
+from minoots.contracts import Action, EventType, Misfire, Occurrence, RetryPolicy, TimerState
+from minoots.errors import Failure
 
-from . import deliveries, events, timers
+from . import commands, deliveries, events, overlaps, timers
 from .deliveries import Claim
 
 _ACTIONS: TypeAdapter[tuple[Action, ...]] = TypeAdapter(tuple[Action, ...])
@@ -36,6 +38,7 @@ class Spec:
     labels: dict[str, str]
     metadata: dict[str, Any]
     traceparent: str | None
+    occurrence: Occurrence | None
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Claimed:
 
 @dataclass(frozen=True)
 class Skipped:
-    """It came too late by its misfire policy and is cancelled."""
+    """It came too late by its misfire or catch-up policy, or another was in the way; it is cancelled."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ async def spec(connection: AsyncConnection, tenant: str, timer_id: str) -> Spec:
         labels=row.labels,
         metadata=row.meta,
         traceparent=row.traceparent,
+        occurrence=timers.occurrence_of(row),
     )
 
 
@@ -93,6 +97,7 @@ async def claim(
     This transaction is the moment of sending: a command that commits before it wins, one after it is too
     late. An execution that follows a died one takes over what that one had claimed and not recorded.
     """
+    await overlaps.lock(connection, wanted.occurrence.schedule_id if wanted.occurrence else None)
     row = await timers.row_of(connection, wanted.tenant, wanted.timer_id, for_update=True)
     state = TimerState(row.state)
     # An execution that was only frozen must not take the claim back from the one that took over: nobody
@@ -108,23 +113,18 @@ async def claim(
         return Overtaken(state, row.generation, row.fire_at)
     late = now - row.fire_at
     if wanted.misfire.policy == "skip" and late > wanted.misfire.grace:
-        reason = f"skipped: {late.total_seconds():.1f} s late, more than its grace"
-        await _move(
-            connection,
-            row,
-            {
-                "state": TimerState.CANCELLED.value,
-                "state_reason": reason,
-                "closed_by": "misfire",
-                "settled_at": now,
-            },
-            now,
+        return await _skip(
+            connection, row, f"{late.total_seconds():.1f} s late, more than its grace", "misfire", now
         )
-        late_ms = round(late.total_seconds() * 1000, 3)
-        await timers.append_event(
-            connection, row, EventType.TIMER_SKIPPED, now, reason=reason, late_by_ms=late_ms
-        )
-        return Skipped()
+    if row.schedule_id is not None:
+        verdict = await overlaps.judge(connection, row, now)
+        if verdict.skip is not None:
+            return await _skip(connection, row, verdict.skip, "schedule", now)
+        if verdict.hold is not None:
+            held = await overlaps.hold(connection, row, verdict.hold, now)
+            return Overtaken(TimerState.PAUSED, held.generation, held.fire_at)
+        for other in verdict.cancel:
+            await _call_off(connection, row.tenant, other, now)
     await _move(connection, row, {"state": TimerState.FIRED.value, "fired_at": now, "claim": execution}, now)
     claims = await deliveries.open_for(connection, row, execution=execution, now=now)
     lateness_ms = round(late.total_seconds() * 1000, 3)
@@ -135,6 +135,7 @@ async def claim(
 
 async def close(connection: AsyncConnection, tenant: str, timer_id: str, *, by: str, now: datetime) -> None:
     """Record that the workflow was cancelled in Temporal; a timer that has fired stays as it is."""
+    await overlaps.lock_of_timers(connection, [timer_id])
     row = await timers.row_of(connection, tenant, timer_id, for_update=True)
     if not TimerState(row.state).waiting:
         return
@@ -148,7 +149,39 @@ async def close(connection: AsyncConnection, tenant: str, timer_id: str, *, by: 
         "armed_generation": row.generation + 1,
     }
     await _move(connection, row, changed, now)
-    await timers.append_event(connection, row, EventType.TIMER_CANCELLED, now, by=by, reason=reason)
+    cancelled = timers.event_of(row, EventType.TIMER_CANCELLED, now, by=by, reason=reason)
+    freed = await overlaps.release(connection, row.schedule_id, now)
+    await events.append(connection, tenant, [cancelled, *freed])
+
+
+async def _skip(connection: AsyncConnection, row: sa.Row[Any], why: str, by: str, now: datetime) -> Skipped:
+    reason = f"skipped: {why}"
+    closed = {
+        "state": TimerState.CANCELLED.value,
+        "state_reason": reason,
+        "closed_by": by,
+        "settled_at": now,
+    }
+    await _move(connection, row, closed, now)
+    late_ms = round((now - row.fire_at).total_seconds() * 1000, 3)
+    skipped = timers.event_of(row, EventType.TIMER_SKIPPED, now, reason=reason, late_by_ms=late_ms)
+    freed = await overlaps.release(connection, row.schedule_id, now)
+    await events.append(connection, row.tenant, [skipped, *freed])
+    return Skipped()
+
+
+async def _call_off(connection: AsyncConnection, tenant: str, timer_id: str, now: datetime) -> None:
+    """Stop the retries of an earlier occurrence. What is being sent this moment goes on by itself."""
+    with suppress(Failure):
+        await commands.change(
+            connection,
+            tenant,
+            timer_id,
+            commands.CancelIt("the next occurrence of its schedule has come"),
+            now=now,
+            actor="schedule",
+            if_generation=None,
+        )
 
 
 async def _move(connection: AsyncConnection, row: sa.Row[Any], values: dict[str, Any], now: datetime) -> None:

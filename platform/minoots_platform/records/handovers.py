@@ -42,6 +42,17 @@ class DeliveryHandover:
     traceparent: str | None
 
 
+@dataclass(frozen=True)
+class ScheduleHandover:
+    """A schedule that the engine is to look at."""
+
+    tenant: str
+    schedule_id: str
+    name: str
+    generation: int
+    traceparent: str | None
+
+
 async def timer(connection: AsyncConnection, timer_id: str) -> TimerHandover | None:
     """Return the outstanding hand-over of a timer, or ``None`` when the engine knows all."""
     query = sa.select(timers.TABLE).where(timers.TABLE.c.id == timer_id, _BEHIND)
@@ -153,6 +164,47 @@ async def confirm_replay(connection: AsyncConnection, replay_id: str) -> None:
     """Remember that the replay was started."""
     table = schema.replays
     await connection.execute(sa.update(table).where(table.c.id == replay_id).values(handed_over=True))
+
+
+async def timers_of(
+    connection: AsyncConnection, schedule_id: str, *, limit: int
+) -> tuple[TimerHandover, ...]:
+    """Return timers of a schedule of which the engine does not know yet, most urgent first."""
+    table = timers.TABLE
+    query = sa.select(table).where(_BEHIND, table.c.schedule_id == schedule_id)
+    rows = await connection.execute(query.order_by(table.c.fire_at).limit(limit))
+    return tuple(_timer(row) for row in rows)
+
+
+async def schedule(connection: AsyncConnection, schedule_id: str) -> ScheduleHandover | None:
+    """Return the outstanding hand-over of a schedule, or ``None`` when the engine knows all."""
+    table = schema.schedules
+    query = sa.select(table).where(table.c.id == schedule_id, table.c.armed_generation < table.c.generation)
+    row = (await connection.execute(query)).one_or_none()
+    return None if row is None else _schedule(row)
+
+
+async def schedules_behind(
+    connection: AsyncConnection, *, before: datetime, limit: int
+) -> tuple[ScheduleHandover, ...]:
+    """Return schedules changed before ``before`` of which the engine does not know yet."""
+    table = schema.schedules
+    query = sa.select(table).where(table.c.armed_generation < table.c.generation, table.c.updated_at < before)
+    return tuple(_schedule(row) for row in await connection.execute(query.limit(limit)))
+
+
+async def confirm_schedule(connection: AsyncConnection, done: ScheduleHandover) -> None:
+    """Remember that the engine knows this generation."""
+    table = schema.schedules
+    await connection.execute(
+        sa.update(table)
+        .where(table.c.id == done.schedule_id, table.c.armed_generation < done.generation)
+        .values(armed_generation=done.generation)
+    )
+
+
+def _schedule(row: sa.Row[Any]) -> ScheduleHandover:
+    return ScheduleHandover(row.tenant, row.id, row.name, row.generation, row.traceparent)
 
 
 def _timer(row: sa.Row[Any]) -> TimerHandover:

@@ -104,6 +104,44 @@ idempotency_keys = sa.Table(
     sa.Index(None, "created_at"),
 )
 
+schedules = sa.Table(
+    "schedules",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    _tenant(),
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("state_reason", sa.Text),
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("armed_generation", sa.Integer, nullable=False, server_default="0"),
+    _json("spec"),
+    # The newest time of the rules that was dealt with: it has its timer, or was left out.
+    sa.Column("cursor", Moment, nullable=False),
+    # The time after it, for people to see; null when there is none.
+    sa.Column("next_at", Moment),
+    # How many times are left of the count; null without one.
+    sa.Column("remaining", sa.Integer),
+    sa.Column("occurrences", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("missed", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("updated_at", Moment, nullable=False),
+    sa.Column("ended_at", Moment),
+    _json("payload"),
+    _json("actions"),
+    _json("retry"),
+    _json("labels"),
+    _json("meta"),
+    sa.Column("created_by", sa.String(255), nullable=False),
+    sa.Column("traceparent", sa.String(64)),
+    sa.Index(None, "tenant", "created_at", "id"),
+    sa.Index(
+        "ix_schedules_behind",
+        "updated_at",
+        sqlite_where=sa.text("armed_generation < generation"),
+        postgresql_where=sa.text("armed_generation < generation"),
+    ),
+)
+
 timers = sa.Table(
     "timers",
     metadata,
@@ -133,6 +171,24 @@ timers = sa.Table(
     sa.Column("created_by", sa.String(255), nullable=False),
     sa.Column("closed_by", sa.String(255)),
     sa.Column("traceparent", sa.String(64)),
+    # Of an occurrence of a schedule: which one it is. No foreign key: SQLite cannot add one later.
+    sa.Column("schedule_id", _ID),
+    sa.Column("number", sa.Integer),
+    sa.Column("nominal_at", Moment),
+    sa.Column("kind", sa.String(16)),
+    sa.Column("overlap", sa.String(16)),
+    # It waits for an earlier occurrence, and was not paused by anybody.
+    sa.Column("held", sa.Boolean, nullable=False, server_default=sa.false()),
+    # It is late because it waited or was paused, so that it was not missed.
+    sa.Column("excused", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Index(None, "schedule_id", "number", unique=True),
+    sa.Index(
+        "ix_timers_unfinished",
+        "schedule_id",
+        "number",
+        sqlite_where=sa.text("schedule_id IS NOT NULL AND settled_at IS NULL"),
+        postgresql_where=sa.text("schedule_id IS NOT NULL AND settled_at IS NULL"),
+    ),
     sa.Index(None, "tenant", "created_at", "id"),
     sa.Index(None, "tenant", "fire_at", "id"),
     sa.Index(None, "tenant", "name"),

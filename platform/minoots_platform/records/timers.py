@@ -6,6 +6,7 @@ be told. The row decides every race: a command holds only while the timer has no
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from minoots.contracts import EventType, Page, Timer, TimerCreate, TimerState
+from minoots.contracts import EventType, Occurrence, Page, Timer, TimerCreate, TimerState
 from minoots.errors import Failure, FailureKind
 from minoots_platform.ids import new_id
 
@@ -39,14 +40,43 @@ async def accept(
         Failure: invalid, when an action names a signing secret that does not exist.
     """
     await signing_secrets.require(connection, tenant, [action.secret for action in spec.actions])
-    timer_id = new_id("tmr", now)
-    wire = spec.model_dump(
-        mode="json", include={"payload", "actions", "retry", "misfire", "labels", "metadata"}
+    row = await insert(
+        connection,
+        tenant,
+        template_of(spec),
+        fire_at=fire_at,
+        now=now,
+        actor=actor,
+        traceparent=traceparent,
     )
+    await append_event(connection, row, EventType.TIMER_SCHEDULED, now, by=actor)
+    return view(row)
+
+
+def template_of(spec: TimerCreate) -> dict[str, Any]:
+    """Return the columns of a timer that say what it does, without when."""
+    kept = {"payload", "actions", "retry", "misfire", "labels", "metadata"}
+    wire = spec.model_dump(mode="json", include=kept)
+    return {"name": spec.name, "meta": wire.pop("metadata"), **wire}
+
+
+async def insert(
+    connection: AsyncConnection,
+    tenant: str,
+    template: Mapping[str, Any],
+    *,
+    fire_at: datetime,
+    now: datetime,
+    actor: str,
+    traceparent: str | None,
+    **occurrence: Any,
+) -> sa.Row[Any]:
+    """Insert a timer to be handed to the engine, and return its row. The event is left to the caller."""
     values = {
-        "id": timer_id,
+        **template,
+        **occurrence,
+        "id": new_id("tmr", now),
         "tenant": tenant,
-        "name": spec.name,
         "state": TimerState.SCHEDULED.value,
         "generation": 1,
         "armed_generation": 0,
@@ -54,19 +84,12 @@ async def accept(
         "fire_at": fire_at,
         "created_at": now,
         "updated_at": now,
-        "payload": wire["payload"],
-        "actions": wire["actions"],
-        "retry": wire["retry"],
-        "misfire": wire["misfire"],
-        "labels": wire["labels"],
-        "meta": wire["metadata"],
         "created_by": actor,
         "traceparent": traceparent,
     }
-    row = (await connection.execute(sa.insert(TABLE).values(values).returning(TABLE))).one()
-    await keep_labels(connection, tenant, timer_id, spec.labels)
-    await append_event(connection, row, EventType.TIMER_SCHEDULED, now, by=actor)
-    return view(row)
+    row: sa.Row[Any] = (await connection.execute(sa.insert(TABLE).values(values).returning(TABLE))).one()
+    await keep_labels(connection, tenant, row.id, row.labels)
+    return row
 
 
 async def get(connection: AsyncConnection, tenant: str, timer_id: str) -> Timer:
@@ -85,6 +108,7 @@ class TimerQuery:
     states: tuple[TimerState, ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
     name: str | None = None
+    schedule_id: str | None = None
     due_after: datetime | None = None
     due_before: datetime | None = None
     sort: str = "-created"
@@ -103,6 +127,8 @@ async def page(connection: AsyncConnection, tenant: str, wanted: TimerQuery) -> 
         query = query.where(TABLE.c.state.in_([state.value for state in wanted.states]))
     if wanted.name is not None:
         query = query.where(TABLE.c.name == wanted.name)
+    if wanted.schedule_id is not None:
+        query = query.where(TABLE.c.schedule_id == wanted.schedule_id)
     if wanted.due_after is not None:
         query = query.where(TABLE.c.fire_at >= wanted.due_after)
     if wanted.due_before is not None:
@@ -192,6 +218,15 @@ def event_of(row: sa.Row[Any], kind: EventType, now: datetime, **data: Any) -> e
     )
 
 
+def occurrence_of(row: sa.Row[Any]) -> Occurrence | None:
+    """Return which occurrence of a schedule a timer is, if it is one."""
+    if row.schedule_id is None:
+        return None
+    return Occurrence(
+        schedule_id=row.schedule_id, number=row.number, nominal_at=row.nominal_at, kind=row.kind
+    )
+
+
 def view(row: sa.Row[Any]) -> Timer:
     """Return a row as the wire shows it."""
     lateness = (row.fired_at - row.fire_at).total_seconds() * 1000 if row.fired_at else None
@@ -216,5 +251,6 @@ def view(row: sa.Row[Any]) -> Timer:
             "metadata": row.meta,
             "created_by": row.created_by,
             "closed_by": row.closed_by,
+            "occurrence": occurrence_of(row),
         }
     )

@@ -12,6 +12,7 @@ from pydantic import Field, JsonValue, field_validator, model_validator
 from .actions import Action
 from .base import Duration, Instant, Labels, Name, Part, Request, View
 from .retries import PlannedAttempt, RetryPolicy
+from .schedules import Occurrence, ScheduleSpec
 
 MAX_PAYLOAD_BYTES: Final = 256 * 1024
 MAX_METADATA_BYTES: Final = 16 * 1024
@@ -74,8 +75,10 @@ def _bounded_payload(value: Any) -> Any:
 
 
 class TimerCreate(_Due):
-    """A timer to set: exactly one of ``fire_at`` and ``after``."""
+    """A timer to set: exactly one of ``fire_at``, ``after`` and ``schedule``."""
 
+    schedule: ScheduleSpec | None = None
+    """It recurs: what is set is the first occurrence, and the schedule that makes the others."""
     name: Name
     payload: JsonValue = None
     actions: Annotated[tuple[Action, ...], Field(min_length=1, max_length=MAX_ACTIONS)]
@@ -96,8 +99,10 @@ class TimerCreate(_Due):
 
     @model_validator(mode="after")
     def _one_due(self) -> Self:
-        if (self.fire_at is None) == (self.after is None):
-            raise ValueError("give exactly one of fire_at and after")
+        if [self.fire_at, self.after, self.schedule].count(None) != 2:
+            raise ValueError("give exactly one of fire_at, after and schedule")
+        if self.schedule is not None and "misfire" in self.model_fields_set:
+            raise ValueError("give no misfire with a schedule: schedule.catch_up says what is done when late")
         return self
 
 
@@ -176,6 +181,8 @@ class Timer(View):
     created_by: str
     closed_by: str | None = None
     """Who cancelled it."""
+    occurrence: Occurrence | None = None
+    """Which occurrence of which schedule it is, if it is one."""
 
 
 class Account(View):

@@ -1,0 +1,1 @@
+"""Schedules as workflows: timers that recur."""
