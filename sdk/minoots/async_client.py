@@ -17,6 +17,7 @@ from .resources.dead_letters import AsyncDeadLetters
 from .resources.destinations import AsyncDestinations
 from .resources.events import AsyncEvents
 from .resources.outbox import AsyncOutboxResource
+from .resources.schedules import AsyncSchedules
 from .resources.secrets import AsyncSecrets
 from .resources.timers import AsyncTimers, CreatedT
 
@@ -33,6 +34,7 @@ class AsyncMinoots(Generic[CreatedT]):
 
     Attributes:
         timers: set, read, change and await timers.
+        schedules: timers that recur.
         events: the feed.
         dead_letters: deliveries that were given up.
         secrets: what webhooks are signed with.
@@ -73,6 +75,7 @@ class AsyncMinoots(Generic[CreatedT]):
         self._engine = AsyncEngine(Connection.of(base_url, **options), http_client, transport)
         store = None if outbox is None else Outbox(outbox)
         self.timers: AsyncTimers[CreatedT] = AsyncTimers(self._engine, store)
+        self.schedules = AsyncSchedules(self._engine)
         self.events = AsyncEvents(self._engine)
         self.dead_letters = AsyncDeadLetters(self._engine)
         self.secrets = AsyncSecrets(self._engine)

@@ -17,6 +17,7 @@ from .resources.dead_letters import DeadLetters
 from .resources.destinations import Destinations
 from .resources.events import Events
 from .resources.outbox import OutboxResource
+from .resources.schedules import Schedules
 from .resources.secrets import Secrets
 from .resources.timers import CreatedT, Timers
 
@@ -33,6 +34,7 @@ class Minoots(Generic[CreatedT]):
 
     Attributes:
         timers: set, read, change and await timers.
+        schedules: timers that recur.
         events: the feed.
         dead_letters: deliveries that were given up.
         secrets: what webhooks are signed with.
@@ -73,6 +75,7 @@ class Minoots(Generic[CreatedT]):
         self._engine = Engine(Connection.of(base_url, **options), http_client, transport)
         store = None if outbox is None else Outbox(outbox)
         self.timers: Timers[CreatedT] = Timers(self._engine, store)
+        self.schedules = Schedules(self._engine)
         self.events = Events(self._engine)
         self.dead_letters = DeadLetters(self._engine)
         self.secrets = Secrets(self._engine)

@@ -75,6 +75,7 @@ _STYLES: Final = {
     "armed": "cyan",
     "scheduled": "cyan",
     "paused": "yellow",
+    "active": "cyan",
     "fired": "yellow",
     "settled": "green",
     "failed": "bold red",

@@ -256,10 +256,17 @@ def show_timer(session: Session, timer: Timer) -> None:
             ("settled", None if timer.settled_at is None else local(timer.settled_at, now)),
             ("created", f"{local(timer.created_at, now)} by {timer.created_by}"),
             ("generation", timer.generation),
+            ("occurrence", _occurrence(timer)),
             ("labels", ", ".join(f"{key}={value}" for key, value in timer.labels.items())),
             *(("action", _action(action)) for action in timer.actions),
         )
     )
+
+
+def _occurrence(timer: Timer) -> str | None:
+    if timer.occurrence is None:
+        return None
+    return f"number {timer.occurrence.number} of {timer.occurrence.schedule_id} ({timer.occurrence.kind})"
 
 
 def _action(action: WebhookAction) -> str:

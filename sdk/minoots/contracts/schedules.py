@@ -10,6 +10,7 @@ from pydantic import Field, JsonValue, field_validator, model_validator
 
 from .actions import Action
 from .base import Duration, Instant, Labels, Part, Request, View
+from .payloads import Payload
 from .recurrence import Recurrence
 from .retries import RetryPolicy
 
@@ -111,7 +112,7 @@ class SchedulePatch(Request):
     """Changes to a schedule; timers that wait are made anew from it. What is absent stays."""
 
     schedule: ScheduleSpec | None = None
-    payload: JsonValue = None
+    payload: Payload = None
     labels: Labels | None = None
 
     @model_validator(mode="after")

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, JsonValue, field_validator, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from .actions import Action
 from .base import Duration, Instant, Labels, Name, Part, Request, View
+from .payloads import Metadata, Payload
 from .retries import PlannedAttempt, RetryPolicy
 from .schedules import Occurrence, ScheduleSpec
 
-MAX_PAYLOAD_BYTES: Final = 256 * 1024
-MAX_METADATA_BYTES: Final = 16 * 1024
 MAX_ACTIONS: Final = 16
 
 
@@ -61,41 +59,18 @@ class _Due(Request):
     )
 
 
-def _size(value: Any) -> int:
-    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
-
-
-def _bounded_payload(value: Any) -> Any:
-    size = _size(value)
-    if size > MAX_PAYLOAD_BYTES:
-        raise ValueError(
-            f"expected at most {MAX_PAYLOAD_BYTES} bytes of JSON; got {size}; send a reference instead"
-        )
-    return value
-
-
 class TimerCreate(_Due):
     """A timer to set: exactly one of ``fire_at``, ``after`` and ``schedule``."""
 
     schedule: ScheduleSpec | None = None
     """It recurs: what is set is the first occurrence, and the schedule that makes the others."""
     name: Name
-    payload: JsonValue = None
+    payload: Payload = None
     actions: Annotated[tuple[Action, ...], Field(min_length=1, max_length=MAX_ACTIONS)]
     retry: RetryPolicy = RetryPolicy()
     misfire: Misfire = Misfire()
     labels: Labels = Field(default_factory=dict)
-    metadata: Annotated[dict[str, JsonValue], Field(max_length=64)] = Field(default_factory=dict)
-
-    _payload_size = field_validator("payload")(_bounded_payload)
-
-    @field_validator("metadata")
-    @classmethod
-    def _metadata_size(cls, value: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        size = _size(value)
-        if size > MAX_METADATA_BYTES:
-            raise ValueError(f"expected at most {MAX_METADATA_BYTES} bytes of JSON; got {size}")
-        return value
+    metadata: Metadata = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _one_due(self) -> Self:
@@ -109,10 +84,8 @@ class TimerCreate(_Due):
 class TimerPatch(_Due):
     """Changes to a timer that has not fired; what is absent stays as it is."""
 
-    payload: JsonValue = None
+    payload: Payload = None
     labels: Labels | None = None
-
-    _payload_size = field_validator("payload")(_bounded_payload)
 
     @model_validator(mode="after")
     def _something(self) -> Self:

@@ -13,6 +13,7 @@ from minoots.contracts.deliveries import Attempt
 from minoots.contracts.events import Event
 from minoots.contracts.pages import Page
 from minoots.contracts.retries import RetryPolicy
+from minoots.contracts.schedules import ScheduleSpec
 from minoots.contracts.timers import (
     Cancel,
     Misfire,
@@ -42,8 +43,10 @@ class NewTimer(TypedDict, total=False):
 
     name: Required[str]
     after: Length
-    """In how long; give this or ``fire_at``."""
+    """In how long; give this, ``fire_at`` or ``schedule``."""
     fire_at: Moment
+    schedule: ScheduleSpec | Mapping[str, Any]
+    """It recurs: what comes back is the first occurrence, and ``occurrence.schedule_id`` names the rest."""
     webhook: str | WebhookAction
     """Short for one webhook action; give this or ``actions``."""
     actions: Sequence[Action | Mapping[str, Any]]
@@ -65,6 +68,8 @@ class TimerFilter(TypedDict, total=False):
     state: TimerState | str | Sequence[TimerState | str] | None
     label: Mapping[str, str] | None
     name: str | None
+    schedule: str | None
+    """Id of a schedule: its occurrences."""
     due_after: Moment | None
     due_before: Moment | None
     sort: Literal["due", "created"]

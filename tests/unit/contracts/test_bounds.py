@@ -18,17 +18,18 @@ from minoots.contracts import (
     Cancel,
     ReplayFilter,
     RetryPolicy,
+    SchedulePatch,
     SecretCreate,
     TimerCreate,
     TimerPatch,
     WebhookAction,
 )
 from minoots.contracts.base import Part
-from minoots.contracts.timers import MAX_METADATA_BYTES, MAX_PAYLOAD_BYTES
+from minoots.contracts.payloads import MAX_METADATA_BYTES, MAX_PAYLOAD_BYTES
 
 SENT = sorted({model for model in models() if issubclass(model, Part)}, key=lambda model: model.__name__)
 # Bounded as a whole: by its bytes, which no JSON schema can say.
-BY_BYTES = {"TimerCreate.payload", "TimerPatch.payload", "TimerCreate.metadata.*"}
+BY_BYTES = {"TimerCreate.payload", "TimerPatch.payload", "SchedulePatch.payload", "TimerCreate.metadata.*"}
 ACTION = {"url": "https://a.example/"}
 TIMER = {"name": "n", "after": "1s", "actions": [ACTION]}
 
@@ -112,6 +113,7 @@ def test_the_search_for_what_is_not_bounded_finds_it() -> None:
         (TimerCreate, TIMER | {"after": None, "fire_at": 1_900_000_000}),
         (TimerPatch, {}),
         (TimerPatch, {"payload": "x" * MAX_PAYLOAD_BYTES}),
+        (SchedulePatch, {"payload": "x" * MAX_PAYLOAD_BYTES}),
         (Cancel, {"reason": "x" * 501}),
         (Cancel, {"reason": "a\x00b"}),
         (ReplayFilter, {}),
