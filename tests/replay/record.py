@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
@@ -20,14 +21,15 @@ from receivers import Receiver, receiving
 from stacks import TENANT, Stack, eventually, stack_of
 from temporalio.testing import WorkflowEnvironment
 
-from minoots.contracts import ReplayFilter, TimerState
+from minoots.contracts import ReplayFilter, TimerCreate, TimerState
 from minoots_platform.clock import utc_now
-from minoots_platform.records import Database, deliveries, replays, tenants
+from minoots_platform.records import Database, deliveries, replays, schedules, tenants
 from minoots_platform.records.commands import CancelIt, FireNow, Pause, Reschedule, Resume, SnoozeBy
 from minoots_platform.records.migrate import migrate
 from minoots_platform.settings import Settings
 from minoots_platform.telemetry import start_telemetry
 from minoots_workflows.ids import workflow_id
+from minoots_workflows.schedules.workflow import ScheduleWorkflow
 from minoots_workflows.search_attributes import REGISTRY
 from minoots_workflows.timers.contracts import Phase
 from minoots_workflows.timers.workflow import TimerWorkflow
@@ -114,6 +116,47 @@ async def replayed(stack: Stack, receiver: Receiver) -> str:
     return public_id
 
 
+async def scheduled(stack: Stack, receiver: Receiver, **schedule: Any) -> str:
+    """Set a schedule and hand it over; return its id."""
+    spec = TimerCreate.model_validate(
+        {"name": "tick", "schedule": schedule, "actions": [{"url": receiver.url}]}
+    )
+    async with stack.database.write() as connection:
+        timer = await schedules.accept(connection, TENANT, spec, now=utc_now(), actor="ops", traceparent=None)
+    assert timer.occurrence is not None
+    await stack.handover.schedule(TENANT, timer.occurrence.schedule_id)
+    await stack.handover.timers_of(timer.occurrence.schedule_id)
+    return timer.occurrence.schedule_id
+
+
+async def schedule_ended(stack: Stack, receiver: Receiver) -> str:
+    """A schedule that slept, advanced and reached its count."""
+    public_id = workflow_id(
+        "schedule", TENANT, await scheduled(stack, receiver, rules=[{"every": "1s"}], count=24)
+    )
+    await stack.client.get_workflow_handle(public_id).result()
+    return public_id
+
+
+async def schedule_changed(stack: Stack, receiver: Receiver) -> str:
+    """Paused, resumed, and cancelled."""
+    schedule_id = await scheduled(stack, receiver, rules=[{"every": "1h"}])
+    public_id = workflow_id("schedule", TENANT, schedule_id)
+    handle = stack.client.get_workflow_handle_for(ScheduleWorkflow.run, public_id)
+    for command, state in ((schedules.pause, "paused"), (schedules.resume, "active")):
+        async with stack.database.write() as connection:
+            await command(connection, TENANT, schedule_id, now=utc_now(), actor="ops")
+        await stack.handover.schedule(TENANT, schedule_id)
+        await eventually(
+            lambda: handle.query(ScheduleWorkflow.state), lambda seen, state=state: seen.state == state
+        )
+    async with stack.database.write() as connection:
+        await schedules.cancel(connection, TENANT, schedule_id, None, now=utc_now(), actor="ops")
+    await stack.handover.schedule(TENANT, schedule_id)
+    await handle.result()
+    return public_id
+
+
 SCENES: dict[str, Callable[[Stack, Receiver], Awaitable[str]]] = {
     "timer-settled": settled,
     "timer-changed": changed,
@@ -123,6 +166,8 @@ SCENES: dict[str, Callable[[Stack, Receiver], Awaitable[str]]] = {
     "timer-retried": retried,
     "delivery-retried": delivered,
     "replay-two_pages": replayed,
+    "schedule-ended": schedule_ended,
+    "schedule-changed": schedule_changed,
 }
 
 

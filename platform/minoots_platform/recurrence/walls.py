@@ -70,7 +70,7 @@ def cron_walls(text: str, first: datetime) -> Iterator[datetime]:
         yield from CronSim(" ".join(cron_fields(text)), _ceiling(first) - _SECOND)
     except CronSimError as error:
         field = str(error).removeprefix("Bad ")
-        raise RuleFault(f"expected numbers, names, lists, ranges or steps that can be as {field}") from error
+        raise RuleFault(f"expected a possible {field} (numbers, names, lists, ranges, steps)") from error
     except OverflowError:
         return
 

@@ -114,7 +114,7 @@ def preview(
         ("LOCAL", "UTC", "NOTE"), [(one.local, one.at.isoformat(), one.note or "") for one in found.times]
     )
     for one in found.left_out:
-        output.line(f"left out: {one.note}")
+        output.line(one.note)
 
 
 @remote(app, "list")
