@@ -142,15 +142,18 @@ class HandOver:
     async def rescue(self, overdue_by: timedelta = OVERDUE) -> int:
         """Hand over once more what should have fired long ago; return how much that was.
 
-        The engine refuses what it still holds, so only timers that it lost (a terminated workflow, a lost
-        store) are started anew.
+        The engine refuses what it still holds, so only timers and schedules that it lost (a terminated
+        workflow, a lost store) are started anew.
         """
         async with self._database.read() as connection:
-            due = await handovers.timers_overdue(
-                connection, before=self._clock() - overdue_by, limit=_AT_ONCE
-            )
-        await asyncio.gather(*(self._in_turn(self._tell(one)) for one in due))
-        return len(due)
+            before = self._clock() - overdue_by
+            due = await handovers.timers_overdue(connection, before=before, limit=_AT_ONCE)
+            schedules = await handovers.schedules_overdue(connection, before=before, limit=_AT_ONCE)
+        await asyncio.gather(
+            *(self._in_turn(self._tell(one)) for one in due),
+            *(self._in_turn(self._schedule(one)) for one in schedules),
+        )
+        return len(due) + len(schedules)
 
     async def run(self, interval: timedelta = timedelta(seconds=1)) -> None:
         """Reconcile every ``interval`` until cancelled. A database that is away is waited for."""

@@ -11,6 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+import sqlalchemy as sa
 from receivers import Receiver
 from stacks import TENANT, Stack, eventually, stack_of
 from temporalio import activity
@@ -23,7 +24,7 @@ from minoots.contracts import Schedule, ScheduleState, Timer, TimerCreate, Timer
 from minoots_activities.schedules.adapter import Schedules
 from minoots_platform.clock import utc_now
 from minoots_platform.handover import HandOver
-from minoots_platform.records import Database, schedules, timers
+from minoots_platform.records import Database, schedules, schema, timers
 from minoots_platform.telemetry import Telemetry
 from minoots_workflows.ids import workflow_id
 from minoots_workflows.queues import Queue
@@ -210,24 +211,19 @@ async def test_a_monthly_schedule_of_ten_years_misses_no_month(
     assert (await get(sqlite_database, schedule_id)).missed == 0
 
 
-async def test_a_schedule_that_was_stopped_in_temporal_is_started_again_by_its_next_change(
-    stack: Stack, receiver: Receiver
-) -> None:
-    schedule_id = await handed_over(stack, receiver, rules=[{"every": "1h"}])
-    await workflow(stack, schedule_id).terminate()
-    async with stack.database.write() as connection:
-        await schedules.trigger(connection, TENANT, schedule_id, now=utc_now(), actor="test")
-    await stack.handover.timers_of(schedule_id)
-    made = await occurrences(stack.database, schedule_id)
-    triggered = next(timer for timer in made if timer.occurrence and timer.occurrence.kind == "triggered")
-    await stack.reaches(triggered, TimerState.SETTLED)
-    async with stack.database.write() as connection:
-        await schedules.pause(connection, TENANT, schedule_id, now=utc_now(), actor="test")
-    assert await stack.handover.schedule(TENANT, schedule_id)
-    seen = await eventually(
+async def test_a_schedule_that_temporal_lost_is_rescued(stack: Stack, receiver: Receiver) -> None:
+    schedule_id = await handed_over(stack, receiver, rules=[{"every": "1s"}], count=25)
+    await eventually(
         lambda: workflow(stack, schedule_id).query(ScheduleWorkflow.state), lambda seen: bool(seen.generation)
     )
-    assert seen.state == "paused"
+    await workflow(stack, schedule_id).terminate()
+    # Its last timer came and nobody made the next one.
+    async with stack.database.write() as connection:
+        await connection.execute(
+            sa.update(schema.schedules).values(cursor=utc_now() - timedelta(seconds=5), remaining=1)
+        )
+    assert await stack.handover.rescue(timedelta(seconds=1)) == 1
+    assert (await workflow(stack, schedule_id).result()).state == ScheduleState.ENDED
 
 
 async def test_a_schedule_goes_on_after_continuing_as_new(

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from minoots.contracts import DeliveryState, EventType, TimerState
+from minoots.contracts import DeliveryState, EventType, ScheduleState, TimerState
 
 from . import schema, timers
 
@@ -191,6 +191,19 @@ async def schedules_behind(
     table = schema.schedules
     query = sa.select(table).where(table.c.armed_generation < table.c.generation, table.c.updated_at < before)
     return tuple(_schedule(row) for row in await connection.execute(query.limit(limit)))
+
+
+async def schedules_overdue(
+    connection: AsyncConnection, *, before: datetime, limit: int
+) -> tuple[ScheduleHandover, ...]:
+    """Return schedules whose newest timer was due before ``before``: nobody has made the next one.
+
+    Usually nobody is there to make it; but the engine may also have lost the schedule.
+    """
+    table = schema.schedules
+    query = sa.select(table).where(table.c.state == ScheduleState.ACTIVE.value, table.c.cursor < before)
+    rows = await connection.execute(query.order_by(table.c.cursor).limit(limit))
+    return tuple(_schedule(row) for row in rows)
 
 
 async def confirm_schedule(connection: AsyncConnection, done: ScheduleHandover) -> None:

@@ -135,6 +135,12 @@ schedules = sa.Table(
     sa.Column("traceparent", sa.String(64)),
     sa.Index(None, "tenant", "created_at", "id"),
     sa.Index(
+        "ix_schedules_active",
+        "cursor",
+        sqlite_where=sa.text("state = 'active'"),
+        postgresql_where=sa.text("state = 'active'"),
+    ),
+    sa.Index(
         "ix_schedules_behind",
         "updated_at",
         sqlite_where=sa.text("armed_generation < generation"),

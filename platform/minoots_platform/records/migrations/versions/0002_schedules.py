@@ -44,6 +44,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_schedules")),
     )
     op.create_index(op.f("ix_schedules_tenant_created_at_id"), "schedules", ["tenant", "created_at", "id"])
+    active = sa.text("state = 'active'")
+    op.create_index(
+        "ix_schedules_active", "schedules", ["cursor"], sqlite_where=active, postgresql_where=active
+    )
     behind = sa.text("armed_generation < generation")
     op.create_index(
         "ix_schedules_behind", "schedules", ["updated_at"], sqlite_where=behind, postgresql_where=behind
