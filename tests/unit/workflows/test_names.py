@@ -32,7 +32,12 @@ def test_an_adapter_answers_under_the_names_of_its_port(port: type, adapter: typ
 
 def test_workflows_have_names_that_outlive_a_rename_of_the_class() -> None:
     names = {one.__name__: workflow._Definition.must_from_class(one).name for one in WORKFLOWS}
-    assert names == {"TimerWorkflow": "Timer", "DeliveryWorkflow": "Delivery", "ReplayWorkflow": "Replay"}
+    assert names == {
+        "TimerWorkflow": "Timer",
+        "DeliveryWorkflow": "Delivery",
+        "ReplayWorkflow": "Replay",
+        "ScheduleWorkflow": "Schedule",
+    }
 
 
 def test_a_workflow_id_reads_back() -> None:
