@@ -305,10 +305,11 @@ def _by_offset(timers: Sequence[Timer]) -> dict[float, Timer]:
 async def test_a_cancelled_schedule_takes_what_waits_with_it(book: Book, ledger: Ledger) -> None:
     schedule_id, first = await book.set("10s")
     [claim] = await ledger.fire(await book.due(first))
+    await book.run(schedules.trigger, schedule_id)
     cancelled = await book.run(schedules.cancel, schedule_id, "enough")
     assert (cancelled.state, cancelled.state_reason) == (ScheduleState.CANCELLED, "enough")
     states = [timer.state for timer in await book.timers(schedule_id)]
-    assert states == [TimerState.FIRED, TimerState.CANCELLED]
+    assert states == [TimerState.FIRED, TimerState.CANCELLED, TimerState.CANCELLED]
     await ledger.record(ledger.succeeded(claim))
     with pytest.raises(Failure, match="is cancelled: enough") as refused:
         await book.run(schedules.trigger, schedule_id)

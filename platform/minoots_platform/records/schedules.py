@@ -200,7 +200,7 @@ async def cancel(
     )
     cancelled = event_of(changed, EventType.SCHEDULE_CANCELLED, now, by=actor, reason=reason)
     await events.append(connection, tenant, [cancelled])
-    for timer in await _waiting(connection, schedule_id):
+    for timer in await _waiting(connection, schedule_id, asked_for=True):
         await _command(connection, timer, commands.CancelIt("its schedule was cancelled"), now, actor)
     return view(changed)
 
@@ -379,16 +379,19 @@ async def _change(connection: AsyncConnection, row: sa.Row[Any], now: datetime, 
     return changed
 
 
-async def _waiting(connection: AsyncConnection, schedule_id: str) -> Sequence[sa.Row[Any]]:
-    """Return the occurrences that the rules gave and that have not fired yet."""
+async def _waiting(
+    connection: AsyncConnection, schedule_id: str, *, asked_for: bool = False
+) -> Sequence[sa.Row[Any]]:
+    """Return the occurrences that have not fired yet: those of the rules, and those that were asked for."""
     table = timers.TABLE
     query = sa.select(table).where(
         table.c.schedule_id == schedule_id,
         table.c.settled_at.is_(None),
         table.c.state != TimerState.FIRED.value,
-        table.c.kind == "scheduled",
     )
-    return (await connection.execute(query.order_by(table.c.number))).all()
+    if not asked_for:
+        query = query.where(table.c.kind == "scheduled")
+    return (await connection.execute(query.order_by(table.c.number.desc()))).all()
 
 
 async def _command(

@@ -9,8 +9,9 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from minoots.contracts import Exclusion, Recurrence, Rule
 
+from .rrules import RuleFault, parse_rrule, yearly_form
 from .times import occurrences
-from .walls import RuleFault, cron_walls, parse_rrule, yearly_form
+from .walls import cron_walls
 
 _SAMPLE: Final = datetime(2001, 1, 1)  # noqa: DTZ001 - a local time
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
-from dateutil.rrule import rrule, rrulestr
+
+from .rrules import RuleFault, parse_rrule
 
 ALIASES: Final = {
     "@yearly": "0 0 1 1 *",
@@ -21,18 +20,7 @@ ALIASES: Final = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
-SLOW: Final = ("DAILY", "WEEKLY", "MONTHLY", "YEARLY")
-"""Frequencies of an rrule: it is walked from its start every time, so faster ones would take too long."""
-
-TIMES_A_DAY: Final = 24
-"""For the same reason."""
-
 _SECOND: Final = timedelta(seconds=1)
-_UNTIL: Final = re.compile(r"UNTIL=(\d{8}T\d{6})Z")
-
-
-class RuleFault(ValueError):
-    """A rule that cannot be read; the text says what was expected."""
 
 
 def cron_fields(text: str) -> list[str]:
@@ -86,54 +74,6 @@ def rrule_walls(text: str, start: datetime, zone: ZoneInfo, first: datetime) -> 
         yield from rule.xafter(first, inc=True)
     except (OverflowError, ValueError):
         return  # beyond the year 9999
-
-
-@lru_cache(maxsize=256)
-def parse_rrule(text: str, start: datetime, zone: str) -> rrule:
-    """Return an RFC 5545 rule for local times.
-
-    Raises:
-        RuleFault: when it cannot be read, or is too frequent.
-    """
-    parts = _parts(text)
-    if parts.get("FREQ") not in SLOW:
-        raise RuleFault(f"expected FREQ={', '.join(SLOW)}; use cron or every for what recurs within a day")
-    if parts["FREQ"] == "DAILY" and "BYSETPOS" in parts:
-        raise RuleFault("expected no BYSETPOS with FREQ=DAILY")
-    times = 1
-    for name in ("BYHOUR", "BYMINUTE", "BYSECOND"):
-        times *= len(set(parts.get(name, "0").split(",")))
-    if times > TIMES_A_DAY:
-        raise RuleFault(f"expected at most {TIMES_A_DAY} times a day; use cron or every for more")
-    try:
-        found = rrulestr(_UNTIL.sub(lambda until: _local_until(until, zone), text.upper()), dtstart=start)
-    except (ValueError, TypeError, AttributeError, KeyError, OverflowError) as error:
-        raise RuleFault(f"expected an RFC 5545 rule; {error}") from error
-    assert isinstance(found, rrule)  # noqa: S101 - one rule without sets, as `_parts` makes sure
-    return found
-
-
-def yearly_form(text: str) -> str:
-    """Return the rule that looks at each day of the year: without a time if ``text`` never has one."""
-    kept = {name: value for name, value in _parts(text).items() if name not in _NO_FILTER}
-    return ";".join(f"{name}={value}" for name, value in ({"FREQ": "YEARLY"} | kept).items())
-
-
-_NO_FILTER: Final = ("FREQ", "INTERVAL", "COUNT", "UNTIL", "BYSETPOS", "WKST")
-
-
-def _parts(text: str) -> dict[str, str]:
-    if not re.fullmatch(r"[A-Za-z0-9=;,+-]+", text):
-        raise RuleFault("expected one rule such as FREQ=MONTHLY;BYDAY=1FR, without DTSTART and line ends")
-    pairs = [part.partition("=") for part in text.upper().split(";")]
-    if len({name for name, _, _ in pairs}) != len(pairs):
-        raise RuleFault("expected each part once")
-    return {name: value for name, _, value in pairs}
-
-
-def _local_until(found: re.Match[str], zone: str) -> str:
-    until = datetime.strptime(found[1], "%Y%m%dT%H%M%S").replace(tzinfo=ZoneInfo("UTC"))
-    return f"UNTIL={until.astimezone(ZoneInfo(zone)):%Y%m%dT%H%M%S}"
 
 
 def _ceiling(moment: datetime) -> datetime:
