@@ -106,6 +106,8 @@ async def test_pages_of_schedules_follow_each_other(door: Door) -> None:
         ({"catch_up": {"policy": "some"}}, "body.schedule.catch_up.policy"),
         ({"end": "2020-01-01T00:00:00Z"}, "body.schedule"),
         ({"start": "2030-01-01T00:00:00Z", "end": "2029-01-01T00:00:00Z"}, "body.schedule"),
+        ({"start": "0001-01-01T00:00:00Z"}, "body.schedule.start"),
+        ({"start": "2199-01-01T00:00:00Z"}, "body.schedule"),
         ({"exclude": [{"date": "2026-12-32"}]}, "body.schedule.exclude.0.date"),
         ({"colour": "red"}, "body.schedule.colour"),
     ],

@@ -8,6 +8,7 @@ from typing import Final
 from zoneinfo import ZoneInfo, available_timezones
 
 from minoots.contracts import Exclusion, Recurrence, Rule
+from minoots.durations import MAX_DURATION
 
 from .rrules import RuleFault, parse_rrule, yearly_form
 from .times import occurrences
@@ -43,7 +44,12 @@ def check(recurrence: Recurrence, now: datetime) -> None:
         _check_rule(rule, f"rules.{index}", recurrence, now)
     for index, exclusion in enumerate(recurrence.exclude):
         _check_rule(exclusion, f"exclude.{index}", recurrence, now)
-    if next(occurrences(recurrence, now, now), None) is None:
+    counted = any(one.rrule for one in (*recurrence.rules, *recurrence.exclude))
+    if counted and recurrence.start is not None and recurrence.start < now - MAX_DURATION:
+        expected = "a time of the last ten years, from which an rrule is walked"
+        raise RecurrenceFault("start", expected, recurrence.start.isoformat())
+    first = next(occurrences(recurrence, now, now), None)
+    if first is None or first.at - now > MAX_DURATION:
         raise RecurrenceFault("", "at least one time within ten years", "rules that give none")
 
 

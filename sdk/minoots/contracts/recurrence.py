@@ -7,7 +7,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Final, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from .base import Duration, Instant, Part
 
@@ -15,6 +15,19 @@ MAX_RULES: Final = 16
 MAX_EXCLUSIONS: Final = 64
 MAX_RULE_TEXT: Final = 256
 MIN_INTERVAL: Final = timedelta(seconds=1)
+
+FIRST_YEAR: Final = 1970
+LAST_YEAR: Final = 2200
+
+
+def _near(value: dt.datetime) -> dt.datetime:
+    if not FIRST_YEAR <= value.year < LAST_YEAR:
+        raise ValueError(f"expected a time between the years {FIRST_YEAR} and {LAST_YEAR}")
+    return value
+
+
+NearInstant = Annotated[Instant, AfterValidator(_near)]
+"""A moment that rules can be walked from: they are walked time by time."""
 
 RuleText = Annotated[str, Field(min_length=1, max_length=MAX_RULE_TEXT)]
 
@@ -85,9 +98,9 @@ class Recurrence(Part):
     zone: Annotated[str, Field(min_length=1, max_length=64)] = "UTC"
     """An IANA time zone, such as ``Europe/Berlin``."""
     dst: Dst = Dst.ONCE
-    start: Instant | None = None
+    start: NearInstant | None = None
     """No time before this one; an rrule counts from here."""
-    end: Instant | None = None
+    end: NearInstant | None = None
     """No time at or after this one."""
     count: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """At most this many times."""

@@ -11,7 +11,7 @@ from pydantic import Field, JsonValue, field_validator, model_validator
 from .actions import Action
 from .base import Duration, Instant, Labels, Part, Request, View
 from .payloads import Payload
-from .recurrence import Recurrence
+from .recurrence import NearInstant, Recurrence
 from .retries import RetryPolicy
 
 MAX_JITTER: Final = timedelta(days=1)
@@ -125,8 +125,8 @@ class SchedulePatch(Request):
 class Backfill(Request):
     """Fire now what the rules would have fired between ``since`` (inclusive) and ``until``."""
 
-    since: Instant
-    until: Instant
+    since: NearInstant
+    until: NearInstant
     overlap: Overlap = Overlap.BUFFER_ALL
 
     @model_validator(mode="after")
@@ -147,7 +147,7 @@ class SchedulePreviewRequest(Request):
     """A schedule to look at before anything is saved."""
 
     schedule: ScheduleSpec
-    after: Instant | None = None
+    after: NearInstant | None = None
     """Times after this one; now, if absent."""
     limit: Annotated[int, Field(ge=1, le=MAX_PREVIEW)] = 10
 

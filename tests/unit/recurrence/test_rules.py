@@ -102,6 +102,7 @@ def test_decades_are_jumped_over() -> None:
         (recurrence({"every": "1s"}, exclude=[{"cron": "x * * * *"}]), "exclude.0.cron", "minute"),
         (recurrence({"rrule": "FREQ=YEARLY;INTERVAL=20"}, start="2027-03-26T11:00:00Z"), "", "ten years"),
         (recurrence({"every": "1h"}, end="2027-03-26T12:30:00Z"), "", "at least one time"),
+        (recurrence({"rrule": "FREQ=DAILY"}, start="1999-01-01T00:00:00Z"), "start", "last ten years"),
         (recurrence({"every": "1h"}, zone="Europe/Berln"), "zone", "Europe/Berlin"),
     ],
     ids=lambda value: str(value)[:60],
