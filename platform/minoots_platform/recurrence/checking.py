@@ -44,7 +44,7 @@ def check(recurrence: Recurrence, now: datetime) -> None:
         _check_rule(rule, f"rules.{index}", recurrence, now)
     for index, exclusion in enumerate(recurrence.exclude):
         _check_rule(exclusion, f"exclude.{index}", recurrence, now)
-    counted = any(one.rrule for one in (*recurrence.rules, *recurrence.exclude))
+    counted = any(one.rrule for one in recurrence.rules) or any(one.rrule for one in recurrence.exclude)
     if counted and recurrence.start is not None and recurrence.start < now - MAX_DURATION:
         expected = "a time of the last ten years, from which an rrule is walked"
         raise RecurrenceFault("start", expected, recurrence.start.isoformat())
