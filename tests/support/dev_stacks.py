@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sysconfig
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,8 +61,9 @@ class DevStack:
         """Of one part, as it runs now."""
         words = {"temporal": "start-dev", "worker-core": "core", "worker-io": "io", "gateway": "gateway"}
         for process in self.family():
-            if words[name] in process.cmdline():
-                return process.pid
+            with suppress(psutil.NoSuchProcess):  # it may end while it is looked at
+                if words[name] in process.cmdline():
+                    return process.pid
         raise AssertionError(f"no {name} is running")
 
     def kill9(self) -> None:
