@@ -13,6 +13,7 @@ from minoots._version import __version__
 from minoots_platform.records import tenants
 
 from . import openapi, problems
+from .agents import routes as agents
 from .deliveries import routes as deliveries
 from .docs import routes as docs
 from .events import routes as events
@@ -53,7 +54,7 @@ def create_app(gateway: Gateway) -> FastAPI:
     )
     app.state.gateway = gateway
     problems.install(app)
-    for routes in (timers, schedules, events, deliveries, secrets, health, docs):
+    for routes in (timers, schedules, agents, events, deliveries, secrets, health, docs):
         app.include_router(routes.router)
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]  # FastAPI's documented way
     return app

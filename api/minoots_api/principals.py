@@ -78,6 +78,8 @@ def requires(scope: Scope) -> Callable[..., Coroutine[Any, Any, Principal]]:
 TimersReader = Annotated[Principal, Depends(requires(Scope.TIMERS_READ))]
 TimersWriter = Annotated[Principal, Depends(requires(Scope.TIMERS_WRITE))]
 EventsReader = Annotated[Principal, Depends(requires(Scope.EVENTS_READ))]
+AgentsReader = Annotated[Principal, Depends(requires(Scope.AGENTS_READ))]
+AgentsWriter = Annotated[Principal, Depends(requires(Scope.AGENTS_WRITE))]
 Admin = Annotated[Principal, Depends(requires(Scope.ADMIN))]
 
 

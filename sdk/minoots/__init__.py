@@ -16,10 +16,14 @@ if TYPE_CHECKING:
     from .client import Minoots
     from .contracts import (
         Action,
+        Agent,
+        AgentAction,
         Attempt,
         AttemptError,
         Backoff,
         CatchUp,
+        Command,
+        CommandState,
         DeadLetter,
         DeliveryState,
         Destination,
@@ -66,6 +70,7 @@ if TYPE_CHECKING:
         Unavailable,
         WaitTimeout,
     )
+    from .inbox import Received
     from .operations.timers import NewTimer, TimerChange, TimerFilter
     from .outbox import Flushed, Queued, Rejected
 
@@ -74,10 +79,14 @@ _HOME: Final = {
     ".client": ("Minoots",),
     ".contracts": (
         "Action",
+        "Agent",
+        "AgentAction",
         "Attempt",
         "AttemptError",
         "Backoff",
         "CatchUp",
+        "Command",
+        "CommandState",
         "DeadLetter",
         "DeliveryState",
         "Destination",
@@ -106,6 +115,7 @@ _HOME: Final = {
         "WebhookAction",
         "Why",
     ),
+    ".inbox": ("Received",),
     ".errors": (
         "APIError",
         "Cancelled",
@@ -140,12 +150,16 @@ _MODULE_OF: Final = {name: module for module, names in _HOME.items() for name in
 __all__ = [
     "APIError",
     "Action",
+    "Agent",
+    "AgentAction",
     "AsyncMinoots",
     "Attempt",
     "AttemptError",
     "Backoff",
     "Cancelled",
     "CatchUp",
+    "Command",
+    "CommandState",
     "Conflict",
     "ConnectionFailed",
     "DeadLetter",
@@ -168,6 +182,7 @@ __all__ = [
     "Preview",
     "Problem",
     "Queued",
+    "Received",
     "Recurrence",
     "Rejected",
     "Replay",

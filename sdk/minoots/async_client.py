@@ -13,6 +13,7 @@ from .call import invalid
 from .connection import Connection, Options
 from .contracts.timers import Timer
 from .outbox import Outbox, Queued
+from .resources.agents import AsyncAgents
 from .resources.dead_letters import AsyncDeadLetters
 from .resources.destinations import AsyncDestinations
 from .resources.events import AsyncEvents
@@ -35,6 +36,7 @@ class AsyncMinoots(Generic[CreatedT]):
     Attributes:
         timers: set, read, change and await timers.
         schedules: timers that recur.
+        agents: who commands go to, and their inboxes.
         events: the feed.
         dead_letters: deliveries that were given up.
         secrets: what webhooks are signed with.
@@ -76,6 +78,7 @@ class AsyncMinoots(Generic[CreatedT]):
         store = None if outbox is None else Outbox(outbox)
         self.timers: AsyncTimers[CreatedT] = AsyncTimers(self._engine, store)
         self.schedules = AsyncSchedules(self._engine)
+        self.agents = AsyncAgents(self._engine)
         self.events = AsyncEvents(self._engine)
         self.dead_letters = AsyncDeadLetters(self._engine)
         self.secrets = AsyncSecrets(self._engine)

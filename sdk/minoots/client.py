@@ -13,6 +13,7 @@ from .connection import Connection, Options
 from .contracts.timers import Timer
 from .engine import Engine
 from .outbox import Outbox, Queued
+from .resources.agents import Agents
 from .resources.dead_letters import DeadLetters
 from .resources.destinations import Destinations
 from .resources.events import Events
@@ -35,6 +36,7 @@ class Minoots(Generic[CreatedT]):
     Attributes:
         timers: set, read, change and await timers.
         schedules: timers that recur.
+        agents: who commands go to, and their inboxes.
         events: the feed.
         dead_letters: deliveries that were given up.
         secrets: what webhooks are signed with.
@@ -76,6 +78,7 @@ class Minoots(Generic[CreatedT]):
         store = None if outbox is None else Outbox(outbox)
         self.timers: Timers[CreatedT] = Timers(self._engine, store)
         self.schedules = Schedules(self._engine)
+        self.agents = Agents(self._engine)
         self.events = Events(self._engine)
         self.dead_letters = DeadLetters(self._engine)
         self.secrets = Secrets(self._engine)

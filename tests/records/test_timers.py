@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from ledger import START, URL, Ledger, seconds
+from ledger import START, URL, Ledger, asked, seconds
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from minoots.contracts import TimerState
 from minoots.errors import Failure, FailureKind
 from minoots_platform.ids import is_id
-from minoots_platform.records import commands, deliveries, signing_secrets, timers, why
+from minoots_platform.records import commands, deliveries, targets, timers, why
 from minoots_platform.records.masking import MASK
 
 
@@ -110,8 +110,10 @@ async def test_a_timer_that_names_an_unknown_secret_is_refused(ledger: Ledger) -
 async def test_the_secret_of_another_tenant_is_unknown(ledger: Ledger) -> None:
     async with ledger.writing() as connection:
         with pytest.raises(Failure, match="no signing secret"):
-            await signing_secrets.require(connection, "globex", ["partner"])
-        await signing_secrets.require(connection, "globex", [])
+            await targets.require(
+                connection, "globex", asked(actions=[{"url": URL, "secret": "partner"}]).actions
+            )
+        await targets.require(connection, "globex", asked().actions)
 
 
 async def test_the_timers_of_another_tenant_do_not_exist(ledger: Ledger) -> None:

@@ -8,12 +8,13 @@ import pytest
 import minoots
 
 NAMES = """
-APIError Action AsyncMinoots Attempt AttemptError Backoff Cancelled CatchUp Conflict ConnectionFailed
-DeadLetter DeliveryState Denied Destination Event EventType Exhausted FieldProblem Flushed InvalidRequest
-Minoots MinootsError Misfire NewTimer NotFound Overlap Page Preview Problem Queued Recurrence Rejected
-Replay ReplayFilter Replayed RetryPolicy Schedule SchedulePreview ScheduleSpec ScheduleState Secret
-SecretCreated ServiceBug Stale Throttled Timer TimerChange TimerCreate TimerFilter TimerState TooLarge
-Unauthenticated Unavailable WaitTimeout WebhookAction Why __version__
+APIError Action Agent AgentAction AsyncMinoots Attempt AttemptError Backoff Cancelled CatchUp Command
+CommandState Conflict ConnectionFailed DeadLetter DeliveryState Denied Destination Event EventType Exhausted
+FieldProblem Flushed InvalidRequest Minoots MinootsError Misfire NewTimer NotFound Overlap Page Preview
+Problem Queued Received Recurrence Rejected Replay ReplayFilter Replayed RetryPolicy Schedule
+SchedulePreview ScheduleSpec ScheduleState Secret SecretCreated ServiceBug Stale Throttled Timer TimerChange
+TimerCreate TimerFilter TimerState TooLarge Unauthenticated Unavailable WaitTimeout WebhookAction Why
+__version__
 """.split()
 
 

@@ -53,8 +53,8 @@ class DevStack:
         try:
             root = psutil.Process(self.process.pid)
             self._family = [*root.children(recursive=True), root]
-        except psutil.NoSuchProcess:
-            pass
+        except (psutil.NoSuchProcess, ProcessLookupError):
+            pass  # one ended while it was looked at: what was known before has to do
         return self._family
 
     def pid(self, name: str) -> int:

@@ -17,6 +17,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
 
 from minoots.contracts import Attempt, Timer, TimerCreate, TimerState, WebhookAction
+from minoots_activities.connectors import AgentInboxes, Webhooks
 from minoots_activities.deliveries.adapter import Deliveries
 from minoots_activities.deliveries.attempt import Attempts
 from minoots_activities.http import WebhookSender
@@ -155,14 +156,18 @@ async def stack_of(
     )
     vault = Vault([Fernet.generate_key().decode()])
     async with WebhookSender(allowed_networks=(ip_network("127.0.0.0/8"),), user_agent="test") as sender:
-        attempts = Attempts(database, vault, sender, telemetry, clock)
+        connectors = [
+            Webhooks(database, vault, sender, telemetry.tracer, clock),
+            AgentInboxes(database, clock),
+        ]
+        attempts = Attempts(connectors, telemetry.metrics)
         watch = LeadWatch("test", database, telemetry.metrics, clock)
         handover = HandOver(database, Engine(client), clock)
         serving = {
             Queue.CORE: serving_core(),
             Queue.IO: serving_io(
                 Timers(database, attempts, watch, handover, telemetry.metrics, clock),
-                Deliveries(database, attempts, clock),
+                Deliveries(database, attempts, handover, clock),
                 Replays(database, clock),
                 Schedules(database, handover, clock),
             ),

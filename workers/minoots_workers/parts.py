@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from temporalio.client import Client
 
+from minoots_activities.connectors import AgentInboxes, Webhooks
 from minoots_activities.deliveries.adapter import Deliveries
 from minoots_activities.deliveries.attempt import Attempts
 from minoots_activities.http import WebhookSender
@@ -74,12 +75,18 @@ async def io_parts(settings: Settings, telemetry: Telemetry, client: Client) -> 
             )
         )
         watch = LeadWatch(_worker_name(), database, telemetry.metrics, utc_now)
-        attempts = Attempts(database, vault, sender, telemetry, utc_now)
+        attempts = Attempts(
+            [
+                Webhooks(database, vault, sender, telemetry.tracer, utc_now),
+                AgentInboxes(database, utc_now),
+            ],
+            telemetry.metrics,
+        )
         handover = HandOver(database, Engine(client))
         yield IoParts(
             serving=serving_io(
                 Timers(database, attempts, watch, handover, telemetry.metrics, utc_now),
-                Deliveries(database, attempts, utc_now),
+                Deliveries(database, attempts, handover, utc_now),
                 Replays(database, utc_now),
                 Schedules(database, handover, utc_now),
             ),

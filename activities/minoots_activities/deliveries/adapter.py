@@ -7,6 +7,7 @@ from temporalio import activity
 from minoots.contracts import DeliveryState
 from minoots_activities.waiting import heartbeats, until
 from minoots_platform.clock import Clock
+from minoots_platform.handover import HandOver
 from minoots_platform.records import Database, deliveries, firing
 from minoots_workflows.deliveries.contracts import AttemptReport, AttemptRequest, DeliveryClose
 from minoots_workflows.deliveries.port import DeliveriesPort
@@ -15,11 +16,12 @@ from .attempt import Attempts
 
 
 class Deliveries(DeliveriesPort):
-    """Retries, on the records and over HTTP."""
+    """Retries, on the records and through connectors."""
 
-    def __init__(self, database: Database, attempts: Attempts, clock: Clock) -> None:
+    def __init__(self, database: Database, attempts: Attempts, handover: HandOver, clock: Clock) -> None:
         self._database = database
         self._attempts = attempts
+        self._handover = handover
         self._clock = clock
 
     @activity.defn(name="deliveries.attempt")
@@ -38,10 +40,13 @@ class Deliveries(DeliveriesPort):
                 if isinstance(claim, deliveries.Standing):
                     return _report(claim)
                 spec = await firing.spec(connection, request.tenant, claim.timer_id)
-            keyring = await self._attempts.prepare(spec, (spec.actions[claim.action],))
-            outcome = await self._attempts.make(spec, claim, keyring, spec.fired_at or self._clock())
+            prepared = await self._attempts.prepare(spec, (spec.actions[claim.action],))
+            outcome = await self._attempts.make(spec, claim, prepared, spec.fired_at or self._clock())
             async with self._database.write() as connection:
                 standings = await deliveries.record(connection, request.tenant, [outcome], self._clock())
+            if spec.occurrence is not None:
+                # One that waited for this one may go now.
+                await self._handover.timers_of(spec.occurrence.schedule_id)
         return _report(standings[claim.delivery_id])
 
     @activity.defn(name="deliveries.close")

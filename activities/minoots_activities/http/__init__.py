@@ -5,12 +5,11 @@ Owns what leaves over HTTP. Retries, rows and workflows are not here.
 
 from .names import Resolver
 from .transport import GuardedTransport
-from .webhook import OutgoingWebhook, WebhookResult, WebhookSender
+from .webhook import OutgoingWebhook, WebhookSender
 
 __all__ = [
     "GuardedTransport",
     "OutgoingWebhook",
     "Resolver",
-    "WebhookResult",
     "WebhookSender",
 ]

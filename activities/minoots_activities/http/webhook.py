@@ -19,6 +19,7 @@ import httpx
 
 from minoots.contracts.actions import OWN_HEADERS
 from minoots.contracts.deliveries import AttemptError
+from minoots_activities.result import Result
 from minoots_platform.addresses import AddressPolicy, Network
 from minoots_platform.signing import SigningKey, signature_headers
 
@@ -56,26 +57,6 @@ class OutgoingWebhook:
         return f"OutgoingWebhook({self.webhook_id}, {self.method}, {len(self.body)} bytes)"
 
 
-@dataclass(frozen=True)
-class WebhookResult:
-    """What came of one attempt."""
-
-    started_at: datetime
-    """Just before the request was written; when it never was, when the attempt began."""
-    finished_at: datetime
-    status: int | None
-    error: AttemptError | None
-    detail: str | None
-    response: str | None
-    """The first 2 KiB of the answer's body; ``None`` without an answer."""
-    retry_after: timedelta | None
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether the receiver took it (2xx)."""
-        return self.error is None
-
-
 class WebhookSender:
     """Sends webhooks over guarded, pooled connections: an async context manager, one for each process."""
 
@@ -111,7 +92,7 @@ class WebhookSender:
         except (httpx.TransportError, httpx.InvalidURL, TimeoutError):
             return
 
-    async def send(self, webhook: OutgoingWebhook) -> WebhookResult:
+    async def send(self, webhook: OutgoingWebhook) -> Result:
         """Make one attempt. Raises nothing for what the receiver or the network does.
 
         At least once, as ever: an attempt that fails after the request was written may have been processed.
@@ -132,7 +113,7 @@ class _Attempt:
         self._deadline = asyncio.get_running_loop().time() + webhook.timeout.total_seconds()
         self._mark()
 
-    async def make(self) -> WebhookResult:
+    async def make(self) -> Result:
         if not self._webhook.keys:
             return self._failed(AttemptError.SECRET, "there is no signing key, and nothing is sent unsigned")
         try:
@@ -203,9 +184,9 @@ class _Attempt:
             await response.aclose()
         return bytes(body)
 
-    def _answered(self, response: httpx.Response, body: bytes) -> WebhookResult:
+    def _answered(self, response: httpx.Response, body: bytes) -> Result:
         finished_at = self._now()
-        return WebhookResult(
+        return Result(
             started_at=self._started_at,
             finished_at=finished_at,
             status=response.status_code,
@@ -215,8 +196,8 @@ class _Attempt:
             retry_after=retry_after(response.headers.get("retry-after"), finished_at),
         )
 
-    def _failed(self, error: AttemptError, detail: str) -> WebhookResult:
-        return WebhookResult(
+    def _failed(self, error: AttemptError, detail: str) -> Result:
+        return Result(
             started_at=self._started_at,
             finished_at=self._now(),
             status=None,

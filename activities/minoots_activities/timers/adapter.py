@@ -7,7 +7,7 @@ import asyncio
 from temporalio import activity
 
 from minoots.contracts import DeliveryState, TimerState
-from minoots_activities.deliveries.attempt import Attempts, Keyring
+from minoots_activities.deliveries.attempt import Attempts, Prepared
 from minoots_activities.waiting import heartbeats, until
 from minoots_platform.clock import Clock
 from minoots_platform.handover import HandOver
@@ -50,11 +50,11 @@ class Timers(TimersPort):
                 spec = await firing.spec(connection, request.tenant, request.timer_id)
             if spec.generation != request.generation:
                 return _overtaken(firing.Overtaken(spec.state, spec.generation, spec.fire_at))
-            keyring = await self._attempts.prepare(spec, spec.actions)
+            prepared = await self._attempts.prepare(spec, spec.actions)
             warming = [asyncio.create_task(self._attempts.warm(action)) for action in spec.actions]
             try:
                 await until(request.fire_at, self._clock)
-                return await self._send(spec, keyring, execution)
+                return await self._send(spec, prepared, execution)
             finally:
                 for task in warming:
                     task.cancel()
@@ -66,7 +66,7 @@ class Timers(TimersPort):
         async with self._database.write() as connection:
             await firing.close(connection, request.tenant, request.timer_id, by=request.by, now=self._clock())
 
-    async def _send(self, spec: firing.Spec, keyring: Keyring, execution: int) -> FireReport:
+    async def _send(self, spec: firing.Spec, prepared: Prepared, execution: int) -> FireReport:
         async with self._database.write() as connection:
             # The clock is read inside: waiting for the write lock is lateness too.
             claimed = await firing.claim(connection, spec, execution=execution, now=self._clock())
@@ -77,7 +77,7 @@ class Timers(TimersPort):
         if execution == 1:
             self._metrics.timer_fired((claimed.fired_at - spec.fire_at).total_seconds())
         outcomes = await asyncio.gather(
-            *(self._attempts.make(spec, claim, keyring, claimed.fired_at) for claim in claimed.claims)
+            *(self._attempts.make(spec, claim, prepared, claimed.fired_at) for claim in claimed.claims)
         )
         async with self._database.write() as connection:
             if outcomes:

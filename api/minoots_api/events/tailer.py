@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import sqlalchemy as sa
@@ -48,6 +48,7 @@ class Tailer:
         self._followers: Counter[str] = Counter()
         self._newest: dict[str, int] = {}
         self._looked = asyncio.Event()
+        self._look_now = asyncio.Event()
         self.stopped = False
         self._task: asyncio.Task[None] | None = None
         self._log = get_logger("minoots.events")
@@ -73,6 +74,10 @@ class Tailer:
     async def news(self) -> None:
         """Wait for the next change of any number, or for the end."""
         await self._looked.wait()
+
+    def look(self) -> None:
+        """Look at once: something was written here a moment ago."""
+        self._look_now.set()
 
     def stop(self) -> None:
         """Let nobody wait any longer: the gateway is going."""
@@ -106,4 +111,7 @@ class Tailer:
             if changed:
                 self._newest |= changed
                 self._wake()
-            await asyncio.sleep(pause)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._look_now.wait()
+            self._look_now.clear()

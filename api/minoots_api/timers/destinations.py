@@ -8,7 +8,7 @@ from typing import Final
 import httpx
 
 from minoots.contracts import FieldProblem
-from minoots.contracts.actions import Action
+from minoots.contracts.actions import Action, WebhookAction
 from minoots.errors import Failure, FailureKind
 from minoots_platform.addresses import AddressPolicy, Network, parse_address
 
@@ -23,6 +23,8 @@ def require_allowed(actions: Sequence[Action], networks: Sequence[Network]) -> N
     """
     policy = AddressPolicy(tuple(networks))
     for index, action in enumerate(actions):
+        if not isinstance(action, WebhookAction):
+            continue
         expected = _fault(action.url, policy)
         if expected is None:
             continue

@@ -42,7 +42,7 @@ def create(
     name: Annotated[str, typer.Option(help="What the key is for.")],
     tenant: Annotated[str, typer.Option(help="Tenant; it comes into being with its first key.")] = "dev",
     scope: Annotated[
-        list[Scope] | None, typer.Option(help="Repeat for several. Default: timers, events.")
+        list[Scope] | None, typer.Option(help="Repeat for several. Default: timers, events, agents.")
     ] = None,
     expires: Annotated[
         str | None, typer.Option(help='In how long it ends, such as "90d". Default: never.')
@@ -60,7 +60,7 @@ def create(
         lifetime = None if expires is None else parse_duration(expires)
     except ValueError as error:
         _fail(f"--expires: {error}")
-    scopes = scope or [Scope.TIMERS_READ, Scope.TIMERS_WRITE, Scope.EVENTS_READ]
+    scopes = scope or [Scope.TIMERS_READ, Scope.TIMERS_WRITE, Scope.EVENTS_READ, Scope.AGENTS_WRITE]
 
     async def work(connection: AsyncConnection) -> tuple[ApiKey, str]:
         now = utc_now()

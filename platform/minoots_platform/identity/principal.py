@@ -15,11 +15,17 @@ class Scope(StrEnum):
     TIMERS_WRITE = "timers:write"
     """Includes reading them."""
     EVENTS_READ = "events:read"
+    AGENTS_READ = "agents:read"
+    AGENTS_WRITE = "agents:write"
+    """Register agents, command them, take their commands and answer; includes reading them."""
     ADMIN = "admin"
     """Everything, secrets included."""
 
 
-_INCLUDED = {Scope.TIMERS_READ: frozenset({Scope.TIMERS_WRITE})}
+_INCLUDED = {
+    Scope.TIMERS_READ: frozenset({Scope.TIMERS_WRITE}),
+    Scope.AGENTS_READ: frozenset({Scope.AGENTS_WRITE}),
+}
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -74,7 +74,7 @@ async def open_for(
             "tenant": timer.tenant,
             "timer_id": timer.id,
             "action": position,
-            "url": action["url"],
+            "url": destination_of(action),
             # The same for every attempt and every replay: the receiver's idempotency key.
             "webhook_id": f"{timer.id}_{timer.generation}_{position}",
             "state": DeliveryState.SENDING.value,
@@ -89,6 +89,11 @@ async def open_for(
     ]
     made = await connection.execute(sa.insert(TABLE).returning(TABLE, sort_by_parameter_order=True), rows)
     return [_claim(row) for row in made]
+
+
+def destination_of(action: Mapping[str, Any]) -> str:
+    """Return where an action goes, as attempts and dead letters show it."""
+    return str(action["url"] if action.get("kind", "webhook") == "webhook" else f"agent:{action['agent']}")
 
 
 async def reclaim(connection: AsyncConnection, timer_id: str, *, execution: int) -> list[Claim]:

@@ -16,10 +16,12 @@ def masked_actions(actions: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return ``actions`` with the values of credential headers masked."""
     return [
         action
+        if "headers" not in action
+        else action
         | {
             "headers": {
                 name: MASK if _SECRET_HEADER.search(name) else value
-                for name, value in action.get("headers", {}).items()
+                for name, value in action["headers"].items()
             }
         }
         for action in actions

@@ -33,7 +33,7 @@ from minoots.errors import Failure, FailureKind
 from minoots_platform.ids import new_id
 from minoots_platform.recurrence import occurrences
 
-from . import commands, cursors, events, schema, signing_secrets, timers
+from . import commands, cursors, events, schema, targets, timers
 from .masking import masked_actions
 from .occurrences import advance, event_of, insert
 
@@ -53,11 +53,11 @@ async def accept(
     """Keep a new schedule with the timers that are due first; return the first of them.
 
     Raises:
-        Failure: invalid, when an action names a signing secret that does not exist, or the rules give no
-            time.
+        Failure: invalid, when an action names a signing secret or an agent that does not exist, or the
+            rules give no time.
     """
     assert spec.schedule is not None  # noqa: S101 - the route looks
-    await signing_secrets.require(connection, tenant, [action.secret for action in spec.actions])
+    await targets.require(connection, tenant, spec.actions)
     rules = spec.schedule
     template = timers.template_of(spec)
     del template["misfire"]

@@ -222,6 +222,56 @@ timer_labels = sa.Table(
     sa.Index(None, "tenant", "key", "value"),
 )
 
+agents = sa.Table(
+    "agents",
+    metadata,
+    sa.Column("tenant", _TENANT, sa.ForeignKey("tenants.id"), primary_key=True),
+    sa.Column("id", sa.String(63), primary_key=True),
+    sa.Column("description", sa.String(500)),
+    _json("labels"),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("last_seen_at", Moment),
+    # The number of its newest command. Locked by whoever queues or hands out: order is order of commit.
+    sa.Column("last_sequence", sa.BigInteger, nullable=False, server_default="0"),
+)
+
+agent_commands = sa.Table(
+    "agent_commands",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    _tenant(),
+    sa.Column("agent_id", sa.String(63), nullable=False),
+    sa.Column("sequence", sa.BigInteger, nullable=False),
+    sa.Column("name", sa.String(200), nullable=False),
+    _json("payload"),
+    sa.Column("state", sa.String(16), nullable=False),
+    # What makes it once: the webhook id of the action that sent it. Null for those sent by hand.
+    sa.Column("key", sa.String(64)),
+    sa.Column("timer_id", _ID),
+    sa.Column("lease_id", _ID),
+    sa.Column("leased_until", Moment),
+    sa.Column("leases", sa.Integer, nullable=False, server_default="0"),
+    _json("progress"),
+    _json("result"),
+    sa.Column("reason", sa.Text),
+    sa.Column("created_by", sa.String(255), nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("expires_at", Moment),
+    sa.Column("closed_at", Moment),
+    sa.Column("traceparent", sa.String(64)),
+    sa.ForeignKeyConstraint(["tenant", "agent_id"], ["agents.tenant", "agents.id"]),
+    sa.UniqueConstraint("tenant", "agent_id", "sequence"),
+    sa.UniqueConstraint("tenant", "key"),
+    sa.Index(
+        "ix_agent_commands_open",
+        "tenant",
+        "agent_id",
+        "sequence",
+        sqlite_where=sa.text("closed_at IS NULL"),
+        postgresql_where=sa.text("closed_at IS NULL"),
+    ),
+)
+
 deliveries = sa.Table(
     "deliveries",
     metadata,

@@ -10,7 +10,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from minoots.contracts import EventType, FieldProblem, Secret, SecretCreated, SecretVersion
+from minoots.contracts import EventType, Secret, SecretCreated, SecretVersion
 from minoots.errors import Failure, FailureKind
 from minoots_platform.signing import SigningKey
 from minoots_platform.vault import Vault
@@ -90,26 +90,9 @@ async def get(connection: AsyncConnection, tenant: str, name: str, now: datetime
     return _view(name, await _known(connection, tenant, name), now)
 
 
-async def require(connection: AsyncConnection, tenant: str, names: Sequence[str | None]) -> None:
-    """Make sure that the secrets exist that the actions of a timer name, in their order.
-
-    Raises:
-        Failure: invalid, naming the first that does not.
-    """
-    found = {row.name for row in await _rows(connection, tenant, {name for name in names if name})}
-    for index, name in enumerate(names):
-        if name is None or name in found:
-            continue
-        raise Failure(
-            FailureKind.INVALID,
-            f"there is no signing secret {name}",
-            remedy='Make it with POST /v1/secrets {"name": …}, or leave secret out for the default one.',
-            errors=(
-                FieldProblem(
-                    field=f"body.actions.{index}.secret", expected="the name of a signing secret", got=name
-                ),
-            ),
-        )
+async def known_among(connection: AsyncConnection, tenant: str, names: Collection[str]) -> frozenset[str]:
+    """Return those of ``names`` that there are."""
+    return frozenset(row.name for row in await _rows(connection, tenant, names))
 
 
 async def ensure_default(connection: AsyncConnection, vault: Vault, tenant: str, *, now: datetime) -> None:

@@ -18,7 +18,7 @@ from minoots.contracts import EventType, Occurrence, Page, Timer, TimerCreate, T
 from minoots.errors import Failure, FailureKind
 from minoots_platform.ids import new_id
 
-from . import cursors, events, schema, signing_secrets
+from . import cursors, events, schema, targets
 from .masking import masked_actions
 
 TABLE = schema.timers
@@ -37,9 +37,9 @@ async def accept(
     """Keep a new timer, to be handed to the engine.
 
     Raises:
-        Failure: invalid, when an action names a signing secret that does not exist.
+        Failure: invalid, when an action names a signing secret or an agent that does not exist.
     """
-    await signing_secrets.require(connection, tenant, [action.secret for action in spec.actions])
+    await targets.require(connection, tenant, spec.actions)
     row = await insert(
         connection,
         tenant,

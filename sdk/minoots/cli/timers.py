@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from minoots.contracts.actions import WebhookAction
+from minoots.contracts.actions import Action, AgentAction
 from minoots.contracts.events import Event, EventType
 from minoots.contracts.timers import Timer, TimerState
 from minoots.durations import format_duration
@@ -269,7 +269,9 @@ def _occurrence(timer: Timer) -> str | None:
     return f"number {timer.occurrence.number} of {timer.occurrence.schedule_id} ({timer.occurrence.kind})"
 
 
-def _action(action: WebhookAction) -> str:
+def _action(action: Action) -> str:
+    if isinstance(action, AgentAction):
+        return f"command to the agent {action.agent}"
     signed = f", signed by {action.secret}" if action.secret else ""
     return f"{action.method} {action.url} (timeout {format_duration(action.timeout)}{signed})"
 

@@ -1,6 +1,19 @@
 """The wire: every model that crosses HTTP, shared by the service and its clients."""
 
-from .actions import Action, WebhookAction
+from .actions import Action, AgentAction, WebhookAction
+from .agents import (
+    Acknowledge,
+    Agent,
+    AgentRegister,
+    Command,
+    CommandCreate,
+    Commands,
+    CommandState,
+    Decline,
+    Extend,
+    Lease,
+    Progress,
+)
 from .deliveries import (
     Attempt,
     AttemptError,
@@ -48,7 +61,11 @@ from .timers import (
 
 __all__ = [
     "Account",
+    "Acknowledge",
     "Action",
+    "Agent",
+    "AgentAction",
+    "AgentRegister",
     "Attempt",
     "AttemptError",
     "Backfill",
@@ -56,14 +73,21 @@ __all__ = [
     "Backoff",
     "Cancel",
     "CatchUp",
+    "Command",
+    "CommandCreate",
+    "CommandState",
+    "Commands",
     "DeadLetter",
+    "Decline",
     "DeliveryState",
     "Destination",
     "Dst",
     "Event",
     "EventType",
     "Exclusion",
+    "Extend",
     "FieldProblem",
+    "Lease",
     "LeftOut",
     "Misfire",
     "Occurrence",
@@ -74,6 +98,7 @@ __all__ = [
     "Preview",
     "PreviewRequest",
     "Problem",
+    "Progress",
     "Recurrence",
     "Replay",
     "ReplayFilter",

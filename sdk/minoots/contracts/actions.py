@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Discriminator, Field, Tag, field_validator
 
-from .base import Duration, Matching, Part
+from .agents import AgentId
+from .base import Duration, Matching, Name, Part
 
 MIN_TIMEOUT: Final = timedelta(milliseconds=100)
 MAX_TIMEOUT: Final = timedelta(seconds=30)
@@ -97,5 +98,23 @@ class WebhookAction(Part):
         return value
 
 
-Action = WebhookAction
-"""The union of all kinds, discriminated by ``kind``."""
+class AgentAction(Part):
+    """Put a command into the inbox of an agent; its payload is that of the timer."""
+
+    kind: Literal["agent"] = "agent"
+    agent: AgentId
+    name: Name | None = None
+    """What the command is called; the timer's name, if not given."""
+    expires_in: Duration | None = None
+    """The agent is not to begin it later than this."""
+
+
+def _kind_of(value: Any) -> str:
+    kind = value.get("kind", "webhook") if isinstance(value, dict) else getattr(value, "kind", "webhook")
+    return str(kind)
+
+
+Action = Annotated[
+    Annotated[WebhookAction, Tag("webhook")] | Annotated[AgentAction, Tag("agent")], Discriminator(_kind_of)
+]
+"""The union of all kinds, told apart by ``kind``; without one it is a webhook."""

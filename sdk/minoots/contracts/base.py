@@ -49,14 +49,19 @@ class Matching:
     words: str
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(self._check, handler(source))
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         return {**handler(schema), "pattern": self.pattern}
 
-    def _check(self, value: str) -> str:
+    def check(self, value: str) -> str:
+        """Return ``value`` if it matches.
+
+        Raises:
+            ValueError: otherwise.
+        """
         if re.fullmatch(self.pattern, value) is None:
             raise ValueError(f"expected {self.words}")
         return value

@@ -39,6 +39,8 @@ class AttemptError(StrEnum):
     REDIRECT = "redirect"
     GONE = "gone"
     """The receiver answered 410, now or before."""
+    ABSENT = "absent"
+    """There is no such agent."""
     SECRET = "secret"  # noqa: S105 - the name of an error, not a secret
     """The signing secret is missing or cannot be read."""
 

@@ -1,0 +1,100 @@
+"""Webhooks: signed CloudEvents over guarded HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from opentelemetry import trace
+
+from minoots.contracts import AttemptError, WebhookAction
+from minoots_activities.deliveries.envelope import body_of
+from minoots_activities.http import OutgoingWebhook, WebhookSender
+from minoots_activities.result import Result
+from minoots_platform.clock import Clock
+from minoots_platform.records import Database, destinations, signing_secrets
+from minoots_platform.signing import SigningKey
+from minoots_platform.telemetry.trace_context import current_traceparent
+from minoots_platform.vault import Vault
+
+from .connector import Connector, Sending
+
+
+@dataclass(frozen=True, repr=False)
+class Keyring:
+    """Signing keys by the name of their secret, and receivers that are gone."""
+
+    keys: dict[str, tuple[SigningKey, ...]]
+    gone: frozenset[str]
+
+
+class Webhooks(Connector[WebhookAction]):
+    """Sends webhooks. One a process; it owns the connections to receivers."""
+
+    kind: ClassVar[str] = "webhook"
+
+    def __init__(
+        self, database: Database, vault: Vault, sender: WebhookSender, tracer: trace.Tracer, clock: Clock
+    ) -> None:
+        self._database = database
+        self._vault = vault
+        self._sender = sender
+        self._tracer = tracer
+        self._clock = clock
+
+    async def prepare(self, tenant: str, actions: Sequence[WebhookAction]) -> Keyring:
+        """Fetch signing keys, and who is gone."""
+        names = {action.secret or signing_secrets.DEFAULT for action in actions}
+        urls = {action.url for action in actions}
+        async with self._database.read() as connection:
+            keys = await signing_secrets.keys(connection, self._vault, tenant, names, self._clock())
+            gone = await destinations.gone_among(connection, tenant, urls)
+        if signing_secrets.DEFAULT in names and signing_secrets.DEFAULT not in keys:
+            async with self._database.write() as connection:
+                now = self._clock()
+                await signing_secrets.ensure_default(connection, self._vault, tenant, now=now)
+                keys |= await signing_secrets.keys(
+                    connection, self._vault, tenant, [signing_secrets.DEFAULT], now
+                )
+        return Keyring(keys, gone)
+
+    async def warm(self, action: WebhookAction) -> None:
+        """Open a connection to the receiver, if it can be reached."""
+        await self._sender.warm(action.url)
+
+    async def send(self, sending: Sending[WebhookAction]) -> Result:
+        """Sign and send once."""
+        action, claim, keyring = sending.action, sending.claim, sending.prepared
+        if action.url in keyring.gone and claim.replay_of is None:
+            why = "the receiver answered 410 Gone before; reopen it or replay this"
+            return Result.unsent(self._clock(), AttemptError.GONE, why)
+        name = action.secret or signing_secrets.DEFAULT
+        keys = keyring.keys.get(name, ())
+        if not keys:
+            why = f"there is no signing secret {name}; make it and retry"
+            return Result.unsent(self._clock(), AttemptError.SECRET, why)
+        attributes: dict[str, str | int] = {
+            "minoots.timer_id": sending.spec.timer_id,
+            "minoots.attempt": claim.number,
+        }
+        with self._tracer.start_as_current_span(
+            "webhook.deliver", kind=trace.SpanKind.CLIENT, attributes=attributes
+        ) as span:
+            result = await self._sender.send(
+                OutgoingWebhook(
+                    url=action.url,
+                    method=action.method,
+                    headers=action.headers,
+                    body=body_of(sending.spec, claim, sending.fired_at),
+                    timeout=action.timeout,
+                    webhook_id=claim.webhook_id,
+                    keys=keys,
+                    traceparent=current_traceparent(),
+                )
+            )
+            if result.status is not None:
+                span.set_attribute("http.response.status_code", result.status)
+            if result.error is not None:
+                span.set_status(trace.StatusCode.ERROR, result.error)
+        return result
