@@ -15,6 +15,10 @@ def test_free_ports_are_all_different() -> None:
     assert len(set(ports)) == 50
 
 
+def test_a_free_port_is_none_that_outgoing_connections_get() -> None:
+    assert all(20_000 <= port < 32_000 for port in free_ports([(0, "")] * 20))
+
+
 def test_a_port_that_is_taken_is_refused_with_its_flag() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import socket
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Final
 
 from .faults import PORT_IN_USE, TEMPORAL_UNREACHABLE, StackFault
@@ -12,6 +13,8 @@ from .faults import PORT_IN_USE, TEMPORAL_UNREACHABLE, StackFault
 LOOPBACK: Final = "127.0.0.1"
 _BACKLOG: Final = 1024
 _HIGHEST_PORT: Final = 65535
+_QUIET_PORTS: Final = range(20_000, 32_000)
+_TRIES: Final = 50
 
 
 def listen(host: str, port: int, flag: str) -> socket.socket:
@@ -54,8 +57,23 @@ def free_ports(wanted: Iterable[tuple[int, str]]) -> list[int]:
     # All are held until the last is found: else one port could be given to two parts, and the second would
     # die of it again and again.
     with ExitStack() as held:
-        listeners = [held.enter_context(listen(LOOPBACK, port, flag)) for port, flag in wanted]
+        listeners = [
+            held.enter_context(listen(LOOPBACK, port, flag) if port else _listen_anywhere())
+            for port, flag in wanted
+        ]
         return [int(listener.getsockname()[1]) for listener in listeners]
+
+
+def _listen_anywhere() -> socket.socket:
+    """Return a listening socket on a port that no outgoing connection will be given.
+
+    The system takes those from 32768 up (Linux) or 49152 up (macOS). A part that is started again must find
+    its port as it left it.
+    """
+    for port in random.sample(_QUIET_PORTS, _TRIES):
+        with suppress(StackFault):
+            return listen(LOOPBACK, port, "")
+    return listen(LOOPBACK, 0, "")
 
 
 def require_reachable(address: str) -> None:
