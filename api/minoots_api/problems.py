@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import compile_path
 
 from minoots.contracts import FieldProblem, Problem
-from minoots.contracts.wording import expected_and_got, findings
+from minoots.contracts.wording import expected_and_got, findings, place
 from minoots.errors import FAILURES, Failure, FailureKind
 from minoots_platform.telemetry import get_logger, redact_text
 
@@ -168,7 +168,7 @@ async def _on_bug(request: Request, error: Exception) -> Response:
 
 
 def _field_problem(item: Mapping[str, Any]) -> FieldProblem:
-    location = [str(part) for part in item["loc"]]
+    location = place(item)
     kind = item["type"]
     message = str(item["msg"]).removeprefix("Value error, ")
     if kind == "json_invalid":

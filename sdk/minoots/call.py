@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from .contracts.base import Part
 from .contracts.problems import FieldProblem, Problem
-from .contracts.wording import expected_and_got, findings
+from .contracts.wording import expected_and_got, findings, place
 from .errors import FAILURES, FailureKind, InvalidRequest
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -154,7 +154,7 @@ def _problem(errors: tuple[FieldProblem, ...]) -> Problem:
 
 def _fields(error: ValidationError) -> tuple[FieldProblem, ...]:
     return tuple(
-        FieldProblem(field=".".join(("body", *map(str, item["loc"]))), expected=expected, got=got)
+        FieldProblem(field=".".join(("body", *place(item))), expected=expected, got=got)
         for item in findings(error.errors(include_url=False))
         for expected, got in [expected_and_got(item)]
     )

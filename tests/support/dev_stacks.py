@@ -70,7 +70,8 @@ class DevStack:
         """Kill every process of the tree at once."""
         family = self.family()
         for process in family:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         self.process.wait(30)
         psutil.wait_procs(family, timeout=30)
 

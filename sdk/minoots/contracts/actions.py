@@ -109,6 +109,9 @@ class AgentAction(Part):
     """The agent is not to begin it later than this."""
 
 
+KINDS: Final = frozenset({"webhook", "agent"})
+
+
 def _kind_of(value: Any) -> str:
     kind = value.get("kind", "webhook") if isinstance(value, dict) else getattr(value, "kind", "webhook")
     return str(kind)

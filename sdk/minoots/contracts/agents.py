@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from pydantic import Field, JsonValue, field_validator
 
 from .base import Duration, Instant, Labels, Matching, Name, Request, View
-from .payloads import Payload
+from .payloads import Note, Payload
 
 AGENT_ID_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 AgentId = Annotated[
@@ -140,7 +140,7 @@ class Progress(Request):
     """How far a command is; it also extends the lease."""
 
     lease: LeaseToken
-    progress: Payload
+    progress: Note
     by: Duration = timedelta(seconds=60)
 
     _bounded = field_validator("by")(_lease_length)

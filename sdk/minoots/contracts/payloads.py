@@ -24,7 +24,7 @@ def _small_payload(value: Any) -> Any:
     return value
 
 
-def _small_metadata(value: dict[str, Any]) -> dict[str, Any]:
+def _small(value: Any) -> Any:
     size = _size(value)
     if size > MAX_METADATA_BYTES:
         raise ValueError(f"expected at most {MAX_METADATA_BYTES} bytes of JSON; got {size}")
@@ -34,5 +34,8 @@ def _small_metadata(value: dict[str, Any]) -> dict[str, Any]:
 Payload = Annotated[JsonValue, AfterValidator(_small_payload)]
 """Any JSON of at most `MAX_PAYLOAD_BYTES`."""
 
-Metadata = Annotated[dict[str, JsonValue], Field(max_length=64), AfterValidator(_small_metadata)]
+Metadata = Annotated[dict[str, JsonValue], Field(max_length=64), AfterValidator(_small)]
 """Up to 64 fields of any JSON, `MAX_METADATA_BYTES` together."""
+
+Note = Annotated[JsonValue, AfterValidator(_small)]
+"""Any JSON of at most `MAX_METADATA_BYTES`: it also stands in an event."""

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from .actions import KINDS
 from .base import RFC3339
 
 _BY_TYPE: Final[Mapping[str, str]] = {
@@ -84,6 +85,18 @@ def shown(value: Any) -> str:
     except (ValueError, RecursionError):
         return "a value that cannot be shown"
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+
+def place(item: Mapping[str, Any]) -> list[str]:
+    """Return the path of a finding as the client wrote it: without the names of the kinds of a union."""
+    parts = [str(part) for part in item["loc"]]
+    if item["type"].startswith("union_tag"):
+        return [*parts, "kind"]
+    return [
+        part
+        for index, part in enumerate(parts)
+        if not (part in KINDS and parts[index - 2 : index - 1] == ["actions"])
+    ]
 
 
 def _within(location: Sequence[Any], outer: Sequence[Any]) -> bool:

@@ -15,7 +15,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 from lock import models
 
 from minoots.contracts import (
+    Acknowledge,
     Cancel,
+    CommandCreate,
+    Progress,
     ReplayFilter,
     RetryPolicy,
     SchedulePatch,
@@ -29,7 +32,16 @@ from minoots.contracts.payloads import MAX_METADATA_BYTES, MAX_PAYLOAD_BYTES
 
 SENT = sorted({model for model in models() if issubclass(model, Part)}, key=lambda model: model.__name__)
 # Bounded as a whole: by its bytes, which no JSON schema can say.
-BY_BYTES = {"TimerCreate.payload", "TimerPatch.payload", "SchedulePatch.payload", "TimerCreate.metadata.*"}
+BY_BYTES = {
+    "TimerCreate.payload",
+    "TimerCreate.metadata.*",
+    "TimerPatch.payload",
+    "SchedulePatch.payload",
+    "CommandCreate.payload",
+    "Acknowledge.result",
+    "Progress.progress",
+}
+LEASE = "lse_01JD3Z5E8S9V8QG8ZJ6ZC4T2XK"
 ACTION = {"url": "https://a.example/"}
 TIMER = {"name": "n", "after": "1s", "actions": [ACTION]}
 
@@ -114,6 +126,9 @@ def test_the_search_for_what_is_not_bounded_finds_it() -> None:
         (TimerPatch, {}),
         (TimerPatch, {"payload": "x" * MAX_PAYLOAD_BYTES}),
         (SchedulePatch, {"payload": "x" * MAX_PAYLOAD_BYTES}),
+        (CommandCreate, {"name": "x", "payload": "x" * MAX_PAYLOAD_BYTES}),
+        (Acknowledge, {"lease": LEASE, "result": "x" * MAX_PAYLOAD_BYTES}),
+        (Progress, {"lease": LEASE, "progress": "x" * MAX_METADATA_BYTES}),
         (Cancel, {"reason": "x" * 501}),
         (Cancel, {"reason": "a\x00b"}),
         (ReplayFilter, {}),
