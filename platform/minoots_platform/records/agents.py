@@ -12,8 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from minoots.contracts import Agent, AgentRegister, EventType, Page
 from minoots.errors import Failure, FailureKind
 
-from . import cursors, events, schema
+from . import events, schema
 from .inserting import insert_new
+from .paging import newest_first
 
 TABLE = schema.agents
 _COMMANDS = schema.agent_commands
@@ -48,17 +49,15 @@ async def get(connection: AsyncConnection, tenant: str, agent_id: str) -> Agent:
 
 async def page(connection: AsyncConnection, tenant: str, *, limit: int, cursor: str | None) -> Page[Agent]:
     """Return one page of agents, the newest first."""
-    query = _with_inbox(tenant)
-    if cursor is not None:
-        moment, agent_id = cursors.decode(cursor, "agents")
-        place = sa.tuple_(sa.literal(moment, schema.Moment), sa.literal(agent_id))
-        query = query.where(sa.tuple_(TABLE.c.created_at, TABLE.c.id) < place)
-    query = query.order_by(TABLE.c.created_at.desc(), TABLE.c.id.desc()).limit(limit + 1)
-    rows = (await connection.execute(query)).all()
-    items = rows[:limit]
-    more = len(rows) > limit
-    next_cursor = cursors.encode("agents", items[-1].created_at, items[-1].id) if more else None
-    return Page[Agent](items=tuple(_view(row) for row in items), next_cursor=next_cursor)
+    return await newest_first(
+        connection,
+        _with_inbox(tenant),
+        TABLE.c.created_at,
+        "agents",
+        _view,
+        limit=limit,
+        cursor=cursor,
+    )
 
 
 async def known_among(connection: AsyncConnection, tenant: str, ids: Collection[str]) -> frozenset[str]:

@@ -13,7 +13,8 @@ from minoots.contracts import DeadLetter, DeliveryState, EventType, Page, Replay
 from minoots.errors import Failure, FailureKind
 from minoots_platform.ids import new_id
 
-from . import cursors, deliveries, events, schema, timers
+from . import deliveries, events, schema, timers
+from .paging import newest_first
 
 TABLE = schema.deliveries
 _ORDER = "died"
@@ -31,16 +32,8 @@ class DeadLetterQuery:
 async def page(connection: AsyncConnection, tenant: str, wanted: DeadLetterQuery) -> Page[DeadLetter]:
     """Return one page of dead letters, the newest first; those replayed since are told by ``replayed_by``."""
     query = matching(tenant, wanted.filter).add_columns(timers.TABLE.c.name.label("timer_name"))
-    if wanted.cursor is not None:
-        key, row_id = cursors.decode(wanted.cursor, _ORDER)
-        place = sa.tuple_(sa.literal(key, schema.Moment), sa.literal(row_id))
-        query = query.where(sa.tuple_(TABLE.c.closed_at, TABLE.c.id) < place)
-    query = query.order_by(TABLE.c.closed_at.desc(), TABLE.c.id.desc()).limit(wanted.limit + 1)
-    rows = (await connection.execute(query)).all()
-    last = rows[wanted.limit - 1] if len(rows) > wanted.limit else None
-    return Page[DeadLetter](
-        items=tuple(_view(row) for row in rows[: wanted.limit]),
-        next_cursor=None if last is None else cursors.encode(_ORDER, last.closed_at, last.id),
+    return await newest_first(
+        connection, query, TABLE.c.closed_at, _ORDER, _view, limit=wanted.limit, cursor=wanted.cursor
     )
 
 

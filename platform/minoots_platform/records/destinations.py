@@ -14,8 +14,9 @@ from minoots.contracts import Destination, EventType, Page
 from minoots.errors import Failure, FailureKind
 from minoots_platform.ids import new_id
 
-from . import cursors, events, schema
+from . import events, schema
 from .inserting import insert_new
+from .paging import newest_first
 
 TABLE = schema.destinations
 OPEN: Final = "open"
@@ -63,16 +64,8 @@ async def page(
 ) -> Page[Destination]:
     """Return destinations, those that changed last first."""
     query = sa.select(TABLE).where(TABLE.c.tenant == tenant)
-    if cursor is not None:
-        key, row_id = cursors.decode(cursor, "changed")
-        place = sa.tuple_(sa.literal(key, schema.Moment), sa.literal(row_id))
-        query = query.where(sa.tuple_(TABLE.c.changed_at, TABLE.c.id) < place)
-    query = query.order_by(TABLE.c.changed_at.desc(), TABLE.c.id.desc()).limit(limit + 1)
-    rows = (await connection.execute(query)).all()
-    last = rows[limit - 1] if len(rows) > limit else None
-    return Page[Destination](
-        items=tuple(_view(row) for row in rows[:limit]),
-        next_cursor=None if last is None else cursors.encode("changed", last.changed_at, last.id),
+    return await newest_first(
+        connection, query, TABLE.c.changed_at, "changed", _view, limit=limit, cursor=cursor
     )
 
 

@@ -19,7 +19,8 @@ from minoots.contracts.agents import MAX_LEASES
 from minoots.errors import Failure, FailureKind
 from minoots_platform.ids import new_id
 
-from . import agents, cursors, events, schema
+from . import agents, events, schema
+from .paging import newest_first
 
 TABLE = schema.agent_commands
 
@@ -256,16 +257,9 @@ async def page(
     query = sa.select(TABLE).where(TABLE.c.tenant == tenant, TABLE.c.agent_id == agent_id)
     if states:
         query = query.where(TABLE.c.state.in_([state.value for state in states]))
-    if cursor is not None:
-        moment, command_id = cursors.decode(cursor, "commands")
-        place = sa.tuple_(sa.literal(moment, schema.Moment), sa.literal(command_id))
-        query = query.where(sa.tuple_(TABLE.c.created_at, TABLE.c.id) < place)
-    query = query.order_by(TABLE.c.created_at.desc(), TABLE.c.id.desc()).limit(limit + 1)
-    rows = (await connection.execute(query)).all()
-    items = rows[:limit]
-    more = len(rows) > limit
-    next_cursor = cursors.encode("commands", items[-1].created_at, items[-1].id) if more else None
-    return Page[Command](items=tuple(view(row) for row in items), next_cursor=next_cursor)
+    return await newest_first(
+        connection, query, TABLE.c.created_at, "commands", view, limit=limit, cursor=cursor
+    )
 
 
 def event_of(row: sa.Row[Any], kind: EventType, now: datetime, **data: Any) -> events.NewEvent:

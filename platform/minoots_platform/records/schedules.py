@@ -33,9 +33,10 @@ from minoots.errors import Failure, FailureKind
 from minoots_platform.ids import new_id
 from minoots_platform.recurrence import occurrences
 
-from . import commands, cursors, events, schema, targets, timers
+from . import commands, events, schema, targets, timers
 from .masking import masked_actions
 from .occurrences import advance, event_of, insert
+from .paging import newest_first
 
 TABLE = schema.schedules
 _TICK: Final = timedelta(microseconds=1)
@@ -119,17 +120,9 @@ async def page(connection: AsyncConnection, tenant: str, wanted: ScheduleQuery) 
         query = query.where(TABLE.c.state.in_([state.value for state in wanted.states]))
     if wanted.name is not None:
         query = query.where(TABLE.c.name == wanted.name)
-    if wanted.cursor is not None:
-        moment, row_id = cursors.decode(wanted.cursor, "schedules")
-        here = sa.tuple_(TABLE.c.created_at, TABLE.c.id)
-        query = query.where(here < sa.tuple_(sa.literal(moment, schema.Moment), sa.literal(row_id)))
-    query = query.order_by(TABLE.c.created_at.desc(), TABLE.c.id.desc()).limit(wanted.limit + 1)
-    rows = (await connection.execute(query)).all()
-    items = rows[: wanted.limit]
-    cursor = None
-    if len(rows) > wanted.limit:
-        cursor = cursors.encode("schedules", items[-1].created_at, items[-1].id)
-    return Page[Schedule](items=tuple(view(row) for row in items), next_cursor=cursor)
+    return await newest_first(
+        connection, query, TABLE.c.created_at, "schedules", view, limit=wanted.limit, cursor=wanted.cursor
+    )
 
 
 async def pause(
