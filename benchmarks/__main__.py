@@ -16,9 +16,9 @@ import dev_stacks
 import psutil
 from dev_stacks import DevStack
 
-from . import creation, punctuality, recovery, report
+from . import creation, inbox, punctuality, recovery, report
 
-LANES = ("punctuality", "capacity", "creation", "memory", "recovery")
+LANES = ("punctuality", "capacity", "creation", "inbox", "memory", "recovery")
 CAPACITY_RATES = (30, 40, 50, 60, 80, 100)
 PROMISE_MS = 250
 
@@ -64,6 +64,10 @@ def run(lanes: list[str]) -> dict[str, object]:
         with stack() as running:
             found["creation"] = asyncio.run(creation.measure(running.url))
             print(found["creation"])
+    if "inbox" in lanes:
+        with stack() as running:
+            found["inbox"] = asyncio.run(inbox.measure(running.url))
+            print(found["inbox"])
     if "recovery" in lanes:
         with tempfile.TemporaryDirectory(prefix="minoots-bench-") as folder:
             found["recovery"] = asyncio.run(recovery.measure(lambda: dev_stacks.start(Path(folder))))

@@ -14,7 +14,7 @@ def write(path: Path, found: dict[str, Any]) -> None:
     punctual, made, recovered = found["punctuality"], found["creation"], found["recovery"]
     capacity = found["capacity"]
     within = [run for run in capacity if run.p95 <= 250]
-    memory = found["memory"]
+    memory, inbox = found["memory"], found["inbox"]
     total = sum(memory.values()) / 1e6
     parts = ", ".join(f"{name} {size / 1e6:.0f} MB" for name, size in memory.items())
     rows = "\n".join(
@@ -56,6 +56,16 @@ The highest rate measured that keeps P95 within 250 ms: **{
 | create over HTTP, one after the other, P50 | {made.p50:.1f} ms | 15 ms |
 | create over HTTP, one after the other, P95 | {made.p95:.1f} ms | |
 | creates a second with {made.clients} clients | {made.rate:.0f} | |
+
+## Commanding an agent
+
+{inbox.count} commands one after the other, to an agent that waits in `client.agents.inbox`.
+
+| what | measured | promised |
+|---|---|---|
+| sent until the agent has it, P50 | {inbox.received_p50:.1f} ms | |
+| sent until acknowledged, P50 | {inbox.p50:.1f} ms | 100 ms |
+| sent until acknowledged, P95 | {inbox.p95:.1f} ms | |
 
 ## Cold start and memory
 
