@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import stand_in_cli
 from gateways import Door
 
 from minoots import AsyncMinoots, Conflict
 from minoots.contracts import Command
+from minoots.runner import RunnerSettings, run
+from minoots.runner.settings import Kind, Program
 
 
 @pytest.fixture
@@ -145,3 +150,30 @@ async def test_bad_input(
     assert answer.status_code == status, answer.text
     if field is not None:
         assert field in [error["field"] for error in answer.json()["errors"]]
+
+
+async def test_a_runner_wakes_a_session_and_tells_when_it_does_not_wake(
+    client: AsyncMinoots, tmp_path: Path
+) -> None:
+    session = "0199aaaa-bbbb-7ccc-8ddd-eeeeffff0001"
+    work, transcripts = tmp_path / "work", tmp_path / "transcripts"
+    work.mkdir()
+    (transcripts / "p").mkdir(parents=True)
+    (transcripts / "p" / f"{session}.jsonl").write_text("")
+    program = Program(
+        kind=Kind.CLAUDE_CODE,
+        path=Path(sys.executable),
+        arguments=(stand_in_cli.__file__, "claude-code", str(transcripts)),
+        transcripts=transcripts,
+    )
+    settings = RunnerSettings(agent="builder", directories=(work,), programs={"claude": program})
+    told: list[str] = []
+    for prompt in ("go on", "crash"):
+        asked = {"program": "claude", "id": session, "directory": str(work), "prompt": prompt}
+        await client.agents.command("builder", prompt, payload={"session": asked})
+        await asyncio.wait_for(run(client, settings, told.append, once=True), 60)
+    failed, woken = [command async for command in client.agents.history("builder")]
+    assert (woken.state, woken.result) == ("acknowledged", {"session": session, "program": "claude"})
+    assert failed.state == "declined"
+    assert "ended with 3 before the assistant spoke: the model is not there" in (failed.reason or "")
+    assert any("is awake" in line for line in told)
