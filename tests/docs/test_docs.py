@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -17,6 +18,7 @@ import pytest
 from dev_stacks import DevStack
 from receivers import Receiver
 
+from minoots.runner import RunnerSettings
 from minoots_platform.settings import load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -135,5 +137,8 @@ async def test_the_receiver_of_the_quickstart_trusts_only_what_is_signed(
 )
 def test_every_settings_file_in_the_docs_is_valid(page: Path, tmp_path: Path) -> None:
     for number, block in enumerate(re.findall(r"```toml\n(.*?)```", page.read_text(), re.DOTALL)):
+        if block.startswith("# runner.toml"):
+            RunnerSettings.model_validate(tomllib.loads(block))
+            continue
         (tmp_path / f"{number}.toml").write_text(block)
         load_settings(tmp_path / f"{number}.toml", environ={})
