@@ -22,10 +22,17 @@ _OF_ONE: Final = (FailureKind.NOT_FOUND,)
 _OF_WRITING: Final = (FailureKind.CONFLICT, FailureKind.STALE, FailureKind.TOO_LARGE)
 
 
+_made: Final[dict[str, Any]] = {}
+
+
 def describe(app: FastAPI) -> dict[str, Any]:
-    """Return the OpenAPI document of ``app``, made once."""
-    if app.openapi_schema:
-        return app.openapi_schema
+    """Return the OpenAPI document, made once: all applications of a process have the same routes."""
+    if not _made:
+        _made.update(_describe(app))
+    return _made
+
+
+def _describe(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(
         title=app.title,
         version=app.version,
@@ -46,7 +53,6 @@ def describe(app: FastAPI) -> dict[str, Any]:
     for path, item in document["paths"].items():
         for method, operation in item.items():
             _declare(path, method, operation)
-    app.openapi_schema = document
     return document
 
 
