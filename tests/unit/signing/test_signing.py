@@ -73,6 +73,7 @@ def test_a_changed_byte_of_the_body_fails(body: bytes, key: SigningKey, data: st
         ("webhook-id", "msg_2"),
         ("webhook-timestamp", str(int(datetime.now(UTC).timestamp()) - 60)),
     ],
+    ids=["id", "timestamp"],
 )
 def test_a_changed_header_fails(name: str, value: str) -> None:
     key = SigningKey.generate()

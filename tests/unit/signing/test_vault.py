@@ -39,7 +39,9 @@ def test_the_first_key_encrypts_and_every_key_decrypts() -> None:
 
 
 @pytest.mark.parametrize(
-    "token", [b"", b"not a token", Vault([OTHER]).encrypt(b"x"), Vault([OLD]).encrypt(b"x")[:-4]]
+    "token",
+    [b"", b"not a token", Vault([OTHER]).encrypt(b"x"), Vault([OLD]).encrypt(b"x")[:-4]],
+    ids=["empty", "no token", "another key's", "torn"],
 )
 def test_what_no_key_can_read_says_what_to_do(token: bytes) -> None:
     with pytest.raises(Failure, match="no key can read this") as caught:
@@ -54,7 +56,9 @@ def test_a_vault_without_a_key_is_refused() -> None:
     assert caught.value.kind is FailureKind.UNAVAILABLE
 
 
-@pytest.mark.parametrize("bad", ["", "hunter2hunter2", OLD[:-2], "ü" * 44])
+@pytest.mark.parametrize(
+    "bad", ["", "hunter2hunter2", OLD[:-2], "ü" * 44], ids=["empty", "a word", "torn", "no ASCII"]
+)
 def test_a_malformed_key_is_named_by_position_and_not_quoted(bad: str) -> None:
     with pytest.raises(Failure, match="master key 2 is malformed") as caught:
         Vault([OLD, bad])
