@@ -16,8 +16,8 @@ run: $(VENV)/.runtime ## Set up what running needs, then start the embedded stac
 
 setup: $(VENV)/.dev ## Set up what developing needs (quick when nothing changed)
 
-test: setup ## Set up, then run every test (ARGS="-k snooze" to choose)
-	@$(BIN)/pytest $(ARGS)
+test: setup ## Set up, then run every test, two at a time (ARGS="-k snooze" to choose)
+	@$(BIN)/pytest -n 2 $(ARGS)
 
 check: setup ## Lint, types, layers, unit tests
 	@$(BIN)/ruff check .
