@@ -22,6 +22,7 @@ from .health import routes as health
 from .middleware.body_limit import BodyLimit
 from .middleware.context import RequestContext
 from .parameters import known_parameters
+from .plans import routes as plans
 from .principals import DEV_TENANT
 from .schedules import routes as schedules
 from .secrets import routes as secrets
@@ -54,7 +55,7 @@ def create_app(gateway: Gateway) -> FastAPI:
     )
     app.state.gateway = gateway
     problems.install(app)
-    for routes in (timers, schedules, agents, events, deliveries, secrets, health, docs):
+    for routes in (timers, schedules, plans, agents, events, deliveries, secrets, health, docs):
         app.include_router(routes.router)
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]  # FastAPI's documented way
     return app

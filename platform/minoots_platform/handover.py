@@ -73,6 +73,10 @@ class Engine(Protocol):
         """Make the timers of a schedule as the records say now."""
         ...
 
+    async def plan(self, *, tenant: str, plan_id: str, name: str, what: str) -> None:
+        """Look at a plan: ``what`` has happened to it."""
+        ...
+
 
 class HandOver:
     """Tells the engine what the records accepted. Never raises for an engine that is away."""
@@ -115,10 +119,24 @@ class HandOver:
             due = await handovers.schedule(connection, schedule_id)
         return due is None or await self._schedule(due)
 
-    async def timers_of(self, schedule_id: str) -> None:
-        """Hand over what is left behind of a schedule's timers."""
+    async def plan(self, plan_id: str, what: str = "changed") -> bool:
+        """Have a plan looked at; return whether the engine knows that it is to."""
         async with self._database.read() as connection:
-            behind = await handovers.timers_of(connection, schedule_id, limit=_BATCH)
+            due = await handovers.plan(connection, plan_id)
+        return await self._plan(due, what)
+
+    async def after_timer(self, timer_id: str, *, schedule_id: str | None, plan_id: str | None) -> None:
+        """Tell whoever waits for a timer that it has ended or was changed."""
+        if schedule_id is not None:
+            # One that waited for this one may go now.
+            await self.timers_of(schedule_id)
+        if plan_id is not None:
+            await self.plan(plan_id, timer_id)
+
+    async def timers_of(self, owner: str) -> None:
+        """Hand over what is left behind of the timers of a schedule or plan."""
+        async with self._database.read() as connection:
+            behind = await handovers.timers_of(connection, owner, limit=_BATCH)
         await asyncio.gather(*(self._in_turn(self._tell(due)) for due in behind))
 
     async def reconcile(self) -> int:
@@ -129,11 +147,13 @@ class HandOver:
             deliveries = await handovers.deliveries_behind(connection, before=before, limit=_BATCH)
             replays = await handovers.replays_behind(connection, before=before, limit=_BATCH)
             schedules = await handovers.schedules_behind(connection, before=before, limit=_BATCH)
+            plans = await handovers.plans_behind(connection, before=before, limit=_BATCH)
         done = await asyncio.gather(
             *(self._in_turn(self._tell(due)) for due in timers),
             *(self._in_turn(self._deliver(due)) for due in deliveries),
             *(self._in_turn(self.replay(tenant, replay_id)) for tenant, replay_id in replays),
             *(self._in_turn(self._schedule(due)) for due in schedules),
+            *(self._in_turn(self._plan(due, "left behind")) for due in plans),
         )
         if done:
             self._log.info("handover.reconciled", taken=sum(done), left=len(done) - sum(done))
@@ -142,18 +162,20 @@ class HandOver:
     async def rescue(self, overdue_by: timedelta = OVERDUE) -> int:
         """Hand over once more what should have fired long ago; return how much that was.
 
-        The engine refuses what it still holds, so only timers and schedules that it lost (a terminated
-        workflow, a lost store) are started anew.
+        The engine refuses what it still holds, so only what it lost (a terminated workflow, a lost store) is
+        started anew.
         """
         async with self._database.read() as connection:
             before = self._clock() - overdue_by
             due = await handovers.timers_overdue(connection, before=before, limit=_AT_ONCE)
             schedules = await handovers.schedules_overdue(connection, before=before, limit=_AT_ONCE)
+            plans = await handovers.plans_overdue(connection, before=before, limit=_AT_ONCE)
         await asyncio.gather(
             *(self._in_turn(self._tell(one)) for one in due),
             *(self._in_turn(self._schedule(one)) for one in schedules),
+            *(self._in_turn(self._plan(one, "overdue")) for one in plans),
         )
-        return len(due) + len(schedules)
+        return len(due) + len(schedules) + len(plans)
 
     async def run(self, interval: timedelta = timedelta(seconds=1)) -> None:
         """Reconcile every ``interval`` until cancelled. A database that is away is waited for."""
@@ -225,6 +247,17 @@ class HandOver:
             return False
         async with self._database.write() as connection:
             await handovers.confirm_schedule(connection, due)
+        return True
+
+    async def _plan(self, due: handovers.PlanHandover, what: str) -> bool:
+        try:
+            with continued(due.traceparent):
+                await self._engine.plan(tenant=due.tenant, plan_id=due.plan_id, name=due.name, what=what)
+        except Failure as failure:
+            self._log.warning("plan.handover_failed", plan_id=due.plan_id, reason=failure.detail)
+            return False
+        async with self._database.write() as connection:
+            await handovers.confirm_plan(connection, due)
         return True
 
     async def _observed_lead(self, now: datetime) -> timedelta:

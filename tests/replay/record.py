@@ -21,14 +21,15 @@ from receivers import Receiver, receiving
 from stacks import TENANT, Stack, eventually, stack_of
 from temporalio.testing import WorkflowEnvironment
 
-from minoots.contracts import ReplayFilter, TimerCreate, TimerState
+from minoots.contracts import PlanCreate, ReplayFilter, TimerCreate, TimerState
 from minoots_platform.clock import utc_now
-from minoots_platform.records import Database, deliveries, replays, schedules, tenants
+from minoots_platform.records import Database, deliveries, plans, replays, schedules, tenants
 from minoots_platform.records.commands import CancelIt, FireNow, Pause, Reschedule, Resume, SnoozeBy
 from minoots_platform.records.migrate import migrate
 from minoots_platform.settings import Settings
 from minoots_platform.telemetry import start_telemetry
 from minoots_workflows.ids import workflow_id
+from minoots_workflows.plans.workflow import PlanWorkflow
 from minoots_workflows.schedules.workflow import ScheduleWorkflow
 from minoots_workflows.search_attributes import REGISTRY
 from minoots_workflows.timers.contracts import Phase
@@ -157,6 +158,50 @@ async def schedule_changed(stack: Stack, receiver: Receiver) -> str:
     return public_id
 
 
+async def planned(stack: Stack, *nodes: dict[str, Any]) -> str:
+    """Make a plan and hand it over; return the id of its workflow."""
+    spec = PlanCreate.model_validate({"name": "release", "nodes": nodes})
+    async with stack.database.write() as connection:
+        plan = await plans.accept(connection, TENANT, spec, now=utc_now(), actor="ops", traceparent=None)
+    await stack.handover.plan(plan.id)
+    await stack.handover.timers_of(plan.id)
+    return workflow_id("plan", TENANT, plan.id)
+
+
+def node(receiver: Receiver, name: str, *after: str, **more: Any) -> dict[str, Any]:
+    """A node with one webhook."""
+    return {"id": name, "after": after, "timer": {"actions": [{"url": receiver.url}]}, **more}
+
+
+async def plan_settled(stack: Stack, receiver: Receiver) -> str:
+    """A diamond, with a race and a node that is skipped."""
+    public_id = await planned(
+        stack,
+        node(receiver, "a"),
+        node(receiver, "b", "a", race="r"),
+        node(receiver, "c", "a", race="r", delay="60s"),
+        node(receiver, "d", "b", "c", join="any"),
+        node(receiver, "e", "d", when="failed"),
+    )
+    await stack.client.get_workflow_handle(public_id).result()
+    return public_id
+
+
+async def plan_late(stack: Stack, receiver: Receiver) -> str:
+    """A deadline passed; then somebody cancelled the rest."""
+    receiver.answers(500, 204)
+    late = node(receiver, "a", deadline="1s")
+    public_id = await planned(stack, late, node(receiver, "b", "a", when="failed", delay="60s"))
+    handle = stack.client.get_workflow_handle_for(PlanWorkflow.run, public_id)
+    await eventually(lambda: handle.query(PlanWorkflow.state), lambda seen: seen.ended == 1)
+    plan_id = public_id.rsplit(":", 1)[1]
+    async with stack.database.write() as connection:
+        await plans.cancel(connection, TENANT, plan_id, None, now=utc_now(), actor="ops", if_generation=None)
+    await stack.handover.plan(plan_id)
+    await handle.result()
+    return public_id
+
+
 SCENES: dict[str, Callable[[Stack, Receiver], Awaitable[str]]] = {
     "timer-settled": settled,
     "timer-changed": changed,
@@ -168,6 +213,8 @@ SCENES: dict[str, Callable[[Stack, Receiver], Awaitable[str]]] = {
     "replay-two_pages": replayed,
     "schedule-ended": schedule_ended,
     "schedule-changed": schedule_changed,
+    "plan-settled": plan_settled,
+    "plan-late": plan_late,
 }
 
 

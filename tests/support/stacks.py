@@ -21,6 +21,7 @@ from minoots_activities.connectors import AgentInboxes, Webhooks
 from minoots_activities.deliveries.adapter import Deliveries
 from minoots_activities.deliveries.attempt import Attempts
 from minoots_activities.http import WebhookSender
+from minoots_activities.plans.adapter import Plans
 from minoots_activities.replays.adapter import Replays
 from minoots_activities.schedules.adapter import Schedules
 from minoots_activities.timers.adapter import Timers
@@ -170,6 +171,7 @@ async def stack_of(
                 Deliveries(database, attempts, handover, clock),
                 Replays(database, clock),
                 Schedules(database, handover, clock),
+                Plans(database, handover, clock),
             ),
         }
         stack = Stack(

@@ -14,6 +14,7 @@ from minoots_activities.connectors import AgentInboxes, Webhooks
 from minoots_activities.deliveries.adapter import Deliveries
 from minoots_activities.deliveries.attempt import Attempts
 from minoots_activities.http import WebhookSender
+from minoots_activities.plans.adapter import Plans
 from minoots_activities.replays.adapter import Replays
 from minoots_activities.schedules.adapter import Schedules
 from minoots_activities.timers.adapter import Timers
@@ -89,6 +90,7 @@ async def io_parts(settings: Settings, telemetry: Telemetry, client: Client) -> 
                 Deliveries(database, attempts, handover, utc_now),
                 Replays(database, utc_now),
                 Schedules(database, handover, utc_now),
+                Plans(database, handover, utc_now),
             ),
             handover=handover,
             watch=watch,

@@ -7,15 +7,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from minoots_activities.deliveries.adapter import Deliveries
+from minoots_activities.plans.adapter import Plans
 from minoots_activities.replays.adapter import Replays
 from minoots_activities.schedules.adapter import Schedules
 from minoots_activities.timers.adapter import Timers
 from minoots_workflows.deliveries.workflow import DeliveryWorkflow
+from minoots_workflows.plans.workflow import PlanWorkflow
 from minoots_workflows.replays.workflow import ReplayWorkflow
 from minoots_workflows.schedules.workflow import ScheduleWorkflow
 from minoots_workflows.timers.workflow import TimerWorkflow
 
-WORKFLOWS: tuple[type, ...] = (TimerWorkflow, DeliveryWorkflow, ReplayWorkflow, ScheduleWorkflow)
+WORKFLOWS: tuple[type, ...] = (
+    TimerWorkflow,
+    DeliveryWorkflow,
+    ReplayWorkflow,
+    ScheduleWorkflow,
+    PlanWorkflow,
+)
 
 
 @dataclass(frozen=True)
@@ -31,7 +39,9 @@ def serving_core() -> Serving:
     return Serving(workflows=WORKFLOWS)
 
 
-def serving_io(timers: Timers, deliveries: Deliveries, replays: Replays, schedules: Schedules) -> Serving:
+def serving_io(
+    timers: Timers, deliveries: Deliveries, replays: Replays, schedules: Schedules, plans: Plans
+) -> Serving:
     """Return what the queue ``io`` serves: everything that touches the records or the network."""
     return Serving(
         activities=(
@@ -41,5 +51,6 @@ def serving_io(timers: Timers, deliveries: Deliveries, replays: Replays, schedul
             deliveries.close,
             replays.advance,
             schedules.advance,
+            plans.advance,
         )
     )

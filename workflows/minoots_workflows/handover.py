@@ -23,6 +23,8 @@ from . import search_attributes
 from .deliveries.contracts import DeliveryStart
 from .deliveries.workflow import DeliveryWorkflow
 from .ids import workflow_id
+from .plans.contracts import PlanMoved, PlanStart
+from .plans.workflow import PlanWorkflow
 from .queues import Queue
 from .replays.contracts import ReplayStart
 from .replays.workflow import ReplayWorkflow
@@ -162,6 +164,25 @@ class Engine:
                 search_attributes=search_attributes.of_named(tenant, name),
                 start_signal="changed",
                 start_signal_args=[ScheduleChanged(generation=generation)],
+                rpc_timeout=_RPC_TIMEOUT,
+            )
+
+    async def plan(self, *, tenant: str, plan_id: str, name: str, what: str) -> None:
+        """Make the plan's workflow look at the records; start it where there is none.
+
+        Raises:
+            Failure: unavailable; tell it again.
+        """
+        with _unavailable():
+            await self._client.start_workflow(
+                PlanWorkflow.run,
+                PlanStart(tenant=tenant, plan_id=plan_id, name=name),
+                id=workflow_id("plan", tenant, plan_id),
+                task_queue=Queue.CORE,
+                static_summary=summary_of(name),
+                search_attributes=search_attributes.of_named(tenant, name),
+                start_signal="moved",
+                start_signal_args=[PlanMoved(what=what)],
                 rpc_timeout=_RPC_TIMEOUT,
             )
 

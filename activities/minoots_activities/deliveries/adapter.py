@@ -44,10 +44,10 @@ class Deliveries(DeliveriesPort):
             outcome = await self._attempts.make(spec, claim, prepared, spec.fired_at or self._clock())
             async with self._database.write() as connection:
                 standings = await deliveries.record(connection, request.tenant, [outcome], self._clock())
-            if spec.occurrence is not None:
-                # One that waited for this one may go now.
-                await self._handover.timers_of(spec.occurrence.schedule_id)
-        return _report(standings[claim.delivery_id])
+        standing = standings[claim.delivery_id]
+        if standing.state is not DeliveryState.RETRYING:
+            await self._handover.after_timer(spec.timer_id, **spec.owners)
+        return _report(standing)
 
     @activity.defn(name="deliveries.close")
     async def close(self, request: DeliveryClose) -> None:
@@ -56,6 +56,9 @@ class Deliveries(DeliveriesPort):
             await deliveries.close(
                 connection, request.tenant, request.delivery_id, by=request.by, now=self._clock()
             )
+            delivery = await deliveries.get(connection, request.tenant, request.delivery_id)
+            spec = await firing.spec(connection, request.tenant, delivery.timer_id)
+        await self._handover.after_timer(spec.timer_id, **spec.owners)
 
 
 def _report(standing: deliveries.Standing) -> AttemptReport:

@@ -37,4 +37,6 @@ def body_of(spec: Spec, claim: Claim, fired_at: datetime) -> bytes:
     }
     if spec.occurrence is not None:
         event["data"]["occurrence"] = spec.occurrence.model_dump(mode="json")
+    if spec.plan is not None:
+        event["data"]["plan"] = spec.plan.model_dump(mode="json")
     return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()

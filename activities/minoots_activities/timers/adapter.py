@@ -65,12 +65,15 @@ class Timers(TimersPort):
         """Record that an operator cancelled the workflow; a timer that is finished stays as it is."""
         async with self._database.write() as connection:
             await firing.close(connection, request.tenant, request.timer_id, by=request.by, now=self._clock())
+            spec = await firing.spec(connection, request.tenant, request.timer_id)
+        await self._handover.after_timer(spec.timer_id, **spec.owners)
 
     async def _send(self, spec: firing.Spec, prepared: Prepared, execution: int) -> FireReport:
         async with self._database.write() as connection:
             # The clock is read inside: waiting for the write lock is lateness too.
             claimed = await firing.claim(connection, spec, execution=execution, now=self._clock())
         if isinstance(claimed, firing.Skipped):
+            await self._handover.after_timer(spec.timer_id, **spec.owners)
             return FireReport(outcome=FireOutcome.SKIPPED)
         if isinstance(claimed, firing.Overtaken):
             return _overtaken(claimed)
@@ -83,9 +86,6 @@ class Timers(TimersPort):
             if outcomes:
                 await deliveries.record(connection, spec.tenant, outcomes, self._clock())
             rows = await deliveries.of_timer(connection, spec.timer_id)
-        if spec.occurrence is not None:
-            # One that waited for this one may go now.
-            await self._handover.timers_of(spec.occurrence.schedule_id)
         first = [row for row in rows if row.replay_of is None]
         retrying = tuple(
             DeliveryStart(tenant=spec.tenant, delivery_id=row.id, next_at=row.planned_at)
@@ -94,6 +94,7 @@ class Timers(TimersPort):
         )
         if retrying:
             return FireReport(outcome=FireOutcome.DELIVERING, deliveries=retrying)
+        await self._handover.after_timer(spec.timer_id, **spec.owners)
         settled = all(row.state == DeliveryState.SUCCEEDED for row in first)
         return FireReport(outcome=FireOutcome.SETTLED if settled else FireOutcome.FAILED)
 

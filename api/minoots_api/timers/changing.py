@@ -50,8 +50,19 @@ class Runner:
 
         answered = await run_once(self.gateway, self.request, self.principal, self.key, work)
         if not answered.replayed:
-            await self.gateway.hand_over(self.gateway.handover.timer(self.principal.tenant, timer_id))
+            handover = self.gateway.handover
+            await self.gateway.hand_over(handover.timer(self.principal.tenant, timer_id))
+            owners = _owners(Timer.model_validate(answered.answer))
+            if any(owners.values()):
+                self.gateway.in_background(handover.after_timer(timer_id, **owners))
         return answered.response(ETag=f'"{answered.answer["generation"]}"')
+
+
+def _owners(timer: Timer) -> dict[str, str | None]:
+    return {
+        "schedule_id": timer.occurrence.schedule_id if timer.occurrence else None,
+        "plan_id": timer.plan.plan_id if timer.plan else None,
+    }
 
 
 def runner(

@@ -15,8 +15,12 @@ from minoots_platform.addresses import AddressPolicy, Network, parse_address
 _SHOWN: Final = 100
 
 
-def require_allowed(actions: Sequence[Action], networks: Sequence[Network]) -> None:
+def require_allowed(
+    actions: Sequence[Action], networks: Sequence[Network], field: str = "body.actions"
+) -> None:
     """Refuse what no attempt could be sent to. Names are judged when they are resolved.
+
+    ``field`` says where the actions stand in the request.
 
     Raises:
         Failure: invalid, naming the action.
@@ -33,9 +37,7 @@ def require_allowed(actions: Sequence[Action], networks: Sequence[Network]) -> N
             "nothing can be sent to the address of an action",
             remedy="Give a public address; whoever runs the service may allow others in "
             "delivery.allowed_networks.",
-            errors=(
-                FieldProblem(field=f"body.actions.{index}.url", expected=expected, got=action.url[:_SHOWN]),
-            ),
+            errors=(FieldProblem(field=f"{field}.{index}.url", expected=expected, got=action.url[:_SHOWN]),),
         )
 
 

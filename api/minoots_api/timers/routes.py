@@ -23,7 +23,6 @@ from minoots.contracts import (
     Why,
 )
 from minoots.contracts.base import Instant
-from minoots.errors import Failure, FailureKind
 from minoots_api.commands import run_once
 from minoots_api.gateway import Here
 from minoots_api.parameters import Cursor, IdempotencyKey, LabelFilter, Limit, Text, TimerId
@@ -34,6 +33,7 @@ from minoots_platform.records.commands import UNSET
 from minoots_platform.telemetry.trace_context import current_traceparent
 from minoots_workflows.deliveries.retry import preview
 
+from .accepting import require_open
 from .changing import Run
 from .destinations import require_allowed
 from .due import asked_to_fire_late, due_at
@@ -52,12 +52,7 @@ async def create_timer(
 
     With ``schedule`` it recurs: the answer is its first occurrence, and names the schedule.
     """
-    if not await gateway.flags.timers_accepted(principal.tenant):
-        raise Failure(
-            FailureKind.UNAVAILABLE,
-            "new timers are not accepted at the moment (flag timers.accept)",
-            remedy="Try again later; timers that are set already fire as ever.",
-        )
+    await require_open(gateway, principal.tenant)
     require_allowed(spec.actions, gateway.settings.delivery.allowed_networks)
     now = gateway.clock()
     fire_at = due_at(spec.fire_at, spec.after, now, past_allowed=asked_to_fire_late(_sent_misfire(spec)))
@@ -96,6 +91,7 @@ async def list_timers(
     due_after: Annotated[Instant | None, Query(description="Due then or later.")] = None,
     due_before: Annotated[Instant | None, Query(description="Due before then.")] = None,
     schedule: Annotated[Text | None, Query(max_length=40, description="Id of a schedule.")] = None,
+    plan: Annotated[Text | None, Query(max_length=40, description="Id of a plan.")] = None,
     sort: Sort = "-created",
     limit: Limit = 50,
     cursor: Cursor = None,
@@ -106,6 +102,7 @@ async def list_timers(
         labels=tuple((key, value) for key, _, value in (one.partition(":") for one in label or ())),
         name=name,
         schedule_id=schedule,
+        plan_id=plan,
         due_after=due_after,
         due_before=due_before,
         sort=sort,

@@ -15,10 +15,11 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from minoots.contracts import DeliveryState, EventType, FieldProblem, Timer, TimerState
+from minoots.contracts import DeliveryState, EventType, Timer, TimerState
 from minoots.errors import Failure, FailureKind
 
 from . import events, overlaps, schema, timers
+from .generations import require_generation
 
 
 class Unset(Enum):
@@ -99,17 +100,20 @@ async def change(
     """
     await overlaps.lock_of_timers(connection, [timer_id])
     row = await timers.row_of(connection, tenant, timer_id, for_update=True)
-    if if_generation is not None and row.generation != if_generation:
-        raise Failure(
-            FailureKind.STALE,
-            f"the timer is at generation {row.generation}, not {if_generation}",
-            remedy="Get the timer again, look at what changed, and send its generation as If-Match.",
-            errors=(
-                FieldProblem(
-                    field="header.If-Match", expected=f'"{row.generation}"', got=f'"{if_generation}"'
-                ),
-            ),
-        )
+    require_generation("timer", row.generation, if_generation)
+    changed, told = await carry_out(connection, row, command, now=now, actor=actor)
+    await events.append(connection, tenant, told)
+    return timers.view(changed)
+
+
+async def carry_out(
+    connection: AsyncConnection, row: sa.Row[Any], command: Command, *, now: datetime, actor: str
+) -> tuple[sa.Row[Any], list[events.NewEvent]]:
+    """Apply ``command`` to a locked timer; return its row after it, and the events to append last.
+
+    Raises:
+        Failure: conflict, when the timer's state does not allow the command.
+    """
     state = TimerState(row.state)
     if isinstance(command, CancelIt) and state is TimerState.FIRED:
         await _cancel_retries(connection, row, now)
@@ -119,7 +123,7 @@ async def change(
     changed = (
         await connection.execute(
             sa.update(timers.TABLE)
-            .where(timers.TABLE.c.id == timer_id)
+            .where(timers.TABLE.c.id == row.id)
             .values(
                 generation=timers.TABLE.c.generation + 1,
                 handover=effect.handover,
@@ -130,12 +134,11 @@ async def change(
         )
     ).one()
     if "labels" in effect.values:
-        await timers.keep_labels(connection, tenant, timer_id, effect.values["labels"])
+        await timers.keep_labels(connection, row.tenant, row.id, effect.values["labels"])
     told = timers.event_of(changed, effect.event, now, by=actor, **effect.told)
     over = effect.event is EventType.TIMER_CANCELLED
     freed = await overlaps.release(connection, row.schedule_id, now) if over else []
-    await events.append(connection, tenant, [told, *freed])
-    return timers.view(changed)
+    return changed, [told, *freed]
 
 
 def _effect(row: sa.Row[Any], state: TimerState, command: Command, now: datetime, actor: str) -> _Effect:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from pydantic import TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from minoots.contracts import Action, EventType, Misfire, Occurrence, RetryPolicy, TimerState
+from minoots.contracts import Action, EventType, Misfire, Occurrence, PlanNodeRef, RetryPolicy, TimerState
 from minoots.errors import Failure
 
 from . import commands, deliveries, events, overlaps, timers
@@ -39,6 +39,15 @@ class Spec:
     metadata: dict[str, Any]
     traceparent: str | None
     occurrence: Occurrence | None
+    plan: PlanNodeRef | None
+
+    @property
+    def owners(self) -> dict[str, str | None]:
+        """Return who waits for it to end, as `HandOver.after_timer` takes it."""
+        return {
+            "schedule_id": self.occurrence.schedule_id if self.occurrence else None,
+            "plan_id": self.plan.plan_id if self.plan else None,
+        }
 
 
 @dataclass(frozen=True)
@@ -86,6 +95,7 @@ async def spec(connection: AsyncConnection, tenant: str, timer_id: str) -> Spec:
         metadata=row.meta,
         traceparent=row.traceparent,
         occurrence=timers.occurrence_of(row),
+        plan=timers.node_of(row),
     )
 
 

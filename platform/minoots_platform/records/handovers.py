@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from minoots.contracts import DeliveryState, EventType, ScheduleState, TimerState
+from minoots.contracts import DeliveryState, EventType, NodeState, PlanState, ScheduleState, TimerState
 
 from . import schema, timers
 
@@ -39,6 +39,17 @@ class DeliveryHandover:
     tenant: str
     delivery_id: str
     planned_at: datetime
+    traceparent: str | None
+
+
+@dataclass(frozen=True)
+class PlanHandover:
+    """A plan that the engine is to look at, as it stands."""
+
+    tenant: str
+    plan_id: str
+    name: str
+    generation: int
     traceparent: str | None
 
 
@@ -166,12 +177,10 @@ async def confirm_replay(connection: AsyncConnection, replay_id: str) -> None:
     await connection.execute(sa.update(table).where(table.c.id == replay_id).values(handed_over=True))
 
 
-async def timers_of(
-    connection: AsyncConnection, schedule_id: str, *, limit: int
-) -> tuple[TimerHandover, ...]:
-    """Return timers of a schedule of which the engine does not know yet, most urgent first."""
+async def timers_of(connection: AsyncConnection, owner: str, *, limit: int) -> tuple[TimerHandover, ...]:
+    """Return timers of a schedule or plan of which the engine does not know yet, most urgent first."""
     table = timers.TABLE
-    query = sa.select(table).where(_BEHIND, table.c.schedule_id == schedule_id)
+    query = sa.select(table).where(_BEHIND, sa.or_(table.c.schedule_id == owner, table.c.parent_id == owner))
     rows = await connection.execute(query.order_by(table.c.fire_at).limit(limit))
     return tuple(_timer(row) for row in rows)
 
@@ -214,6 +223,58 @@ async def confirm_schedule(connection: AsyncConnection, done: ScheduleHandover) 
         .where(table.c.id == done.schedule_id, table.c.armed_generation < done.generation)
         .values(armed_generation=done.generation)
     )
+
+
+async def plan(connection: AsyncConnection, plan_id: str) -> PlanHandover:
+    """Return the hand-over of a plan that is known to exist."""
+    table = schema.plans
+    return _plan((await connection.execute(sa.select(table).where(table.c.id == plan_id))).one())
+
+
+async def plans_behind(
+    connection: AsyncConnection, *, before: datetime, limit: int
+) -> tuple[PlanHandover, ...]:
+    """Return plans that were changed, or had a timer end, before ``before`` without the engine being told."""
+    table, nodes = schema.plans, schema.plan_nodes
+    ended = (
+        sa.select(nodes.c.plan_id)
+        .join(timers.TABLE, timers.TABLE.c.id == nodes.c.timer_id)
+        .where(nodes.c.state == NodeState.RUNNING.value, timers.TABLE.c.settled_at < before)
+    )
+    changed = sa.and_(table.c.armed_generation < table.c.generation, table.c.updated_at < before)
+    query = sa.select(table).where(sa.or_(changed, table.c.id.in_(ended))).limit(limit)
+    return tuple(_plan(row) for row in await connection.execute(query))
+
+
+async def plans_overdue(
+    connection: AsyncConnection, *, before: datetime, limit: int
+) -> tuple[PlanHandover, ...]:
+    """Return running plans in which a deadline passed before ``before``, or nothing runs that should.
+
+    Usually nobody is there to look; but the engine may also have lost the plan.
+    """
+    table, nodes = schema.plans, schema.plan_nodes
+    mine = nodes.c.plan_id == table.c.id
+    runs = sa.exists().where(mine, nodes.c.state == NodeState.RUNNING.value)
+    late = sa.exists().where(mine, nodes.c.state == NodeState.RUNNING.value, nodes.c.deadline_at < before)
+    query = sa.select(table).where(
+        table.c.state == PlanState.RUNNING.value, table.c.updated_at < before, sa.or_(~runs, late)
+    )
+    return tuple(_plan(row) for row in await connection.execute(query.limit(limit)))
+
+
+async def confirm_plan(connection: AsyncConnection, done: PlanHandover) -> None:
+    """Remember that the engine knows this generation."""
+    table = schema.plans
+    await connection.execute(
+        sa.update(table)
+        .where(table.c.id == done.plan_id, table.c.armed_generation < done.generation)
+        .values(armed_generation=done.generation)
+    )
+
+
+def _plan(row: sa.Row[Any]) -> PlanHandover:
+    return PlanHandover(row.tenant, row.id, row.name, row.generation, row.traceparent)
 
 
 def _schedule(row: sa.Row[Any]) -> ScheduleHandover:

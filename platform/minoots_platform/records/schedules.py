@@ -58,7 +58,7 @@ async def accept(
             rules give no time.
     """
     assert spec.schedule is not None  # noqa: S101 - the route looks
-    await targets.require(connection, tenant, spec.actions)
+    await targets.require(connection, tenant, {"body.actions": spec.actions})
     rules = spec.schedule
     template = timers.template_of(spec)
     del template["misfire"]

@@ -148,6 +148,59 @@ schedules = sa.Table(
     ),
 )
 
+plans = sa.Table(
+    "plans",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    _tenant(),
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("state_reason", sa.Text),
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("armed_generation", sa.Integer, nullable=False, server_default="0"),
+    _json("payload"),
+    _json("labels"),
+    _json("meta"),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("updated_at", Moment, nullable=False),
+    sa.Column("paused_at", Moment),
+    sa.Column("ended_at", Moment),
+    sa.Column("created_by", sa.String(255), nullable=False),
+    sa.Column("traceparent", sa.String(64)),
+    sa.Index(None, "tenant", "created_at", "id"),
+    sa.Index(
+        "ix_plans_behind",
+        "updated_at",
+        sqlite_where=sa.text("armed_generation < generation"),
+        postgresql_where=sa.text("armed_generation < generation"),
+    ),
+)
+
+plan_nodes = sa.Table(
+    "plan_nodes",
+    metadata,
+    sa.Column("plan_id", _ID, sa.ForeignKey("plans.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("id", sa.String(63), primary_key=True),
+    # In the order in which they were given.
+    sa.Column("position", sa.Integer, nullable=False),
+    _json("spec"),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("state_reason", sa.Text),
+    sa.Column("timer_id", _ID),
+    # When the nodes before it had ended as it asks.
+    sa.Column("ready_at", Moment),
+    sa.Column("due_at", Moment),
+    sa.Column("deadline_at", Moment),
+    sa.Column("ended_at", Moment),
+    _json("result"),
+    sa.Index(
+        "ix_plan_nodes_running",
+        "timer_id",
+        sqlite_where=sa.text("state = 'running'"),
+        postgresql_where=sa.text("state = 'running'"),
+    ),
+)
+
 timers = sa.Table(
     "timers",
     metadata,
@@ -187,7 +240,11 @@ timers = sa.Table(
     sa.Column("held", sa.Boolean, nullable=False, server_default=sa.false()),
     # It is late because it waited or was paused, so that it was not missed.
     sa.Column("excused", sa.Boolean, nullable=False, server_default=sa.false()),
+    # Of a timer that a plan set: the plan, and which node.
+    sa.Column("parent_id", _ID),
+    sa.Column("part", sa.String(63)),
     sa.Index(None, "schedule_id", "number", unique=True),
+    sa.Index(None, "parent_id", "part"),
     sa.Index(
         "ix_timers_unfinished",
         "schedule_id",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -12,36 +12,35 @@ from minoots.errors import Failure, FailureKind
 from . import agents, signing_secrets
 
 
-async def require(connection: AsyncConnection, tenant: str, actions: Sequence[Action]) -> None:
-    """Make sure that everything exists that ``actions`` name.
+async def require(connection: AsyncConnection, tenant: str, places: Mapping[str, Sequence[Action]]) -> None:
+    """Make sure that everything exists that actions name; ``places`` says where in the request they stand.
 
     Raises:
         Failure: invalid, naming the first that does not.
     """
-    wanted = {action.secret for action in actions if isinstance(action, WebhookAction) and action.secret}
+    every = [action for actions in places.values() for action in actions]
+    wanted = {action.secret for action in every if isinstance(action, WebhookAction) and action.secret}
     secrets = await signing_secrets.known_among(connection, tenant, wanted) if wanted else frozenset()
-    called = {action.agent for action in actions if isinstance(action, AgentAction)}
+    called = {action.agent for action in every if isinstance(action, AgentAction)}
     there = await agents.known_among(connection, tenant, called) if called else frozenset()
-    for index, action in enumerate(actions):
-        if isinstance(action, AgentAction):
-            if action.agent not in there:
-                raise _missing(
-                    f"there is no agent {action.agent}",
-                    "Register it with POST /v1/agents.",
-                    FieldProblem(
-                        field=f"body.actions.{index}.agent", expected="the id of an agent", got=action.agent
-                    ),
-                )
-        elif action.secret is not None and action.secret not in secrets:
-            raise _missing(
-                f"there is no signing secret {action.secret}",
-                'Make it with POST /v1/secrets {"name": …}, or leave secret out for the default one.',
-                FieldProblem(
-                    field=f"body.actions.{index}.secret",
-                    expected="the name of a signing secret",
-                    got=action.secret,
-                ),
-            )
+    for field, actions in places.items():
+        for index, action in enumerate(actions):
+            if isinstance(action, AgentAction):
+                if action.agent not in there:
+                    raise _no_agent(f"{field}.{index}.agent", action.agent)
+            elif action.secret is not None and action.secret not in secrets:
+                raise _no_secret(f"{field}.{index}.secret", action.secret)
+
+
+def _no_agent(field: str, got: str) -> Failure:
+    problem = FieldProblem(field=field, expected="the id of an agent", got=got)
+    return _missing(f"there is no agent {got}", "Register it with POST /v1/agents.", problem)
+
+
+def _no_secret(field: str, got: str) -> Failure:
+    problem = FieldProblem(field=field, expected="the name of a signing secret", got=got)
+    remedy = 'Make it with POST /v1/secrets {"name": …}, or leave secret out for the default one.'
+    return _missing(f"there is no signing secret {got}", remedy, problem)
 
 
 def _missing(detail: str, remedy: str, problem: FieldProblem) -> Failure:

@@ -14,7 +14,16 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from minoots.contracts import EventType, Occurrence, Page, Timer, TimerCreate, TimerState
+from minoots.contracts import (
+    EventType,
+    NodeTimer,
+    Occurrence,
+    Page,
+    PlanNodeRef,
+    Timer,
+    TimerCreate,
+    TimerState,
+)
 from minoots.errors import Failure, FailureKind
 from minoots_platform.ids import new_id
 
@@ -39,7 +48,7 @@ async def accept(
     Raises:
         Failure: invalid, when an action names a signing secret or an agent that does not exist.
     """
-    await targets.require(connection, tenant, spec.actions)
+    await targets.require(connection, tenant, {"body.actions": spec.actions})
     row = await insert(
         connection,
         tenant,
@@ -53,11 +62,11 @@ async def accept(
     return view(row)
 
 
-def template_of(spec: TimerCreate) -> dict[str, Any]:
+def template_of(spec: TimerCreate | NodeTimer) -> dict[str, Any]:
     """Return the columns of a timer that say what it does, without when."""
-    kept = {"payload", "actions", "retry", "misfire", "labels", "metadata"}
+    kept = {"name", "payload", "actions", "retry", "misfire", "labels", "metadata"}
     wire = spec.model_dump(mode="json", include=kept)
-    return {"name": spec.name, "meta": wire.pop("metadata"), **wire}
+    return {"meta": wire.pop("metadata"), **wire}
 
 
 async def insert(
@@ -69,12 +78,15 @@ async def insert(
     now: datetime,
     actor: str,
     traceparent: str | None,
-    **occurrence: Any,
+    **belongs: Any,
 ) -> sa.Row[Any]:
-    """Insert a timer to be handed to the engine, and return its row. The event is left to the caller."""
+    """Insert a timer to be handed to the engine, and return its row. The event is left to the caller.
+
+    ``belongs`` says which occurrence of a schedule, or which part of a parent, it is.
+    """
     values = {
         **template,
-        **occurrence,
+        **belongs,
         "id": new_id("tmr", now),
         "tenant": tenant,
         "state": TimerState.SCHEDULED.value,
@@ -109,6 +121,7 @@ class TimerQuery:
     labels: tuple[tuple[str, str], ...] = ()
     name: str | None = None
     schedule_id: str | None = None
+    plan_id: str | None = None
     due_after: datetime | None = None
     due_before: datetime | None = None
     sort: str = "-created"
@@ -129,6 +142,8 @@ async def page(connection: AsyncConnection, tenant: str, wanted: TimerQuery) -> 
         query = query.where(TABLE.c.name == wanted.name)
     if wanted.schedule_id is not None:
         query = query.where(TABLE.c.schedule_id == wanted.schedule_id)
+    if wanted.plan_id is not None:
+        query = query.where(TABLE.c.parent_id == wanted.plan_id)
     if wanted.due_after is not None:
         query = query.where(TABLE.c.fire_at >= wanted.due_after)
     if wanted.due_before is not None:
@@ -227,6 +242,11 @@ def occurrence_of(row: sa.Row[Any]) -> Occurrence | None:
     )
 
 
+def node_of(row: sa.Row[Any]) -> PlanNodeRef | None:
+    """Return which node of a plan a timer is, if it is one."""
+    return None if row.parent_id is None else PlanNodeRef(plan_id=row.parent_id, node=row.part)
+
+
 def view(row: sa.Row[Any]) -> Timer:
     """Return a row as the wire shows it."""
     lateness = (row.fired_at - row.fire_at).total_seconds() * 1000 if row.fired_at else None
@@ -252,5 +272,6 @@ def view(row: sa.Row[Any]) -> Timer:
             "created_by": row.created_by,
             "closed_by": row.closed_by,
             "occurrence": occurrence_of(row),
+            "plan": node_of(row),
         }
     )

@@ -26,6 +26,19 @@ from .deliveries import (
 )
 from .events import Event, EventType
 from .pages import Page
+from .plans import (
+    NodeMove,
+    NodeState,
+    NodeTimer,
+    NodeView,
+    Plan,
+    PlanCreate,
+    PlanGraph,
+    PlanNode,
+    PlanPatch,
+    PlanState,
+    PlanSummary,
+)
 from .problems import FieldProblem, Problem
 from .recurrence import Dst, Exclusion, Recurrence, Rule
 from .retries import Backoff, PlannedAttempt, RetryPolicy
@@ -49,6 +62,7 @@ from .timers import (
     Account,
     Cancel,
     Misfire,
+    PlanNodeRef,
     Preview,
     PreviewRequest,
     Snooze,
@@ -90,9 +104,21 @@ __all__ = [
     "Lease",
     "LeftOut",
     "Misfire",
+    "NodeMove",
+    "NodeState",
+    "NodeTimer",
+    "NodeView",
     "Occurrence",
     "Overlap",
     "Page",
+    "Plan",
+    "PlanCreate",
+    "PlanGraph",
+    "PlanNode",
+    "PlanNodeRef",
+    "PlanPatch",
+    "PlanState",
+    "PlanSummary",
     "PlannedAttempt",
     "PlannedTime",
     "Preview",

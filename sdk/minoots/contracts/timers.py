@@ -128,6 +128,13 @@ class Preview(View):
     gives_up_at: Instant
 
 
+class PlanNodeRef(View):
+    """Which node of which plan a timer is."""
+
+    plan_id: str
+    node: str
+
+
 class Timer(View):
     """A timer as it stands."""
 
@@ -156,6 +163,8 @@ class Timer(View):
     """Who cancelled it."""
     occurrence: Occurrence | None = None
     """Which occurrence of which schedule it is, if it is one."""
+    plan: PlanNodeRef | None = None
+    """Which node of which plan it is, if it is one."""
 
 
 class Account(View):

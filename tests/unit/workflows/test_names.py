@@ -8,17 +8,28 @@ import pytest
 from temporalio import activity, workflow
 
 from minoots_activities.deliveries.adapter import Deliveries
+from minoots_activities.plans.adapter import Plans
 from minoots_activities.replays.adapter import Replays
+from minoots_activities.schedules.adapter import Schedules
 from minoots_activities.timers.adapter import Timers
 from minoots_workers.registry import WORKFLOWS
 from minoots_workflows.deliveries.port import DeliveriesPort
 from minoots_workflows.ids import parse_workflow_id, workflow_id
+from minoots_workflows.plans.port import PlansPort
 from minoots_workflows.replays.port import ReplaysPort
+from minoots_workflows.schedules.port import SchedulesPort
 from minoots_workflows.timers.port import TimersPort
 
 
 @pytest.mark.parametrize(
-    ("port", "adapter"), [(TimersPort, Timers), (DeliveriesPort, Deliveries), (ReplaysPort, Replays)]
+    ("port", "adapter"),
+    [
+        (TimersPort, Timers),
+        (DeliveriesPort, Deliveries),
+        (ReplaysPort, Replays),
+        (SchedulesPort, Schedules),
+        (PlansPort, Plans),
+    ],
 )
 def test_an_adapter_answers_under_the_names_of_its_port(port: type, adapter: type) -> None:
     names = {
@@ -37,6 +48,7 @@ def test_workflows_have_names_that_outlive_a_rename_of_the_class() -> None:
         "DeliveryWorkflow": "Delivery",
         "ReplayWorkflow": "Replay",
         "ScheduleWorkflow": "Schedule",
+        "PlanWorkflow": "Plan",
     }
 
 

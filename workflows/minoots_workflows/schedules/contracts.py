@@ -33,6 +33,11 @@ class ScheduleProgress(Contract):
     wake_at: datetime | None = None
     """When to look again; ``None`` when only a change can bring more."""
 
+    @property
+    def over(self) -> bool:
+        """Whether it makes no more timers."""
+        return self.state in ("ended", "cancelled")
+
 
 class ScheduleChanged(Contract):
     """Signal ``changed``: the records are at this generation now."""

@@ -11,11 +11,10 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from minoots_workflows import options
+    from minoots_workflows.pacing import next_look, pace
 
     from .contracts import ScheduleAdvance, ScheduleChanged, ScheduleProgress, ScheduleStart
     from .port import SchedulesPort
-
-_OVER = ("ended", "cancelled")
 
 
 @workflow.defn(name="Schedule")
@@ -31,13 +30,8 @@ class ScheduleWorkflow:
     @workflow.run
     async def run(self, start: ScheduleStart) -> ScheduleProgress:
         """Advance, sleep until the next timers are to be made, and so on."""
-        while True:
-            if workflow.info().is_continue_as_new_suggested():
-                workflow.continue_as_new(start)
-            await self._advance()
-            if self._progress.state in _OVER:
-                return self._progress
-            await self._sleep()
+        await pace(start, self._advance, lambda: self._newest > self._progress.generation)
+        return self._progress
 
     @workflow.signal
     def changed(self, change: ScheduleChanged) -> None:
@@ -49,32 +43,13 @@ class ScheduleWorkflow:
         """How the schedule stands."""
         return self._progress
 
-    async def _advance(self) -> None:
+    async def _advance(self) -> ScheduleProgress:
         found: ScheduleProgress = await workflow.execute_activity_method(
             SchedulesPort.advance,
             ScheduleAdvance(tenant=self._start.tenant, schedule_id=self._start.schedule_id),
             **options.RECORDS,
         )
         self._progress = found.model_copy(update={"made": self._progress.made + found.made})
-        look = _next_look(found)
+        look = next_look(found.wake_at)
         workflow.set_current_details(f"**{found.state}**, generation {found.generation}, {look}")
-
-    async def _sleep(self) -> None:
-        wake_at = self._progress.wake_at
-        timeout = None if wake_at is None else wake_at - workflow.now()
-        if timeout is not None and timeout.total_seconds() <= 0:
-            return
-        try:
-            await workflow.wait_condition(
-                lambda: self._newest > self._progress.generation,
-                timeout=timeout,
-                timeout_summary=_next_look(self._progress),
-            )
-        except TimeoutError:
-            return
-
-
-def _next_look(progress: ScheduleProgress) -> str:
-    if progress.wake_at is None:
-        return "waiting for a change"
-    return f"next look {progress.wake_at.isoformat(timespec='seconds')}"
+        return found

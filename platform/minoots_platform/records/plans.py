@@ -1,0 +1,392 @@
+"""Plans: keep, look up, list, and the commands that change one.
+
+A command is one transaction: the plan under its new generation, the nodes and timers that it concerns, the
+events, and what the engine is still to be told.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from minoots.contracts import (
+    EventType,
+    FieldProblem,
+    NodeState,
+    NodeView,
+    Page,
+    Plan,
+    PlanCreate,
+    PlanNode,
+    PlanPatch,
+    PlanState,
+    PlanSummary,
+    TimerState,
+)
+from minoots.contracts.plans import MAX_NODES
+from minoots.errors import Failure, FailureKind
+from minoots_platform.ids import new_id
+from minoots_platform.planning import PlanFault, check
+
+from . import commands, events, plan_nodes, schema, targets
+from .generations import require_generation
+from .masking import masked_actions
+from .paging import newest_first
+from .plan_nodes import event_of
+from .plan_progress import advance
+
+TABLE = schema.plans
+_NODES = schema.plan_nodes
+
+
+async def accept(
+    connection: AsyncConnection,
+    tenant: str,
+    spec: PlanCreate,
+    *,
+    now: datetime,
+    actor: str,
+    traceparent: str | None,
+) -> Plan:
+    """Keep a new plan and begin the nodes that come after no other. `planning.check` has passed it.
+
+    Raises:
+        Failure: invalid, when an action names a signing secret or an agent that does not exist.
+    """
+    await _require_targets(connection, tenant, spec.nodes, "body.nodes")
+    wire = spec.model_dump(mode="json", include={"payload", "labels", "metadata"})
+    row = (
+        await connection.execute(
+            sa.insert(TABLE)
+            .values(
+                id=new_id("pln", now),
+                tenant=tenant,
+                name=spec.name,
+                state=PlanState.RUNNING.value,
+                generation=1,
+                payload=wire["payload"],
+                labels=wire["labels"],
+                meta=wire["metadata"],
+                created_at=now,
+                updated_at=now,
+                created_by=actor,
+                traceparent=traceparent,
+            )
+            .returning(TABLE)
+        )
+    ).one()
+    await _insert(connection, row.id, spec.nodes, 0)
+    told = [event_of(row, EventType.PLAN_CREATED, now, by=actor, nodes=len(spec.nodes))]
+    await advance(connection, tenant, row.id, now=now, told=told)
+    return await get(connection, tenant, row.id)
+
+
+async def get(connection: AsyncConnection, tenant: str, plan_id: str) -> Plan:
+    """Return a plan with its nodes.
+
+    Raises:
+        Failure: not_found, also for another tenant's.
+    """
+    row = await row_of(connection, tenant, plan_id)
+    found = await connection.execute(
+        sa.select(_NODES).where(_NODES.c.plan_id == plan_id).order_by(_NODES.c.position)
+    )
+    nodes = tuple(_node_view(node) for node in found)
+    counts = Counter(node.state for node in nodes)
+    return Plan(**_summary(row, counts), payload=row.payload, metadata=row.meta, nodes=nodes)
+
+
+@dataclass(frozen=True)
+class PlanQuery:
+    """Which plans; the newest first."""
+
+    states: tuple[PlanState, ...] = ()
+    name: str | None = None
+    limit: int = 50
+    cursor: str | None = None
+
+
+async def page(connection: AsyncConnection, tenant: str, wanted: PlanQuery) -> Page[PlanSummary]:
+    """Return one page of plans, without their nodes."""
+    query = sa.select(TABLE).where(TABLE.c.tenant == tenant)
+    if wanted.states:
+        query = query.where(TABLE.c.state.in_([state.value for state in wanted.states]))
+    if wanted.name is not None:
+        query = query.where(TABLE.c.name == wanted.name)
+    rows = await newest_first(
+        connection,
+        query,
+        TABLE.c.created_at,
+        "plans",
+        lambda row: row,
+        limit=wanted.limit,
+        cursor=wanted.cursor,
+    )
+    counts = await _counts(connection, [row.id for row in rows.items])
+    return Page[PlanSummary](
+        items=tuple(PlanSummary(**_summary(row, counts[row.id])) for row in rows.items),
+        next_cursor=rows.next_cursor,
+    )
+
+
+async def pause(
+    connection: AsyncConnection,
+    tenant: str,
+    plan_id: str,
+    *,
+    now: datetime,
+    actor: str,
+    if_generation: int | None,
+) -> Plan:
+    """Let nothing new begin, and hold the timers that wait.
+
+    Raises:
+        Failure: not_found; stale; conflict, when it is not running.
+    """
+    row = await _locked(connection, tenant, plan_id, if_generation, "paused", PlanState.RUNNING)
+    changed = await _change(connection, row, now, state=PlanState.PAUSED.value, paused_at=now)
+    told = [event_of(changed, EventType.PLAN_PAUSED, now, by=actor)]
+    for timer in await plan_nodes.lock_timers(connection, plan_id, waiting=True):
+        if timer.state != TimerState.PAUSED.value:
+            _, more = await commands.carry_out(connection, timer, commands.Pause(), now=now, actor=actor)
+            told += more
+    await events.append(connection, tenant, told)
+    return await get(connection, tenant, plan_id)
+
+
+async def resume(
+    connection: AsyncConnection,
+    tenant: str,
+    plan_id: str,
+    *,
+    now: datetime,
+    actor: str,
+    if_generation: int | None,
+) -> Plan:
+    """Let a paused plan go on. Deadlines are put off by as long as it was paused.
+
+    Raises:
+        Failure: not_found; stale; conflict, when it is not paused.
+    """
+    row = await _locked(connection, tenant, plan_id, if_generation, "resumed", PlanState.PAUSED)
+    changed = await _change(connection, row, now, state=PlanState.RUNNING.value, paused_at=None)
+    told = [event_of(changed, EventType.PLAN_RESUMED, now, by=actor)]
+    for timer in await plan_nodes.lock_timers(connection, plan_id, waiting=True):
+        if timer.state == TimerState.PAUSED.value:
+            _, more = await commands.carry_out(connection, timer, commands.Resume(), now=now, actor=actor)
+            told += more
+    await plan_nodes.put_off_deadlines(connection, plan_id, now - row.paused_at)
+    await advance(connection, tenant, plan_id, now=now, told=told)
+    return await get(connection, tenant, plan_id)
+
+
+async def cancel(
+    connection: AsyncConnection,
+    tenant: str,
+    plan_id: str,
+    reason: str | None,
+    *,
+    now: datetime,
+    actor: str,
+    if_generation: int | None,
+) -> Plan:
+    """End a plan for good, with every node that has not ended. What is being sent this moment goes on.
+
+    Raises:
+        Failure: not_found; stale; conflict, when it has ended.
+    """
+    row = await _locked(
+        connection, tenant, plan_id, if_generation, "cancelled", PlanState.RUNNING, PlanState.PAUSED
+    )
+    changed = await _change(
+        connection,
+        row,
+        now,
+        state=PlanState.CANCELLED.value,
+        state_reason=reason or "cancelled on request",
+        ended_at=now,
+    )
+    told = [event_of(changed, EventType.PLAN_CANCELLED, now, by=actor, reason=reason)]
+    told += await plan_nodes.cancel_all(connection, changed, "its plan was cancelled", now, actor)
+    await advance(connection, tenant, plan_id, now=now, told=told)
+    return await get(connection, tenant, plan_id)
+
+
+async def update(
+    connection: AsyncConnection,
+    tenant: str,
+    plan_id: str,
+    patch: PlanPatch,
+    *,
+    now: datetime,
+    actor: str,
+    if_generation: int | None,
+) -> Plan:
+    """Add nodes, move times, call nodes off.
+
+    Raises:
+        Failure: not_found; stale; conflict, when the plan has ended or a node is too far along; invalid, for
+            nodes that cannot be.
+    """
+    row = await _locked(
+        connection, tenant, plan_id, if_generation, "changed", PlanState.RUNNING, PlanState.PAUSED
+    )
+    found = (await connection.execute(sa.select(_NODES).where(_NODES.c.plan_id == plan_id))).all()
+    states = {node.id: NodeState(node.state) for node in found}
+    if len(found) + len(patch.add) > MAX_NODES:
+        fault = PlanFault(
+            "add", f"at most {MAX_NODES} nodes in a plan", f"{len(found)} and {len(patch.add)} more"
+        )
+        raise not_possible(fault)
+    _require_known([move.id for move in patch.move], states, "move")
+    _require_known(patch.cancel, states, "cancel")
+    try:
+        check(patch.add, field="add", known=states)
+    except PlanFault as fault:
+        raise not_possible(fault) from fault
+    await _require_targets(connection, tenant, patch.add, "body.add")
+    await _insert(connection, plan_id, patch.add, 1 + max(node.position for node in found))
+    changed = await _change(connection, row, now)
+    told = [
+        event_of(
+            changed,
+            EventType.PLAN_CHANGED,
+            now,
+            by=actor,
+            added=[node.id for node in patch.add] or None,
+            moved=[move.id for move in patch.move] or None,
+            cancelled=list(patch.cancel) or None,
+        )
+    ]
+    told += await plan_nodes.move(connection, changed, patch.move, now, actor)
+    told += await plan_nodes.cancel_some(connection, changed, patch.cancel, now, actor)
+    await advance(connection, tenant, plan_id, now=now, told=told)
+    return await get(connection, tenant, plan_id)
+
+
+async def row_of(
+    connection: AsyncConnection, tenant: str, plan_id: str, *, for_update: bool = False
+) -> sa.Row[Any]:
+    """Return the row of a plan, locked where asked.
+
+    Raises:
+        Failure: not_found, also for another tenant's.
+    """
+    query = sa.select(TABLE).where(TABLE.c.tenant == tenant, TABLE.c.id == plan_id)
+    row = (await connection.execute(query.with_for_update() if for_update else query)).one_or_none()
+    if row is None:
+        raise Failure(
+            FailureKind.NOT_FOUND,
+            f"there is no plan {plan_id[:60]}",
+            remedy="GET /v1/plans lists the plans of this key's tenant.",
+        )
+    return row
+
+
+def not_possible(fault: PlanFault) -> Failure:
+    """Return the failure for a plan that cannot be carried out."""
+    problem = FieldProblem(field=f"body.{fault.field}", expected=fault.expected, got=fault.got)
+    return Failure(
+        FailureKind.INVALID,
+        f"the plan is not possible: expected {fault.expected}",
+        remedy="docs/how-to/plans.md shows how nodes follow from one another.",
+        errors=(problem,),
+    )
+
+
+def _require_known(ids: Collection[str], known: Collection[str], field: str) -> None:
+    for position, name in enumerate(ids):
+        if name not in known:
+            raise not_possible(PlanFault(f"{field}.{position}", "the id of a node of the plan", repr(name)))
+
+
+async def _require_targets(
+    connection: AsyncConnection, tenant: str, nodes: Sequence[PlanNode], field: str
+) -> None:
+    places = {f"{field}.{index}.timer.actions": node.timer.actions for index, node in enumerate(nodes)}
+    await targets.require(connection, tenant, places)
+
+
+async def _insert(connection: AsyncConnection, plan_id: str, nodes: Sequence[PlanNode], first: int) -> None:
+    rows = [
+        {
+            "plan_id": plan_id,
+            "id": node.id,
+            "position": position,
+            "spec": node.model_dump(mode="json", exclude={"id"}),
+            "state": NodeState.WAITING.value,
+            "result": None,
+        }
+        for position, node in enumerate(nodes, first)
+    ]
+    if rows:
+        await connection.execute(sa.insert(_NODES), rows)
+
+
+async def _locked(
+    connection: AsyncConnection,
+    tenant: str,
+    plan_id: str,
+    if_generation: int | None,
+    verb: str,
+    *allowed: PlanState,
+) -> sa.Row[Any]:
+    row = await row_of(connection, tenant, plan_id, for_update=True)
+    require_generation("plan", row.generation, if_generation)
+    if row.state not in allowed:
+        because = f": {row.state_reason}" if row.state_reason else ""
+        raise Failure(
+            FailureKind.CONFLICT,
+            f"plan {plan_id} is {row.state}{because}; it cannot be {verb}",
+            remedy="GET /v1/plans/{id} shows how it stands; a new one is made with POST /v1/plans.",
+        )
+    return row
+
+
+async def _change(connection: AsyncConnection, row: sa.Row[Any], now: datetime, **values: Any) -> sa.Row[Any]:
+    moved = sa.update(TABLE).where(TABLE.c.id == row.id)
+    moved = moved.values(generation=row.generation + 1, updated_at=now, **values)
+    changed: sa.Row[Any] = (await connection.execute(moved.returning(TABLE))).one()
+    return changed
+
+
+async def _counts(connection: AsyncConnection, plan_ids: Sequence[str]) -> dict[str, Counter[NodeState]]:
+    counts: dict[str, Counter[NodeState]] = {plan_id: Counter() for plan_id in plan_ids}
+    columns = (_NODES.c.plan_id, _NODES.c.state)
+    query = sa.select(*columns, sa.func.count().label("many")).group_by(*columns)
+    for row in await connection.execute(query.where(_NODES.c.plan_id.in_(plan_ids))):
+        counts[row.plan_id][NodeState(row.state)] = row.many
+    return counts
+
+
+def _summary(row: sa.Row[Any], counts: Counter[NodeState]) -> dict[str, Any]:
+    names = ("id", "name", "state", "state_reason", "generation", "labels", "created_at", "updated_at")
+    return {
+        **{name: getattr(row, name) for name in names},
+        "ended_at": row.ended_at,
+        "created_by": row.created_by,
+        "counts": {state: counts[state] for state in NodeState if counts[state]},
+    }
+
+
+def _node_view(row: sa.Row[Any]) -> NodeView:
+    spec = dict(row.spec)
+    timer = spec.pop("timer")
+    return NodeView(
+        **spec,
+        id=row.id,
+        state=row.state,
+        state_reason=row.state_reason,
+        timer=timer | {"actions": masked_actions(timer["actions"])},
+        timer_id=row.timer_id,
+        ready_at=row.ready_at,
+        due_at=row.due_at,
+        ended_at=row.ended_at,
+        result=row.result,
+    )

@@ -1,0 +1,61 @@
+"""What came of a timer's actions, as later nodes of its plan see it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from . import schema
+
+_DELIVERIES = schema.deliveries
+_ATTEMPTS = schema.attempts
+
+
+async def of_timers(connection: AsyncConnection, timer_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return for each timer ``{"response": …, "actions": [{"state", "status", "response", "error"}, …]}``.
+
+    A response that is JSON is given as JSON, any other as text: the first 2 KiB, as attempts keep them.
+    ``response`` is that of the first action.
+    """
+    query = (
+        sa.select(_DELIVERIES, _ATTEMPTS.c.status, _ATTEMPTS.c.response)
+        .select_from(
+            _DELIVERIES.outerjoin(
+                _ATTEMPTS,
+                sa.and_(
+                    _ATTEMPTS.c.delivery_id == _DELIVERIES.c.id,
+                    _ATTEMPTS.c.number == _DELIVERIES.c.attempts,
+                ),
+            )
+        )
+        .where(_DELIVERIES.c.timer_id.in_(timer_ids), _DELIVERIES.c.replay_of.is_(None))
+        .order_by(_DELIVERIES.c.action)
+    )
+    actions: dict[str, list[dict[str, Any]]] = {timer_id: [] for timer_id in timer_ids}
+    for row in await connection.execute(query) if timer_ids else ():
+        actions[row.timer_id].append(
+            {
+                "state": row.state,
+                "status": row.status,
+                "response": _parsed(row.response),
+                "error": row.error,
+            }
+        )
+    return {
+        timer_id: {"response": found[0]["response"] if found else None, "actions": found}
+        for timer_id, found in actions.items()
+    }
+
+
+def _parsed(text: str | None) -> Any:
+    if text is None:
+        return None
+    try:
+        found = json.loads(text, parse_constant=lambda _: None)
+    except (ValueError, RecursionError):
+        return text
+    return found

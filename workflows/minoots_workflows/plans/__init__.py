@@ -1,0 +1,1 @@
+"""Plans as workflows: timers that follow from one another."""
