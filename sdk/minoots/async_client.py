@@ -18,6 +18,7 @@ from .resources.dead_letters import AsyncDeadLetters
 from .resources.destinations import AsyncDestinations
 from .resources.events import AsyncEvents
 from .resources.outbox import AsyncOutboxResource
+from .resources.plans import AsyncPlans
 from .resources.schedules import AsyncSchedules
 from .resources.secrets import AsyncSecrets
 from .resources.timers import AsyncTimers, CreatedT
@@ -36,6 +37,7 @@ class AsyncMinoots(Generic[CreatedT]):
     Attributes:
         timers: set, read, change and await timers.
         schedules: timers that recur.
+        plans: timers that follow from one another.
         agents: who commands go to, and their inboxes.
         events: the feed.
         dead_letters: deliveries that were given up.
@@ -78,6 +80,7 @@ class AsyncMinoots(Generic[CreatedT]):
         store = None if outbox is None else Outbox(outbox)
         self.timers: AsyncTimers[CreatedT] = AsyncTimers(self._engine, store)
         self.schedules = AsyncSchedules(self._engine)
+        self.plans = AsyncPlans(self._engine)
         self.agents = AsyncAgents(self._engine)
         self.events = AsyncEvents(self._engine)
         self.dead_letters = AsyncDeadLetters(self._engine)

@@ -18,6 +18,7 @@ from .resources.dead_letters import DeadLetters
 from .resources.destinations import Destinations
 from .resources.events import Events
 from .resources.outbox import OutboxResource
+from .resources.plans import Plans
 from .resources.schedules import Schedules
 from .resources.secrets import Secrets
 from .resources.timers import CreatedT, Timers
@@ -36,6 +37,7 @@ class Minoots(Generic[CreatedT]):
     Attributes:
         timers: set, read, change and await timers.
         schedules: timers that recur.
+        plans: timers that follow from one another.
         agents: who commands go to, and their inboxes.
         events: the feed.
         dead_letters: deliveries that were given up.
@@ -78,6 +80,7 @@ class Minoots(Generic[CreatedT]):
         store = None if outbox is None else Outbox(outbox)
         self.timers: Timers[CreatedT] = Timers(self._engine, store)
         self.schedules = Schedules(self._engine)
+        self.plans = Plans(self._engine)
         self.agents = Agents(self._engine)
         self.events = Events(self._engine)
         self.dead_letters = DeadLetters(self._engine)

@@ -10,11 +10,11 @@ import minoots
 NAMES = """
 APIError Action Agent AgentAction AsyncMinoots Attempt AttemptError Backoff Cancelled CatchUp Command
 CommandState Conflict ConnectionFailed DeadLetter DeliveryState Denied Destination Event EventType Exhausted
-FieldProblem Flushed InvalidRequest Minoots MinootsError Misfire NewTimer NotFound Overlap Page Preview
-Problem Queued Received Recurrence Rejected Replay ReplayFilter Replayed RetryPolicy Schedule
-SchedulePreview ScheduleSpec ScheduleState Secret SecretCreated ServiceBug Stale Throttled Timer TimerChange
-TimerCreate TimerFilter TimerState TooLarge Unauthenticated Unavailable WaitTimeout WebhookAction Why
-__version__
+FieldProblem Flushed InvalidRequest Minoots MinootsError Misfire NewPlan NewTimer NodeState NodeTimer NotFound
+Overlap Page Plan PlanCreate PlanGraph PlanNode PlanState PlanSummary Preview Problem Queued Received
+Recurrence Rejected Replay ReplayFilter Replayed RetryPolicy Schedule SchedulePreview ScheduleSpec
+ScheduleState Secret SecretCreated ServiceBug Stale Throttled Timer TimerChange TimerCreate TimerFilter
+TimerState TooLarge Unauthenticated Unavailable WaitTimeout WebhookAction Why __version__
 """.split()
 
 

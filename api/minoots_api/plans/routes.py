@@ -30,6 +30,7 @@ from minoots_api.parameters import Cursor, IdempotencyKey, IfMatch, Limit, Text,
 from minoots_api.principals import TimersReader, TimersWriter
 from minoots_api.timers.accepting import require_open
 from minoots_api.timers.destinations import require_allowed
+from minoots_api.waiting import Wait, when_final
 from minoots_platform.identity import Principal
 from minoots_platform.planning import Drawn, PlanFault, check, draw
 from minoots_platform.records import events, plans
@@ -125,10 +126,10 @@ async def list_plans(
 
 
 @router.get("/{id}", response_model=Plan)
-async def get_plan(plan_id: PlanId, gateway: Here, principal: TimersReader) -> Response:
-    """Get a plan with every node as it stands."""
-    async with gateway.database.read() as connection:
-        plan = await plans.get(connection, principal.tenant, plan_id)
+async def get_plan(plan_id: PlanId, gateway: Here, principal: TimersReader, wait: Wait = 0) -> Response:
+    """Get a plan with every node as it stands; with ``wait``, answer as soon as it has ended."""
+    tenant = principal.tenant
+    plan = await when_final(gateway, tenant, lambda read: plans.get(read, tenant, plan_id), wait)
     etag = {"ETag": f'"{plan.generation}"'}
     return Response(plan.model_dump_json(), headers=etag, media_type="application/json")
 

@@ -28,6 +28,7 @@ from minoots_api.gateway import Here
 from minoots_api.parameters import Cursor, IdempotencyKey, LabelFilter, Limit, Text, TimerId
 from minoots_api.principals import TimersReader, TimersWriter
 from minoots_api.schedules.checking import require_possible
+from minoots_api.waiting import Wait, when_final
 from minoots_platform.records import commands, deliveries, events, schedules, timers, why
 from minoots_platform.records.commands import UNSET
 from minoots_platform.telemetry.trace_context import current_traceparent
@@ -37,7 +38,6 @@ from .accepting import require_open
 from .changing import Run
 from .destinations import require_allowed
 from .due import asked_to_fire_late, due_at
-from .waiting import when_final
 
 router = APIRouter(prefix="/v1/timers", tags=["timers"])
 
@@ -126,13 +126,11 @@ async def get_timer(
     timer_id: TimerId,
     gateway: Here,
     principal: TimersReader,
-    wait: Annotated[
-        float,
-        Query(ge=0, le=60, description="Seconds to wait for the timer to settle, fail or be cancelled."),
-    ] = 0,
+    wait: Wait = 0,
 ) -> Response:
     """Get a timer; with ``wait``, answer as soon as it is final."""
-    timer = await when_final(gateway, principal.tenant, timer_id, wait)
+    tenant = principal.tenant
+    timer = await when_final(gateway, tenant, lambda read: timers.get(read, tenant, timer_id), wait)
     etag = {"ETag": f'"{timer.generation}"'}
     return Response(timer.model_dump_json(), headers=etag, media_type="application/json")
 

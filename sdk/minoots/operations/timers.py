@@ -70,6 +70,8 @@ class TimerFilter(TypedDict, total=False):
     name: str | None
     schedule: str | None
     """Id of a schedule: its occurrences."""
+    plan: str | None
+    """Id of a plan: the timers of its nodes."""
     due_after: Moment | None
     due_before: Moment | None
     sort: Literal["due", "created"]
@@ -91,22 +93,29 @@ def create(fields: NewTimer) -> Call[Timer]:
     """POST /v1/timers."""
     wanted: dict[str, Any] = dict(fields)
     key, traceparent = wanted.pop("idempotency_key", None), wanted.pop("traceparent", None)
+    asked = checked(TimerCreate, **_present(spelled_out(wanted)))
+    return create_from(with_kinds(body_of(asked), asked.actions), key, explicit(traceparent))
+
+
+def spelled_out(fields: Mapping[str, Any], where: str = "body") -> dict[str, Any]:
+    """Return the arguments of a timer without their short forms ``webhook`` and ``misfire="skip"``."""
+    wanted = dict(fields)
     if "webhook" in wanted:
         if "actions" in wanted:
-            raise invalid("body.webhook", "either webhook or actions, not both", "both")
+            raise invalid(f"{where}.webhook", "either webhook or actions, not both", "both")
         webhook = wanted.pop("webhook")
         wanted["actions"] = [
             webhook if isinstance(webhook, WebhookAction) else {"kind": "webhook", "url": webhook}
         ]
     if isinstance(wanted.get("misfire"), str):
         wanted["misfire"] = {"policy": wanted["misfire"]}
-    asked = checked(TimerCreate, **_present(wanted))
-    body = body_of(asked)
-    # The kind tells the actions apart, so it is sent although it has a default.
-    body["actions"] = [
-        {"kind": action.kind, **sent} for action, sent in zip(asked.actions, body["actions"], strict=True)
-    ]
-    return create_from(body, key, explicit(traceparent))
+    return wanted
+
+
+def with_kinds(body: dict[str, Any], actions: Sequence[Action]) -> dict[str, Any]:
+    """Return ``body`` with the kinds of its actions: they tell them apart, although one is the default."""
+    sent = zip(actions, body["actions"], strict=True)
+    return body | {"actions": [{"kind": action.kind, **one} for action, one in sent]}
 
 
 def create_from(body: Mapping[str, Any], key: str | None, headers: Pairs = ()) -> Call[Timer]:

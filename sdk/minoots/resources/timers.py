@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
+from functools import partial
 from typing import Any, Generic, Unpack, cast
 
 from typing_extensions import TypeVar
@@ -96,7 +97,8 @@ class Timers(Generic[CreatedT]):
 
     def wait(self, timer_id: str, *, timeout: float | None = None) -> Timer:
         """Return the timer once it is settled, failed or cancelled; `WaitTimeout` after ``timeout`` s."""
-        return self._engine.run(until_final(self._engine.connection, timer_id, timeout))
+        read = partial(timers.read, timer_id)
+        return self._engine.run(until_final(self._engine.connection, timer_id, read, timeout))
 
 
 class AsyncTimers(Generic[CreatedT]):
@@ -173,4 +175,5 @@ class AsyncTimers(Generic[CreatedT]):
     async def wait(self, timer_id: str, *, timeout: float | None = None) -> Timer:  # noqa: ASYNC109
         """Return the timer once it is settled, failed or cancelled; `WaitTimeout` after ``timeout`` s."""
         # A parameter, not asyncio.timeout: the same signature as the sync twin, and an error of our own tree.
-        return await self._engine.run(until_final(self._engine.connection, timer_id, timeout))
+        read = partial(timers.read, timer_id)
+        return await self._engine.run(until_final(self._engine.connection, timer_id, read, timeout))
