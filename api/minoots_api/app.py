@@ -16,6 +16,8 @@ from . import openapi, problems
 from .agents import routes as agents
 from .deliveries import routes as deliveries
 from .docs import routes as docs
+from .escalations import documents, heartbeats, links
+from .escalations import routes as escalations
 from .events import routes as events
 from .gateway import Gateway
 from .health import routes as health
@@ -28,6 +30,21 @@ from .schedules import routes as schedules
 from .secrets import routes as secrets
 from .timers import routes as timers
 
+_ROUTES = (
+    timers,
+    schedules,
+    plans,
+    escalations,
+    heartbeats,
+    documents,
+    links,
+    agents,
+    events,
+    deliveries,
+    secrets,
+    health,
+    docs,
+)
 DESCRIPTION = "Durable time for agents: timers that fire signed webhooks on time and survive anything."
 
 
@@ -55,7 +72,7 @@ def create_app(gateway: Gateway) -> FastAPI:
     )
     app.state.gateway = gateway
     problems.install(app)
-    for routes in (timers, schedules, plans, agents, events, deliveries, secrets, health, docs):
+    for routes in _ROUTES:
         app.include_router(routes.router)
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]  # FastAPI's documented way
     return app
@@ -68,7 +85,7 @@ def _middleware(gateway: Gateway) -> Sequence[Middleware]:
             Middleware(
                 CORSMiddleware,
                 allow_origins=[str(origin).rstrip("/") for origin in gateway.settings.gateway.cors_origins],
-                allow_methods=["GET", "POST", "PATCH"],
+                allow_methods=["GET", "POST", "PATCH", "DELETE"],
                 allow_headers=[
                     "authorization",
                     "content-type",

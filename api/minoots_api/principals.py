@@ -80,6 +80,8 @@ TimersWriter = Annotated[Principal, Depends(requires(Scope.TIMERS_WRITE))]
 EventsReader = Annotated[Principal, Depends(requires(Scope.EVENTS_READ))]
 AgentsReader = Annotated[Principal, Depends(requires(Scope.AGENTS_READ))]
 AgentsWriter = Annotated[Principal, Depends(requires(Scope.AGENTS_WRITE))]
+EscalationsReader = Annotated[Principal, Depends(requires(Scope.ESCALATIONS_READ))]
+EscalationsWriter = Annotated[Principal, Depends(requires(Scope.ESCALATIONS_WRITE))]
 Admin = Annotated[Principal, Depends(requires(Scope.ADMIN))]
 
 

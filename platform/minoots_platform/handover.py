@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from minoots.errors import Failure
 
 from .clock import Clock, utc_now
-from .records import Database, handovers, idempotency, wake_leads
+from .records import Database, escalations, handovers, idempotency, wake_leads
 from .telemetry import get_logger
 from .telemetry.trace_context import continued
 
@@ -73,8 +73,8 @@ class Engine(Protocol):
         """Make the timers of a schedule as the records say now."""
         ...
 
-    async def plan(self, *, tenant: str, plan_id: str, name: str, what: str) -> None:
-        """Look at a plan: ``what`` has happened to it."""
+    async def look(self, *, kind: str, tenant: str, public_id: str, name: str, what: str) -> None:
+        """Look at a plan, escalation or heartbeat: ``what`` has happened to it."""
         ...
 
 
@@ -123,18 +123,47 @@ class HandOver:
         """Have a plan looked at; return whether the engine knows that it is to."""
         async with self._database.read() as connection:
             due = await handovers.plan(connection, plan_id)
-        return await self._plan(due, what)
+        return await self._look(due, what)
 
-    async def after_timer(self, timer_id: str, *, schedule_id: str | None, plan_id: str | None) -> None:
+    async def escalation(self, escalation_id: str, what: str = "changed") -> bool:
+        """Have an escalation looked at, and tell whoever waits for the timer that it is for.
+
+        Return whether the engine knows that it is to look.
+        """
+        async with self._database.read() as connection:
+            due = await handovers.escalation(connection, escalation_id)
+            owners = await handovers.owners_of_awaiting(connection, escalation_id)
+        known = await self._look(due, what)
+        await self.timers_of(escalation_id)
+        if owners is not None:
+            await self.after_timer(
+                owners.timer_id, schedule_id=owners.schedule_id, parent_id=owners.parent_id
+            )
+        return known
+
+    async def after_command(self, timer_id: str) -> None:
+        """Tell the escalation of a command that an agent has answered it."""
+        async with self._database.read() as connection:
+            escalation_id = await escalations.of_timer(connection, timer_id)
+        if escalation_id is not None:
+            await self.escalation(escalation_id, timer_id)
+
+    async def heartbeat(self, tenant: str, heartbeat_id: str, what: str = "changed") -> bool:
+        """Have a heartbeat looked at; return whether the engine knows that it is to."""
+        return await self._look(
+            handovers.LookHandover("heartbeat", tenant, heartbeat_id, heartbeat_id, 0, None), what
+        )
+
+    async def after_timer(self, timer_id: str, *, schedule_id: str | None, parent_id: str | None) -> None:
         """Tell whoever waits for a timer that it has ended or was changed."""
         if schedule_id is not None:
             # One that waited for this one may go now.
             await self.timers_of(schedule_id)
-        if plan_id is not None:
-            await self.plan(plan_id, timer_id)
+        if parent_id is not None and parent_id.startswith("pln_"):
+            await self.plan(parent_id, timer_id)
 
     async def timers_of(self, owner: str) -> None:
-        """Hand over what is left behind of the timers of a schedule or plan."""
+        """Hand over what is left behind of the timers of a schedule, plan or escalation."""
         async with self._database.read() as connection:
             behind = await handovers.timers_of(connection, owner, limit=_BATCH)
         await asyncio.gather(*(self._in_turn(self._tell(due)) for due in behind))
@@ -148,12 +177,13 @@ class HandOver:
             replays = await handovers.replays_behind(connection, before=before, limit=_BATCH)
             schedules = await handovers.schedules_behind(connection, before=before, limit=_BATCH)
             plans = await handovers.plans_behind(connection, before=before, limit=_BATCH)
+            ladders = await handovers.escalations_behind(connection, before=before, limit=_BATCH)
         done = await asyncio.gather(
             *(self._in_turn(self._tell(due)) for due in timers),
             *(self._in_turn(self._deliver(due)) for due in deliveries),
             *(self._in_turn(self.replay(tenant, replay_id)) for tenant, replay_id in replays),
             *(self._in_turn(self._schedule(due)) for due in schedules),
-            *(self._in_turn(self._plan(due, "left behind")) for due in plans),
+            *(self._in_turn(self._look(due, "left behind")) for due in (*plans, *ladders)),
         )
         if done:
             self._log.info("handover.reconciled", taken=sum(done), left=len(done) - sum(done))
@@ -169,13 +199,13 @@ class HandOver:
             before = self._clock() - overdue_by
             due = await handovers.timers_overdue(connection, before=before, limit=_AT_ONCE)
             schedules = await handovers.schedules_overdue(connection, before=before, limit=_AT_ONCE)
-            plans = await handovers.plans_overdue(connection, before=before, limit=_AT_ONCE)
+            looks = await handovers.looks_overdue(connection, before=before, limit=_AT_ONCE)
         await asyncio.gather(
             *(self._in_turn(self._tell(one)) for one in due),
             *(self._in_turn(self._schedule(one)) for one in schedules),
-            *(self._in_turn(self._plan(one, "overdue")) for one in plans),
+            *(self._in_turn(self._look(one, "overdue")) for one in looks),
         )
-        return len(due) + len(schedules) + len(plans)
+        return len(due) + len(schedules) + len(looks)
 
     async def run(self, interval: timedelta = timedelta(seconds=1)) -> None:
         """Reconcile every ``interval`` until cancelled. A database that is away is waited for."""
@@ -249,15 +279,19 @@ class HandOver:
             await handovers.confirm_schedule(connection, due)
         return True
 
-    async def _plan(self, due: handovers.PlanHandover, what: str) -> bool:
+    async def _look(self, due: handovers.LookHandover, what: str) -> bool:
         try:
             with continued(due.traceparent):
-                await self._engine.plan(tenant=due.tenant, plan_id=due.plan_id, name=due.name, what=what)
+                await self._engine.look(
+                    kind=due.kind, tenant=due.tenant, public_id=due.public_id, name=due.name, what=what
+                )
         except Failure as failure:
-            self._log.warning("plan.handover_failed", plan_id=due.plan_id, reason=failure.detail)
+            self._log.warning(
+                "look.handover_failed", kind=due.kind, public_id=due.public_id, reason=failure.detail
+            )
             return False
         async with self._database.write() as connection:
-            await handovers.confirm_plan(connection, due)
+            await handovers.confirm_look(connection, due)
         return True
 
     async def _observed_lead(self, now: datetime) -> timedelta:

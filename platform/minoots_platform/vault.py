@@ -6,6 +6,8 @@ it encrypts, never logs it, and never makes a key up: without a key it refuses t
 
 from __future__ import annotations
 
+import base64
+import hmac
 import os
 import secrets
 import stat
@@ -38,6 +40,7 @@ class Vault:
             )
         self._fernet = MultiFernet([_fernet(key, position) for position, key in enumerate(keys, start=1)])
         self._count = len(keys)
+        self._signing = tuple(base64.urlsafe_b64decode(key) for key in keys)
 
     def __repr__(self) -> str:
         return f"Vault({self._count} keys)"
@@ -66,6 +69,14 @@ class Vault:
                 f"no key can read this: none of {self._count} master keys encrypted it, or it was damaged",
                 remedy="put the master key that was in use when it was stored back into secrets.master_keys",
             ) from None
+
+    def sign(self, purpose: str, data: bytes) -> bytes:
+        """Return the signature of ``data`` by the first key: the same for the same data and purpose."""
+        return _mac(self._signing[0], purpose, data)
+
+    def has_signed(self, purpose: str, data: bytes, signature: bytes) -> bool:
+        """Tell whether one of the keys has signed ``data`` for this purpose."""
+        return any(hmac.compare_digest(_mac(key, purpose, data), signature) for key in self._signing)
 
 
 def load_or_create_dev_key(data_dir: Path) -> str:
@@ -99,6 +110,12 @@ def load_or_create_dev_key(data_dir: Path) -> str:
             remedy=f"restore {path.name} from a backup; if it is lost, delete it and make every secret anew",
         ) from None
     return key
+
+
+def _mac(key: bytes, purpose: str, data: bytes) -> bytes:
+    # A key of its own for each purpose, so that a signature for one is worth nothing for another.
+    derived = hmac.digest(key, f"minoots/{purpose}".encode(), "sha256")
+    return hmac.digest(derived, data, "sha256")
 
 
 def _fernet(key: str, position: int) -> Fernet:

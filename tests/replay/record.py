@@ -21,13 +21,33 @@ from receivers import Receiver, receiving
 from stacks import TENANT, Stack, eventually, stack_of
 from temporalio.testing import WorkflowEnvironment
 
-from minoots.contracts import PlanCreate, ReplayFilter, TimerCreate, TimerState
+from minoots.contracts import (
+    EscalationCreate,
+    HeartbeatSave,
+    PersonSave,
+    PlanCreate,
+    PolicySave,
+    ReplayFilter,
+    TimerCreate,
+    TimerState,
+)
 from minoots_platform.clock import utc_now
-from minoots_platform.records import Database, deliveries, plans, replays, schedules, tenants
+from minoots_platform.records import (
+    Database,
+    deliveries,
+    documents,
+    escalations,
+    heartbeats,
+    plans,
+    replays,
+    schedules,
+    tenants,
+)
 from minoots_platform.records.commands import CancelIt, FireNow, Pause, Reschedule, Resume, SnoozeBy
 from minoots_platform.records.migrate import migrate
 from minoots_platform.settings import Settings
 from minoots_platform.telemetry import start_telemetry
+from minoots_workflows.heartbeats.workflow import HeartbeatWorkflow
 from minoots_workflows.ids import workflow_id
 from minoots_workflows.plans.workflow import PlanWorkflow
 from minoots_workflows.schedules.workflow import ScheduleWorkflow
@@ -202,6 +222,73 @@ async def plan_late(stack: Stack, receiver: Receiver) -> str:
     return public_id
 
 
+async def told(stack: Stack, receiver: Receiver) -> None:
+    """Save a person and a policy that tells them."""
+    person = {"name": "Ada", "contacts": [{"url": receiver.url}]}
+    policy = {"ladder": {"rungs": [{"targets": ["person:ada"]}, {"after": "1s", "targets": ["person:ada"]}]}}
+    async with stack.database.write() as connection:
+        for kind, name, spec in (
+            ("person", "ada", PersonSave.model_validate({"id": "ada", **person})),
+            ("policy", "ops", PolicySave.model_validate({"id": "ops", **policy})),
+        ):
+            wire = spec.model_dump(mode="json", exclude={"id"})
+            await documents.save(connection, TENANT, kind, name, wire, now=utc_now(), actor="ops")
+
+
+async def escalation_resolved(stack: Stack, receiver: Receiver) -> str:
+    """Two rungs, an acknowledgement that timed out, told again, and resolved."""
+    await told(stack, receiver)
+    spec = EscalationCreate.model_validate(
+        {"name": "disk full", "policy": "ops", "terms": {"resolve_within": "1s"}}
+    )
+    async with stack.database.write() as connection:
+        made = await escalations.accept(
+            connection, TENANT, spec, now=utc_now(), actor="ops", traceparent=None
+        )
+    public_id = workflow_id("escalation", TENANT, made.id)
+    await stack.handover.escalation(made.id)
+    await receiver.expect(2)
+    for command, count in ((escalations.acknowledge, 3), (escalations.resolve, 3)):
+        async with stack.database.write() as connection:
+            await command(connection, TENANT, made.id, escalations.Doing("person:ada", "api", utc_now()))
+        await stack.handover.escalation(made.id)
+        await receiver.expect(count)
+    await stack.client.get_workflow_handle(public_id).result()
+    return public_id
+
+
+async def heartbeat_silent(stack: Stack, receiver: Receiver) -> str:
+    """Called, silent, called again, removed."""
+    await told(stack, receiver)
+    beat = {"id": "backup", "name": "backup", "every": "1s", "grace": 0, "policy": "ops"}
+    async with stack.database.write() as connection:
+        await heartbeats.save(
+            connection, TENANT, HeartbeatSave.model_validate(beat), now=utc_now(), actor="ops"
+        )
+    handle = stack.client.get_workflow_handle_for(
+        HeartbeatWorkflow.run, workflow_id("heartbeat", TENANT, "backup")
+    )
+    for state in ("alive", "silent"):
+        async with stack.database.write() as connection:
+            await heartbeats.beat(connection, TENANT, "backup", now=utc_now(), actor="ops")
+        await stack.handover.heartbeat(TENANT, "backup")
+        await eventually(
+            lambda: handle.query(HeartbeatWorkflow.state), lambda seen, state=state: seen.state == state
+        )
+    async with stack.database.write() as connection:
+        await heartbeats.remove(connection, TENANT, "backup", now=utc_now(), actor="ops")
+    await stack.handover.heartbeat(TENANT, "backup", "removed")
+    await handle.result()
+    return workflow_id("heartbeat", TENANT, "backup")
+
+
+async def timer_awaiting(stack: Stack, receiver: Receiver) -> str:
+    """It fired, and somebody has to acknowledge it."""
+    timer = await stack.set(receiver.url, acknowledge={"within": "60s"})
+    await stack.workflow(timer).result()
+    return workflow_id("timer", TENANT, timer.id)
+
+
 SCENES: dict[str, Callable[[Stack, Receiver], Awaitable[str]]] = {
     "timer-settled": settled,
     "timer-changed": changed,
@@ -215,6 +302,9 @@ SCENES: dict[str, Callable[[Stack, Receiver], Awaitable[str]]] = {
     "schedule-changed": schedule_changed,
     "plan-settled": plan_settled,
     "plan-late": plan_late,
+    "escalation-resolved": escalation_resolved,
+    "heartbeat-silent": heartbeat_silent,
+    "timer-awaiting": timer_awaiting,
 }
 
 

@@ -20,6 +20,8 @@ from minoots.contracts import Attempt, Timer, TimerCreate, TimerState, WebhookAc
 from minoots_activities.connectors import AgentInboxes, Webhooks
 from minoots_activities.deliveries.adapter import Deliveries
 from minoots_activities.deliveries.attempt import Attempts
+from minoots_activities.escalations.adapter import Escalations
+from minoots_activities.escalations.heartbeats import Heartbeats
 from minoots_activities.http import WebhookSender
 from minoots_activities.plans.adapter import Plans
 from minoots_activities.replays.adapter import Replays
@@ -28,6 +30,7 @@ from minoots_activities.timers.adapter import Timers
 from minoots_activities.timers.lead import LeadWatch
 from minoots_platform.clock import utc_now
 from minoots_platform.handover import HandOver
+from minoots_platform.links import Links
 from minoots_platform.records import Database, commands, deliveries, timers
 from minoots_platform.settings import Settings
 from minoots_platform.telemetry import Telemetry
@@ -158,7 +161,7 @@ async def stack_of(
     vault = Vault([Fernet.generate_key().decode()])
     async with WebhookSender(allowed_networks=(ip_network("127.0.0.0/8"),), user_agent="test") as sender:
         connectors = [
-            Webhooks(database, vault, sender, telemetry.tracer, clock),
+            Webhooks(database, vault, Links(vault, "http://127.0.0.1:4000"), sender, telemetry.tracer, clock),
             AgentInboxes(database, clock),
         ]
         attempts = Attempts(connectors, telemetry.metrics)
@@ -172,6 +175,8 @@ async def stack_of(
                 Replays(database, clock),
                 Schedules(database, handover, clock),
                 Plans(database, handover, clock),
+                Escalations(database, handover, clock),
+                Heartbeats(database, handover, clock),
             ),
         }
         stack = Stack(

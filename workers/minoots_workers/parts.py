@@ -13,6 +13,8 @@ from temporalio.client import Client
 from minoots_activities.connectors import AgentInboxes, Webhooks
 from minoots_activities.deliveries.adapter import Deliveries
 from minoots_activities.deliveries.attempt import Attempts
+from minoots_activities.escalations.adapter import Escalations
+from minoots_activities.escalations.heartbeats import Heartbeats
 from minoots_activities.http import WebhookSender
 from minoots_activities.plans.adapter import Plans
 from minoots_activities.replays.adapter import Replays
@@ -21,6 +23,7 @@ from minoots_activities.timers.adapter import Timers
 from minoots_activities.timers.lead import LeadWatch
 from minoots_platform.clock import utc_now
 from minoots_platform.handover import HandOver
+from minoots_platform.links import Links
 from minoots_platform.records import Database, revision
 from minoots_platform.settings import Settings
 from minoots_platform.telemetry import Telemetry, temporal_runtime
@@ -70,6 +73,7 @@ async def io_parts(settings: Settings, telemetry: Telemetry, client: Client) -> 
         )
         await revision.wait_until_current(database)
         vault = Vault([key.get_secret_value() for key in settings.secrets.master_keys])
+        links = Links(vault, settings.gateway.link_base)
         sender = await stack.enter_async_context(
             WebhookSender(
                 allowed_networks=settings.delivery.allowed_networks, user_agent=settings.delivery.user_agent
@@ -78,7 +82,7 @@ async def io_parts(settings: Settings, telemetry: Telemetry, client: Client) -> 
         watch = LeadWatch(_worker_name(), database, telemetry.metrics, utc_now)
         attempts = Attempts(
             [
-                Webhooks(database, vault, sender, telemetry.tracer, utc_now),
+                Webhooks(database, vault, links, sender, telemetry.tracer, utc_now),
                 AgentInboxes(database, utc_now),
             ],
             telemetry.metrics,
@@ -91,6 +95,8 @@ async def io_parts(settings: Settings, telemetry: Telemetry, client: Client) -> 
                 Replays(database, utc_now),
                 Schedules(database, handover, utc_now),
                 Plans(database, handover, utc_now),
+                Escalations(database, handover, utc_now),
+                Heartbeats(database, handover, utc_now),
             ),
             handover=handover,
             watch=watch,

@@ -7,11 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from minoots_activities.deliveries.adapter import Deliveries
+from minoots_activities.escalations.adapter import Escalations
+from minoots_activities.escalations.heartbeats import Heartbeats
 from minoots_activities.plans.adapter import Plans
 from minoots_activities.replays.adapter import Replays
 from minoots_activities.schedules.adapter import Schedules
 from minoots_activities.timers.adapter import Timers
 from minoots_workflows.deliveries.workflow import DeliveryWorkflow
+from minoots_workflows.escalations.workflow import EscalationWorkflow
+from minoots_workflows.heartbeats.workflow import HeartbeatWorkflow
 from minoots_workflows.plans.workflow import PlanWorkflow
 from minoots_workflows.replays.workflow import ReplayWorkflow
 from minoots_workflows.schedules.workflow import ScheduleWorkflow
@@ -23,6 +27,8 @@ WORKFLOWS: tuple[type, ...] = (
     ReplayWorkflow,
     ScheduleWorkflow,
     PlanWorkflow,
+    EscalationWorkflow,
+    HeartbeatWorkflow,
 )
 
 
@@ -40,7 +46,13 @@ def serving_core() -> Serving:
 
 
 def serving_io(
-    timers: Timers, deliveries: Deliveries, replays: Replays, schedules: Schedules, plans: Plans
+    timers: Timers,
+    deliveries: Deliveries,
+    replays: Replays,
+    schedules: Schedules,
+    plans: Plans,
+    escalations: Escalations,
+    heartbeats: Heartbeats,
 ) -> Serving:
     """Return what the queue ``io`` serves: everything that touches the records or the network."""
     return Serving(
@@ -52,5 +64,7 @@ def serving_io(
             replays.advance,
             schedules.advance,
             plans.advance,
+            escalations.advance,
+            heartbeats.look,
         )
     )

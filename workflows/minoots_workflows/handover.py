@@ -6,11 +6,11 @@ and generations make the second one harmless. Runs outside workflows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from temporalio.client import Client, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
 from temporalio.common import WorkflowIDConflictPolicy
@@ -22,8 +22,10 @@ from minoots.errors import Failure, FailureKind
 from . import search_attributes
 from .deliveries.contracts import DeliveryStart
 from .deliveries.workflow import DeliveryWorkflow
-from .ids import workflow_id
-from .plans.contracts import PlanMoved, PlanStart
+from .escalations.workflow import EscalationWorkflow
+from .heartbeats.workflow import HeartbeatWorkflow
+from .ids import Kind, workflow_id
+from .pacing import Moved, Subject
 from .plans.workflow import PlanWorkflow
 from .queues import Queue
 from .replays.contracts import ReplayStart
@@ -36,6 +38,12 @@ from .timers.wake import lead_for
 from .timers.workflow import TimerWorkflow
 
 _RPC_TIMEOUT: Final = timedelta(seconds=5)
+
+_PACED: Final[dict[str, Callable[..., Any]]] = {
+    "plan": PlanWorkflow.run,
+    "escalation": EscalationWorkflow.run,
+    "heartbeat": HeartbeatWorkflow.run,
+}
 
 
 class Command(StrEnum):
@@ -167,22 +175,29 @@ class Engine:
                 rpc_timeout=_RPC_TIMEOUT,
             )
 
-    async def plan(self, *, tenant: str, plan_id: str, name: str, what: str) -> None:
-        """Make the plan's workflow look at the records; start it where there is none.
+    async def look(self, *, kind: str, tenant: str, public_id: str, name: str, what: str) -> None:
+        """Make the workflow of a plan, escalation or heartbeat look at the records; start it if need be.
+
+        Args:
+            kind: ``plan``, ``escalation`` or ``heartbeat``.
+            tenant: whose it is.
+            public_id: its id.
+            name: its name, for the Temporal UI.
+            what: what has happened, for whoever reads the history.
 
         Raises:
             Failure: unavailable; tell it again.
         """
         with _unavailable():
             await self._client.start_workflow(
-                PlanWorkflow.run,
-                PlanStart(tenant=tenant, plan_id=plan_id, name=name),
-                id=workflow_id("plan", tenant, plan_id),
+                _PACED[kind],
+                Subject(tenant=tenant, id=public_id, name=name),
+                id=workflow_id(cast(Kind, kind), tenant, public_id),
                 task_queue=Queue.CORE,
                 static_summary=summary_of(name),
                 search_attributes=search_attributes.of_named(tenant, name),
                 start_signal="moved",
-                start_signal_args=[PlanMoved(what=what)],
+                start_signal_args=[Moved(what=what)],
                 rpc_timeout=_RPC_TIMEOUT,
             )
 

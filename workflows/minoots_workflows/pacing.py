@@ -8,9 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from .contract import Contract
+
+
+class Subject(Contract):
+    """Input of a workflow that sees to something in the records, and of the activity that looks at it."""
+
+    tenant: str
+    id: str
+    """Its public id."""
+    name: str = ""
+
+
+class Moved(Contract):
+    """Signal ``moved``: something has happened to the subject."""
+
+    what: str = ""
+    """For whoever reads the history: the id of what has ended, or ``changed``."""
 
 
 class Look(Protocol):
@@ -48,6 +67,35 @@ async def pace(start: object, look: Callable[[], Awaitable[LookT]], changed: Cal
             await workflow.wait_condition(changed, timeout=timeout, timeout_summary=next_look(found.wake_at))
         except TimeoutError:
             continue
+
+
+class Paced(Generic[LookT]):
+    """What workflows have in common that look again whenever they are told that something has moved."""
+
+    _subject: Subject
+    _seen: LookT
+
+    def _begin(self, subject: Subject, seen: LookT) -> None:
+        self._subject = subject
+        self._seen = seen
+        self._moves = 0
+        self._looked_at = 0
+
+    @workflow.signal
+    def moved(self, move: Moved) -> None:
+        """Look at the records again."""
+        self._moves += 1
+
+    async def _live(self, look: Callable[[], Awaitable[LookT]], told: Callable[[LookT], str]) -> LookT:
+        """Look until it is over; ``told`` says for people what a look found."""
+
+        async def once() -> LookT:
+            self._looked_at = self._moves
+            self._seen = await look()
+            workflow.set_current_details(f"{told(self._seen)}; {next_look(self._seen.wake_at)}")
+            return self._seen
+
+        return await pace(self._subject, once, lambda: self._moves > self._looked_at)
 
 
 def next_look(wake_at: datetime | None) -> str:

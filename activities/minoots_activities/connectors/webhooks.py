@@ -13,6 +13,7 @@ from minoots_activities.deliveries.envelope import body_of
 from minoots_activities.http import OutgoingWebhook, WebhookSender
 from minoots_activities.result import Result
 from minoots_platform.clock import Clock
+from minoots_platform.links import Links
 from minoots_platform.records import Database, destinations, signing_secrets
 from minoots_platform.signing import SigningKey
 from minoots_platform.telemetry.trace_context import current_traceparent
@@ -35,10 +36,17 @@ class Webhooks(Connector[WebhookAction]):
     kind: ClassVar[str] = "webhook"
 
     def __init__(
-        self, database: Database, vault: Vault, sender: WebhookSender, tracer: trace.Tracer, clock: Clock
+        self,
+        database: Database,
+        vault: Vault,
+        links: Links,
+        sender: WebhookSender,
+        tracer: trace.Tracer,
+        clock: Clock,
     ) -> None:
         self._database = database
         self._vault = vault
+        self._links = links
         self._sender = sender
         self._tracer = tracer
         self._clock = clock
@@ -86,7 +94,7 @@ class Webhooks(Connector[WebhookAction]):
                     url=action.url,
                     method=action.method,
                     headers=action.headers,
-                    body=body_of(sending.spec, claim, sending.fired_at),
+                    body=body_of(sending.spec, claim, sending.fired_at, self._links),
                     timeout=action.timeout,
                     webhook_id=claim.webhook_id,
                     keys=keys,

@@ -7,13 +7,14 @@ from datetime import datetime
 from typing import Any, Final
 
 from minoots.contracts import EventType
+from minoots_platform.links import Links
 from minoots_platform.records.deliveries import Claim
 from minoots_platform.records.firing import Spec
 
 CONTENT_TYPE: Final = "application/cloudevents+json"
 
 
-def body_of(spec: Spec, claim: Claim, fired_at: datetime) -> bytes:
+def body_of(spec: Spec, claim: Claim, fired_at: datetime, links: Links) -> bytes:
     """Return the body of one webhook. The same for every attempt, so that a receiver may compare."""
     event: dict[str, Any] = {
         "specversion": "1.0",
@@ -37,6 +38,8 @@ def body_of(spec: Spec, claim: Claim, fired_at: datetime) -> bytes:
     }
     if spec.occurrence is not None:
         event["data"]["occurrence"] = spec.occurrence.model_dump(mode="json")
-    if spec.plan is not None:
-        event["data"]["plan"] = spec.plan.model_dump(mode="json")
+    if spec.parent_id is not None and spec.parent_id.startswith("pln_"):
+        event["data"]["plan"] = {"plan_id": spec.parent_id, "node": spec.part}
+    if spec.parent_id is not None and spec.parent_id.startswith("esc_"):
+        event["data"]["acknowledge_url"] = links.url(spec.timer_id, spec.fire_at)
     return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()

@@ -7,7 +7,8 @@ from temporalio import activity
 from minoots_platform.clock import Clock
 from minoots_platform.handover import HandOver
 from minoots_platform.records import Database, plan_progress
-from minoots_workflows.plans.contracts import PlanAdvance, PlanProgress
+from minoots_workflows.pacing import Subject
+from minoots_workflows.plans.contracts import PlanProgress
 from minoots_workflows.plans.port import PlansPort
 
 
@@ -20,14 +21,12 @@ class Plans(PlansPort):
         self._clock = clock
 
     @activity.defn(name="plans.advance")
-    async def advance(self, request: PlanAdvance) -> PlanProgress:
+    async def advance(self, plan: Subject) -> PlanProgress:
         """Take over what has ended, begin what follows, each once, and tell when to look again."""
         async with self._database.write() as connection:
-            advanced = await plan_progress.advance(
-                connection, request.tenant, request.plan_id, now=self._clock()
-            )
+            advanced = await plan_progress.advance(connection, plan.tenant, plan.id, now=self._clock())
         # Of those that could not be handed over, the reconciler takes care.
-        await self._handover.timers_of(request.plan_id)
+        await self._handover.timers_of(plan.id)
         return PlanProgress(
             state=advanced.state,
             generation=advanced.generation,

@@ -86,6 +86,8 @@ class Timers(TimersPort):
             if outcomes:
                 await deliveries.record(connection, spec.tenant, outcomes, self._clock())
             rows = await deliveries.of_timer(connection, spec.timer_id)
+        if claimed.escalation_id is not None:
+            await self._handover.escalation(claimed.escalation_id, spec.timer_id)
         first = [row for row in rows if row.replay_of is None]
         retrying = tuple(
             DeliveryStart(tenant=spec.tenant, delivery_id=row.id, next_at=row.planned_at)
@@ -96,6 +98,8 @@ class Timers(TimersPort):
             return FireReport(outcome=FireOutcome.DELIVERING, deliveries=retrying)
         await self._handover.after_timer(spec.timer_id, **spec.owners)
         settled = all(row.state == DeliveryState.SUCCEEDED for row in first)
+        if settled and claimed.escalation_id is not None:
+            return FireReport(outcome=FireOutcome.AWAITING)
         return FireReport(outcome=FireOutcome.SETTLED if settled else FireOutcome.FAILED)
 
 

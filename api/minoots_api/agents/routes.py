@@ -194,6 +194,8 @@ class Answering:
         """Return the command as it stands after ``work``."""
         async with self.gateway.database.write() as connection:
             answered = await work(connection)
+        if answered.timer_id is not None and answered.closed_at is not None:
+            self.gateway.in_background(self.gateway.handover.after_command(answered.timer_id))
         self.gateway.tailer.look()
         return answered
 

@@ -29,7 +29,7 @@ from minoots_api.gateway import Gateway, Here
 from minoots_api.parameters import Cursor, IdempotencyKey, IfMatch, Limit, Text, known_form
 from minoots_api.principals import TimersReader, TimersWriter
 from minoots_api.timers.accepting import require_open
-from minoots_api.timers.destinations import require_allowed
+from minoots_api.timers.destinations import require_allowed, require_ladder_allowed
 from minoots_api.waiting import Wait, when_final
 from minoots_platform.identity import Principal
 from minoots_platform.planning import Drawn, PlanFault, check, draw
@@ -211,4 +211,6 @@ async def _require_possible(gateway: Gateway, nodes: Sequence[PlanNode], field: 
 def _require_reachable(gateway: Gateway, nodes: Sequence[PlanNode], field: str) -> None:
     networks = gateway.settings.delivery.allowed_networks
     for index, node in enumerate(nodes):
-        require_allowed(node.timer.actions, networks, f"body.{field}.{index}.timer.actions")
+        place = f"body.{field}.{index}.timer"
+        require_allowed(node.timer.actions, networks, f"{place}.actions")
+        require_ladder_allowed(node.timer.acknowledge, networks, f"{place}.acknowledge")

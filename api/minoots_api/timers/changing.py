@@ -61,7 +61,7 @@ class Runner:
 def _owners(timer: Timer) -> dict[str, str | None]:
     return {
         "schedule_id": timer.occurrence.schedule_id if timer.occurrence else None,
-        "plan_id": timer.plan.plan_id if timer.plan else None,
+        "parent_id": timer.plan.plan_id if timer.plan else None,
     }
 
 

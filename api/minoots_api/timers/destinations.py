@@ -7,7 +7,7 @@ from typing import Final
 
 import httpx
 
-from minoots.contracts import FieldProblem
+from minoots.contracts import Acknowledgement, EscalationCreate, FieldProblem, PolicySave
 from minoots.contracts.actions import Action, WebhookAction
 from minoots.errors import Failure, FailureKind
 from minoots_platform.addresses import AddressPolicy, Network, parse_address
@@ -39,6 +39,22 @@ def require_allowed(
             "delivery.allowed_networks.",
             errors=(FieldProblem(field=f"{field}.{index}.url", expected=expected, got=action.url[:_SHOWN]),),
         )
+
+
+def require_ladder_allowed(
+    of: Acknowledgement | EscalationCreate | PolicySave | None, networks: Sequence[Network], field: str
+) -> None:
+    """Refuse a ladder that tells a receiver to which no attempt could be sent.
+
+    ``field`` says where that stands which has the ladder.
+
+    Raises:
+        Failure: invalid, naming the target.
+    """
+    ladder = None if of is None else of.ladder
+    for index, rung in enumerate(ladder.rungs if ladder else ()):
+        webhooks = [target for target in rung.targets if isinstance(target, WebhookAction)]
+        require_allowed(webhooks, networks, f"{field}.ladder.rungs.{index}.targets")
 
 
 def _fault(url: str, policy: AddressPolicy) -> str | None:

@@ -9,8 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import Response
 
 from minoots.contracts import (
+    AcknowledgeEscalation,
     Attempt,
     Cancel,
+    Escalation,
     Event,
     Page,
     Preview,
@@ -23,20 +25,22 @@ from minoots.contracts import (
     Why,
 )
 from minoots.contracts.base import Instant
+from minoots.errors import Failure, FailureKind
 from minoots_api.commands import run_once
+from minoots_api.escalations.acting import Acting
 from minoots_api.gateway import Here
 from minoots_api.parameters import Cursor, IdempotencyKey, LabelFilter, Limit, Text, TimerId
 from minoots_api.principals import TimersReader, TimersWriter
 from minoots_api.schedules.checking import require_possible
 from minoots_api.waiting import Wait, when_final
-from minoots_platform.records import commands, deliveries, events, schedules, timers, why
+from minoots_platform.records import commands, deliveries, escalations, events, schedules, timers, why
 from minoots_platform.records.commands import UNSET
 from minoots_platform.telemetry.trace_context import current_traceparent
 from minoots_workflows.deliveries.retry import preview
 
 from .accepting import require_open
 from .changing import Run
-from .destinations import require_allowed
+from .destinations import require_allowed, require_ladder_allowed
 from .due import asked_to_fire_late, due_at
 
 router = APIRouter(prefix="/v1/timers", tags=["timers"])
@@ -53,7 +57,9 @@ async def create_timer(
     With ``schedule`` it recurs: the answer is its first occurrence, and names the schedule.
     """
     await require_open(gateway, principal.tenant)
-    require_allowed(spec.actions, gateway.settings.delivery.allowed_networks)
+    networks = gateway.settings.delivery.allowed_networks
+    require_allowed(spec.actions, networks)
+    require_ladder_allowed(spec.acknowledge, networks, "body.acknowledge")
     now = gateway.clock()
     fire_at = due_at(spec.fire_at, spec.after, now, past_allowed=asked_to_fire_late(_sent_misfire(spec)))
     if spec.schedule is not None:
@@ -206,3 +212,21 @@ async def timer_why(timer_id: TimerId, gateway: Here, principal: TimersReader) -
 
 def _sent_misfire(spec: TimerCreate) -> Any:
     return spec.misfire if "misfire" in spec.model_fields_set else None
+
+
+@router.post("/{id}/acknowledge", response_model=Escalation)
+async def acknowledge_timer(
+    timer_id: TimerId, act: Acting, asked: AcknowledgeEscalation | None = None
+) -> Response:
+    """Acknowledge a timer that fired and requires it: the short way to its escalation."""
+    async with act.gateway.database.read() as connection:
+        timer = await timers.get(connection, act.principal.tenant, timer_id)
+    if timer.escalation_id is None:
+        why = "it has not fired yet" if timer.acknowledge else "nobody has to acknowledge it"
+        raise Failure(
+            FailureKind.CONFLICT,
+            f"timer {timer_id}: {why}",
+            remedy="Only a timer that was set with acknowledge, and has fired, can be acknowledged.",
+        )
+    given = asked or AcknowledgeEscalation()
+    return await act(timer.escalation_id, escalations.acknowledge, given.by, None, given.result)

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, Final, NoReturn, TypeVar
 
 import sqlalchemy as sa
 import typer
@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from minoots.cli import output
+from minoots.contracts.escalations import SOMEBODY_PATTERN
 from minoots.durations import parse_duration
 from minoots.errors import Failure
 from minoots_platform.clock import utc_now
@@ -37,10 +38,24 @@ DataDir = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
+_USUAL: Final = (
+    Scope.TIMERS_READ,
+    Scope.TIMERS_WRITE,
+    Scope.EVENTS_READ,
+    Scope.AGENTS_WRITE,
+    Scope.ESCALATIONS_WRITE,
+)
+"""What a key may do when nothing else is said: everything but administration."""
+
+
 @app.command()
 def create(
     name: Annotated[str, typer.Option(help="What the key is for.")],
     tenant: Annotated[str, typer.Option(help="Tenant; it comes into being with its first key.")] = "dev",
+    acts_as: Annotated[
+        str | None,
+        typer.Option("--as", help="Whom it acts as, and only as them: agent:builder, person:ada."),
+    ] = None,
     scope: Annotated[
         list[Scope] | None, typer.Option(help="Repeat for several. Default: timers, events, agents.")
     ] = None,
@@ -60,12 +75,22 @@ def create(
         lifetime = None if expires is None else parse_duration(expires)
     except ValueError as error:
         _fail(f"--expires: {error}")
-    scopes = scope or [Scope.TIMERS_READ, Scope.TIMERS_WRITE, Scope.EVENTS_READ, Scope.AGENTS_WRITE]
+    if acts_as is not None and re.fullmatch(SOMEBODY_PATTERN, acts_as) is None:
+        _fail(f"--as: expected agent:<id> or person:<id>; got {acts_as!r}")
+    scopes = scope or [
+        Scope.TIMERS_READ,
+        Scope.TIMERS_WRITE,
+        Scope.EVENTS_READ,
+        Scope.AGENTS_WRITE,
+        Scope.ESCALATIONS_WRITE,
+    ]
 
     async def work(connection: AsyncConnection) -> tuple[ApiKey, str]:
         now = utc_now()
         expires_at = None if lifetime is None else now + lifetime
-        return await api_keys.create(connection, tenant, name, scopes, now=now, expires_at=expires_at)
+        return await api_keys.create(
+            connection, tenant, name, scopes, now=now, expires_at=expires_at, acts_as=acts_as
+        )
 
     key, secret = _run(config, data_dir, work)
     if as_json:

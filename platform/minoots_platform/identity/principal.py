@@ -18,6 +18,9 @@ class Scope(StrEnum):
     AGENTS_READ = "agents:read"
     AGENTS_WRITE = "agents:write"
     """Register agents, command them, take their commands and answer; includes reading them."""
+    ESCALATIONS_READ = "escalations:read"
+    ESCALATIONS_WRITE = "escalations:write"
+    """Begin and answer escalations, call heartbeats, save people, rotations and policies; and read them."""
     ADMIN = "admin"
     """Everything, secrets included."""
 
@@ -25,6 +28,7 @@ class Scope(StrEnum):
 _INCLUDED = {
     Scope.TIMERS_READ: frozenset({Scope.TIMERS_WRITE}),
     Scope.AGENTS_READ: frozenset({Scope.AGENTS_WRITE}),
+    Scope.ESCALATIONS_READ: frozenset({Scope.ESCALATIONS_WRITE}),
 }
 
 
@@ -35,6 +39,8 @@ class Principal:
     tenant: str
     subject: str
     scopes: frozenset[Scope]
+    acts_as: str | None = None
+    """Whom it acts as, and only as them: ``agent:builder``, ``person:ada``."""
 
     def allows(self, scope: Scope) -> bool:
         """Tell whether the principal may do what ``scope`` stands for."""

@@ -35,6 +35,8 @@ class ApiKey:
     expires_at: datetime | None
     last_used_at: datetime | None
     revoked_at: datetime | None
+    acts_as: str | None = None
+    """Whom it acts as, and only as them."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ async def create(
     *,
     now: datetime,
     expires_at: datetime | None,
+    acts_as: str | None = None,
 ) -> tuple[ApiKey, str]:
     """Make a key, and its tenant if it is the first; return it with its secret, this once."""
     await tenants.ensure(connection, tenant, now)
@@ -68,6 +71,7 @@ async def create(
                 hash=hash_key(secret),
                 hint=hint_of(secret),
                 scopes=sorted(scopes),
+                acts_as=acts_as,
                 created_at=now,
                 expires_at=expires_at,
             )
@@ -85,7 +89,7 @@ async def find(connection: AsyncConnection, secret: str, now: datetime) -> Found
     row = (await connection.execute(sa.select(TABLE).where(TABLE.c.hash == hashed))).one_or_none()
     if row is None or row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= now):
         return None
-    principal = Principal(row.tenant, row.id, frozenset(Scope(scope) for scope in row.scopes))
+    principal = Principal(row.tenant, row.id, frozenset(Scope(scope) for scope in row.scopes), row.acts_as)
     return Found(row.id, principal, row.last_used_at is None or now - row.last_used_at >= USE_RESOLUTION)
 
 

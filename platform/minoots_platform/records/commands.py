@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from minoots.contracts import DeliveryState, EventType, Timer, TimerState
 from minoots.errors import Failure, FailureKind
 
-from . import events, overlaps, schema, timers
+from . import awaiting, events, overlaps, schema, timers
 from .generations import require_generation
 
 
@@ -115,8 +115,12 @@ async def carry_out(
         Failure: conflict, when the timer's state does not allow the command.
     """
     state = TimerState(row.state)
+    more: list[events.NewEvent] = []
     if isinstance(command, CancelIt) and state is TimerState.FIRED:
-        await _cancel_retries(connection, row, now)
+        awaited = row.escalation_id is not None
+        await _cancel_retries(connection, row, now, delivered_allowed=awaited)
+        if awaited:
+            more = await awaiting.give_up(connection, row.escalation_id, now, actor)
     elif not state.waiting:
         raise _too_late(row, state, command)
     effect = _effect(row, state, command, now, actor)
@@ -138,7 +142,7 @@ async def carry_out(
     told = timers.event_of(changed, effect.event, now, by=actor, **effect.told)
     over = effect.event is EventType.TIMER_CANCELLED
     freed = await overlaps.release(connection, row.schedule_id, now) if over else []
-    return changed, [told, *freed]
+    return changed, [told, *freed, *more]
 
 
 def _effect(row: sa.Row[Any], state: TimerState, command: Command, now: datetime, actor: str) -> _Effect:
@@ -187,7 +191,9 @@ def _running(state: TimerState) -> dict[str, Any]:
     return {"state": state.value, "state_reason": None, "held": False, "excused": True}
 
 
-async def _cancel_retries(connection: AsyncConnection, row: sa.Row[Any], now: datetime) -> None:
+async def _cancel_retries(
+    connection: AsyncConnection, row: sa.Row[Any], now: datetime, *, delivered_allowed: bool
+) -> None:
     """Cancel the deliveries of a fired timer that wait for their next attempt."""
     table = schema.deliveries
     mine = (table.c.timer_id == row.id, table.c.replay_of.is_(None))
@@ -195,7 +201,7 @@ async def _cancel_retries(connection: AsyncConnection, row: sa.Row[Any], now: da
     states = (
         await connection.scalars(sa.select(table.c.state).where(*mine).order_by(table.c.id).with_for_update())
     ).all()
-    if DeliveryState.SENDING in states or DeliveryState.RETRYING not in states:
+    if DeliveryState.SENDING in states or not (DeliveryState.RETRYING in states or delivered_allowed):
         raise _too_late(row, TimerState.FIRED, CancelIt())
     await connection.execute(
         sa.update(table)

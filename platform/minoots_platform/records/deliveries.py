@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from minoots.contracts import Attempt, AttemptError, DeliveryState, EventType, TimerState
 from minoots_platform.ids import new_id
 
-from . import destinations, events, overlaps, schema, timers
+from . import awaiting, destinations, events, overlaps, schema, timers
 
 TABLE = schema.deliveries
 
@@ -181,7 +181,7 @@ async def record(
         await _keep_attempt(connection, tenant, outcome)
         told += await _tell(connection, tenant, timer_rows[claim.timer_id], outcome, now)
     for timer in timer_rows.values():
-        told += await _move_timer(connection, timer, now)
+        told += await move_timer(connection, timer, now)
     if told:
         await events.append(connection, tenant, told)
     return standings
@@ -210,7 +210,7 @@ async def close(
         )
     ).one_or_none()
     if closed is not None:
-        told = await _move_timer(connection, timer, now)
+        told = await move_timer(connection, timer, now)
         if told:
             await events.append(connection, tenant, told)
 
@@ -322,16 +322,19 @@ async def _tell(
     return told
 
 
-async def _move_timer(
-    connection: AsyncConnection, timer: sa.Row[Any], now: datetime
-) -> list[events.NewEvent]:
-    """Settle or fail a timer whose deliveries are all over; return the events to append."""
+async def move_timer(connection: AsyncConnection, timer: sa.Row[Any], now: datetime) -> list[events.NewEvent]:
+    """Settle or fail a timer whose deliveries are all over; return the events to append.
+
+    One whose acknowledgement is awaited stays as it is until that came.
+    """
     if timer.state not in (TimerState.FIRED.value, TimerState.FAILED.value):
         return []
     rows = await of_timer(connection, timer.id)
     succeeded = {row.action for row in rows if row.state == DeliveryState.SUCCEEDED.value}
     under_way = any(row.state in (DeliveryState.SENDING.value, DeliveryState.RETRYING.value) for row in rows)
     if succeeded == set(range(len(timer.actions))):
+        if not await awaiting.is_met(connection, timer):
+            return []
         state, kind, reason = TimerState.SETTLED, EventType.TIMER_SETTLED, None
     elif under_way or timer.state == TimerState.FAILED.value:
         return []

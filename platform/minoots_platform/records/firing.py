@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from pydantic import TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from minoots.contracts import Action, EventType, Misfire, Occurrence, PlanNodeRef, RetryPolicy, TimerState
+from minoots.contracts import Action, EventType, Misfire, Occurrence, RetryPolicy, TimerState
 from minoots.errors import Failure
 
-from . import commands, deliveries, events, overlaps, timers
+from . import commands, deliveries, escalations, events, overlaps, timers
 from .deliveries import Claim
 
 _ACTIONS: TypeAdapter[tuple[Action, ...]] = TypeAdapter(tuple[Action, ...])
@@ -39,14 +39,15 @@ class Spec:
     metadata: dict[str, Any]
     traceparent: str | None
     occurrence: Occurrence | None
-    plan: PlanNodeRef | None
+    parent_id: str | None
+    part: str | None
 
     @property
     def owners(self) -> dict[str, str | None]:
         """Return who waits for it to end, as `HandOver.after_timer` takes it."""
         return {
             "schedule_id": self.occurrence.schedule_id if self.occurrence else None,
-            "plan_id": self.plan.plan_id if self.plan else None,
+            "parent_id": self.parent_id,
         }
 
 
@@ -56,6 +57,8 @@ class Claimed:
 
     fired_at: datetime
     claims: tuple[Claim, ...]
+    escalation_id: str | None = None
+    """The escalation that sees to its acknowledgement, if one is required."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,8 @@ async def spec(connection: AsyncConnection, tenant: str, timer_id: str) -> Spec:
         metadata=row.meta,
         traceparent=row.traceparent,
         occurrence=timers.occurrence_of(row),
-        plan=timers.node_of(row),
+        parent_id=row.parent_id,
+        part=row.part,
     )
 
 
@@ -118,7 +122,7 @@ async def claim(
         await connection.execute(
             sa.update(timers.TABLE).where(timers.TABLE.c.id == row.id).values(claim=execution)
         )
-        return Claimed(row.fired_at, tuple(claims))
+        return Claimed(row.fired_at, tuple(claims), row.escalation_id)
     if row.generation != wanted.generation or state not in (TimerState.SCHEDULED, TimerState.ARMED):
         return Overtaken(state, row.generation, row.fire_at)
     late = now - row.fire_at
@@ -135,12 +139,17 @@ async def claim(
             return Overtaken(TimerState.PAUSED, held.generation, held.fire_at)
         for other in verdict.cancel:
             await _call_off(connection, row.tenant, other, now)
-    await _move(connection, row, {"state": TimerState.FIRED.value, "fired_at": now, "claim": execution}, now)
+    fired_now: dict[str, Any] = {"state": TimerState.FIRED.value, "fired_at": now, "claim": execution}
+    told: list[events.NewEvent] = []
+    if row.acknowledge is not None:
+        fired_now["escalation_id"], awaited = await escalations.open_for(connection, row, now=now)
+        told.append(awaited)
+    await _move(connection, row, fired_now, now)
     claims = await deliveries.open_for(connection, row, execution=execution, now=now)
     lateness_ms = round(late.total_seconds() * 1000, 3)
     fired = timers.event_of(row, EventType.TIMER_FIRED, now, lateness_ms=lateness_ms)
-    await events.append(connection, row.tenant, [fired])
-    return Claimed(now, tuple(claims))
+    await events.append(connection, row.tenant, [fired, *told])
+    return Claimed(now, tuple(claims), fired_now.get("escalation_id"))
 
 
 async def close(connection: AsyncConnection, tenant: str, timer_id: str, *, by: str, now: datetime) -> None:

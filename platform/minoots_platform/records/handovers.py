@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from minoots.contracts import DeliveryState, EventType, NodeState, PlanState, ScheduleState, TimerState
+from minoots.contracts import (
+    DeliveryState,
+    EventType,
+    HeartbeatState,
+    NodeState,
+    PlanState,
+    ScheduleState,
+    TimerState,
+)
 
 from . import schema, timers
 
+_LOOKED_AT: Final = {"plan": schema.plans, "escalation": schema.escalations}
 _BEHIND = timers.TABLE.c.armed_generation < timers.TABLE.c.generation
 
 
@@ -43,14 +52,24 @@ class DeliveryHandover:
 
 
 @dataclass(frozen=True)
-class PlanHandover:
-    """A plan that the engine is to look at, as it stands."""
+class LookHandover:
+    """A plan, escalation or heartbeat that the engine is to look at, as it stands."""
 
+    kind: str
     tenant: str
-    plan_id: str
+    public_id: str
     name: str
     generation: int
     traceparent: str | None
+
+
+@dataclass(frozen=True)
+class Owners:
+    """A timer, and who waits for it to end."""
+
+    timer_id: str
+    schedule_id: str | None
+    parent_id: str | None
 
 
 @dataclass(frozen=True)
@@ -225,15 +244,30 @@ async def confirm_schedule(connection: AsyncConnection, done: ScheduleHandover) 
     )
 
 
-async def plan(connection: AsyncConnection, plan_id: str) -> PlanHandover:
+async def plan(connection: AsyncConnection, plan_id: str) -> LookHandover:
     """Return the hand-over of a plan that is known to exist."""
-    table = schema.plans
-    return _plan((await connection.execute(sa.select(table).where(table.c.id == plan_id))).one())
+    return await _one(connection, "plan", plan_id)
+
+
+async def escalation(connection: AsyncConnection, escalation_id: str) -> LookHandover:
+    """Return the hand-over of an escalation that is known to exist."""
+    return await _one(connection, "escalation", escalation_id)
+
+
+async def owners_of_awaiting(connection: AsyncConnection, escalation_id: str) -> Owners | None:
+    """Return who waits for the timer that awaits an escalation, if it has ended."""
+    table, escalations = timers.TABLE, schema.escalations
+    query = sa.select(table.c.id, table.c.schedule_id, table.c.parent_id).join(
+        escalations, escalations.c.timer_id == table.c.id
+    )
+    query = query.where(escalations.c.id == escalation_id, table.c.settled_at.is_not(None))
+    row = (await connection.execute(query)).one_or_none()
+    return None if row is None else Owners(row.id, row.schedule_id, row.parent_id)
 
 
 async def plans_behind(
     connection: AsyncConnection, *, before: datetime, limit: int
-) -> tuple[PlanHandover, ...]:
+) -> tuple[LookHandover, ...]:
     """Return plans that were changed, or had a timer end, before ``before`` without the engine being told."""
     table, nodes = schema.plans, schema.plan_nodes
     ended = (
@@ -243,38 +277,64 @@ async def plans_behind(
     )
     changed = sa.and_(table.c.armed_generation < table.c.generation, table.c.updated_at < before)
     query = sa.select(table).where(sa.or_(changed, table.c.id.in_(ended))).limit(limit)
-    return tuple(_plan(row) for row in await connection.execute(query))
+    return tuple(_look("plan", row) for row in await connection.execute(query))
 
 
-async def plans_overdue(
+async def escalations_behind(
     connection: AsyncConnection, *, before: datetime, limit: int
-) -> tuple[PlanHandover, ...]:
-    """Return running plans in which a deadline passed before ``before``, or nothing runs that should.
+) -> tuple[LookHandover, ...]:
+    """Return escalations changed before ``before`` of which the engine does not know yet."""
+    table = schema.escalations
+    query = sa.select(table).where(table.c.armed_generation < table.c.generation, table.c.updated_at < before)
+    return tuple(_look("escalation", row) for row in await connection.execute(query.limit(limit)))
 
-    Usually nobody is there to look; but the engine may also have lost the plan.
+
+async def looks_overdue(
+    connection: AsyncConnection, *, before: datetime, limit: int
+) -> tuple[LookHandover, ...]:
+    """Return what should have been looked at before ``before``.
+
+    Running plans in which a deadline passed, or nothing runs that should; escalations and heartbeats whose
+    time has come. Usually nobody is there to look; but the engine may also have lost them.
     """
     table, nodes = schema.plans, schema.plan_nodes
     mine = nodes.c.plan_id == table.c.id
     runs = sa.exists().where(mine, nodes.c.state == NodeState.RUNNING.value)
     late = sa.exists().where(mine, nodes.c.state == NodeState.RUNNING.value, nodes.c.deadline_at < before)
-    query = sa.select(table).where(
+    plans = sa.select(table).where(
         table.c.state == PlanState.RUNNING.value, table.c.updated_at < before, sa.or_(~runs, late)
     )
-    return tuple(_plan(row) for row in await connection.execute(query.limit(limit)))
+    found = [_look("plan", row) for row in await connection.execute(plans.limit(limit))]
+    escalations = schema.escalations
+    query = sa.select(escalations).where(escalations.c.ended_at.is_(None), escalations.c.next_at < before)
+    found += [_look("escalation", row) for row in await connection.execute(query.limit(limit))]
+    beats = schema.heartbeats
+    silent = sa.select(beats).where(beats.c.state == HeartbeatState.ALIVE.value, beats.c.silent_at < before)
+    found += [
+        LookHandover("heartbeat", row.tenant, row.id, row.id, 0, None)
+        for row in await connection.execute(silent.limit(limit))
+    ]
+    return tuple(found)
 
 
-async def confirm_plan(connection: AsyncConnection, done: PlanHandover) -> None:
+async def confirm_look(connection: AsyncConnection, done: LookHandover) -> None:
     """Remember that the engine knows this generation."""
-    table = schema.plans
-    await connection.execute(
-        sa.update(table)
-        .where(table.c.id == done.plan_id, table.c.armed_generation < done.generation)
-        .values(armed_generation=done.generation)
-    )
+    table = _LOOKED_AT.get(done.kind)
+    if table is not None:
+        await connection.execute(
+            sa.update(table)
+            .where(table.c.id == done.public_id, table.c.armed_generation < done.generation)
+            .values(armed_generation=done.generation)
+        )
 
 
-def _plan(row: sa.Row[Any]) -> PlanHandover:
-    return PlanHandover(row.tenant, row.id, row.name, row.generation, row.traceparent)
+async def _one(connection: AsyncConnection, kind: str, public_id: str) -> LookHandover:
+    table = _LOOKED_AT[kind]
+    return _look(kind, (await connection.execute(sa.select(table).where(table.c.id == public_id))).one())
+
+
+def _look(kind: str, row: sa.Row[Any]) -> LookHandover:
+    return LookHandover(kind, row.tenant, row.id, row.name, row.generation, row.traceparent)
 
 
 def _schedule(row: sa.Row[Any]) -> ScheduleHandover:

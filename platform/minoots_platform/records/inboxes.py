@@ -6,7 +6,8 @@ out when they are answered or their lease has ended. Every step happens under th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,12 +15,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from minoots.contracts import Command, CommandState, EventType, Lease, Page
+from minoots.contracts import Command, CommandState, Escalation, EventType, Lease, Page
 from minoots.contracts.agents import MAX_LEASES
 from minoots.errors import Failure, FailureKind
 from minoots_platform.ids import new_id
 
-from . import agents, events, schema
+from . import agents, escalations, events, schema
 from .paging import newest_first
 
 TABLE = schema.agent_commands
@@ -167,6 +168,7 @@ async def acknowledge(
     closed = await _change(
         connection, row, state=CommandState.ACKNOWLEDGED.value, result=result, closed_at=now
     )
+    await _pass_on(connection, closed, escalations.acknowledge, now, result)
     took = round((now - row.created_at).total_seconds() * 1000, 3)
     await _tell(connection, closed, EventType.COMMAND_ACKNOWLEDGED, now, took_ms=took)
     return view(closed)
@@ -226,6 +228,7 @@ async def decline(
         )
         return view(given_back)
     closed = await _change(connection, row, state=CommandState.DECLINED.value, reason=reason, closed_at=now)
+    await _pass_on(connection, closed, escalations.decline, now)
     await _tell(connection, closed, EventType.COMMAND_DECLINED, now, reason=reason)
     return view(closed)
 
@@ -294,6 +297,25 @@ def view(row: sa.Row[Any], *, with_lease: bool = False) -> Command:
         reason=row.reason,
         closed_at=row.closed_at,
     )
+
+
+async def _pass_on(
+    connection: AsyncConnection,
+    row: sa.Row[Any],
+    act: Callable[..., Awaitable[Escalation]],
+    now: datetime,
+    *arguments: Any,
+) -> None:
+    """Let an agent's answer count for the escalation that told it, or that awaits it."""
+    if row.timer_id is None:
+        return
+    escalation_id = await escalations.of_timer(connection, row.timer_id)
+    if escalation_id is None:
+        return
+    doing = escalations.Doing(f"agent:{row.agent_id}", "inbox", now, row.reason)
+    # It may be over, or for others to acknowledge; the command is answered all the same.
+    with suppress(Failure):
+        await act(connection, row.tenant, escalation_id, doing, *arguments)
 
 
 def _end_of(row: sa.Row[Any], now: datetime) -> tuple[CommandState, EventType, str] | None:

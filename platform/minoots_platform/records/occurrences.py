@@ -30,7 +30,7 @@ LOW: Final = timedelta(seconds=10)
 LATE: Final = timedelta(seconds=10)
 """An occurrence that could not fire within this was missed, and the catch-up policy decides."""
 
-_TEMPLATE: Final = ("name", "payload", "actions", "retry", "labels", "meta")
+_TEMPLATE: Final = ("name", "payload", "actions", "retry", "labels", "meta", "acknowledge")
 
 _BATCH: Final = 100
 """Timers per transaction: few enough to hold the locks for milliseconds."""

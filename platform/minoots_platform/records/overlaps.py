@@ -40,12 +40,15 @@ async def lock(connection: AsyncConnection, schedule_id: str | None) -> None:
 
 
 async def lock_of_timers(connection: AsyncConnection, timer_ids: Collection[str]) -> None:
-    """Lock the schedules of timers that are about to be locked themselves."""
-    table = timers.TABLE
-    query = sa.select(table.c.schedule_id).where(
-        table.c.id.in_(sorted(timer_ids)), table.c.schedule_id.is_not(None)
-    )
-    await _lock(connection, set((await connection.scalars(query)).all()))
+    """Lock the schedules and escalations of timers that are about to be locked themselves."""
+    table, escalations = timers.TABLE, schema.escalations
+    query = sa.select(table.c.schedule_id, table.c.escalation_id).where(table.c.id.in_(sorted(timer_ids)))
+    found = (await connection.execute(query)).all()
+    await _lock(connection, {row.schedule_id for row in found if row.schedule_id is not None})
+    awaited = sorted({row.escalation_id for row in found if row.escalation_id is not None})
+    if awaited:
+        query = sa.select(escalations.c.id).where(escalations.c.id.in_(awaited))
+        await connection.execute(query.order_by(escalations.c.id).with_for_update())
 
 
 async def judge(connection: AsyncConnection, row: sa.Row[Any], now: datetime) -> Verdict:

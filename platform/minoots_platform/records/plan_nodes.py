@@ -12,10 +12,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from minoots.contracts import EventType, NodeMove, NodeState, TimerState
+from minoots.contracts import EventType, NodeMove, NodeState
 from minoots.errors import Failure, FailureKind
 
-from . import commands, events, schema, timers
+from . import children, commands, events, schema
 
 TABLE = schema.plan_nodes
 
@@ -31,7 +31,7 @@ async def move(
     wanted = {one.id: one for one in moves}
     told: list[events.NewEvent] = []
     rows = await _rows(connection, plan.id, wanted)
-    locked = {timer.id: timer for timer in await lock_timers(connection, plan.id, among=wanted)}
+    locked = {timer.id: timer for timer in await children.lock(connection, plan.id, among=wanted)}
     for row in rows:
         state, new = NodeState(row.state), wanted[row.id]
         if state.final:
@@ -61,7 +61,7 @@ async def cancel_some(
     for row in rows:
         if NodeState(row.state).final:
             raise _too_far(row, f"is {row.state}")
-    for timer in await lock_timers(connection, plan.id, among=ids):
+    for timer in await children.lock(connection, plan.id, among=ids):
         command = commands.CancelIt("its node was cancelled")
         told += (await commands.carry_out(connection, timer, command, now=now, actor=actor))[1]
     for row in rows:
@@ -75,7 +75,7 @@ async def cancel_all(
     """Call off every node that has not ended; one that is being sent this moment ends by itself."""
     told: list[events.NewEvent] = []
     sending: set[str] = set()
-    for timer in await lock_timers(connection, plan.id):
+    for timer in await children.lock(connection, plan.id):
         try:
             _, more = await commands.carry_out(
                 connection, timer, commands.CancelIt(reason), now=now, actor=actor
@@ -97,30 +97,6 @@ async def put_off_deadlines(connection: AsyncConnection, plan_id: str, by: timed
     for row in (await connection.execute(query.where(TABLE.c.deadline_at.is_not(None)))).all():
         later = row.deadline_at + by
         await connection.execute(sa.update(TABLE).where(*same(row)).values(deadline_at=later))
-
-
-async def lock_timers(
-    connection: AsyncConnection,
-    plan_id: str,
-    *,
-    among: Collection[str] | None = None,
-    waiting: bool = False,
-) -> Sequence[sa.Row[Any]]:
-    """Lock the timers of a plan that have not ended, in the order of their ids, and return their rows.
-
-    Args:
-        connection: in a writing transaction.
-        plan_id: whose.
-        among: only those of these nodes.
-        waiting: only those that have not fired.
-    """
-    table = timers.TABLE
-    query = sa.select(table).where(table.c.parent_id == plan_id, table.c.settled_at.is_(None))
-    if among is not None:
-        query = query.where(table.c.part.in_(sorted(among)))
-    if waiting:
-        query = query.where(table.c.state != TimerState.FIRED.value)
-    return (await connection.execute(query.order_by(table.c.id).with_for_update(key_share=True))).all()
 
 
 def event_of(plan: sa.Row[Any], kind: EventType, now: datetime, **data: Any) -> events.NewEvent:

@@ -23,7 +23,7 @@ from minoots_platform.expressions import ExpressionFault
 from minoots_platform.planning import Decision, Node, Verdict, decide, fill
 from minoots_platform.planning.language import visible
 
-from . import commands, events, plan_nodes, results, schema, timers
+from . import children, commands, events, plan_nodes, results, schema, timers
 
 TABLE = schema.plan_nodes
 _PLANS = schema.plans
@@ -302,7 +302,7 @@ async def _cancel_timers(look: _Look, nodes: Sequence[_Standing], reason: str) -
     """Call timers off; return the nodes whose timers could be. The others are tried again soon."""
     by_id = {one.row.id: one for one in nodes}
     called_off: list[_Standing] = []
-    locked = await plan_nodes.lock_timers(look.connection, look.plan.id, among=by_id) if by_id else []
+    locked = await children.lock(look.connection, look.plan.id, among=by_id) if by_id else []
     for timer in locked:
         try:
             _, told = await commands.carry_out(

@@ -34,7 +34,7 @@ from minoots.errors import Failure, FailureKind
 from minoots_platform.ids import new_id
 from minoots_platform.planning import PlanFault, check
 
-from . import commands, events, plan_nodes, schema, targets
+from . import children, commands, events, plan_nodes, schema, targets, tellable
 from .generations import require_generation
 from .masking import masked_actions
 from .paging import newest_first
@@ -152,7 +152,7 @@ async def pause(
     row = await _locked(connection, tenant, plan_id, if_generation, "paused", PlanState.RUNNING)
     changed = await _change(connection, row, now, state=PlanState.PAUSED.value, paused_at=now)
     told = [event_of(changed, EventType.PLAN_PAUSED, now, by=actor)]
-    for timer in await plan_nodes.lock_timers(connection, plan_id, waiting=True):
+    for timer in await children.lock(connection, plan_id, waiting=True):
         if timer.state != TimerState.PAUSED.value:
             _, more = await commands.carry_out(connection, timer, commands.Pause(), now=now, actor=actor)
             told += more
@@ -177,7 +177,7 @@ async def resume(
     row = await _locked(connection, tenant, plan_id, if_generation, "resumed", PlanState.PAUSED)
     changed = await _change(connection, row, now, state=PlanState.RUNNING.value, paused_at=None)
     told = [event_of(changed, EventType.PLAN_RESUMED, now, by=actor)]
-    for timer in await plan_nodes.lock_timers(connection, plan_id, waiting=True):
+    for timer in await children.lock(connection, plan_id, waiting=True):
         if timer.state == TimerState.PAUSED.value:
             _, more = await commands.carry_out(connection, timer, commands.Resume(), now=now, actor=actor)
             told += more
@@ -311,6 +311,9 @@ async def _require_targets(
 ) -> None:
     places = {f"{field}.{index}.timer.actions": node.timer.actions for index, node in enumerate(nodes)}
     await targets.require(connection, tenant, places)
+    for index, node in enumerate(nodes):
+        place = f"{field}.{index}.timer.acknowledge"
+        await tellable.require_acknowledgement(connection, tenant, node.timer.acknowledge, place)
 
 
 async def _insert(connection: AsyncConnection, plan_id: str, nodes: Sequence[PlanNode], first: int) -> None:

@@ -18,6 +18,8 @@ _ATTEMPTS = schema.attempts
 async def of_timers(connection: AsyncConnection, timer_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return for each timer ``{"response": …, "actions": [{"state", "status", "response", "error"}, …]}``.
 
+    Of one that required acknowledgement also ``acknowledged``: ``by`` whom, with which ``result``.
+
     A response that is JSON is given as JSON, any other as text: the first 2 KiB, as attempts keep them.
     ``response`` is that of the first action.
     """
@@ -45,10 +47,27 @@ async def of_timers(connection: AsyncConnection, timer_ids: Sequence[str]) -> di
                 "error": row.error,
             }
         )
+    answers = await _acknowledged(connection, timer_ids)
     return {
         timer_id: {"response": found[0]["response"] if found else None, "actions": found}
+        | ({"acknowledged": answers[timer_id]} if timer_id in answers else {})
         for timer_id, found in actions.items()
     }
+
+
+async def _acknowledged(connection: AsyncConnection, timer_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return who first acknowledged a timer, and with which result, of those that required it."""
+    if not timer_ids:
+        return {}
+    acts, escalations = schema.escalation_acts, schema.escalations
+    query = (
+        sa.select(escalations.c.timer_id, acts.c.who, acts.c.result)
+        .join(acts, acts.c.escalation_id == escalations.c.id)
+        .where(escalations.c.timer_id.in_(timer_ids), acts.c.act == "acknowledged")
+        .order_by(acts.c.number.desc())
+    )
+    rows = await connection.execute(query)
+    return {row.timer_id: {"by": row.who, "result": row.result} for row in rows}
 
 
 def _parsed(text: str | None) -> Any:

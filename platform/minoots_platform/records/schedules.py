@@ -33,7 +33,7 @@ from minoots.errors import Failure, FailureKind
 from minoots_platform.ids import new_id
 from minoots_platform.recurrence import occurrences
 
-from . import commands, events, schema, targets, timers
+from . import commands, events, schema, targets, tellable, timers
 from .masking import masked_actions
 from .occurrences import advance, event_of, insert
 from .paging import newest_first
@@ -59,6 +59,7 @@ async def accept(
     """
     assert spec.schedule is not None  # noqa: S101 - the route looks
     await targets.require(connection, tenant, {"body.actions": spec.actions})
+    await tellable.require_acknowledgement(connection, tenant, spec.acknowledge, "body.acknowledge")
     rules = spec.schedule
     template = timers.template_of(spec)
     del template["misfire"]

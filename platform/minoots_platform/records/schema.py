@@ -74,6 +74,8 @@ api_keys = sa.Table(
     sa.Column("hash", sa.String(64), nullable=False, unique=True),
     sa.Column("hint", sa.String(16), nullable=False),
     sa.Column("scopes", sa.JSON, nullable=False),
+    # Whom it acts as, and only as them: agent:builder, person:ada.
+    sa.Column("acts_as", sa.String(80)),
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("expires_at", Moment),
     sa.Column("last_used_at", Moment),
@@ -133,6 +135,7 @@ schedules = sa.Table(
     _json("meta"),
     sa.Column("created_by", sa.String(255), nullable=False),
     sa.Column("traceparent", sa.String(64)),
+    sa.Column("acknowledge", sa.JSON),
     sa.Index(None, "tenant", "created_at", "id"),
     sa.Index(
         "ix_schedules_active",
@@ -240,9 +243,12 @@ timers = sa.Table(
     sa.Column("held", sa.Boolean, nullable=False, server_default=sa.false()),
     # It is late because it waited or was paused, so that it was not missed.
     sa.Column("excused", sa.Boolean, nullable=False, server_default=sa.false()),
-    # Of a timer that a plan set: the plan, and which node.
+    # Of a timer that a plan or an escalation set: which, and which part of it.
     sa.Column("parent_id", _ID),
     sa.Column("part", sa.String(63)),
+    # What acknowledging takes, of a timer that requires it, and the escalation that sees to it once it fired.
+    sa.Column("acknowledge", sa.JSON),
+    sa.Column("escalation_id", _ID),
     sa.Index(None, "schedule_id", "number", unique=True),
     sa.Index(None, "parent_id", "part"),
     sa.Index(
@@ -277,6 +283,116 @@ timer_labels = sa.Table(
     sa.Column("tenant", _TENANT, nullable=False),
     sa.Column("value", sa.String(256), nullable=False),
     sa.Index(None, "tenant", "key", "value"),
+)
+
+# People, rotations and policies: documents with an id that their owner chose.
+documents = sa.Table(
+    "documents",
+    metadata,
+    sa.Column("tenant", _TENANT, sa.ForeignKey("tenants.id"), primary_key=True),
+    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("id", sa.String(63), primary_key=True),
+    _json("spec"),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("updated_at", Moment, nullable=False),
+    sa.Column("created_by", sa.String(255), nullable=False),
+)
+
+escalations = sa.Table(
+    "escalations",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    _tenant(),
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("state_reason", sa.Text),
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("armed_generation", sa.Integer, nullable=False, server_default="0"),
+    _json("payload"),
+    _json("labels"),
+    _json("meta"),
+    sa.Column("policy", sa.String(63)),
+    _json("ladder"),
+    _json("terms"),
+    # The timer whose acknowledgement is awaited.
+    sa.Column("timer_id", _ID),
+    # How often it went to triggered; what was acknowledged before no longer counts.
+    sa.Column("trigger", sa.Integer, nullable=False),
+    # The next step of the ladder, and when something happens by itself.
+    sa.Column("step", sa.Integer, nullable=False),
+    sa.Column("next_at", Moment),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("updated_at", Moment, nullable=False),
+    sa.Column("ended_at", Moment),
+    sa.Column("created_by", sa.String(255), nullable=False),
+    sa.Column("traceparent", sa.String(64)),
+    sa.Index(None, "tenant", "created_at", "id"),
+    sa.Index(None, "timer_id"),
+    sa.Index(
+        "ix_escalations_open",
+        "next_at",
+        sqlite_where=sa.text("ended_at IS NULL"),
+        postgresql_where=sa.text("ended_at IS NULL"),
+    ),
+    sa.Index(
+        "ix_escalations_behind",
+        "updated_at",
+        sqlite_where=sa.text("armed_generation < generation"),
+        postgresql_where=sa.text("armed_generation < generation"),
+    ),
+)
+
+escalation_acts = sa.Table(
+    "escalation_acts",
+    metadata,
+    sa.Column("escalation_id", _ID, sa.ForeignKey("escalations.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("at", Moment, nullable=False),
+    sa.Column("act", sa.String(16), nullable=False),
+    sa.Column("who", sa.String(255), nullable=False),
+    sa.Column("via", sa.String(16), nullable=False),
+    sa.Column("trigger", sa.Integer, nullable=False),
+    sa.Column("reason", sa.Text),
+    _json("result"),
+)
+
+notices = sa.Table(
+    "notices",
+    metadata,
+    sa.Column("timer_id", _ID, primary_key=True),
+    sa.Column("escalation_id", _ID, sa.ForeignKey("escalations.id", ondelete="CASCADE"), nullable=False),
+    _tenant(),
+    sa.Column("who", sa.String(80), nullable=False),
+    sa.Column("trigger", sa.Integer, nullable=False),
+    sa.Column("round", sa.Integer, nullable=False),
+    sa.Column("rung", sa.Integer, nullable=False),
+    sa.Column("due_at", Moment, nullable=False),
+    sa.Column("acknowledged_at", Moment),
+    # The link that came with it was used.
+    sa.Column("used_at", Moment),
+    sa.Index(None, "escalation_id"),
+    sa.Index(None, "tenant", "due_at"),
+)
+
+heartbeats = sa.Table(
+    "heartbeats",
+    metadata,
+    sa.Column("tenant", _TENANT, sa.ForeignKey("tenants.id"), primary_key=True),
+    sa.Column("id", sa.String(63), primary_key=True),
+    _json("spec"),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("last_at", Moment),
+    sa.Column("silent_at", Moment),
+    sa.Column("escalation_id", _ID),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("updated_at", Moment, nullable=False),
+    sa.Column("created_by", sa.String(255), nullable=False),
+    sa.Index(
+        "ix_heartbeats_alive",
+        "silent_at",
+        sqlite_where=sa.text("state = 'alive'"),
+        postgresql_where=sa.text("state = 'alive'"),
+    ),
 )
 
 agents = sa.Table(

@@ -27,7 +27,7 @@ from minoots.contracts import (
 from minoots.errors import Failure, FailureKind
 from minoots_platform.ids import new_id
 
-from . import cursors, events, schema, targets
+from . import cursors, events, schema, targets, tellable
 from .masking import masked_actions
 
 TABLE = schema.timers
@@ -49,6 +49,7 @@ async def accept(
         Failure: invalid, when an action names a signing secret or an agent that does not exist.
     """
     await targets.require(connection, tenant, {"body.actions": spec.actions})
+    await tellable.require_acknowledgement(connection, tenant, spec.acknowledge, "body.acknowledge")
     row = await insert(
         connection,
         tenant,
@@ -64,7 +65,7 @@ async def accept(
 
 def template_of(spec: TimerCreate | NodeTimer) -> dict[str, Any]:
     """Return the columns of a timer that say what it does, without when."""
-    kept = {"name", "payload", "actions", "retry", "misfire", "labels", "metadata"}
+    kept = {"name", "payload", "actions", "retry", "misfire", "labels", "metadata", "acknowledge"}
     wire = spec.model_dump(mode="json", include=kept)
     return {"meta": wire.pop("metadata"), **wire}
 
@@ -244,7 +245,9 @@ def occurrence_of(row: sa.Row[Any]) -> Occurrence | None:
 
 def node_of(row: sa.Row[Any]) -> PlanNodeRef | None:
     """Return which node of a plan a timer is, if it is one."""
-    return None if row.parent_id is None else PlanNodeRef(plan_id=row.parent_id, node=row.part)
+    if row.parent_id is None or not row.parent_id.startswith("pln_"):
+        return None
+    return PlanNodeRef(plan_id=row.parent_id, node=row.part)
 
 
 def view(row: sa.Row[Any]) -> Timer:
@@ -273,5 +276,7 @@ def view(row: sa.Row[Any]) -> Timer:
             "closed_by": row.closed_by,
             "occurrence": occurrence_of(row),
             "plan": node_of(row),
+            "acknowledge": row.acknowledge,
+            "escalation_id": row.escalation_id,
         }
     )

@@ -28,6 +28,9 @@ class GatewaySettings(Section):
 
     host: Text = Field("127.0.0.1", description="Address the gateway listens on.")
     port: Port = Field(4000, description="Port the gateway listens on; 0 chooses a free one.")
+    public_url: HttpUrl | None = Field(
+        None, description="Address by which people reach the gateway, for links; default: host and port."
+    )
     max_body_bytes: int = Field(
         1_048_576, ge=1024, le=67_108_864, description="Largest request body accepted, in bytes."
     )
@@ -44,6 +47,11 @@ class GatewaySettings(Section):
     stream_send_timeout: float = Field(
         30.0, ge=0.05, le=600, description="Seconds a slow reader of an event stream has before it is cut."
     )
+
+    @property
+    def link_base(self) -> str:
+        """What links to the gateway begin with."""
+        return str(self.public_url) if self.public_url else f"http://{self.host}:{self.port}"
 
     @model_validator(mode="after")
     def _dev_tenant_stays_on_loopback(self) -> GatewaySettings:

@@ -6,7 +6,9 @@ tenant, an id or a URL, for each value is a series of its own.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final
 
 from opentelemetry.metrics import Meter
 
@@ -18,6 +20,10 @@ LATENESS_BUCKETS: Final = (
 
 LATENCY_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Seconds, for work that a person or a webhook receiver waits for."""
+
+
+ACKNOWLEDGE_BUCKETS: Final = (1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 14400.0)
+"""Seconds, for agents and for people."""
 
 
 class Metrics:
@@ -51,6 +57,12 @@ class Metrics:
             description="Time from scheduling the firing activity to its start on a worker.",
             explicit_bucket_boundaries_advisory=LATENESS_BUCKETS,
         )
+        self._acknowledge = meter.create_histogram(
+            "minoots.escalations.time_to_acknowledge",
+            unit="s",
+            description="Time from when somebody was told to when they acknowledged.",
+            explicit_bucket_boundaries_advisory=ACKNOWLEDGE_BUCKETS,
+        )
         self._subscribers = meter.create_up_down_counter(
             "minoots.events.subscribers", description="Open event streams."
         )
@@ -82,6 +94,14 @@ class Metrics:
         """Record the seconds from scheduling the firing activity to its start."""
         self._dispatch_latency.record(max(0.0, latency))
 
+    def acknowledged(self, notices: Iterable[Mapping[str, Any]], at: datetime) -> None:
+        """Record how long those took who acknowledged at ``at``, by kind: agent or person."""
+        for notice in notices:
+            when, due = _moment(notice["acknowledged_at"]), _moment(notice["due_at"])
+            if when == at and due is not None:
+                kind = str(notice["who"]).partition(":")[0]
+                self._acknowledge.record(max(0.0, (at - due).total_seconds()), {"kind": kind})
+
     def subscriber_joined(self) -> None:
         """Count an event stream that opened."""
         self._subscribers.add(1)
@@ -93,3 +113,7 @@ class Metrics:
     def http_answered(self, duration: float, *, method: str, route: str, status: int) -> None:
         """Record a request: seconds it took; ``route`` is the template, such as ``/v1/timers/{id}``."""
         self._http.record(duration, {"method": method, "route": route, "status": status})
+
+
+def _moment(value: Any) -> datetime | None:
+    return datetime.fromisoformat(value) if isinstance(value, str) else value

@@ -14,6 +14,7 @@ from pydantic import Field, JsonValue, field_validator, model_validator
 
 from .actions import Action
 from .base import Duration, Instant, Labels, Matching, Name, Part, Request, View
+from .escalations import Acknowledgement
 from .payloads import Metadata, Payload
 from .retries import RetryPolicy
 from .timers import MAX_ACTIONS, Misfire
@@ -84,6 +85,8 @@ class NodeTimer(Part):
     misfire: Misfire = Misfire()
     labels: Labels = Field(default_factory=dict)
     metadata: Metadata = Field(default_factory=dict)
+    acknowledge: Acknowledgement | None = None
+    """Somebody has to acknowledge it after it fired; the node succeeds when they have."""
 
 
 def _join(value: Any) -> Any:

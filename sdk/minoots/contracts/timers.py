@@ -10,6 +10,7 @@ from pydantic import Field, JsonValue, model_validator
 
 from .actions import Action
 from .base import Duration, Instant, Labels, Name, Part, Request, View
+from .escalations import Acknowledgement
 from .payloads import Metadata, Payload
 from .retries import PlannedAttempt, RetryPolicy
 from .schedules import Occurrence, ScheduleSpec
@@ -71,6 +72,8 @@ class TimerCreate(_Due):
     misfire: Misfire = Misfire()
     labels: Labels = Field(default_factory=dict)
     metadata: Metadata = Field(default_factory=dict)
+    acknowledge: Acknowledgement | None = None
+    """Somebody has to acknowledge it after it fired; it settles when they have."""
 
     @model_validator(mode="after")
     def _one_due(self) -> Self:
@@ -165,6 +168,9 @@ class Timer(View):
     """Which occurrence of which schedule it is, if it is one."""
     plan: PlanNodeRef | None = None
     """Which node of which plan it is, if it is one."""
+    acknowledge: Acknowledgement | None = None
+    escalation_id: str | None = None
+    """Once fired: the escalation that sees to its acknowledgement."""
 
 
 class Account(View):

@@ -8,12 +8,16 @@ import pytest
 from temporalio import activity, workflow
 
 from minoots_activities.deliveries.adapter import Deliveries
+from minoots_activities.escalations.adapter import Escalations
+from minoots_activities.escalations.heartbeats import Heartbeats
 from minoots_activities.plans.adapter import Plans
 from minoots_activities.replays.adapter import Replays
 from minoots_activities.schedules.adapter import Schedules
 from minoots_activities.timers.adapter import Timers
 from minoots_workers.registry import WORKFLOWS
 from minoots_workflows.deliveries.port import DeliveriesPort
+from minoots_workflows.escalations.port import EscalationsPort
+from minoots_workflows.heartbeats.port import HeartbeatsPort
 from minoots_workflows.ids import parse_workflow_id, workflow_id
 from minoots_workflows.plans.port import PlansPort
 from minoots_workflows.replays.port import ReplaysPort
@@ -29,6 +33,8 @@ from minoots_workflows.timers.port import TimersPort
         (ReplaysPort, Replays),
         (SchedulesPort, Schedules),
         (PlansPort, Plans),
+        (EscalationsPort, Escalations),
+        (HeartbeatsPort, Heartbeats),
     ],
 )
 def test_an_adapter_answers_under_the_names_of_its_port(port: type, adapter: type) -> None:
@@ -49,6 +55,8 @@ def test_workflows_have_names_that_outlive_a_rename_of_the_class() -> None:
         "ReplayWorkflow": "Replay",
         "ScheduleWorkflow": "Schedule",
         "PlanWorkflow": "Plan",
+        "EscalationWorkflow": "Escalation",
+        "HeartbeatWorkflow": "Heartbeat",
     }
 
 

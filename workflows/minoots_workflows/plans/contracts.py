@@ -1,25 +1,10 @@
-"""What crosses Temporal on behalf of a plan."""
+"""What crosses Temporal on behalf of a plan. Nodes stay in the records: payloads never enter a history."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
 from minoots_workflows.contract import Contract
-
-
-class PlanStart(Contract):
-    """Input of `PlanWorkflow`. Nodes stay in the records: their payloads never enter a history."""
-
-    tenant: str
-    plan_id: str
-    name: str
-
-
-class PlanAdvance(Contract):
-    """Input of ``plans.advance``."""
-
-    tenant: str
-    plan_id: str
 
 
 class PlanProgress(Contract):
@@ -37,10 +22,3 @@ class PlanProgress(Contract):
     """... of so many."""
     wake_at: datetime | None = None
     """When to look again; ``None`` when only the end of a timer or a change can bring more."""
-
-
-class PlanMoved(Contract):
-    """Signal ``moved``: a timer of the plan has ended, or somebody changed the plan."""
-
-    what: str = ""
-    """For whoever reads the history: the id of the timer, or ``changed``."""

@@ -6,7 +6,9 @@ from abc import ABC, abstractmethod
 
 from temporalio import activity
 
-from .contracts import PlanAdvance, PlanProgress
+from minoots_workflows.pacing import Subject
+
+from .contracts import PlanProgress
 
 
 class PlansPort(ABC):
@@ -14,5 +16,5 @@ class PlansPort(ABC):
 
     @activity.defn(name="plans.advance")
     @abstractmethod
-    async def advance(self, request: PlanAdvance) -> PlanProgress:
+    async def advance(self, plan: Subject) -> PlanProgress:
         """Take over what has ended, begin what follows, each once, and tell when to look again."""

@@ -69,6 +69,8 @@ class FireOutcome(StrEnum):
     SETTLED = "settled"
     DELIVERING = "delivering"
     """At least one action is to be tried again; ``deliveries`` says which."""
+    AWAITING = "awaiting"
+    """Every action succeeded; the escalation that sees to its acknowledgement goes on by itself."""
     FAILED = "failed"
     SKIPPED = "skipped"
     """Too late by its misfire policy."""
@@ -98,4 +100,4 @@ class TimerResult(Contract):
     """Result of `TimerWorkflow`."""
 
     state: str
-    """``settled``, ``failed`` or ``cancelled``."""
+    """``settled``, ``awaiting`` (its acknowledgement), ``failed`` or ``cancelled``."""

@@ -34,6 +34,7 @@ with workflow.unsafe.imports_passed_through():
 
 _RESULTS = {
     FireOutcome.SETTLED: "settled",
+    FireOutcome.AWAITING: "awaiting",
     FireOutcome.FAILED: "failed",
     FireOutcome.SKIPPED: "cancelled",
     FireOutcome.CLOSED: "cancelled",

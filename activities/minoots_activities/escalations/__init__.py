@@ -1,0 +1,1 @@
+"""Escalations and heartbeats, on the records."""

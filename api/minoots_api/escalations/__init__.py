@@ -1,0 +1,1 @@
+"""Escalations over HTTP, with who can be told: people, rotations, policies, heartbeats."""

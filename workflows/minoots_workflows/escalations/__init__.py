@@ -1,0 +1,1 @@
+"""Escalations as workflows: somebody is told until somebody acknowledges."""

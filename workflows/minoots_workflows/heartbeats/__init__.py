@@ -1,0 +1,1 @@
+"""Heartbeats as workflows: silence begins a ladder."""
