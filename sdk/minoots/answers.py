@@ -30,7 +30,7 @@ def read(call: Call[ModelT], response: httpx.Response) -> ModelT:
     if not response.is_success:
         raise error_of(response)
     try:
-        return call.result.model_validate_json(response.content)
+        return call.result.model_validate_json(response.content or b"{}")
     except ValidationError as error:
         detail = (
             f"expected {call.result.__name__} from {call.method} {response.url.copy_with(query=None)}; "

@@ -12,10 +12,12 @@ from .async_engine import AsyncEngine
 from .call import invalid
 from .connection import Connection, Options
 from .contracts.timers import Timer
+from .operations.escalations import HEARTBEATS
 from .outbox import Outbox, Queued
 from .resources.agents import AsyncAgents
 from .resources.dead_letters import AsyncDeadLetters
 from .resources.destinations import AsyncDestinations
+from .resources.escalations import AsyncEscalations, AsyncHeartbeats
 from .resources.events import AsyncEvents
 from .resources.outbox import AsyncOutboxResource
 from .resources.plans import AsyncPlans
@@ -38,6 +40,8 @@ class AsyncMinoots(Generic[CreatedT]):
         timers: set, read, change and await timers.
         schedules: timers that recur.
         plans: timers that follow from one another.
+        escalations: who is told until somebody acknowledges; with people, rotations and policies.
+        heartbeats: calls to expect.
         agents: who commands go to, and their inboxes.
         events: the feed.
         dead_letters: deliveries that were given up.
@@ -81,6 +85,8 @@ class AsyncMinoots(Generic[CreatedT]):
         self.timers: AsyncTimers[CreatedT] = AsyncTimers(self._engine, store)
         self.schedules = AsyncSchedules(self._engine)
         self.plans = AsyncPlans(self._engine)
+        self.escalations = AsyncEscalations(self._engine)
+        self.heartbeats = AsyncHeartbeats(self._engine, HEARTBEATS)
         self.agents = AsyncAgents(self._engine)
         self.events = AsyncEvents(self._engine)
         self.dead_letters = AsyncDeadLetters(self._engine)

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ValidationError
 
-from .contracts.base import Part
+from .contracts.base import Part, View
 from .contracts.problems import FieldProblem, Problem
 from .contracts.wording import expected_and_got, findings, place
 from .errors import FAILURES, FailureKind, InvalidRequest
@@ -29,11 +29,15 @@ KEY_HEADER: Final = "Idempotency-Key"
 _HEADER_TEXT: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
+class Nothing(View):
+    """An answer that says nothing but that it was done."""
+
+
 @dataclass(frozen=True)
 class Call(Generic[ModelT]):
     """One request, and the model of its answer."""
 
-    method: Literal["GET", "POST", "PATCH"]
+    method: Literal["GET", "POST", "PATCH", "DELETE"]
     path: str
     result: type[ModelT]
     query: Pairs = ()

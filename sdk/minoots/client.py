@@ -12,10 +12,12 @@ from .call import invalid
 from .connection import Connection, Options
 from .contracts.timers import Timer
 from .engine import Engine
+from .operations.escalations import HEARTBEATS
 from .outbox import Outbox, Queued
 from .resources.agents import Agents
 from .resources.dead_letters import DeadLetters
 from .resources.destinations import Destinations
+from .resources.escalations import Escalations, Heartbeats
 from .resources.events import Events
 from .resources.outbox import OutboxResource
 from .resources.plans import Plans
@@ -38,6 +40,8 @@ class Minoots(Generic[CreatedT]):
         timers: set, read, change and await timers.
         schedules: timers that recur.
         plans: timers that follow from one another.
+        escalations: who is told until somebody acknowledges; with people, rotations and policies.
+        heartbeats: calls to expect.
         agents: who commands go to, and their inboxes.
         events: the feed.
         dead_letters: deliveries that were given up.
@@ -81,6 +85,8 @@ class Minoots(Generic[CreatedT]):
         self.timers: Timers[CreatedT] = Timers(self._engine, store)
         self.schedules = Schedules(self._engine)
         self.plans = Plans(self._engine)
+        self.escalations = Escalations(self._engine)
+        self.heartbeats = Heartbeats(self._engine, HEARTBEATS)
         self.agents = Agents(self._engine)
         self.events = Events(self._engine)
         self.dead_letters = DeadLetters(self._engine)

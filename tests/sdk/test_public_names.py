@@ -9,12 +9,13 @@ import minoots
 
 NAMES = """
 APIError Action Agent AgentAction AsyncMinoots Attempt AttemptError Backoff Cancelled CatchUp Command
-CommandState Conflict ConnectionFailed DeadLetter DeliveryState Denied Destination Event EventType Exhausted
-FieldProblem Flushed InvalidRequest Minoots MinootsError Misfire NewPlan NewTimer NodeState NodeTimer NotFound
-Overlap Page Plan PlanCreate PlanGraph PlanNode PlanState PlanSummary Preview Problem Queued Received
-Recurrence Rejected Replay ReplayFilter Replayed RetryPolicy Schedule SchedulePreview ScheduleSpec
-ScheduleState Secret SecretCreated ServiceBug Stale Throttled Timer TimerChange TimerCreate TimerFilter
-TimerState TooLarge Unauthenticated Unavailable WaitTimeout WebhookAction Why __version__
+CommandState Conflict ConnectionFailed DeadLetter DeliveryState Denied Destination Escalation EscalationState
+Event EventType Exhausted FieldProblem Flushed Heartbeat HeartbeatState InvalidRequest Minoots MinootsError
+Misfire NewEscalation NewPlan NewTimer NodeState NodeTimer NotFound Overlap Page Person Plan PlanCreate
+PlanGraph PlanNode PlanState PlanSummary Policy Preview Problem Queued Received Recurrence Rejected Replay
+ReplayFilter Replayed RetryPolicy Rotation Schedule SchedulePreview ScheduleSpec ScheduleState Secret
+SecretCreated ServiceBug Stale Throttled Timer TimerChange TimerCreate TimerFilter TimerState TooLarge
+Unauthenticated Unavailable WaitTimeout WebhookAction Why __version__
 """.split()
 
 
