@@ -72,7 +72,9 @@ class Stack:
             require_reachable(temporal_address)
         # Two workers: workflow code in threads would make the sending of webhooks wait for Python's lock.
         metrics_ports = {queue: free_port(0, "") for queue in _QUEUES}
-        self.settings = _for_children(settings, data_dir.path, temporal_address, metrics_ports.values())
+        self.settings = _for_children(
+            settings, data_dir.path, _url_of(self._listener), temporal_address, metrics_ports.values()
+        )
         self.addresses = _addresses(self.settings, self._listener, server)
         self._environment = to_environment(self.settings)
         self._temporal = None if server is None else self._child_temporal(server)
@@ -157,13 +159,13 @@ def _server(settings: Settings, data_dir: Path) -> TemporalServer:
 
 
 def _for_children(
-    settings: Settings, data_dir: Path, temporal_address: str, metrics_ports: Iterable[int]
+    settings: Settings, data_dir: Path, gateway: str, temporal_address: str, metrics_ports: Iterable[int]
 ) -> Settings:
     """Return the settings of the children: those of the user, with what makes a development stack of them."""
     overrides: dict[str, Any] = {
         "environment": "dev",
         "data_dir": str(data_dir),
-        "gateway": {"allow_dev_tenant": True},
+        "gateway": {"allow_dev_tenant": True, "public_url": str(settings.gateway.public_url or gateway)},
         "temporal": {"address": temporal_address},
         "telemetry": {"worker_metrics_urls": [f"http://{LOOPBACK}:{port}/metrics" for port in metrics_ports]},
         "delivery": {
@@ -176,8 +178,7 @@ def _for_children(
 
 
 def _addresses(settings: Settings, listener: socket.socket, server: TemporalServer | None) -> Addresses:
-    host, port = listener.getsockname()[:2]
-    gateway = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    gateway = _url_of(listener)
     return Addresses(
         gateway=gateway,
         docs=f"{gateway}/docs",
@@ -186,6 +187,11 @@ def _addresses(settings: Settings, listener: socket.socket, server: TemporalServ
         metrics=f"{gateway}/metrics",
         data_dir=str(settings.data_dir),
     )
+
+
+def _url_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _answers(url: str) -> bool:
