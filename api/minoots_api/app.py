@@ -14,6 +14,7 @@ from minoots_platform.records import tenants
 
 from . import openapi, problems
 from .agents import routes as agents
+from .connectors import routes as connectors
 from .deliveries import routes as deliveries
 from .docs import routes as docs
 from .escalations import documents, heartbeats, links
@@ -39,6 +40,7 @@ _ROUTES = (
     documents,
     links,
     agents,
+    connectors,
     events,
     deliveries,
     secrets,

@@ -109,11 +109,10 @@ async def test_a_timer_that_names_an_unknown_secret_is_refused(ledger: Ledger) -
 
 async def test_the_secret_of_another_tenant_is_unknown(ledger: Ledger) -> None:
     async with ledger.writing() as connection:
+        actions = asked(actions=[{"url": URL, "secret": "partner"}]).actions
         with pytest.raises(Failure, match="no signing secret"):
-            await targets.require(
-                connection, "globex", asked(actions=[{"url": URL, "secret": "partner"}]).actions
-            )
-        await targets.require(connection, "globex", asked().actions)
+            await targets.require(connection, "globex", {"body.actions": actions})
+        await targets.require(connection, "globex", {"body.actions": asked().actions})
 
 
 async def test_the_timers_of_another_tenant_do_not_exist(ledger: Ledger) -> None:

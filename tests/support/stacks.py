@@ -17,7 +17,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
 
 from minoots.contracts import Attempt, Timer, TimerCreate, TimerState, WebhookAction
-from minoots_activities.connectors import AgentInboxes, Webhooks
+from minoots_activities.connectors import AgentInboxes, Webhooks, World, plugged
 from minoots_activities.deliveries.adapter import Deliveries
 from minoots_activities.deliveries.attempt import Attempts
 from minoots_activities.escalations.adapter import Escalations
@@ -148,9 +148,12 @@ async def stack_of(
     namespace: str,
     telemetry: Telemetry,
     clock: Callable[[], datetime] = utc_now,
+    settings: Settings | None = None,
 ) -> AsyncIterator[Stack]:
     """Yield the parts around ``database``, with workers serving."""
-    settings = Settings().with_overrides({"workers": {"graceful_shutdown": 0.5}})
+    settings = (settings or Settings()).with_overrides(
+        {"workers": {"graceful_shutdown": 0.5}, "delivery": {"allowed_networks": ["127.0.0.0/8"]}}
+    )
     client = await Client.connect(
         address,
         namespace=namespace,
@@ -159,9 +162,14 @@ async def stack_of(
         identity="test",
     )
     vault = Vault([Fernet.generate_key().decode()])
-    async with WebhookSender(allowed_networks=(ip_network("127.0.0.0/8"),), user_agent="test") as sender:
+    links = Links(vault, "http://127.0.0.1:4000")
+    async with (
+        WebhookSender(allowed_networks=(ip_network("127.0.0.0/8"),), user_agent="test") as sender,
+        plugged(World(settings, client, sender), links, clock) as others,
+    ):
         connectors = [
-            Webhooks(database, vault, Links(vault, "http://127.0.0.1:4000"), sender, telemetry.tracer, clock),
+            *others,
+            Webhooks(database, vault, links, sender, telemetry.tracer, clock),
             AgentInboxes(database, clock),
         ]
         attempts = Attempts(connectors, telemetry.metrics)

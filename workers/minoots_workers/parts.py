@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from temporalio.client import Client
 
-from minoots_activities.connectors import AgentInboxes, Webhooks
+from minoots_activities.connectors import AgentInboxes, Webhooks, World, plugged
 from minoots_activities.deliveries.adapter import Deliveries
 from minoots_activities.deliveries.attempt import Attempts
 from minoots_activities.escalations.adapter import Escalations
@@ -80,8 +80,10 @@ async def io_parts(settings: Settings, telemetry: Telemetry, client: Client) -> 
             )
         )
         watch = LeadWatch(_worker_name(), database, telemetry.metrics, utc_now)
+        world = World(settings, client, sender)
         attempts = Attempts(
             [
+                *await stack.enter_async_context(plugged(world, links, utc_now)),
                 Webhooks(database, vault, links, sender, telemetry.tracer, utc_now),
                 AgentInboxes(database, utc_now),
             ],

@@ -5,6 +5,8 @@ A connector makes one attempt and says what came of it. Rows, retries and workfl
 
 from .agents import AgentInboxes
 from .connector import Connector, Sending
+from .plugged import Plugged, plugged
+from .sender import World
 from .webhooks import Webhooks
 
-__all__ = ["AgentInboxes", "Connector", "Sending", "Webhooks"]
+__all__ = ["AgentInboxes", "Connector", "Plugged", "Sending", "Webhooks", "World", "plugged"]

@@ -16,6 +16,12 @@ CONTENT_TYPE: Final = "application/cloudevents+json"
 
 def body_of(spec: Spec, claim: Claim, fired_at: datetime, links: Links) -> bytes:
     """Return the body of one webhook. The same for every attempt, so that a receiver may compare."""
+    event = event_of(spec, claim, fired_at, links)
+    return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def event_of(spec: Spec, claim: Claim, fired_at: datetime, links: Links) -> dict[str, Any]:
+    """Return what a receiver is told, as a CloudEvent."""
     event: dict[str, Any] = {
         "specversion": "1.0",
         "id": claim.webhook_id,
@@ -42,4 +48,4 @@ def body_of(spec: Spec, claim: Claim, fired_at: datetime, links: Links) -> bytes
         event["data"]["plan"] = {"plan_id": spec.parent_id, "node": spec.part}
     if spec.parent_id is not None and spec.parent_id.startswith("esc_"):
         event["data"]["acknowledge_url"] = links.url(spec.timer_id, spec.fire_at)
-    return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
+    return event

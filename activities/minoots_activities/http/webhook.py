@@ -51,6 +51,8 @@ class OutgoingWebhook:
     webhook_id: str
     keys: tuple[SigningKey, ...]
     traceparent: str | None = None
+    signed: bool = True
+    """Whether it is a webhook of ours; a chat takes no signature."""
 
     def __repr__(self) -> str:
         # Header values and the path of a URL may be credentials.
@@ -114,7 +116,7 @@ class _Attempt:
         self._mark()
 
     async def make(self) -> Result:
-        if not self._webhook.keys:
+        if self._webhook.signed and not self._webhook.keys:
             return self._failed(AttemptError.SECRET, "there is no signing key, and nothing is sent unsigned")
         try:
             async with asyncio.timeout_at(self._deadline):
@@ -166,6 +168,8 @@ class _Attempt:
     def _sign(self) -> Mapping[str, str]:
         self._mark()
         webhook = self._webhook
+        if not webhook.signed:
+            return {}
         return signature_headers(webhook.webhook_id, self._started_at, webhook.body, webhook.keys)
 
     async def _first_bytes(self, response: httpx.Response) -> bytes:

@@ -209,8 +209,7 @@ async def _require_possible(gateway: Gateway, nodes: Sequence[PlanNode], field: 
 
 
 def _require_reachable(gateway: Gateway, nodes: Sequence[PlanNode], field: str) -> None:
-    networks = gateway.settings.delivery.allowed_networks
     for index, node in enumerate(nodes):
         place = f"body.{field}.{index}.timer"
-        require_allowed(node.timer.actions, networks, f"{place}.actions")
-        require_ladder_allowed(node.timer.acknowledge, networks, f"{place}.acknowledge")
+        require_allowed(node.timer.actions, gateway.settings, f"{place}.actions")
+        require_ladder_allowed(node.timer.acknowledge, gateway.settings, f"{place}.acknowledge")

@@ -8,16 +8,16 @@ from typing import Final
 import httpx
 
 from minoots.contracts import Acknowledgement, EscalationCreate, FieldProblem, PolicySave
-from minoots.contracts.actions import Action, WebhookAction
+from minoots.contracts.actions import Action, ConnectorAction, WebhookAction
 from minoots.errors import Failure, FailureKind
-from minoots_platform.addresses import AddressPolicy, Network, parse_address
+from minoots_platform.addresses import AddressPolicy, parse_address
+from minoots_platform.connectors import ConnectorFault, check_action
+from minoots_platform.settings import Settings
 
 _SHOWN: Final = 100
 
 
-def require_allowed(
-    actions: Sequence[Action], networks: Sequence[Network], field: str = "body.actions"
-) -> None:
+def require_allowed(actions: Sequence[Action], settings: Settings, field: str = "body.actions") -> None:
     """Refuse what no attempt could be sent to. Names are judged when they are resolved.
 
     ``field`` says where the actions stand in the request.
@@ -25,8 +25,10 @@ def require_allowed(
     Raises:
         Failure: invalid, naming the action.
     """
-    policy = AddressPolicy(tuple(networks))
+    policy = AddressPolicy(tuple(settings.delivery.allowed_networks))
     for index, action in enumerate(actions):
+        if isinstance(action, ConnectorAction):
+            _require_connector(action, settings, f"{field}.{index}")
         if not isinstance(action, WebhookAction):
             continue
         expected = _fault(action.url, policy)
@@ -42,7 +44,7 @@ def require_allowed(
 
 
 def require_ladder_allowed(
-    of: Acknowledgement | EscalationCreate | PolicySave | None, networks: Sequence[Network], field: str
+    of: Acknowledgement | EscalationCreate | PolicySave | None, settings: Settings, field: str
 ) -> None:
     """Refuse a ladder that tells a receiver to which no attempt could be sent.
 
@@ -54,7 +56,19 @@ def require_ladder_allowed(
     ladder = None if of is None else of.ladder
     for index, rung in enumerate(ladder.rungs if ladder else ()):
         webhooks = [target for target in rung.targets if isinstance(target, WebhookAction)]
-        require_allowed(webhooks, networks, f"{field}.ladder.rungs.{index}.targets")
+        require_allowed(webhooks, settings, f"{field}.ladder.rungs.{index}.targets")
+
+
+def _require_connector(action: ConnectorAction, settings: Settings, field: str) -> None:
+    try:
+        check_action(action, settings)
+    except ConnectorFault as fault:
+        raise Failure(
+            FailureKind.INVALID,
+            f"the action is not possible: expected {fault.expected}",
+            remedy=fault.remedy or "GET /v1/connectors shows what each connector takes.",
+            errors=(FieldProblem(field=f"{field}.{fault.field}", expected=fault.expected, got=fault.got),),
+        ) from fault
 
 
 def _fault(url: str, policy: AddressPolicy) -> str | None:

@@ -57,9 +57,8 @@ async def create_timer(
     With ``schedule`` it recurs: the answer is its first occurrence, and names the schedule.
     """
     await require_open(gateway, principal.tenant)
-    networks = gateway.settings.delivery.allowed_networks
-    require_allowed(spec.actions, networks)
-    require_ladder_allowed(spec.acknowledge, networks, "body.acknowledge")
+    require_allowed(spec.actions, gateway.settings)
+    require_ladder_allowed(spec.acknowledge, gateway.settings, "body.acknowledge")
     now = gateway.clock()
     fire_at = due_at(spec.fire_at, spec.after, now, past_allowed=asked_to_fire_late(_sent_misfire(spec)))
     if spec.schedule is not None:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from minoots.contracts import Attempt, AttemptError, DeliveryState, EventType, TimerState
+from minoots_platform.connectors import installed
 from minoots_platform.ids import new_id
 
 from . import awaiting, destinations, events, overlaps, schema, timers
@@ -93,7 +94,13 @@ async def open_for(
 
 def destination_of(action: Mapping[str, Any]) -> str:
     """Return where an action goes, as attempts and dead letters show it."""
-    return str(action["url"] if action.get("kind", "webhook") == "webhook" else f"agent:{action['agent']}")
+    kind = action.get("kind", "webhook")
+    if kind == "webhook":
+        return str(action["url"])
+    if kind == "agent":
+        return f"agent:{action['agent']}"
+    spec = installed().get(kind)
+    return str(kind) if spec is None else spec.destination(action["config"])[:2048]
 
 
 async def reclaim(connection: AsyncConnection, timer_id: str, *, execution: int) -> list[Claim]:

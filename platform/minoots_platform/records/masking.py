@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+from minoots_platform.connectors import masked_config
+
 MASK: Final = "********"
 
 _SECRET_HEADER: Final = re.compile(
@@ -15,7 +17,9 @@ _SECRET_HEADER: Final = re.compile(
 def masked_actions(actions: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return ``actions`` with the values of credential headers masked."""
     return [
-        action
+        masked_config(action)
+        if "config" in action
+        else action
         if "headers" not in action
         else action
         | {

@@ -28,7 +28,11 @@ async def require(connection: AsyncConnection, tenant: str, places: Mapping[str,
             if isinstance(action, AgentAction):
                 if action.agent not in there:
                     raise _no_agent(f"{field}.{index}.agent", action.agent)
-            elif action.secret is not None and action.secret not in secrets:
+            elif (
+                isinstance(action, WebhookAction)
+                and action.secret is not None
+                and action.secret not in secrets
+            ):
                 raise _no_secret(f"{field}.{index}.secret", action.secret)
 
 

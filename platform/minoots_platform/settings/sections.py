@@ -177,3 +177,44 @@ class TelemetrySettings(Section):
         max_length=256,
         description="Metrics of workers that the gateway's `/metrics` merges into its own.",
     )
+
+
+class EmailSettings(Section):
+    """E-mail by SMTP."""
+
+    host: Text | None = Field(None, description="SMTP server; unset: no e-mail is sent.")
+    port: Port = Field(587, description="Port of the SMTP server.")
+    security: Literal["starttls", "tls", "none"] = Field(
+        "starttls", description="`none` only for a server on this machine."
+    )
+    username: Text | None = Field(None, description="User at the SMTP server.")
+    password: SecretStr | None = Field(None, description="Password at the SMTP server.")
+    sender: Text | None = Field(None, description="Address that mails come from.")
+
+
+class NatsSettings(Section):
+    """NATS JetStream."""
+
+    servers: tuple[Text, ...] = Field(
+        (), max_length=16, description="Addresses of the NATS servers; none: nothing is published."
+    )
+    subject_prefix: Text = Field(
+        "minoots.{tenant}.", description="What every subject begins with; `{tenant}` is filled in."
+    )
+    credentials: LocalPath | None = Field(None, description="File with NATS credentials.")
+
+
+class WorkflowsSettings(Section):
+    """Workflows of the user's own that timers may start."""
+
+    task_queues: tuple[Text, ...] = Field(
+        (), max_length=64, description="Task queues on which workflows may be started; none: nowhere."
+    )
+
+
+class ConnectorsSettings(Section):
+    """What connectors need to know of this service."""
+
+    email: EmailSettings = Field(default_factory=EmailSettings, description="E-mail by SMTP.")
+    nats: NatsSettings = Field(default_factory=NatsSettings, description="NATS JetStream.")
+    workflow: WorkflowsSettings = Field(default_factory=WorkflowsSettings, description="Temporal workflows.")

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from .kinds import LocalPath
 from .sections import (
+    ConnectorsSettings,
     DeliverySettings,
     FlagsSettings,
     GatewaySettings,
@@ -46,6 +47,9 @@ class Settings(BaseSettings):
     records: RecordsSettings = Field(default_factory=RecordsSettings, description="The SQL database.")
     workers: WorkerSettings = Field(default_factory=WorkerSettings, description="The Temporal workers.")
     delivery: DeliverySettings = Field(default_factory=DeliverySettings, description="Outgoing webhooks.")
+    connectors: ConnectorsSettings = Field(
+        default_factory=ConnectorsSettings, description="What connectors need to know."
+    )
     secrets: SecretsSettings = Field(default_factory=SecretsSettings, description="Encryption of secrets.")
     flags: FlagsSettings = Field(default_factory=FlagsSettings, description="Feature flags.")
     telemetry: TelemetrySettings = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import islice
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from minoots.contracts.actions import Action, AgentAction
+from minoots.contracts.actions import Action, AgentAction, ConnectorAction
 from minoots.contracts.events import Event, EventType
 from minoots.contracts.timers import Timer, TimerState
 from minoots.durations import format_duration
@@ -272,6 +273,8 @@ def _occurrence(timer: Timer) -> str | None:
 def _action(action: Action) -> str:
     if isinstance(action, AgentAction):
         return f"command to the agent {action.agent}"
+    if isinstance(action, ConnectorAction):
+        return f"{action.kind} {json.dumps(action.config, ensure_ascii=False)}"
     signed = f", signed by {action.secret}" if action.secret else ""
     return f"{action.method} {action.url} (timeout {format_duration(action.timeout)}{signed})"
 

@@ -1,6 +1,6 @@
 """The wire: every model that crosses HTTP, shared by the service and its clients."""
 
-from .actions import Action, AgentAction, WebhookAction
+from .actions import Action, AgentAction, ConnectorAction, ConnectorInfo, WebhookAction
 from .agents import (
     Acknowledge,
     Agent,
@@ -117,6 +117,8 @@ __all__ = [
     "CommandCreate",
     "CommandState",
     "Commands",
+    "ConnectorAction",
+    "ConnectorInfo",
     "DeadLetter",
     "Decline",
     "DeclineEscalation",

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 from pydantic import Discriminator, Field, Tag, field_validator
 
 from .agents import AgentId
-from .base import Duration, Matching, Name, Part
+from .base import Duration, Matching, Name, Part, View
+from .payloads import Metadata
 
 MIN_TIMEOUT: Final = timedelta(milliseconds=100)
 MAX_TIMEOUT: Final = timedelta(seconds=30)
@@ -23,6 +24,7 @@ SecretName = Annotated[
     ),
 ]
 """Name of a signing secret."""
+CONNECTOR_KIND_PATTERN: Final = r"^[a-z][a-z0-9_]{0,31}$"
 URL_PATTERN: Final = r"^https?://[^\s#\\]+$"
 HEADER_NAME_PATTERN: Final = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$"
 HEADER_VALUE_PATTERN: Final = r"^(?:[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?)?$"
@@ -33,6 +35,28 @@ OWN_HEADERS: Final = frozenset(
      "transfer-encoding", "upgrade", "user-agent"}
 )  # fmt: skip
 """Headers that Minoots sets itself; so are all that begin with ``webhook-``."""
+
+
+def web_address(value: str) -> str:
+    """Return ``value`` if something can be sent to it over HTTP.
+
+    Raises:
+        ValueError: otherwise.
+    """
+    try:
+        parts = urlsplit(value)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise ValueError(f"expected an absolute http or https URL; {error}") from error
+    if parts.scheme not in ("http", "https") or not host or re.search(r"[\s\\\x00-\x1f\x7f]", value):
+        raise ValueError("expected an absolute http or https URL without spaces")
+    if port == 0:
+        raise ValueError("expected a port between 1 and 65535")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("expected no user or password in the URL; put an Authorization header into headers")
+    if parts.fragment:
+        raise ValueError("expected no #fragment: it never reaches the receiver")
+    return value
 
 
 class WebhookAction(Part):
@@ -60,22 +84,7 @@ class WebhookAction(Part):
     @field_validator("url")
     @classmethod
     def _web_address(cls, value: str) -> str:
-        try:
-            parts = urlsplit(value)
-            host, port = parts.hostname, parts.port
-        except ValueError as error:
-            raise ValueError(f"expected an absolute http or https URL; {error}") from error
-        if parts.scheme not in ("http", "https") or not host or re.search(r"[\s\\\x00-\x1f\x7f]", value):
-            raise ValueError("expected an absolute http or https URL without spaces")
-        if port == 0:
-            raise ValueError("expected a port between 1 and 65535")
-        if parts.username is not None or parts.password is not None:
-            raise ValueError(
-                "expected no user or password in the URL; put an Authorization header into headers"
-            )
-        if parts.fragment:
-            raise ValueError("expected no #fragment: it never reaches the receiver")
-        return value
+        return web_address(value)
 
     @field_validator("headers")
     @classmethod
@@ -109,15 +118,42 @@ class AgentAction(Part):
     """The agent is not to begin it later than this."""
 
 
-KINDS: Final = frozenset({"webhook", "agent"})
+class ConnectorAction(Part):
+    """Send through a connector that is installed: ``email``, ``chat``, ``nats``, ``workflow``, ..."""
+
+    kind: Annotated[
+        str,
+        Matching(CONNECTOR_KIND_PATTERN, "the kind of a connector: lower-case letters, digits and _"),
+    ]
+    config: Metadata = Field(default_factory=dict)
+    """What this connector takes; ``GET /v1/connectors`` shows the schema of each."""
 
 
 def _kind_of(value: Any) -> str:
     kind = value.get("kind", "webhook") if isinstance(value, dict) else getattr(value, "kind", "webhook")
-    return str(kind)
+    return str(kind) if kind in ("webhook", "agent") else "connector"
 
 
 Action = Annotated[
-    Annotated[WebhookAction, Tag("webhook")] | Annotated[AgentAction, Tag("agent")], Discriminator(_kind_of)
+    Annotated[WebhookAction, Tag("webhook")]
+    | Annotated[AgentAction, Tag("agent")]
+    | Annotated[ConnectorAction, Tag("connector")],
+    Discriminator(_kind_of),
 ]
 """The union of all kinds, told apart by ``kind``; without one it is a webhook."""
+
+TAGS: Final = frozenset({"webhook", "agent", "connector"})
+"""How the members of the union are called in the places of validation errors."""
+
+
+class ConnectorInfo(View):
+    """A connector that is installed."""
+
+    kind: str
+    title: str
+    config: dict[str, Any]
+    """JSON Schema of the action's ``config``."""
+    configured: bool
+    """Whether the service is set up for it."""
+    remedy: str | None = None
+    """What is missing."""

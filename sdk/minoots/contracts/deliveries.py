@@ -41,6 +41,8 @@ class AttemptError(StrEnum):
     """The receiver answered 410, now or before."""
     ABSENT = "absent"
     """There is no such agent."""
+    REFUSED = "refused"
+    """The receiver, or the connector, will never take it as it is."""
     SECRET = "secret"  # noqa: S105 - the name of an error, not a secret
     """The signing secret is missing or cannot be read."""
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from .actions import KINDS
+from .actions import TAGS
 from .base import RFC3339
 
 _BY_TYPE: Final[Mapping[str, str]] = {
@@ -95,7 +95,7 @@ def place(item: Mapping[str, Any]) -> list[str]:
     return [
         part
         for index, part in enumerate(parts)
-        if not (part in KINDS and parts[index - 2 : index - 1] == ["actions"])
+        if not (part in TAGS and parts[index - 2 : index - 1] == ["actions"])
     ]
 
 

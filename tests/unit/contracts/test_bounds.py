@@ -45,6 +45,7 @@ BY_BYTES = {
     "EscalationCreate.metadata.*",
     "AcknowledgeEscalation.result",
     "HeartbeatSave.payload",
+    "ConnectorAction.config.*",
     "CommandCreate.payload",
     "Acknowledge.result",
     "Progress.progress",

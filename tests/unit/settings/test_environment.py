@@ -82,6 +82,7 @@ def test_every_setting_has_a_variable_a_type_and_a_description() -> None:
     assert settings["flags.provider"].type == "file | flagd | none"
     assert [key for key, setting in settings.items() if setting.secret] == [
         "temporal.api_key",
+        "connectors.email.password",
         "secrets.master_keys",
     ]
     assert settings["records.url"].has_password

@@ -1,0 +1,69 @@
+"""Actions of connectors over HTTP."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from gateways import Door
+from receivers import Receiver
+
+
+def timer(kind: str, **config: Any) -> dict[str, Any]:
+    actions = [{"kind": kind, "config": config}]
+    return {
+        "name": "disk full",
+        "after": 0.1,
+        "actions": actions,
+        "retry": {"attempts": 1},
+        "payload": [1, 2],
+    }
+
+
+async def test_a_timer_posts_to_a_chat_and_hides_its_address(full: Door, receiver: Receiver) -> None:
+    made = await full.http.post("/v1/timers", json=timer("chat", url=receiver.url, text="Look!"))
+    assert made.status_code == 201, made.text
+    assert made.json()["actions"][0]["config"]["url"].endswith("/********")
+    settled = await full.http.get(f"/v1/timers/{made.json()['id']}", params={"wait": 20})
+    assert settled.json()["state"] == "settled"
+    [request] = receiver.requests
+    assert json.loads(request.body)["text"].startswith("Look!\n\n[")
+    assert "webhook-signature" not in request.headers
+
+
+async def test_a_chat_that_refuses_makes_a_dead_letter(full: Door, receiver: Receiver) -> None:
+    receiver.answers(404)
+    made = (await full.http.post("/v1/timers", json=timer("chat", url=receiver.url))).json()
+    failed = await full.http.get(f"/v1/timers/{made['id']}", params={"wait": 20})
+    assert failed.json()["state"] == "failed"
+    [letter] = (await full.http.get("/v1/dead-letters")).json()["items"]
+    assert (letter["url"], letter["error"]) == ("chat:127.0.0.1", "status")
+
+
+@pytest.mark.parametrize(
+    ("action", "field", "expected"),
+    [
+        ({"kind": "pigeon"}, "body.actions.0.kind", "one of webhook, agent, chat, email"),
+        ({"kind": "Pigeon!"}, "body.actions.0.kind", "lower-case letters"),
+        ({"kind": "chat", "config": {}}, "body.actions.0.config.url", ""),
+        ({"kind": "chat", "config": {"url": "https://a.example/", "x": 1}}, "body.actions.0.config.x", ""),
+        ({"kind": "email", "config": {"to": ["a@b.example"]}}, "body.actions.0.kind", "set up for"),
+    ],
+)
+async def test_bad_actions_get_a_problem_that_names_the_field(
+    door: Door, action: dict[str, Any], field: str, expected: str
+) -> None:
+    answer = await door.http.post("/v1/timers", json={"name": "t", "after": 1, "actions": [action]})
+    problem = answer.json()
+    assert answer.status_code == 422, problem
+    assert problem["errors"][0]["field"] == field
+    assert expected in problem["errors"][0]["expected"]
+
+
+async def test_connectors_are_listed_with_what_they_take_and_what_they_lack(door: Door) -> None:
+    found = {one["kind"]: one for one in (await door.http.get("/v1/connectors")).json()["items"]}
+    assert set(found) == {"chat", "email", "nats", "workflow"}
+    assert (found["chat"]["configured"], found["email"]["configured"]) == (True, False)
+    assert "connectors.email.host" in found["email"]["remedy"]
+    assert found["chat"]["config"]["properties"]["style"]["enum"] == ["slack", "discord", "teams"]

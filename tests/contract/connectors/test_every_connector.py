@@ -1,0 +1,145 @@
+"""What every connector promises, over real servers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from connector_cases import Case, Servers, chat_case, email_case
+from pydantic import ValidationError
+
+from minoots.contracts import AttemptError, ConnectorAction
+from minoots_activities.connectors.sender import NotSent
+from minoots_platform.connectors import ConnectorFault, check_action, installed, masked_config
+from minoots_platform.settings import Settings
+
+
+async def test_a_message_arrives_with_its_name_and_payload(case: Case) -> None:
+    message = case.message()
+    await case.sender.send(message, case.parsed())
+    [text] = await case.arrived()
+    assert "disk full" in text
+    assert "/dev/sda1" in text
+
+
+async def test_the_receiver_can_tell_a_repetition_by_its_id(case: Case) -> None:
+    message = case.message()
+    for _ in range(2):
+        await case.sender.send(message, case.parsed())
+    arrived = await case.arrived()
+    if case.distinct:
+        assert len(arrived) == 1, "the receiver itself drops the second"
+    elif case.spec.kind != "chat":
+        assert all(message.id in text for text in arrived)
+
+
+async def test_messages_of_different_ids_all_arrive(case: Case) -> None:
+    for number in range(3):
+        await case.sender.send(case.message(payload=number), case.parsed())
+    assert len(await case.arrived()) == 3
+
+
+async def test_a_server_that_is_away_is_tried_again(case: Case) -> None:
+    config = case.parsed()
+    if case.spec.kind == "chat":
+        config = case.parsed(url="http://127.0.0.1:9/hook")
+    with pytest.raises(NotSent) as caught:
+        await case.unreachable.send(case.message(), config)
+    assert caught.value.error in (AttemptError.CONNECT, AttemptError.TIMEOUT)
+
+
+async def test_health_tells_a_server_that_answers_from_one_that_is_away(case: Case) -> None:
+    await case.sender.health()
+    if case.spec.kind != "chat":
+        with pytest.raises(NotSent):
+            await case.unreachable.health()
+
+
+async def test_odd_names_and_payloads_arrive_whole(case: Case) -> None:
+    odd = "ünïcode <b>&amp; \u2028 🦉"
+    await case.sender.send(case.message(title=odd, payload={"text": odd * 20}), case.parsed())
+    assert len(await case.arrived()) == 1
+
+
+async def test_unknown_fields_of_a_config_are_refused(case: Case) -> None:
+    with pytest.raises(ValidationError):
+        case.parsed(surprise=1)
+
+
+async def test_its_schema_and_its_destination_can_be_shown(case: Case) -> None:
+    schema = case.spec.config.model_json_schema()
+    assert schema["additionalProperties"] is False
+    shown = case.spec.destination(json.loads(case.parsed().model_dump_json()))
+    assert shown.startswith(f"{case.spec.kind}:")
+    for name in case.spec.secret_fields:
+        assert str(case.config[name]) not in shown
+        kept = masked_config({"kind": case.spec.kind, "config": case.config})
+        assert kept["config"][name] != case.config[name]
+
+
+def test_every_installed_connector_is_in_this_suite() -> None:
+    assert set(installed()) == {"chat", "email", "nats", "workflow"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "field"),
+    [
+        ("pigeon", {}, "kind"),
+        ("email", {"to": ["ada@example.com"]}, "kind"),
+        ("chat", {"url": "http://10.0.0.1/x"}, "config.url"),
+        ("chat", {"url": "ftp://example.com"}, "config.url"),
+        ("chat", {"url": "https://example.com/x", "style": "irc"}, "config.style"),
+    ],
+)
+def test_an_action_that_cannot_be_is_refused(kind: str, config: dict[str, Any], field: str) -> None:
+    with pytest.raises(ConnectorFault) as caught:
+        check_action(ConnectorAction(kind=kind, config=config), Settings())
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("config", "field"),
+    [
+        ({"to": []}, "config.to"),
+        ({"to": ["not an address"]}, "config.to.0"),
+        ({"to": ["a@b.example\r\nBcc: eve@example.com"]}, "config.to.0"),
+        ({"to": ["a@b.example"], "subject": "x\r\nBcc: eve@example.com"}, "config.subject"),
+    ],
+)
+def test_no_header_is_smuggled_into_a_mail(config: dict[str, Any], field: str) -> None:
+    settings = Settings().with_overrides(
+        {"connectors": {"email": {"host": "mail.example", "sender": "minoots@example.com"}}}
+    )
+    with pytest.raises(ConnectorFault) as caught:
+        check_action(ConnectorAction(kind="email", config=config), settings)
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize("queue", ["core", "io", "others"])
+def test_workflows_start_only_on_queues_that_are_named_and_never_on_ours(queue: str) -> None:
+    queues = {"task_queues": ["users", "core"]}
+    settings = Settings().with_overrides({"connectors": {"workflow": queues}})
+    action = ConnectorAction(kind="workflow", config={"workflow": "Timer", "task_queue": queue})
+    with pytest.raises(ConnectorFault, match="one of users"):
+        check_action(action, settings)
+
+
+async def test_a_mail_that_the_server_refuses_for_good_is_not_tried_again(servers: Servers) -> None:
+    case = await email_case(servers)
+    for answer, error in (("554 no", AttemptError.REFUSED), ("451 later", AttemptError.PROTOCOL)):
+        servers.mailbox.answer = answer
+        with pytest.raises(NotSent) as caught:
+            await case.sender.send(case.message(), case.parsed())
+        assert caught.value.error is error
+
+
+async def test_the_styles_of_chats(servers: Servers) -> None:
+    case = await chat_case(servers)
+    for style in ("slack", "discord", "teams"):
+        message = case.message(title="<@everyone>", link="http://l/x")
+        await case.sender.send(message, case.parsed(style=style))
+    slack, discord, teams = (json.loads(one.body) for one in servers.receiver.requests)
+    assert slack["text"].startswith("&lt;@everyone&gt;\n\nAcknowledge: http://l/x")
+    assert discord["allowed_mentions"] == {"parse": []}
+    assert teams["attachments"][0]["content"]["body"][0]["text"].startswith("<@everyone>")

@@ -1,0 +1,193 @@
+"""Connectors in front of real receivers, for their contract suite."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from email import message_from_bytes
+from email.message import Message as Mail
+from typing import Any
+
+import nats
+from aiosmtpd.smtp import SMTP, Envelope, Session
+from receivers import Receiver
+from temporalio import workflow
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+from minoots_activities.connectors.chat import Chats
+from minoots_activities.connectors.email import Emails
+from minoots_activities.connectors.nats import Nats
+from minoots_activities.connectors.sender import Message, Sender, World
+from minoots_activities.connectors.workflow import Workflows
+from minoots_activities.http import WebhookSender
+from minoots_platform.connectors import ConnectorSpec, installed
+from minoots_platform.settings import Settings
+
+_numbers = itertools.count()
+
+
+@dataclass
+class Servers:
+    """Everything that cases talk to."""
+
+    client: Client
+    http: WebhookSender
+    receiver: Receiver
+    mailbox: Mailbox
+    nats_url: str
+
+
+@dataclass
+class Case:
+    """One connector in front of a real receiver."""
+
+    spec: ConnectorSpec
+    sender: Sender[Any]
+    config: dict[str, Any]
+    arrived: Callable[[], Awaitable[list[str]]]
+    """What the receiver got so far, as texts in which titles, payloads and ids can be looked for."""
+    unreachable: Sender[Any]
+    """The same, with its server away."""
+    distinct: bool = True
+    """Whether the receiver itself tells a repetition by its id."""
+
+    def message(self, **fields: Any) -> Message:
+        """A message with an id of its own."""
+        values: dict[str, Any] = {
+            "id": f"tmr_{next(_numbers)}_1_0",
+            "tenant": "acme",
+            "title": "disk full",
+            "payload": {"disk": "/dev/sda1"},
+            "link": None,
+            "traceparent": None,
+        } | fields
+        event = {
+            "id": values["id"],
+            "data": {"payload": values["payload"], "timer": {"name": values["title"]}},
+        }
+        return Message(event=event, **values)
+
+    def parsed(self, **config: Any) -> Any:
+        """The config as the sender takes it."""
+        return self.spec.config.model_validate(self.config | config)
+
+
+@dataclass
+class Mailbox:
+    """What an SMTP server took."""
+
+    mails: list[Mail] = field(default_factory=list)
+    answer: str = "250 OK"
+    port: int = 0
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        """Take a mail, or refuse it as told."""
+        if self.answer.startswith("250"):
+            assert isinstance(envelope.content, bytes)
+            self.mails.append(message_from_bytes(envelope.content))
+        return self.answer
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def with_settings(client: Client, http: WebhookSender, **connectors: Any) -> World:
+    overrides = {"connectors": connectors, "delivery": {"allowed_networks": ["127.0.0.0/8"]}}
+    return World(Settings().with_overrides(overrides), client, http)
+
+
+async def chat_case(servers: Servers) -> Case:
+    receiver = servers.receiver
+
+    async def arrived() -> list[str]:
+        return [request.body.decode() + str(dict(request.headers)) for request in receiver.requests]
+
+    world = with_settings(servers.client, servers.http)
+    away = Chats(world)
+    case = Case(installed()["chat"], Chats(world), {"url": receiver.url}, arrived, away, distinct=False)
+    case.config["url"] = receiver.url
+    return case
+
+
+async def email_case(servers: Servers) -> Case:
+    box = servers.mailbox
+
+    async def arrived() -> list[str]:
+        return [
+            f"{mail['Message-ID']} {mail['Subject']} {mail.get_payload(decode=True).decode()}"
+            for mail in box.mails
+        ]
+
+    def sender(port: int) -> Emails:
+        smtp = {"host": "127.0.0.1", "port": port, "security": "none", "sender": "minoots@example.com"}
+        return Emails(with_settings(servers.client, servers.http, email=smtp))
+
+    config = {"to": ["ada@example.com"]}
+    return Case(installed()["email"], sender(box.port), config, arrived, sender(free_port()), distinct=False)
+
+
+async def nats_case(servers: Servers) -> Case:
+    url = servers.nats_url
+    subject = f"timers.t{next(_numbers)}"
+    listener = await nats.connect(url)
+    subscription = await listener.jetstream().subscribe(f"minoots.acme.{subject}", ordered_consumer=True)
+    seen: list[str] = []
+
+    async def arrived() -> list[str]:
+        try:
+            while True:
+                message = await subscription.next_msg(timeout=0.3)
+                seen.append(f"{message.headers} {message.data.decode()}")
+        except nats.errors.TimeoutError:
+            return seen
+
+    def sender(where: str) -> Nats:
+        return Nats(with_settings(servers.client, servers.http, nats={"servers": [where]}))
+
+    away = sender(f"nats://127.0.0.1:{free_port()}")
+    return Case(installed()["nats"], sender(url), {"subject": subject}, arrived, away)
+
+
+@workflow.defn(name="Handle", sandboxed=False)
+class HandleWorkflow:
+    """A workflow of a user."""
+
+    @workflow.run
+    async def run(self, event: dict[str, Any]) -> dict[str, Any]:
+        return event
+
+
+async def workflow_case(servers: Servers) -> Case:
+    queue = f"users-{next(_numbers)}"
+
+    async def arrived() -> list[str]:
+        worker = Worker(
+            servers.client,
+            task_queue=queue,
+            workflows=[HandleWorkflow],
+            workflow_runner=UnsandboxedWorkflowRunner(),
+        )
+        async with worker:
+            found = []
+            async for one in servers.client.list_workflows(f"TaskQueue = '{queue}'"):
+                result = await servers.client.get_workflow_handle(one.id).result()
+                found.append(f"{one.id} {result}")
+            return found
+
+    world = with_settings(servers.client, servers.http, workflow={"task_queues": [queue]})
+    nobody = await Client.connect(
+        "127.0.0.1:9", lazy=True, data_converter=pydantic_data_converter, namespace="x"
+    )
+    away = Workflows(World(world.settings, nobody, servers.http))
+    config = {"workflow": "Handle", "task_queue": queue}
+    return Case(installed()["workflow"], Workflows(world), config, arrived, away)
+
+
+CASES = {"chat": chat_case, "email": email_case, "nats": nats_case, "workflow": workflow_case}
