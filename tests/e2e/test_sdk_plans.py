@@ -125,3 +125,11 @@ async def test_escalations_on_the_command_line(shared_stack: DevStack, receiver:
     await minoots(shared_stack, "escalations", "resolve", made["id"], expect=4)
     await minoots(shared_stack, "people", "remove", "eve")
     await minoots(shared_stack, "people", "show", "eve", expect=3)
+
+
+async def test_a_plan_is_drawn_on_lines_of_its_own(shared_stack: DevStack) -> None:
+    nodes = [{"id": "a", "delay": "1h", "webhook": "http://127.0.0.1:9/"}]
+    made = json.loads(await minoots(shared_stack, "--json", "plans", "create", "drawn", json.dumps(nodes)))
+    lines = (await minoots(shared_stack, "plans", "graph", made["id"])).splitlines()
+    assert lines[0] == "flowchart TD"
+    await minoots(shared_stack, "plans", "cancel", made["id"])

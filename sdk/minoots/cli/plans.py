@@ -81,7 +81,8 @@ def graph(
     if session.json:
         output.json_line(drawn)
         return
-    output.line((drawn.dot if dot else drawn.mermaid).rstrip("\n"))
+    for line in (drawn.dot if dot else drawn.mermaid).splitlines():
+        output.line(line)
 
 
 @remote(app)
