@@ -20,6 +20,7 @@ from .docs import routes as docs
 from .escalations import documents, heartbeats, links
 from .escalations import routes as escalations
 from .events import routes as events
+from .events import socket
 from .gateway import Gateway
 from .health import routes as health
 from .middleware.body_limit import BodyLimit
@@ -42,6 +43,7 @@ _ROUTES = (
     agents,
     connectors,
     events,
+    socket,
     deliveries,
     secrets,
     health,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Final
 
-from fastapi import Depends, Header, Path, Query, Request
+from fastapi import Depends, Header, Path, Query
 from pydantic import AfterValidator
+from starlette.requests import HTTPConnection
 
 from minoots.contracts import FieldProblem
 from minoots.contracts.base import Matching
@@ -95,15 +96,17 @@ TimerId = Annotated[str, Depends(timer_id)]
 TIMER_ID_PATTERN: Final = rf"^tmr_{ULID_PATTERN}$"
 
 
-def known_parameters(request: Request) -> None:
+def known_parameters(request: HTTPConnection) -> None:
     """Refuse query parameters that the route does not have: a misspelt filter would match everything.
 
     Raises:
         Failure: invalid, naming the parameter.
     """
+    if request.scope["type"] != "http":
+        return
     route = request.scope.get("route")
     item = request.app.openapi()["paths"].get(getattr(route, "path_format", ""), {})
-    operation = item.get(request.method.lower())
+    operation = item.get(request.scope["method"].lower())
     if operation is None:
         return
     known = [one["name"] for one in operation.get("parameters", ()) if one["in"] == "query"]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request
+from starlette.requests import HTTPConnection
 
 from minoots.errors import Failure, FailureKind
 from minoots_platform.identity import Principal, Scope
@@ -25,28 +26,38 @@ _LOCAL_HOST: Final = re.compile(r"^(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1
 _LOCAL_ORIGIN: Final = re.compile(r"^https?://(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?$")
 
 
-async def principal_of(request: Request, gateway: Gateway) -> Principal:
+async def principal_of(request: HTTPConnection, gateway: Gateway) -> Principal:
     """Return who is asking.
 
     Raises:
         Failure: unauthenticated, for a key that is not valid, or none where one is needed.
     """
     key = _key(request)
-    if key is None:
-        principal = _local(request, gateway)
-    else:
-        now = gateway.clock()
-        async with gateway.database.read() as connection:
-            found = await api_keys.find(connection, key, now)
-        if found is None:
-            raise _refused(
-                request,
-                "the API key is unknown, expired or revoked",
-                "Make one where the records are: minoots keys create --data-dir …, or --config …",
-            )
-        if found.note_use:
-            gateway.in_background(_note_use(gateway, found.key_id))
-        principal = found.principal
+    if key is not None:
+        return await principal_of_key(request, gateway, key)
+    return _known(request, _local(request, gateway))
+
+
+async def principal_of_key(request: HTTPConnection, gateway: Gateway, key: str) -> Principal:
+    """Return whose key it is.
+
+    Raises:
+        Failure: unauthenticated, for a key that is not valid.
+    """
+    async with gateway.database.read() as connection:
+        found = await api_keys.find(connection, key, gateway.clock())
+    if found is None:
+        raise _refused(
+            request,
+            "the API key is unknown, expired or revoked",
+            "Make one where the records are: minoots keys create --data-dir …, or --config …",
+        )
+    if found.note_use:
+        gateway.in_background(_note_use(gateway, found.key_id))
+    return _known(request, found.principal)
+
+
+def _known(request: HTTPConnection, principal: Principal) -> Principal:
     bind_log_context(tenant=principal.tenant)
     request.scope["tenant"] = principal.tenant
     return principal
@@ -85,7 +96,7 @@ EscalationsWriter = Annotated[Principal, Depends(requires(Scope.ESCALATIONS_WRIT
 Admin = Annotated[Principal, Depends(requires(Scope.ADMIN))]
 
 
-def is_local(request: Request) -> bool:
+def is_local(request: HTTPConnection) -> bool:
     """Tell whether a request comes from this machine, from no proxy and from no foreign web page.
 
     A page in the user's browser is on this machine too: its Origin gives it away, and where a name was bound
@@ -109,7 +120,7 @@ def is_local(request: Request) -> bool:
     )
 
 
-def _local(request: Request, gateway: Gateway) -> Principal:
+def _local(request: HTTPConnection, gateway: Gateway) -> Principal:
     remedy = "Send Authorization: Bearer mnt_…; make a key with minoots keys create, where the records are."
     if not gateway.settings.gateway.allow_dev_tenant:
         raise _refused(request, "there is no API key in the request", remedy)
@@ -118,7 +129,7 @@ def _local(request: Request, gateway: Gateway) -> Principal:
     return Principal(DEV_TENANT, "local", frozenset({Scope.ADMIN}))
 
 
-def _key(request: Request) -> str | None:
+def _key(request: HTTPConnection) -> str | None:
     authorization = request.headers.get("authorization")
     if authorization is not None:
         scheme, _, credentials = authorization.partition(" ")
@@ -127,14 +138,14 @@ def _key(request: Request) -> str | None:
     return request.headers.get("x-api-key")
 
 
-def _refused(request: Request, detail: str, remedy: str) -> Failure:
+def _refused(request: HTTPConnection, detail: str, remedy: str) -> Failure:
     audit(
         "access.refused",
         actor=request.client.host if request.client else "unknown",
         tenant=None,
         decision="deny",
         reason=detail,
-        method=request.method,
+        method=request.scope.get("method", "websocket"),
         path=request.url.path,
     )
     return Failure(FailureKind.UNAUTHENTICATED, detail, remedy=remedy)

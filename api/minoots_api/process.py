@@ -94,6 +94,9 @@ async def serve(settings: Settings, telemetry: Telemetry, listener: socket.socke
             server_header=False,
             # The peer is who connected; forwarded headers are claims.
             proxy_headers=False,
+            # Messages are small; compressing each for a hundred readers costs more than it saves.
+            ws_max_size=256 * 1024,
+            ws_per_message_deflate=False,
             timeout_graceful_shutdown=_DRAIN_SECONDS,
         )
         await _Server(config, gateway).serve(sockets=[listener])

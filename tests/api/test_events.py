@@ -29,7 +29,7 @@ def settings() -> Settings:
     return Settings().with_overrides(
         {
             "environment": "dev",
-            "gateway": {"allow_dev_tenant": True, "stream_heartbeat": 0.1, "stream_send_timeout": 0.3},
+            "gateway": {"allow_dev_tenant": True, "stream_heartbeat": 0.1, "stream_send_timeout": 1.5},
             "flags": {"provider": "none"},
         }
     )
@@ -162,7 +162,7 @@ async def test_a_reader_that_takes_nothing_is_cut_and_told_where_to_resume(door:
         return door.gateway.telemetry.registry.get_sample_value("minoots_events_subscribers") or 0
 
     await eventually(streams, lambda open_streams: open_streams == 1)
-    await asyncio.sleep(0.45)  # longer than the patience, shorter than twice of it
+    await asyncio.sleep(2)  # longer than the patience, shorter than twice of it
     received = b""
     async with asyncio.timeout(30):
         while chunk := await loop.sock_recv(plain, 1 << 20):

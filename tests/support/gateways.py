@@ -34,6 +34,7 @@ async def open_door(gateway: Gateway) -> AsyncIterator[Door]:
         log_config=None,
         access_log=False,
         server_header=False,
+        ws_per_message_deflate=False,
         timeout_graceful_shutdown=2,
     )
     server = uvicorn.Server(config)

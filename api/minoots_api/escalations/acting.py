@@ -38,14 +38,7 @@ class Actor:
         Raises:
             Failure: denied, when their key is bound to somebody else.
         """
-        bound = self.principal.acts_as
-        if bound is not None and by not in (None, bound):
-            raise Failure(
-                FailureKind.DENIED,
-                f"this key acts as {bound}, not as {by}",
-                remedy=f"Leave by out, or use a key made with: minoots keys create --as {by}",
-            )
-        return Doing(by or bound or self.principal.subject, "api", self.now, reason)
+        return Doing.of(self.principal, by, via="api", now=self.now, reason=reason)
 
     async def __call__(
         self,

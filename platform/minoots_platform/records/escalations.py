@@ -30,6 +30,7 @@ from minoots.contracts import (
     Terms,
 )
 from minoots.errors import Failure, FailureKind
+from minoots_platform.identity import Principal
 from minoots_platform.ids import new_id
 
 from . import awaiting, children, documents, events, schema, tellable, timers
@@ -50,9 +51,27 @@ class Doing:
     who: str
     """``agent:…``, ``person:…``, or the subject of a key that is bound to nobody."""
     via: str
-    """``api``, ``inbox`` or ``link``."""
+    """``api``, ``inbox``, ``link`` or ``socket``."""
     now: datetime
     reason: str | None = None
+
+    @classmethod
+    def of(
+        cls, principal: Principal, by: str | None, *, via: str, now: datetime, reason: str | None = None
+    ) -> Doing:
+        """Return as whom a principal does something.
+
+        Raises:
+            Failure: denied, when its key is bound to somebody else than ``by``.
+        """
+        bound = principal.acts_as
+        if bound is not None and by not in (None, bound):
+            raise Failure(
+                FailureKind.DENIED,
+                f"this key acts as {bound}, not as {by}",
+                remedy=f"Leave by out, or use a key made with: minoots keys create --as {by}",
+            )
+        return cls(by or bound or principal.subject, via, now, reason)
 
 
 async def accept(
