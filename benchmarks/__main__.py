@@ -16,9 +16,9 @@ import dev_stacks
 import psutil
 from dev_stacks import DevStack
 
-from . import creation, inbox, punctuality, recovery, report
+from . import creation, fanout, inbox, punctuality, recovery, report
 
-LANES = ("punctuality", "capacity", "creation", "inbox", "memory", "recovery")
+LANES = ("punctuality", "capacity", "creation", "inbox", "fanout", "memory", "recovery")
 CAPACITY_RATES = (30, 40, 50, 60, 80, 100)
 PROMISE_MS = 250
 
@@ -68,6 +68,11 @@ def run(lanes: list[str]) -> dict[str, object]:
         with stack() as running:
             found["inbox"] = asyncio.run(inbox.measure(running.url))
             print(found["inbox"])
+    if "fanout" in lanes:
+        with stack() as running:
+            data_dir = Path(running.ready["data_dir"])
+            found["fanout"] = asyncio.run(fanout.measure(running.url, data_dir))
+            print(found["fanout"])
     if "recovery" in lanes:
         with tempfile.TemporaryDirectory(prefix="minoots-bench-") as folder:
             found["recovery"] = asyncio.run(recovery.measure(lambda: dev_stacks.start(Path(folder))))

@@ -14,7 +14,7 @@ def write(path: Path, found: dict[str, Any]) -> None:
     punctual, made, recovered = found["punctuality"], found["creation"], found["recovery"]
     capacity = found["capacity"]
     within = [run for run in capacity if run.p95 <= 250]
-    memory, inbox = found["memory"], found["inbox"]
+    memory, inbox, fan = found["memory"], found["inbox"], found["fanout"]
     total = sum(memory.values()) / 1e6
     parts = ", ".join(f"{name} {size / 1e6:.0f} MB" for name, size in memory.items())
     rows = "\n".join(
@@ -66,6 +66,21 @@ The highest rate measured that keeps P95 within 250 ms: **{
 | sent until the agent has it, P50 | {inbox.received_p50:.1f} ms | |
 | sent until acknowledged, P50 | {inbox.p50:.1f} ms | 100 ms |
 | sent until acknowledged, P95 | {inbox.p95:.1f} ms | |
+
+## One feed, many readers
+
+{fan.sent} events at {fan.rate:.0f}/s to {
+            fan.clients
+        } WebSocket clients, besides one that takes nothing; readers and writer on
+the same machine.
+
+| what | measured | promised |
+|---|---|---|
+| events lost by the readers | {fan.lost} of {fan.sent * fan.clients} | 0 |
+| out of order | {fan.out_of_order} | 0 |
+| written until read, P50 | {fan.p50:.0f} ms | |
+| written until read, P95 | {fan.p95:.0f} ms | |
+| the one that takes nothing is cut | {"yes" if fan.stalled_cut else "no"} | yes |
 
 ## Cold start and memory
 

@@ -131,7 +131,11 @@ class ConnectorAction(Part):
 
 def _kind_of(value: Any) -> str:
     kind = value.get("kind", "webhook") if isinstance(value, dict) else getattr(value, "kind", "webhook")
-    return str(kind) if kind in ("webhook", "agent") else "connector"
+    if kind in ("webhook", "agent"):
+        return str(kind)
+    # With other fields than those of a connector it is a kind that was misspelt.
+    misspelt = isinstance(value, dict) and not value.keys() <= {"kind", "config"}
+    return str(kind) if misspelt else "connector"
 
 
 Action = Annotated[
@@ -142,7 +146,7 @@ Action = Annotated[
 ]
 """The union of all kinds, told apart by ``kind``; without one it is a webhook."""
 
-TAGS: Final = frozenset({"webhook", "agent", "connector"})
+TAGS: Final = frozenset({"webhook", "agent", "connector", "who"})
 """How the members of the union are called in the places of validation errors."""
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Final, Literal, Self, get_args
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
-from pydantic import Field, JsonValue, field_validator, model_validator
+from pydantic import Discriminator, Field, JsonValue, Tag, field_validator, model_validator
 
 from .actions import WebhookAction
 from .base import Duration, Instant, Labels, Matching, Name, Part, Request, View
@@ -40,6 +40,16 @@ Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: Final[tuple[Day, ...]] = get_args(Day)
 
 
+def _target_kind(value: Any) -> str:
+    return "who" if isinstance(value, str) else "webhook"
+
+
+Target = Annotated[
+    Annotated[Who, Tag("who")] | Annotated[WebhookAction, Tag("webhook")], Discriminator(_target_kind)
+]
+"""Somebody, or a plain receiver."""
+
+
 class Hours(Part):
     """Local times of day, on some days of the week; ``until`` before ``since`` reaches into the next day."""
 
@@ -62,7 +72,7 @@ class Rung(Part):
 
     after: Duration = timedelta(0)
     """How long after the step before it, or after the start."""
-    targets: Annotated[tuple[Who | WebhookAction, ...], Field(min_length=1, max_length=MAX_TARGETS)]
+    targets: Annotated[tuple[Target, ...], Field(min_length=1, max_length=MAX_TARGETS)]
     when: Annotated[str, Field(min_length=1, max_length=300)] | None = None
     """A CEL expression over ``payload``, ``labels`` and ``round``; the rung is left out unless it is true."""
     hours: Hours | None = None

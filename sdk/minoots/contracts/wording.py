@@ -49,6 +49,8 @@ _BY_CONTEXT: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "union_tag_invalid": lambda given: f"one of {given['expected_tags']}",
 }
 _SHOWN: Final = 100
+_UNIONS: Final = (["actions"], ["contacts"], ["targets"])
+"""Lists whose items are told apart by tags of ours, which clients do not write."""
 
 
 def findings(items: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -90,13 +92,15 @@ def shown(value: Any) -> str:
 def place(item: Mapping[str, Any]) -> list[str]:
     """Return the path of a finding as the client wrote it: without the names of the kinds of a union."""
     parts = [str(part) for part in item["loc"]]
-    if item["type"].startswith("union_tag"):
-        return [*parts, "kind"]
-    return [
+    kept = [
         part
         for index, part in enumerate(parts)
-        if not (part in TAGS and parts[index - 2 : index - 1] == ["actions"])
+        if not (part in TAGS and parts[index - 2 : index - 1] in _UNIONS)
     ]
+    if item["type"].startswith("union_tag"):
+        by = str(item.get("ctx", {}).get("discriminator", "")).strip("'")
+        return [*kept, by if by.isidentifier() else "kind"]
+    return kept
 
 
 def _within(location: Sequence[Any], outer: Sequence[Any]) -> bool:

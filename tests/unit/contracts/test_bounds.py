@@ -44,6 +44,7 @@ BY_BYTES = {
     "EscalationCreate.payload",
     "EscalationCreate.metadata.*",
     "AcknowledgeEscalation.result",
+    "AcknowledgeMessage.result",
     "HeartbeatSave.payload",
     "ConnectorAction.config.*",
     "CommandCreate.payload",
