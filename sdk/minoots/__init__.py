@@ -90,6 +90,7 @@ if TYPE_CHECKING:
     from .operations.plans import NewPlan
     from .operations.timers import NewTimer, TimerChange, TimerFilter
     from .outbox import Flushed, Queued, Rejected
+    from .sleeping import Woken
 
 _HOME: Final = {
     ".async_client": ("AsyncMinoots",),
@@ -173,6 +174,7 @@ _HOME: Final = {
         "TimerChange",
         "TimerFilter",
     ),
+    ".sleeping": ("Woken",),
     ".outbox": (
         "Flushed",
         "Queued",
@@ -260,6 +262,7 @@ __all__ = [
     "WaitTimeout",
     "WebhookAction",
     "Why",
+    "Woken",
     "__version__",
 ]
 

@@ -13,6 +13,7 @@ from .connection import Connection, Options
 from .contracts.timers import Timer
 from .engine import Engine
 from .operations.escalations import HEARTBEATS
+from .operations.timers import Length
 from .outbox import Outbox, Queued
 from .resources.agents import Agents
 from .resources.dead_letters import DeadLetters
@@ -24,6 +25,7 @@ from .resources.plans import Plans
 from .resources.schedules import Schedules
 from .resources.secrets import Secrets
 from .resources.timers import CreatedT, Timers
+from .sleeping import WakeOn, Woken, asleep
 
 
 class Minoots(Generic[CreatedT]):
@@ -104,6 +106,21 @@ class Minoots(Generic[CreatedT]):
         if self._outbox is None:
             raise invalid("outbox", "a client made with outbox=Path(…)", "one without")
         return self._outbox
+
+    def sleep(
+        self,
+        length: Length,
+        *,
+        wake_on: WakeOn | None = None,
+        name: str = "sleep",
+        idempotency_key: str | None = None,
+    ) -> Woken:
+        """Sleep on the service: it goes on although this process dies; the same key finds it again.
+
+        Ends early when somebody fires or cancels its timer, or an event comes that ``wake_on`` describes.
+        """
+        flow = asleep(self._engine.connection, length, wake_on, name, idempotency_key)
+        return self._engine.run(flow)
 
     def close(self) -> None:
         """Close the connections."""

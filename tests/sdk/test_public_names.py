@@ -15,7 +15,7 @@ Misfire NewEscalation NewPlan NewTimer NodeState NodeTimer NotFound Overlap Page
 PlanGraph PlanNode PlanState PlanSummary Policy Preview Problem Queued Received Recurrence Rejected Replay
 ReplayFilter Replayed RetryPolicy Rotation Schedule SchedulePreview ScheduleSpec ScheduleState Secret
 SecretCreated ServiceBug Stale Throttled Timer TimerChange TimerCreate TimerFilter TimerState TooLarge
-Unauthenticated Unavailable WaitTimeout WebhookAction Why __version__
+Unauthenticated Unavailable WaitTimeout WebhookAction Why Woken __version__
 """.split()
 
 

@@ -25,12 +25,13 @@ from minoots.contracts import (
 )
 from minoots.contracts.base import Instant
 from minoots_api.commands import run_once
+from minoots_api.events.about import After, events_about
 from minoots_api.gateway import Here
 from minoots_api.parameters import Cursor, IdempotencyKey, Limit, Text, known_form
 from minoots_api.principals import EscalationsReader, EscalationsWriter
 from minoots_api.timers.accepting import require_open
 from minoots_api.timers.destinations import require_ladder_allowed
-from minoots_platform.records import escalations, events
+from minoots_platform.records import escalations
 from minoots_platform.telemetry.trace_context import current_traceparent
 
 from .acting import Acting
@@ -164,12 +165,10 @@ async def escalation_events(
     escalation_id: EscalationId,
     gateway: Here,
     principal: EscalationsReader,
-    cursor: Annotated[int, Query(ge=0, le=2**62, description="`next_cursor` of the page before.")] = 0,
+    cursor: After = 0,
     limit: Limit = 100,
 ) -> Page[Event]:
     """List what happened to an escalation, the oldest first."""
     async with gateway.database.read() as connection:
         await escalations.row_of(connection, principal.tenant, escalation_id)
-        wanted = events.EventFilter(subject=escalation_id)
-        page = await events.read(connection, principal.tenant, after=cursor, limit=limit, wanted=wanted)
-    return Page[Event](items=page.events, next_cursor=str(page.position) if page.more else None)
+        return await events_about(connection, principal.tenant, escalation_id, after=cursor, limit=limit)

@@ -25,6 +25,7 @@ from minoots.contracts import (
     PlanSummary,
 )
 from minoots_api.commands import run_once
+from minoots_api.events.about import After, events_about
 from minoots_api.gateway import Gateway, Here
 from minoots_api.parameters import Cursor, IdempotencyKey, IfMatch, Limit, Text, known_form
 from minoots_api.principals import TimersReader, TimersWriter
@@ -33,7 +34,7 @@ from minoots_api.timers.destinations import require_allowed, require_ladder_allo
 from minoots_api.waiting import Wait, when_final
 from minoots_platform.identity import Principal
 from minoots_platform.planning import Drawn, PlanFault, check, draw
-from minoots_platform.records import events, plans
+from minoots_platform.records import plans
 from minoots_platform.telemetry.trace_context import current_traceparent
 
 router = APIRouter(prefix="/v1/plans", tags=["plans"])
@@ -183,15 +184,13 @@ async def plan_events(
     plan_id: PlanId,
     gateway: Here,
     principal: TimersReader,
-    cursor: Annotated[int, Query(ge=0, le=2**62, description="`next_cursor` of the page before.")] = 0,
+    cursor: After = 0,
     limit: Limit = 100,
 ) -> Page[Event]:
     """List what happened to a plan and its nodes, the oldest first; its timers have events of their own."""
     async with gateway.database.read() as connection:
         await plans.row_of(connection, principal.tenant, plan_id)
-        wanted = events.EventFilter(subject=plan_id)
-        page = await events.read(connection, principal.tenant, after=cursor, limit=limit, wanted=wanted)
-    return Page[Event](items=page.events, next_cursor=str(page.position) if page.more else None)
+        return await events_about(connection, principal.tenant, plan_id, after=cursor, limit=limit)
 
 
 async def _hand_over(gateway: Gateway, plan_id: str) -> None:

@@ -26,11 +26,12 @@ from minoots.contracts import (
     Timer,
 )
 from minoots_api.commands import run_once
+from minoots_api.events.about import After, events_about
 from minoots_api.gateway import Gateway, Here
 from minoots_api.parameters import Cursor, IdempotencyKey, Limit, Text, known_form
 from minoots_api.principals import TimersReader, TimersWriter
 from minoots_platform.identity import Principal
-from minoots_platform.records import events, schedules
+from minoots_platform.records import schedules
 from minoots_platform.recurrence import preview
 
 from .checking import require_possible
@@ -152,15 +153,13 @@ async def schedule_events(
     schedule_id: ScheduleId,
     gateway: Here,
     principal: TimersReader,
-    cursor: Annotated[int, Query(ge=0, le=2**62, description="`next_cursor` of the page before.")] = 0,
+    cursor: After = 0,
     limit: Limit = 100,
 ) -> Page[Event]:
     """List what happened to a schedule, the oldest first; its timers have events of their own."""
     async with gateway.database.read() as connection:
         await schedules.row_of(connection, principal.tenant, schedule_id)
-        wanted = events.EventFilter(subject=schedule_id)
-        page = await events.read(connection, principal.tenant, after=cursor, limit=limit, wanted=wanted)
-    return Page[Event](items=page.events, next_cursor=str(page.position) if page.more else None)
+        return await events_about(connection, principal.tenant, schedule_id, after=cursor, limit=limit)
 
 
 def _work(

@@ -28,12 +28,13 @@ from minoots.contracts.base import Instant
 from minoots.errors import Failure, FailureKind
 from minoots_api.commands import run_once
 from minoots_api.escalations.acting import Acting
+from minoots_api.events.about import After, events_about
 from minoots_api.gateway import Here
 from minoots_api.parameters import Cursor, IdempotencyKey, LabelFilter, Limit, Text, TimerId
 from minoots_api.principals import TimersReader, TimersWriter
 from minoots_api.schedules.checking import require_possible
 from minoots_api.waiting import Wait, when_final
-from minoots_platform.records import commands, deliveries, escalations, events, schedules, timers, why
+from minoots_platform.records import commands, deliveries, escalations, schedules, timers, why
 from minoots_platform.records.commands import UNSET
 from minoots_platform.telemetry.trace_context import current_traceparent
 from minoots_workflows.deliveries.retry import preview
@@ -183,15 +184,13 @@ async def timer_events(
     timer_id: TimerId,
     gateway: Here,
     principal: TimersReader,
-    cursor: Annotated[int, Query(ge=0, le=2**62, description="`next_cursor` of the page before.")] = 0,
+    cursor: After = 0,
     limit: Limit = 100,
 ) -> Page[Event]:
     """List what happened to a timer, the oldest first."""
     async with gateway.database.read() as connection:
         await timers.row_of(connection, principal.tenant, timer_id)
-        wanted = events.EventFilter(subject=timer_id)
-        page = await events.read(connection, principal.tenant, after=cursor, limit=limit, wanted=wanted)
-    return Page[Event](items=page.events, next_cursor=str(page.position) if page.more else None)
+        return await events_about(connection, principal.tenant, timer_id, after=cursor, limit=limit)
 
 
 @router.get("/{id}/attempts", response_model=Page[Attempt])
