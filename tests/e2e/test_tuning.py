@@ -15,7 +15,7 @@ from temporalio import workflow
 from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from minoots_workers.embedded.ports import free_port
+from minoots_workers.embedded.ports import free_ports
 from minoots_workers.embedded.temporal_server import TUNING, TemporalServer, find_binary
 
 pytestmark = pytest.mark.e2e
@@ -36,7 +36,7 @@ class NapWorkflow:
 
 def server_in(folder: Path) -> TemporalServer:
     """An embedded server on free ports."""
-    ports = [free_port(0, "") for _ in range(4)]
+    ports = free_ports([(0, "")] * 4)
     return TemporalServer(find_binary(None), folder, *ports)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import socket
 from collections.abc import Awaitable, Callable
@@ -175,11 +176,17 @@ async def workflow_case(servers: Servers) -> Case:
             workflow_runner=UnsandboxedWorkflowRunner(),
         )
         async with worker:
-            found = []
-            async for one in servers.client.list_workflows(f"TaskQueue = '{queue}'"):
-                result = await servers.client.get_workflow_handle(one.id).result()
-                found.append(f"{one.id} {result}")
-            return found
+            # Listing lags behind starting: look until nothing new comes any more.
+            found: dict[str, str] = {}
+            quiet = 0
+            while quiet < (3 if found else 100):
+                quiet += 1
+                async for one in servers.client.list_workflows(f"TaskQueue = '{queue}'"):
+                    if one.id not in found:
+                        result = await servers.client.get_workflow_handle(one.id).result()
+                        found[one.id], quiet = f"{one.id} {result}", 0
+                await asyncio.sleep(0.1)
+            return list(found.values())
 
     world = with_settings(servers.client, servers.http, workflow={"task_queues": [queue]})
     nobody = await Client.connect(

@@ -6,10 +6,14 @@ Owns the text format. A worker whose answer is broken is left out with a log lin
 from __future__ import annotations
 
 import logging
+import socket
+import threading
 from collections.abc import Iterable, Mapping
-from typing import Final
+from socketserver import ThreadingMixIn
+from typing import Any, Final
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from prometheus_client import CollectorRegistry, generate_latest, start_http_server
+from prometheus_client import CollectorRegistry, generate_latest, make_wsgi_app
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
@@ -56,15 +60,11 @@ def merge_expositions(expositions: Mapping[str, str | bytes]) -> bytes:
     return generate_latest(registry)
 
 
-def serve_metrics(telemetry: Telemetry, port: int) -> int:
-    """Serve the metrics of this process on 127.0.0.1 until telemetry is closed; return the port.
-
-    ``port`` 0 chooses a free one.
-
-    Raises:
-        OSError: when the port is taken.
-    """
-    server, thread = start_http_server(port, addr="127.0.0.1", registry=telemetry.registry)
+def serve_metrics(telemetry: Telemetry, listener: socket.socket) -> None:
+    """Serve the metrics of this process on a listening socket until telemetry is closed."""
+    server = _Server(listener, make_wsgi_app(telemetry.registry))
+    thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+    thread.start()
 
     def close() -> None:
         server.shutdown()
@@ -72,7 +72,26 @@ def serve_metrics(telemetry: Telemetry, port: int) -> int:
         thread.join(timeout=5)
 
     telemetry.on_close(close)
-    return server.server_port
+
+
+class _Silent(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing: a scrape every few seconds is no news."""
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """A small server on a socket that listens already."""
+
+    daemon_threads = True
+
+    def __init__(self, listener: socket.socket, app: Any) -> None:
+        host, port = listener.getsockname()[:2]
+        super().__init__((host, port), _Silent, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listener
+        self.server_name, self.server_port = host, port
+        self.setup_environ()
+        self.set_app(app)
 
 
 class _Collected(Collector):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import socket
 import urllib.request
 from collections.abc import Iterator
 
@@ -154,11 +155,12 @@ def test_a_family_of_another_type_is_left_out() -> None:
     assert _values(families, "x", "x") == {(("process", "a"),): 1.0}
 
 
-def test_metrics_are_served_on_a_free_port_until_closed() -> None:
+def test_metrics_are_served_on_a_socket_until_closed() -> None:
     with start_telemetry(Settings(), "worker") as telemetry:
         telemetry.metrics.timer_created()
-        port = serve_metrics(telemetry, 0)
-        url = f"http://127.0.0.1:{port}/metrics"
+        listener = socket.create_server(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/metrics"
+        serve_metrics(telemetry, listener)
         with urllib.request.urlopen(url, timeout=10) as answer:
             assert "minoots_timers_created" in _families(answer.read())
     with pytest.raises(OSError, match="refused"):

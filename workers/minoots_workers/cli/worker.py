@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,9 @@ def worker(
         list[Queue] | None, typer.Option("--queue", help="Queue to serve; repeat for several. Default: all.")
     ] = None,
     config: Annotated[Path | None, typer.Option("--config", help="Settings file (minoots.toml).")] = None,
+    metrics_fd: Annotated[
+        int | None, typer.Option("--metrics-fd", help="A listening socket for metrics that was inherited.")
+    ] = None,
 ) -> None:
     """Run workflows and deliveries."""
     watch_parent()
@@ -29,16 +33,34 @@ def worker(
     except SettingsError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
+    listener = _metrics_listener(settings, metrics_fd)
     with start_logs(settings.telemetry, "worker"):
-        raise typer.Exit(_serve(settings, queue or list(Queue)))
+        raise typer.Exit(_serve(settings, queue or list(Queue), listener))
 
 
-def _serve(settings: Settings, queues: list[Queue]) -> int:
+def _metrics_listener(settings: Settings, descriptor: int | None) -> socket.socket | None:
+    if descriptor is not None:
+        return socket.socket(fileno=descriptor)
+    port = settings.workers.metrics_port
+    if port is None:
+        return None
+    try:
+        return socket.create_server(("127.0.0.1", port))
+    except OSError as error:
+        typer.echo(
+            f"cannot serve metrics on 127.0.0.1 port {port}: {error.strerror}. Choose another with "
+            "MINOOTS_WORKERS__METRICS_PORT, or end what listens there.",
+            err=True,
+        )
+        raise typer.Exit(3) from None
+
+
+def _serve(settings: Settings, queues: list[Queue], metrics: socket.socket | None) -> int:
     from minoots_workers.process import run_worker
 
     with start_telemetry(settings, "worker") as telemetry:
-        if settings.workers.metrics_port is not None:
-            serve_metrics(telemetry, settings.workers.metrics_port)
+        if metrics is not None:
+            serve_metrics(telemetry, metrics)
         try:
             asyncio.run(run_worker(settings, telemetry, queues))
         except Failure as failure:

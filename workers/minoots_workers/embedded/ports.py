@@ -39,15 +39,6 @@ def listen(host: str, port: int, flag: str) -> socket.socket:
     return listener
 
 
-def free_port(wanted: int, flag: str) -> int:
-    """Return ``wanted`` if it is free, or any free port for 0.
-
-    Raises:
-        StackFault: when it is taken.
-    """
-    return free_ports([(wanted, flag)])[0]
-
-
 def free_ports(wanted: Iterable[tuple[int, str]]) -> list[int]:
     """Return a free port for each pair of port and flag, all different; 0 takes any.
 
@@ -58,13 +49,13 @@ def free_ports(wanted: Iterable[tuple[int, str]]) -> list[int]:
     # die of it again and again.
     with ExitStack() as held:
         listeners = [
-            held.enter_context(listen(LOOPBACK, port, flag) if port else _listen_anywhere())
+            held.enter_context(listen(LOOPBACK, port, flag) if port else listen_anywhere())
             for port, flag in wanted
         ]
         return [int(listener.getsockname()[1]) for listener in listeners]
 
 
-def _listen_anywhere() -> socket.socket:
+def listen_anywhere() -> socket.socket:
     """Return a listening socket on a port that no outgoing connection will be given.
 
     The system takes those from 32768 up (Linux) or 49152 up (macOS). A part that is started again must find

@@ -20,7 +20,7 @@ from minoots_platform.vault import load_or_create_dev_key
 from .child import Child, Spec
 from .data_dir import DataDir
 from .faults import CHILD_FAILED, StackFault
-from .ports import LOOPBACK, free_port, free_ports, listen, require_reachable
+from .ports import LOOPBACK, free_ports, listen, listen_anywhere, require_reachable
 from .supervisor import Supervisor
 from .temporal_server import TemporalServer, find_binary
 
@@ -71,14 +71,16 @@ class Stack:
         else:
             require_reachable(temporal_address)
         # Two workers: workflow code in threads would make the sending of webhooks wait for Python's lock.
-        metrics_ports = {queue: free_port(0, "") for queue in _QUEUES}
+        # Listened on from here on and inherited, like the gateway's: a port that was only free when it was
+        # looked at may be another's when the worker starts.
+        self._metrics = {queue: listen_anywhere() for queue in _QUEUES}
         self.settings = _for_children(
-            settings, data_dir.path, _url_of(self._listener), temporal_address, metrics_ports.values()
+            settings, data_dir.path, _url_of(self._listener), temporal_address, self._metrics.values()
         )
         self.addresses = _addresses(self.settings, self._listener, server)
         self._environment = to_environment(self.settings)
         self._temporal = None if server is None else self._child_temporal(server)
-        self._workers = [self._child_worker(queue, port) for queue, port in metrics_ports.items()]
+        self._workers = [self._child_worker(queue, listener) for queue, listener in self._metrics.items()]
         self._gateway = self._child_gateway()
         ordered = [self._temporal, *self._workers, self._gateway]
         self._children = [child for child in ordered if child is not None]
@@ -100,7 +102,8 @@ class Stack:
     async def close(self) -> None:
         """Drain and stop everything."""
         await self.supervisor.shut_down()
-        self._listener.close()
+        for listener in (self._listener, *self._metrics.values()):
+            listener.close()
 
     async def _until(self, check: Any) -> None:
         """Wait until ``check`` holds; a stop or a child that keeps dying ends the wait."""
@@ -121,9 +124,10 @@ class Stack:
         finally:
             running.cancel()
 
-    def _child_worker(self, queue: str, metrics_port: int) -> Child:
-        environment = self._environment | {"MINOOTS_WORKERS__METRICS_PORT": str(metrics_port)}
-        spec = Spec(f"worker-{queue}", [_minoots(), "worker", "--queue", queue], environment)
+    def _child_worker(self, queue: str, metrics: socket.socket) -> Child:
+        descriptor = metrics.fileno()
+        command = [_minoots(), "worker", "--queue", queue, "--metrics-fd", str(descriptor)]
+        spec = Spec(f"worker-{queue}", command, self._environment, pass_fds=(descriptor,))
         return Child(spec, self._data_dir.logs, verbose=self._verbose)
 
     def _child_gateway(self) -> Child:
@@ -159,7 +163,7 @@ def _server(settings: Settings, data_dir: Path) -> TemporalServer:
 
 
 def _for_children(
-    settings: Settings, data_dir: Path, gateway: str, temporal_address: str, metrics_ports: Iterable[int]
+    settings: Settings, data_dir: Path, gateway: str, temporal_address: str, metrics: Iterable[socket.socket]
 ) -> Settings:
     """Return the settings of the children: those of the user, with what makes a development stack of them."""
     overrides: dict[str, Any] = {
@@ -167,7 +171,7 @@ def _for_children(
         "data_dir": str(data_dir),
         "gateway": {"allow_dev_tenant": True, "public_url": str(settings.gateway.public_url or gateway)},
         "temporal": {"address": temporal_address},
-        "telemetry": {"worker_metrics_urls": [f"http://{LOOPBACK}:{port}/metrics" for port in metrics_ports]},
+        "telemetry": {"worker_metrics_urls": [f"{_url_of(listener)}/metrics" for listener in metrics]},
         "delivery": {
             "allowed_networks": sorted({*map(str, settings.delivery.allowed_networks), *_LOOPBACK_NETWORKS})
         },
