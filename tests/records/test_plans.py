@@ -184,6 +184,15 @@ async def test_what_came_of_a_node_is_seen_by_later_ones(book: Book) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "response", ["[" * 900 + "]" * 900, '{"a": NaN}', '{"a": 123456789012345678901234567890}', "no JSON", ""]
+)
+async def test_an_answer_that_is_no_sound_json_is_text(book: Book, response: str) -> None:
+    plan = await book.make(node("a"), node("b", "a", payload={"$cel": "nodes.a.response"}))
+    await book.end(plan, "a", response=response)
+    assert (await book.timer(plan, "b")).payload == response
+
+
 async def test_an_expression_without_a_value_fails_its_node_and_says_why(book: Book) -> None:
     plan = await book.make(node("a"), node("b", "a", payload={"id": {"$cel": "nodes.a.response.id"}}))
     assert (await book.end(plan, "a", response="no JSON")).over
