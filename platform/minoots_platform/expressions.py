@@ -13,6 +13,8 @@ from typing import Any, Final
 
 from cel_expr_python import cel
 
+from minoots.contracts.base import check_json
+
 MAX_ITEMS: Final = 1000
 MAX_TEXT: Final = 16 * 1024
 """Collections of more items and texts of more characters are not seen by expressions: a rule that is run over
@@ -73,7 +75,12 @@ class Expressions:
             raise ExpressionFault(_first_line(error)) from error
         if found.type() in (cel.Type.ERROR, cel.Type.UNKNOWN):
             raise ExpressionFault(_first_line(found.value()))
-        return _as_json(found.plain_value())
+        value = _as_json(found.plain_value())
+        try:
+            check_json(value, "its value")
+        except ValueError as error:
+            raise ExpressionFault(str(error)) from error
+        return value
 
     def _compile(self, text: str) -> cel.Expression:
         loops = _MACRO.findall(_TEXT.sub("''", text))

@@ -39,6 +39,9 @@ def test_values_are_json(text: str, value: Any) -> None:
         ("1 / 0", "divide by zero"),
         ("timestamp('2026-01-01T00:00:00Z')", r"convert it with string\(…\)"),
         ("b'x'", "JSON has not"),
+        ("1.0 / 0.0", "not a finite number"),
+        ("'a\\x00b'", "NUL byte"),
+        ("18446744073709551615u", "beyond 64 bits"),
         ("payload.n.foo()", "variables are payload"),
     ],
 )
