@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from minoots.errors import Failure
 
 from .clock import Clock, utc_now
-from .records import Database, escalations, handovers, idempotency, wake_leads
+from .records import Database, escalation_reading, handovers, idempotency, wake_leads
 from .telemetry import get_logger
 from .telemetry.trace_context import continued
 
@@ -144,7 +144,7 @@ class HandOver:
     async def after_command(self, timer_id: str) -> None:
         """Tell the escalation of a command that an agent has answered it."""
         async with self._database.read() as connection:
-            escalation_id = await escalations.of_timer(connection, timer_id)
+            escalation_id = await escalation_reading.of_timer(connection, timer_id)
         if escalation_id is not None:
             await self.escalation(escalation_id, timer_id)
 

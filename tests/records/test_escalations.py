@@ -25,6 +25,7 @@ from minoots_platform.records import (
     agents,
     documents,
     escalation_progress,
+    escalation_reading,
     escalations,
     handovers,
     heartbeats,
@@ -56,7 +57,7 @@ class Book:
         """An escalation as it stands."""
         public_id = escalation if isinstance(escalation, str) else escalation.id
         async with self.ledger.database.read() as connection:
-            return await escalations.get(connection, self.ledger.tenant, public_id)
+            return await escalation_reading.get(connection, self.ledger.tenant, public_id)
 
     async def advance(self, escalation: Escalation | str, after: float = 0) -> Advanced:
         """Look at an escalation after some time."""
@@ -413,7 +414,7 @@ async def test_times_to_acknowledge_by_whom(book: Book) -> None:
         book.ledger.pass_time(wait)
         await book.run(escalations.acknowledge, escalation, "person:ada")
     async with book.ledger.database.read() as connection:
-        found = await escalations.times(connection, book.ledger.tenant, since=START)
+        found = await escalation_reading.times(connection, book.ledger.tenant, since=START)
     assert {one.who: (one.notices, one.acknowledged, one.median_s, one.p95_s) for one in found} == {
         "person:ada": (3, 3, 10.0, 30.0),
         "person:bob": (3, 0, None, None),

@@ -28,7 +28,7 @@ from minoots.contracts import (
 from minoots_activities.escalations.adapter import Escalations
 from minoots_platform.clock import utc_now
 from minoots_platform.handover import HandOver
-from minoots_platform.records import Database, documents, escalations, heartbeats
+from minoots_platform.records import Database, documents, escalation_reading, escalations, heartbeats
 from minoots_platform.records.escalations import Doing
 from minoots_platform.telemetry import Telemetry
 from minoots_workflows.escalations.contracts import EscalationProgress
@@ -87,7 +87,7 @@ async def begun(
 
 async def get(database: Database, escalation: Escalation) -> Escalation:
     async with database.read() as connection:
-        return await escalations.get(connection, TENANT, escalation.id)
+        return await escalation_reading.get(connection, TENANT, escalation.id)
 
 
 async def do(stack: Stack, command: Any, escalation: Escalation, who: str, *arguments: Any) -> Escalation:

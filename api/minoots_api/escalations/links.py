@@ -17,7 +17,7 @@ from minoots.contracts import Escalation
 from minoots.errors import FAILURES, Failure, FailureKind
 from minoots_api.gateway import Gateway, Here
 from minoots_platform.links import Links
-from minoots_platform.records import escalations
+from minoots_platform.records import escalation_reading, escalations
 from minoots_platform.records.escalations import Doing
 from minoots_platform.telemetry import audit
 
@@ -78,11 +78,11 @@ async def _read(gateway: Gateway, token: str) -> tuple[str, Escalation]:
         notice = await _notice(connection, link.timer_id)
         if notice.used_at is not None:
             raise Failure(FailureKind.CONFLICT, "this link was used before")
-        return notice.who, await escalations.get(connection, notice.tenant, notice.escalation_id)
+        return notice.who, await escalation_reading.get(connection, notice.tenant, notice.escalation_id)
 
 
 async def _notice(connection: AsyncConnection, timer_id: str) -> sa.Row[Any]:
-    row = await escalations.notice_of(connection, timer_id)
+    row = await escalation_reading.notice_of(connection, timer_id)
     if row is None:
         raise Failure(FailureKind.NOT_FOUND, "there is no such link", remedy="Copy the whole of it.")
     return row

@@ -31,7 +31,7 @@ from minoots_api.parameters import Cursor, IdempotencyKey, Limit, Text, known_fo
 from minoots_api.principals import EscalationsReader, EscalationsWriter
 from minoots_api.timers.accepting import require_open
 from minoots_api.timers.destinations import require_ladder_allowed
-from minoots_platform.records import escalations
+from minoots_platform.records import escalation_reading, escalations
 from minoots_platform.telemetry.trace_context import current_traceparent
 
 from .acting import Acting
@@ -84,11 +84,11 @@ async def list_escalations(
     cursor: Cursor = None,
 ) -> Response:
     """List escalations, the newest first."""
-    wanted = escalations.EscalationQuery(
+    wanted = escalation_reading.EscalationQuery(
         states=tuple(state or ()), timer_id=timer, limit=limit, cursor=cursor
     )
     async with gateway.database.read() as connection:
-        page = await escalations.page(connection, principal.tenant, wanted)
+        page = await escalation_reading.page(connection, principal.tenant, wanted)
     return Response(page.model_dump_json(), media_type="application/json")
 
 
@@ -100,7 +100,9 @@ async def acknowledge_times(
 ) -> Page[AcknowledgeTimes]:
     """Show how quickly each acknowledges what they are told: median and 95th percentile, in seconds."""
     async with gateway.database.read() as connection:
-        found = await escalations.times(connection, principal.tenant, since=since or gateway.clock() - _MONTH)
+        found = await escalation_reading.times(
+            connection, principal.tenant, since=since or gateway.clock() - _MONTH
+        )
     return Page[AcknowledgeTimes](items=found)
 
 
@@ -110,7 +112,7 @@ async def get_escalation(
 ) -> Escalation:
     """Get an escalation: who was told, and who did what."""
     async with gateway.database.read() as connection:
-        return await escalations.get(connection, principal.tenant, escalation_id)
+        return await escalation_reading.get(connection, principal.tenant, escalation_id)
 
 
 @router.post("/{id}/acknowledge", response_model=Escalation)
@@ -170,5 +172,5 @@ async def escalation_events(
 ) -> Page[Event]:
     """List what happened to an escalation, the oldest first."""
     async with gateway.database.read() as connection:
-        await escalations.row_of(connection, principal.tenant, escalation_id)
+        await escalation_reading.row_of(connection, principal.tenant, escalation_id)
         return await events_about(connection, principal.tenant, escalation_id, after=cursor, limit=limit)

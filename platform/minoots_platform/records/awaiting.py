@@ -8,9 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from minoots.contracts import EscalationState, EventType, TimerState
+from minoots.contracts import EscalationState, EventType
 
-from . import deliveries, events, schema, timers
+from . import events, schema
 
 _ESCALATIONS = schema.escalations
 
@@ -20,32 +20,7 @@ async def is_met(connection: AsyncConnection, timer: sa.Row[Any]) -> bool:
     if timer.escalation_id is None:
         return True
     query = sa.select(_ESCALATIONS).where(_ESCALATIONS.c.id == timer.escalation_id)
-    return _holds((await connection.execute(query)).one())
-
-
-async def settle(
-    connection: AsyncConnection, escalation: sa.Row[Any], now: datetime
-) -> list[events.NewEvent]:
-    """Settle the timer that awaited this escalation, or fail it; return the events.
-
-    One whose actions are still being delivered settles when they are.
-    """
-    if escalation.timer_id is None:
-        return []
-    query = sa.select(timers.TABLE).where(timers.TABLE.c.id == escalation.timer_id)
-    timer = (await connection.execute(query.with_for_update(key_share=True))).one()
-    if timer.state != TimerState.FIRED.value:
-        return []
-    if _holds(escalation):
-        return await deliveries.move_timer(connection, timer, now)
-    if escalation.state not in (EscalationState.EXHAUSTED.value, EscalationState.CANCELLED.value):
-        return []
-    reason = "nobody acknowledged it in time"
-    if escalation.state == EscalationState.CANCELLED.value:
-        reason = "its escalation was cancelled"
-    failed = {"state": TimerState.FAILED.value, "state_reason": reason, "settled_at": now, "updated_at": now}
-    await connection.execute(sa.update(timers.TABLE).where(timers.TABLE.c.id == timer.id).values(**failed))
-    return [timers.event_of(timer, EventType.TIMER_FAILED, now, reason=reason)]
+    return holds((await connection.execute(query)).one())
 
 
 async def give_up(
@@ -75,7 +50,8 @@ async def give_up(
     return [events.NewEvent(EventType.ESCALATION_CANCELLED, row.id, now, data, row.labels, row.traceparent)]
 
 
-def _holds(escalation: sa.Row[Any]) -> bool:
+def holds(escalation: sa.Row[Any]) -> bool:
+    """Tell whether an escalation stands so that its timer may settle."""
     if escalation.state == EscalationState.RESOLVED.value:
         return True
     for_good = escalation.terms["resolve_within"] is None

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from minoots.contracts import EscalationState, EventType, Ladder, WebhookAction
 from minoots_platform.escalating import Step, applies, steps
 
-from . import awaiting, children, events, schema, tellable, timers
+from . import children, events, schema, settling, tellable, timers
 
 TABLE = schema.escalations
 _ACTS = schema.escalation_acts
@@ -100,7 +100,7 @@ async def advance(
         changed = sa.update(TABLE).where(TABLE.c.id == row.id).values(updated_at=now, **look.values)
         row = (await connection.execute(changed.returning(TABLE))).one()
     if look.state is EscalationState.EXHAUSTED:
-        look.told += await awaiting.settle(connection, row, now)
+        look.told += await settling.settle(connection, row, now)
     if look.told:
         await events.append(connection, tenant, look.told)
     over = look.state.final or (look.state is EscalationState.ACKNOWLEDGED and row.next_at is None)

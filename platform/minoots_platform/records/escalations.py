@@ -6,26 +6,20 @@ event last.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from minoots.contracts import (
     Acknowledgement,
-    AcknowledgeTimes,
-    Act,
     Escalation,
     EscalationCreate,
     EscalationState,
     EventType,
     Ladder,
-    Notice,
-    Page,
     Policy,
     Terms,
 )
@@ -33,13 +27,11 @@ from minoots.errors import Failure, FailureKind
 from minoots_platform.identity import Principal
 from minoots_platform.ids import new_id
 
-from . import awaiting, children, documents, events, schema, tellable, timers
+from . import children, documents, events, schema, settling, tellable
 from .escalation_progress import advance, event_of, first_at
-from .paging import newest_first
+from .escalation_reading import get, row_of
 
 TABLE = schema.escalations
-_TIMES: Final = 100_000
-"""Notices that one account of times looks at."""
 _ACTS = schema.escalation_acts
 _NOTICES = schema.notices
 
@@ -140,64 +132,6 @@ async def open_for(
     return row.id, event_of(row, EventType.ESCALATION_AWAITED, now, timer_id=timer.id)
 
 
-async def get(connection: AsyncConnection, tenant: str, escalation_id: str) -> Escalation:
-    """Return an escalation with what was done about it.
-
-    Raises:
-        Failure: not_found, also for another tenant's.
-    """
-    row = await row_of(connection, tenant, escalation_id)
-    acts = await connection.execute(
-        sa.select(_ACTS).where(_ACTS.c.escalation_id == escalation_id).order_by(_ACTS.c.number)
-    )
-    notices = await connection.execute(
-        sa.select(_NOTICES)
-        .where(_NOTICES.c.escalation_id == escalation_id)
-        .order_by(_NOTICES.c.due_at, _NOTICES.c.timer_id)
-    )
-    return _view(row, acts.all(), notices.all())
-
-
-@dataclass(frozen=True)
-class EscalationQuery:
-    """Which escalations; the newest first."""
-
-    states: tuple[EscalationState, ...] = ()
-    timer_id: str | None = None
-    limit: int = 50
-    cursor: str | None = None
-
-
-async def page(connection: AsyncConnection, tenant: str, wanted: EscalationQuery) -> Page[Escalation]:
-    """Return one page of escalations."""
-    query = sa.select(TABLE).where(TABLE.c.tenant == tenant)
-    if wanted.states:
-        query = query.where(TABLE.c.state.in_([state.value for state in wanted.states]))
-    if wanted.timer_id is not None:
-        query = query.where(TABLE.c.timer_id == wanted.timer_id)
-    rows = await newest_first(
-        connection,
-        query,
-        TABLE.c.created_at,
-        "escalations",
-        lambda row: row,
-        limit=wanted.limit,
-        cursor=wanted.cursor,
-    )
-    ids = [row.id for row in rows.items]
-    acts = (await connection.execute(sa.select(_ACTS).where(_ACTS.c.escalation_id.in_(ids)))).all()
-    notices = (await connection.execute(sa.select(_NOTICES).where(_NOTICES.c.escalation_id.in_(ids)))).all()
-    views = [
-        _view(
-            row,
-            sorted((one for one in acts if one.escalation_id == row.id), key=lambda one: one.number),
-            sorted((one for one in notices if one.escalation_id == row.id), key=lambda one: one.due_at),
-        )
-        for row in rows.items
-    ]
-    return Page[Escalation](items=tuple(views), next_cursor=rows.next_cursor)
-
-
 async def acknowledge(
     connection: AsyncConnection, tenant: str, escalation_id: str, doing: Doing, result: Any = None
 ) -> Escalation:
@@ -231,7 +165,7 @@ async def acknowledge(
         changed = await _change(connection, row, doing.now, EscalationState.ACKNOWLEDGED, next_at=until)
         told += await _quiet(connection, row, f"acknowledged by {doing.who}", doing)
         if until is None:
-            told += await awaiting.settle(connection, changed, doing.now)
+            told += await settling.settle(connection, changed, doing.now)
     await events.append(connection, tenant, told)
     return await get(connection, tenant, escalation_id)
 
@@ -311,17 +245,6 @@ async def cancel(connection: AsyncConnection, tenant: str, escalation_id: str, d
     return await _end(connection, row, EscalationState.CANCELLED, EventType.ESCALATION_CANCELLED, doing)
 
 
-async def of_timer(connection: AsyncConnection, timer_id: str) -> str | None:
-    """Return the escalation that a timer tells of, or that awaits it; ``None`` for any other timer."""
-    query = sa.select(timers.TABLE.c.parent_id, timers.TABLE.c.escalation_id)
-    row = (await connection.execute(query.where(timers.TABLE.c.id == timer_id))).one_or_none()
-    if row is None:
-        return None
-    if row.parent_id is not None and row.parent_id.startswith("esc_"):
-        return str(row.parent_id)
-    return None if row.escalation_id is None else str(row.escalation_id)
-
-
 async def use_link(connection: AsyncConnection, tenant: str, timer_id: str, now: datetime) -> str:
     """Use the link of a notice, once; return whom it told.
 
@@ -344,74 +267,6 @@ async def use_link(connection: AsyncConnection, tenant: str, timer_id: str, now:
     return str(row.who)
 
 
-async def notice_of(connection: AsyncConnection, timer_id: str) -> sa.Row[Any] | None:
-    """Return the notice that a timer carries."""
-    return (
-        await connection.execute(sa.select(_NOTICES).where(_NOTICES.c.timer_id == timer_id))
-    ).one_or_none()
-
-
-async def times(connection: AsyncConnection, tenant: str, *, since: datetime) -> tuple[AcknowledgeTimes, ...]:
-    """Return how quickly each has acknowledged what they were told since then, the busiest first.
-
-    Of several notices of one trigger the first one counts.
-    """
-    columns = (_NOTICES.c.who, _NOTICES.c.escalation_id, _NOTICES.c.trigger)
-    query = (
-        sa.select(
-            *columns,
-            sa.func.min(_NOTICES.c.due_at, type_=schema.Moment).label("told_at"),
-            sa.func.min(_NOTICES.c.acknowledged_at, type_=schema.Moment).label("acknowledged_at"),
-        )
-        .where(_NOTICES.c.tenant == tenant, _NOTICES.c.due_at >= since, _NOTICES.c.who != "webhook")
-        .group_by(*columns)
-        .limit(_TIMES)
-    )
-    told: dict[str, list[float | None]] = {}
-    for row in await connection.execute(query):
-        took = None
-        if row.acknowledged_at is not None:
-            took = (row.acknowledged_at - row.told_at).total_seconds()
-        told.setdefault(row.who, []).append(took)
-    found = []
-    for who, all_of_them in sorted(told.items(), key=lambda pair: -len(pair[1])):
-        took_all = sorted(took for took in all_of_them if took is not None)
-        found.append(
-            AcknowledgeTimes(
-                who=who,
-                notices=len(all_of_them),
-                acknowledged=len(took_all),
-                median_s=_quantile(took_all, 0.5),
-                p95_s=_quantile(took_all, 0.95),
-            )
-        )
-    return tuple(found)
-
-
-def _quantile(ordered: Sequence[float], share: float) -> float | None:
-    """Return the smallest value that at least ``share`` of them do not exceed."""
-    return None if not ordered else round(ordered[math.ceil(len(ordered) * share) - 1], 3)
-
-
-async def row_of(
-    connection: AsyncConnection, tenant: str, escalation_id: str, *, for_update: bool = False
-) -> sa.Row[Any]:
-    """Return the row of an escalation, locked where asked.
-
-    Raises:
-        Failure: not_found, also for another tenant's.
-    """
-    query = sa.select(TABLE).where(TABLE.c.tenant == tenant, TABLE.c.id == escalation_id)
-    row = (await connection.execute(query.with_for_update() if for_update else query)).one_or_none()
-    if row is None:
-        raise Failure(
-            FailureKind.NOT_FOUND,
-            f"there is no escalation {escalation_id[:60]}",
-            remedy="GET /v1/escalations lists the escalations of this key's tenant.",
-        )
-    return row
-
-
 async def _end(
     connection: AsyncConnection, row: sa.Row[Any], state: EscalationState, kind: EventType, doing: Doing
 ) -> Escalation:
@@ -421,7 +276,7 @@ async def _end(
     )
     told = [_event(changed, kind, doing)]
     told += await _quiet(connection, row, f"{state} by {doing.who}", doing)
-    told += await awaiting.settle(connection, changed, doing.now)
+    told += await settling.settle(connection, changed, doing.now)
     await events.append(connection, row.tenant, told)
     return await get(connection, row.tenant, row.id)
 
@@ -555,40 +410,3 @@ async def _quiet(
 
 def _event(row: sa.Row[Any], kind: EventType, doing: Doing, **data: Any) -> events.NewEvent:
     return event_of(row, kind, doing.now, by=doing.who, via=doing.via, reason=doing.reason, **data)
-
-
-def _view(row: sa.Row[Any], acts: Sequence[sa.Row[Any]], notices: Sequence[sa.Row[Any]]) -> Escalation:
-    names = (
-        "id name state state_reason generation trigger payload policy ladder terms labels timer_id next_at"
-    )
-    names += " created_at updated_at ended_at created_by"
-    acknowledged = [act.who for act in acts if act.act == "acknowledged" and act.trigger == row.trigger]
-    return Escalation(
-        **{name: getattr(row, name) for name in names.split()},
-        metadata=row.meta,
-        acknowledged_by=tuple(acknowledged),
-        acts=tuple(
-            Act(
-                at=act.at,
-                act=act.act,
-                who=act.who,
-                via=act.via,
-                trigger=act.trigger,
-                reason=act.reason,
-                result=act.result,
-            )
-            for act in acts
-        ),
-        notices=tuple(
-            Notice(
-                who=notice.who,
-                trigger=notice.trigger,
-                round=notice.round,
-                rung=notice.rung,
-                timer_id=notice.timer_id,
-                due_at=notice.due_at,
-                acknowledged_at=notice.acknowledged_at,
-            )
-            for notice in notices
-        ),
-    )

@@ -20,7 +20,7 @@ from minoots.contracts import (
 )
 from minoots.errors import Failure, FailureKind
 
-from . import documents, escalations, events, schema, tellable
+from . import documents, escalation_reading, escalations, events, schema, tellable
 from .escalations import Doing
 from .inserting import insert_new
 from .paging import newest_first
@@ -170,7 +170,7 @@ async def look(connection: AsyncConnection, tenant: str, heartbeat_id: str, *, n
 async def _recover(connection: AsyncConnection, row: sa.Row[Any], now: datetime, actor: str) -> str | None:
     if row.escalation_id is None:
         return None
-    found = await escalations.row_of(connection, row.tenant, row.escalation_id)
+    found = await escalation_reading.row_of(connection, row.tenant, row.escalation_id)
     if EscalationState(found.state).final:
         return None
     doing = Doing(f"heartbeat/{row.id}", "api", now, "the heartbeat is back")

@@ -20,7 +20,7 @@ from minoots.contracts.agents import MAX_LEASES
 from minoots.errors import Failure, FailureKind
 from minoots_platform.ids import new_id
 
-from . import agents, escalations, events, schema
+from . import agents, escalation_reading, escalations, events, schema
 from .paging import newest_first
 
 TABLE = schema.agent_commands
@@ -309,7 +309,7 @@ async def _pass_on(
     """Let an agent's answer count for the escalation that told it, or that awaits it."""
     if row.timer_id is None:
         return
-    escalation_id = await escalations.of_timer(connection, row.timer_id)
+    escalation_id = await escalation_reading.of_timer(connection, row.timer_id)
     if escalation_id is None:
         return
     doing = escalations.Doing(f"agent:{row.agent_id}", "inbox", now, row.reason)
