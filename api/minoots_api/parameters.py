@@ -81,7 +81,7 @@ def known_form(public_id: str, prefix: Prefix, noun: str) -> str:
         raise Failure(
             FailureKind.NOT_FOUND,
             f"there is no {noun} {public_id[:60]!r}",
-            remedy=f"The id of a {noun} is {prefix}_ and 26 letters and digits; look it up in the list.",
+            remedy=f"Such an id is {prefix}_ and 26 letters and digits; look it up in the list.",
         )
     return public_id
 
