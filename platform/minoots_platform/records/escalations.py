@@ -1,7 +1,10 @@
-"""Escalations: keep, look up, list, and what people and agents do about them.
+"""Escalations: begin them, and what people and agents do about them.
 
 Locks are taken in one order: the escalation, its timers by id, the timer that it is for, the tenant's newest
 event last.
+
+Long because all that somebody may do shares who they are, whether they may, and what it means for notices and
+timers; reading is in `escalation_reading`, climbing the ladder in `escalation_progress`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Schedules: keep, look up, list, and the commands that change one.
 
 A command is one transaction: the schedule under its new generation, the timers that wait, the events, and
-what the engine is still to be told.
+what the engine is still to be told. Long because the commands share how a schedule is locked, changed and
+told of; making its timers is in `occurrences`, and what happens when they meet in `overlaps`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The tables. One `MetaData` for SQLite and Postgres; Alembic migrations are checked against it.
 
-Owns names, types and indexes; no queries.
+Owns names, types and indexes; no queries. Long on purpose: declarations only, which migrations, foreign keys
+and whoever looks for a column find in one place.
 """
 
 from __future__ import annotations
