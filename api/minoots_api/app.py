@@ -16,6 +16,7 @@ from . import openapi, problems
 from .agents import routes as agents
 from .connectors import routes as connectors
 from .deliveries import routes as deliveries
+from .destinations import routes as destinations
 from .docs import routes as docs
 from .escalations import documents, heartbeats, links
 from .escalations import routes as escalations
@@ -45,6 +46,7 @@ _ROUTES = (
     events,
     socket,
     deliveries,
+    destinations,
     secrets,
     health,
     docs,

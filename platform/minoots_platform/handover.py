@@ -8,7 +8,7 @@ repeat.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
@@ -38,6 +38,9 @@ _BATCH: Final = 200
 _AT_ONCE: Final = 20
 """Hand-overs at a time: enough to catch up at a few hundred a second, too few to starve new ones."""
 
+_BEGINNING: Final = (0.02, 0.05, 0.15)
+"""Seconds: a timer's workflow is about to start that of its delivery, which may go already."""
+
 _LEAD_FRESH: Final = timedelta(seconds=1)
 
 
@@ -61,8 +64,11 @@ class Engine(Protocol):
         """Make the timer stand as said."""
         ...
 
-    async def deliver(self, *, tenant: str, delivery_id: str, planned_at: datetime) -> None:
-        """See to the retries of a delivery."""
+    async def deliver(self, *, tenant: str, delivery_id: str, planned_at: datetime, start: bool) -> bool:
+        """Make the next attempt of a delivery at its time; ``start`` what nobody sees to yet.
+
+        Return whether somebody sees to it.
+        """
         ...
 
     async def replay(self, *, tenant: str, replay_id: str) -> None:
@@ -97,10 +103,14 @@ class HandOver:
         return due is None or await self._tell(due)
 
     async def delivery(self, tenant: str, delivery_id: str) -> bool:
-        """Have the retries of one delivery started; return whether they are."""
+        """Have the next attempt of one delivery made at its time; return whether somebody knows of it."""
         async with self._database.read() as connection:
             due = await handovers.delivery(connection, delivery_id)
         return due is None or await self._deliver(due)
+
+    async def deliveries(self, tenant: str, delivery_ids: Sequence[str]) -> None:
+        """Have those go that waited for others."""
+        await asyncio.gather(*(self._in_turn(self.delivery(tenant, one)) for one in delivery_ids))
 
     async def replay(self, tenant: str, replay_id: str) -> bool:
         """Have a replay started; return whether it is."""
@@ -200,12 +210,14 @@ class HandOver:
             due = await handovers.timers_overdue(connection, before=before, limit=_AT_ONCE)
             schedules = await handovers.schedules_overdue(connection, before=before, limit=_AT_ONCE)
             looks = await handovers.looks_overdue(connection, before=before, limit=_AT_ONCE)
+            retries = await handovers.deliveries_overdue(connection, before=before, limit=_AT_ONCE)
         await asyncio.gather(
             *(self._in_turn(self._tell(one)) for one in due),
             *(self._in_turn(self._schedule(one)) for one in schedules),
             *(self._in_turn(self._look(one, "overdue")) for one in looks),
+            *(self._in_turn(self._deliver(one)) for one in retries),
         )
-        return len(due) + len(schedules) + len(looks)
+        return len(due) + len(schedules) + len(looks) + len(retries)
 
     async def run(self, interval: timedelta = timedelta(seconds=1)) -> None:
         """Reconcile every ``interval`` until cancelled. A database that is away is waited for."""
@@ -253,14 +265,23 @@ class HandOver:
     async def _deliver(self, due: handovers.DeliveryHandover) -> bool:
         try:
             with continued(due.traceparent):
-                await self._engine.deliver(
-                    tenant=due.tenant, delivery_id=due.delivery_id, planned_at=due.planned_at
-                )
+                for pause in (*_BEGINNING, None):
+                    known = await self._engine.deliver(
+                        tenant=due.tenant,
+                        delivery_id=due.delivery_id,
+                        planned_at=due.planned_at,
+                        start=due.start,
+                    )
+                    if known or pause is None:
+                        break
+                    await asyncio.sleep(pause)
         except Failure as failure:
             self._log.warning("delivery.handover_failed", delivery_id=due.delivery_id, reason=failure.detail)
             return False
+        if not known:
+            return False
         async with self._database.write() as connection:
-            await handovers.confirm_deliveries(connection, [due.delivery_id])
+            await handovers.confirm_delivery(connection, due)
         return True
 
     async def _schedule(self, due: handovers.ScheduleHandover) -> bool:

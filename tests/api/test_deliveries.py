@@ -1,4 +1,4 @@
-"""Dead letters, replays, destinations and secrets over HTTP, with everything behind the gateway."""
+"""Dead letters, replays and secrets over HTTP, with everything behind the gateway."""
 
 from __future__ import annotations
 
@@ -65,18 +65,6 @@ async def test_a_replay_by_filter_tells_its_progress(full: Door, receiver: Recei
             while (await full.http.get(f"/v1/timers/{timer['id']}")).json()["state"] != "settled":
                 await asyncio.sleep(0.05)
     assert (await full.http.post("/v1/dead-letters/replay", json={})).status_code == 422
-
-
-async def test_a_receiver_that_is_gone_is_listed_and_reopened(full: Door, receiver: Receiver) -> None:
-    receiver.answers(410)
-    await ended(full, actions=[{"url": receiver.url}])
-    [destination] = (await full.http.get("/v1/destinations")).json()["items"]
-    assert (destination["state"], destination["status"]) == ("gone", 410)
-    reopened = await full.http.post(f"/v1/destinations/{destination['id']}/reopen")
-    assert reopened.json()["state"] == "open"
-    assert (await full.http.post(f"/v1/destinations/{destination['id']}/reopen")).status_code == 409
-    receiver.answers(204)
-    assert (await ended(full, actions=[{"url": receiver.url}]))["state"] == "settled"
 
 
 async def test_a_secret_is_shown_once_and_signs_through_its_rotation(full: Door, receiver: Receiver) -> None:

@@ -7,10 +7,10 @@ import asyncio
 import pytest
 from ledger import URL, Ledger, seconds
 
-from minoots.contracts import AttemptError, DeliveryState, TimerState
+from minoots.contracts import AttemptError, DeliveryState, DestinationState, TimerState
 from minoots.errors import Failure, FailureKind
-from minoots_platform.records import deliveries, destinations
-from minoots_platform.records.deliveries import Claim, Standing
+from minoots_platform.records import attempts, deliveries, destinations
+from minoots_platform.records.attempts import Claim, Standing
 
 TWO = [{"url": URL}, {"url": f"{URL}/2"}]
 ROUNDS = 15
@@ -25,7 +25,8 @@ async def close(ledger: Ledger, delivery_id: str) -> None:
 async def gone(ledger: Ledger, *urls: str) -> set[str]:
     """Those of ``urls`` that are marked gone."""
     async with ledger.database.read() as connection:
-        return set(await destinations.gone_among(connection, ledger.tenant, urls))
+        page = await destinations.page(connection, ledger.tenant, limit=100, cursor=None)
+    return {one.url for one in page.items if one.state is DestinationState.GONE} & set(urls)
 
 
 async def test_a_timer_settles_when_every_action_succeeded(ledger: Ledger) -> None:
@@ -61,7 +62,7 @@ async def test_attempts_are_kept_as_they_went(ledger: Ledger) -> None:
     assert (again.number, again.webhook_id) == (2, claim.webhook_id)
     await ledger.record(ledger.succeeded(again))
     async with ledger.database.read() as connection:
-        first, second = await deliveries.attempts_of(connection, ledger.tenant, timer.id)
+        first, second = await attempts.of_timer(connection, ledger.tenant, timer.id)
     assert (first.number, first.status, first.succeeded, first.error) == (1, 503, False, AttemptError.STATUS)
     assert (first.planned_at, first.next_attempt_at) == (timer.fire_at, again.planned_at)
     assert (first.latency_ms, first.detail, first.response) == (20, "answered 503", "body")
@@ -126,7 +127,7 @@ async def test_the_outcome_of_a_claim_that_was_taken_over_is_dropped(ledger: Led
     assert standings[old.delivery_id].state is DeliveryState.SUCCEEDED
     assert (await ledger.get(timer)).state is TimerState.SETTLED
     async with ledger.database.read() as connection:
-        assert len(await deliveries.attempts_of(connection, ledger.tenant, timer.id)) == 1
+        assert len(await attempts.of_timer(connection, ledger.tenant, timer.id)) == 1
 
 
 async def test_one_outcome_is_recorded_once(ledger: Ledger) -> None:
@@ -197,7 +198,7 @@ async def test_a_receiver_that_was_not_asked_again_is_not_marked_again(ledger: L
     assert await gone(ledger, URL) == set()
 
 
-async def test_a_replay_that_succeeds_settles_the_timer_and_reopens_the_receiver(ledger: Ledger) -> None:
+async def test_a_replay_that_succeeds_settles_the_timer_and_closes_the_circuit(ledger: Ledger) -> None:
     timer = await ledger.accept()
     (claim,) = await ledger.fire(timer)
     await ledger.record(ledger.failed(claim, status=410, error=AttemptError.GONE))
@@ -216,7 +217,7 @@ async def test_a_replay_that_succeeds_settles_the_timer_and_reopens_the_receiver
     assert [event.type for event in await ledger.events()][-4:] == [
         "delivery.replayed",
         "delivery.succeeded",
-        "destination.reopened",
+        "destination.closed",
         "timer.settled",
     ]
 
@@ -298,7 +299,7 @@ async def test_of_cancel_and_the_next_attempt_at_once_exactly_one_holds(busy_led
     for number in range(ROUNDS):
         timer = await ledger.accept()
         (claim,) = await ledger.fire(timer)
-        await ledger.record(ledger.failed(claim, again_in=0))
+        await ledger.record(ledger.failed(claim, status=400, again_in=0))
         both = [ledger.cancel(timer), ledger.attempt(claim.delivery_id, ledger.now)]
         results = await asyncio.gather(*(both if number % 2 else reversed(both)), return_exceptions=True)
         refused = [one for one in results if isinstance(one, Failure)]
@@ -313,7 +314,7 @@ async def test_cancel_and_replay_at_once_do_not_wait_for_each_other(busy_ledger:
     for number in range(ROUNDS):
         timer = await ledger.accept(actions=TWO)
         lost, kept = await ledger.fire(timer)
-        await ledger.record(ledger.failed(lost), ledger.failed(kept, again_in=60))
+        await ledger.record(ledger.failed(lost, status=400), ledger.failed(kept, status=400, again_in=60))
         both = [ledger.cancel(timer), ledger.replay(lost.delivery_id)]
         await asyncio.gather(*(both if number % 2 else reversed(both)))
         assert (await ledger.get(timer)).state is TimerState.CANCELLED

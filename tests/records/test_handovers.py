@@ -96,7 +96,8 @@ async def test_a_replayed_delivery_is_outstanding_until_somebody_retries_it(ledg
     assert (single,) == found
     assert own is None, "the timer's own workflow sees to its first deliveries"
     async with ledger.writing() as connection:
-        await handovers.confirm_deliveries(connection, [made.delivery_id])
+        assert single is not None
+        await handovers.confirm_delivery(connection, single)
     async with ledger.database.read() as connection:
         assert await handovers.deliveries_behind(connection, before=ledger.now, limit=10) == ()
         assert await handovers.delivery(connection, made.delivery_id) is None

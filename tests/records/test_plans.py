@@ -10,7 +10,7 @@ from ledger import START, URL, Ledger, seconds
 
 from minoots.contracts import NodeState, Plan, PlanCreate, PlanPatch, PlanState, TimerState
 from minoots.errors import Failure, FailureKind
-from minoots_platform.records import commands, deliveries, firing, handovers, plan_progress, plans, timers
+from minoots_platform.records import attempts, commands, firing, handovers, plan_progress, plans, timers
 from minoots_platform.records.plan_progress import Advanced
 
 
@@ -62,7 +62,7 @@ class Book:
         async with self.ledger.writing() as connection:
             return await plan_progress.advance(connection, self.ledger.tenant, plan.id, now=self.ledger.now)
 
-    async def fire(self, plan: Plan, name: str) -> tuple[deliveries.Claim, ...]:
+    async def fire(self, plan: Plan, name: str) -> tuple[attempts.Claim, ...]:
         """Take the timer of a node for sending, at its time."""
         timer = await self.timer(plan, name)
         self.ledger.now = max(self.ledger.now, timer.fire_at)
@@ -74,7 +74,7 @@ class Book:
         make = self.ledger.succeeded if ok else self.ledger.failed
         outcomes = [make(claim) for claim in claims]
         await self.ledger.record(
-            *(deliveries.Outcome(**{**vars(one), "response": response}) for one in outcomes)
+            *(attempts.Outcome(**{**vars(one), "response": response}) for one in outcomes)
         )
         return await self.advance(plan)
 
@@ -122,7 +122,7 @@ async def test_a_node_begins_when_the_one_before_it_has_succeeded_not_when_it_fi
     assert states(await book.get(plan))["b"] == "waiting", "a is tried again"
     book.ledger.pass_time(30)
     claim = await book.ledger.attempt(claims[0].delivery_id, book.ledger.now)
-    assert isinstance(claim, deliveries.Claim)
+    assert isinstance(claim, attempts.Claim)
     await book.ledger.record(book.ledger.succeeded(claim))
     await book.advance(plan)
     found = await book.get(plan)

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from minoots.contracts import TimerState
 from minoots.errors import Failure, FailureKind
 from minoots_platform.ids import is_id
-from minoots_platform.records import commands, deliveries, targets, timers, why
+from minoots_platform.records import attempts, commands, targets, timers, why
 from minoots_platform.records.masking import MASK
 
 
@@ -130,7 +130,7 @@ async def test_the_timers_of_another_tenant_do_not_exist(ledger: Ledger) -> None
                 actor="x",
                 if_generation=None,
             ),
-            deliveries.attempts_of(connection, "globex", timer.id),
+            attempts.of_timer(connection, "globex", timer.id),
             why.why(connection, "globex", timer.id, ledger.now),
         ):
             with pytest.raises(Failure, match="there is no timer") as caught:

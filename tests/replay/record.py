@@ -22,6 +22,7 @@ from stacks import TENANT, Stack, eventually, stack_of
 from temporalio.testing import WorkflowEnvironment
 
 from minoots.contracts import (
+    DestinationSave,
     EscalationCreate,
     HeartbeatSave,
     PersonSave,
@@ -35,6 +36,7 @@ from minoots_platform.clock import utc_now
 from minoots_platform.records import (
     Database,
     deliveries,
+    destination_commands,
     documents,
     escalations,
     heartbeats,
@@ -289,6 +291,33 @@ async def timer_awaiting(stack: Stack, receiver: Receiver) -> str:
     return workflow_id("timer", TENANT, timer.id)
 
 
+async def delivery_waiting(stack: Stack, receiver: Receiver) -> str:
+    """It waits for its destination's circuit, and is told when that is closed; the history is its own."""
+    async with stack.database.write() as connection:
+        wanted = DestinationSave(url=receiver.url)
+        one, _ = await destination_commands.save(connection, TENANT, wanted, now=utc_now(), actor="t")
+        await destination_commands.open_circuit(
+            connection, TENANT, one.id, reason=None, now=utc_now(), actor="t"
+        )
+    timer = await stack.set(receiver.url)
+
+    async def look() -> list[str]:
+        async with stack.database.read() as connection:
+            return [row.id for row in await deliveries.of_timer(connection, timer.id) if row.held_by]
+
+    (delivery_id,) = await eventually(look, bool)
+    await asyncio.sleep(0.5)
+    async with stack.database.write() as connection:
+        _, released = await destination_commands.close_circuit(
+            connection, TENANT, one.id, now=utc_now(), actor="t"
+        )
+    await stack.handover.deliveries(TENANT, released)
+    await stack.reaches(timer, TimerState.SETTLED)
+    public_id = workflow_id("delivery", TENANT, delivery_id)
+    await stack.client.get_workflow_handle(public_id).result()
+    return public_id
+
+
 SCENES: dict[str, Callable[[Stack, Receiver], Awaitable[str]]] = {
     "timer-settled": settled,
     "timer-changed": changed,
@@ -305,6 +334,7 @@ SCENES: dict[str, Callable[[Stack, Receiver], Awaitable[str]]] = {
     "escalation-resolved": escalation_resolved,
     "heartbeat-silent": heartbeat_silent,
     "timer-awaiting": timer_awaiting,
+    "delivery-waiting": delivery_waiting,
 }
 
 

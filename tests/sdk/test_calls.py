@@ -101,7 +101,21 @@ CALLS = [
     (lambda c: c.secrets.rotate("main"), "POST", "/v1/secrets/main/rotate", {}),
     (lambda c: c.secrets.rotate("main", overlap="2h"), "POST", "/v1/secrets/main/rotate", {"overlap": "2h"}),
     (lambda c: c.destinations.list(), "GET", "/v1/destinations", None),
-    (lambda c: c.destinations.reopen("dst_1"), "POST", "/v1/destinations/dst_1/reopen", None),
+    (lambda c: c.destinations.get("dst_1"), "GET", "/v1/destinations/dst_1", None),
+    (
+        lambda c: c.destinations.save(url="https://a.example", rate={"requests": 5}, concurrency=2),
+        "POST",
+        "/v1/destinations",
+        {"url": "https://a.example", "rate": {"requests": 5}, "concurrency": 2},
+    ),
+    (lambda c: c.destinations.open("dst_1"), "POST", "/v1/destinations/dst_1/open", {}),
+    (
+        lambda c: c.destinations.open("dst_1", reason="x"),
+        "POST",
+        "/v1/destinations/dst_1/open",
+        {"reason": "x"},
+    ),
+    (lambda c: c.destinations.close("dst_1"), "POST", "/v1/destinations/dst_1/close", None),
 ]
 
 

@@ -25,6 +25,7 @@ BUILT_IN = {
     "events": "minoots.cli.events:app",
     "secrets": "minoots.cli.secrets:app",
     "dead-letters": "minoots.cli.dead_letters:app",
+    "destinations": "minoots.cli.destinations:app",
 }
 
 

@@ -14,6 +14,7 @@ from stacks import TENANT
 from minoots.contracts import AttemptError, DeadLetter, Event, Page, Timer, TimerCreate, TimerState, Why
 from minoots_platform.records import (
     Database,
+    attempts,
     commands,
     dead_letters,
     deliveries,
@@ -132,24 +133,30 @@ class Ledger:
         async with self.writing() as connection:
             return await firing.claim(connection, spec, execution=execution, now=self.now)
 
-    async def fire(self, timer: Timer, execution: int = 1) -> tuple[deliveries.Claim, ...]:
+    async def fire(self, timer: Timer, execution: int = 1) -> tuple[attempts.Claim, ...]:
         """Take a timer for sending; return what is to be sent."""
         claimed = await self.claim(await self.spec(timer), execution)
         assert isinstance(claimed, firing.Claimed)
         return claimed.claims
 
-    async def record(self, *outcomes: deliveries.Outcome) -> dict[str, deliveries.Standing]:
+    async def record(self, *outcomes: attempts.Outcome) -> dict[str, attempts.Standing]:
         """Record what came of attempts."""
         async with self.writing() as connection:
-            return await deliveries.record(connection, self.tenant, outcomes, self.now)
+            recorded = await deliveries.record(connection, self.tenant, outcomes, self.now)
+        return dict(recorded.standings)
 
     async def attempt(
         self, delivery_id: str, planned_at: datetime, execution: int = 1
-    ) -> deliveries.Claim | deliveries.Standing:
+    ) -> attempts.Claim | attempts.Standing:
         """Claim an attempt after the first."""
         async with self.writing() as connection:
             return await deliveries.claim_attempt(
-                connection, self.tenant, delivery_id, planned_at=planned_at, execution=execution
+                connection,
+                self.tenant,
+                delivery_id,
+                planned_at=planned_at,
+                execution=execution,
+                now=max(self.now, planned_at),
             )
 
     async def states(self, timer: Timer) -> list[str]:
@@ -180,26 +187,27 @@ class Ledger:
         async with self.database.read() as connection:
             return await dead_letters.page(connection, self.tenant, dead_letters.DeadLetterQuery(**wanted))
 
-    async def replay(self, delivery_id: str) -> deliveries.Claim:
+    async def replay(self, delivery_id: str) -> attempts.Claim:
         """Replay a dead letter; return the claim of its first attempt."""
         async with self.writing() as connection:
             made = await dead_letters.replay_one(
                 connection, self.tenant, delivery_id, now=self.now, actor="tester"
             )
         claim = await self.attempt(made.delivery_id, self.now)
-        assert isinstance(claim, deliveries.Claim)
+        assert isinstance(claim, attempts.Claim)
         return claim
 
-    async def dead(self, count: int = 1, **spec: Any) -> list[deliveries.Claim]:
+    async def dead(self, count: int = 1, **spec: Any) -> list[attempts.Claim]:
         """Let the deliveries of ``count`` new timers die; return their claims."""
-        claims: list[deliveries.Claim] = []
+        claims: list[attempts.Claim] = []
         async with self.writing() as connection:
             for _ in range(count):
                 timer = await self.accept_in(connection, 0, **spec)
                 wanted = await firing.spec(connection, self.tenant, timer.id)
                 claimed = await firing.claim(connection, wanted, execution=1, now=self.now)
                 assert isinstance(claimed, firing.Claimed)
-                outcomes = [self.failed(claim) for claim in claimed.claims]
+                # A 400: of many 500s the circuit would open.
+                outcomes = [self.failed(claim, status=400) for claim in claimed.claims]
                 await deliveries.record(connection, self.tenant, outcomes, self.now)
                 claims += claimed.claims
         return claims
@@ -223,31 +231,31 @@ class Ledger:
                 await self.record(*map(self.failed, claims))
         return await self.get(timer)
 
-    def succeeded(self, claim: deliveries.Claim) -> deliveries.Outcome:
+    def succeeded(self, claim: attempts.Claim) -> attempts.Outcome:
         """The receiver took it."""
         return self._outcome(claim, 204, None, None, None)
 
     def failed(
         self,
-        claim: deliveries.Claim,
+        claim: attempts.Claim,
         *,
         status: int | None = 500,
         error: AttemptError = AttemptError.STATUS,
         again_in: float | None = None,
-    ) -> deliveries.Outcome:
+    ) -> attempts.Outcome:
         """The receiver did not; try again in so many seconds, or give up."""
         next_at = None if again_in is None else self.now + seconds(again_in)
         return self._outcome(claim, status, error, f"answered {status}", next_at)
 
     def _outcome(
         self,
-        claim: deliveries.Claim,
+        claim: attempts.Claim,
         status: int | None,
         error: AttemptError | None,
         detail: str | None,
         next_at: datetime | None,
-    ) -> deliveries.Outcome:
-        return deliveries.Outcome(
+    ) -> attempts.Outcome:
+        return attempts.Outcome(
             claim=claim,
             started_at=self.now,
             finished_at=self.now + seconds(0.02),

@@ -31,7 +31,7 @@ from minoots_activities.timers.lead import LeadWatch
 from minoots_platform.clock import utc_now
 from minoots_platform.handover import HandOver
 from minoots_platform.links import Links
-from minoots_platform.records import Database, commands, deliveries, timers
+from minoots_platform.records import Database, attempts, commands, timers
 from minoots_platform.settings import Settings
 from minoots_platform.telemetry import Telemetry
 from minoots_platform.vault import Vault
@@ -116,7 +116,7 @@ class Stack:
     async def attempts(self, timer: Timer) -> tuple[Attempt, ...]:
         """Its attempts."""
         async with self.database.read() as connection:
-            return await deliveries.attempts_of(connection, self.tenant, timer.id)
+            return await attempts.of_timer(connection, self.tenant, timer.id)
 
     async def reaches(self, timer: Timer, *states: TimerState) -> Timer:
         """The timer, once it is in one of ``states``."""
@@ -172,14 +172,14 @@ async def stack_of(
             Webhooks(database, vault, links, sender, telemetry.tracer, clock),
             AgentInboxes(database, clock),
         ]
-        attempts = Attempts(connectors, telemetry.metrics)
+        making = Attempts(connectors, telemetry.metrics, clock)
         watch = LeadWatch("test", database, telemetry.metrics, clock)
         handover = HandOver(database, Engine(client), clock)
         serving = {
             Queue.CORE: serving_core(),
             Queue.IO: serving_io(
-                Timers(database, attempts, watch, handover, telemetry.metrics, clock),
-                Deliveries(database, attempts, handover, clock),
+                Timers(database, making, watch, handover, telemetry.metrics, clock),
+                Deliveries(database, making, handover, clock),
                 Replays(database, clock),
                 Schedules(database, handover, clock),
                 Plans(database, handover, clock),

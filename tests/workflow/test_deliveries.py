@@ -14,7 +14,13 @@ from standardwebhooks.webhooks import Webhook
 from minoots.contracts import AttemptError, ReplayFilter, TimerState
 from minoots.errors import Failure, FailureKind
 from minoots_platform.clock import utc_now
-from minoots_platform.records import dead_letters, destinations, replays, signing_secrets
+from minoots_platform.records import (
+    dead_letters,
+    destination_commands,
+    destinations,
+    replays,
+    signing_secrets,
+)
 from minoots_platform.records.commands import CancelIt
 from minoots_platform.records.dead_letters import DeadLetterQuery
 from minoots_workflows.ids import workflow_id
@@ -127,7 +133,9 @@ async def test_410_stops_at_once_and_marks_the_receiver_gone(stack: Stack, recei
     [attempt] = await stack.attempts(following)
     assert attempt.error is AttemptError.GONE
     async with stack.database.write() as connection:
-        await destinations.reopen(connection, stack.tenant, destination.id, now=utc_now(), actor="ops")
+        await destination_commands.close_circuit(
+            connection, stack.tenant, destination.id, now=utc_now(), actor="ops"
+        )
     receiver.answers(204)
     await stack.reaches(await stack.set(receiver.url), TimerState.SETTLED)
 

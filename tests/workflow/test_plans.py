@@ -22,7 +22,7 @@ from minoots.contracts import NodeState, Plan, PlanCreate, PlanState
 from minoots_activities.plans.adapter import Plans
 from minoots_platform.clock import utc_now
 from minoots_platform.handover import HandOver
-from minoots_platform.records import Database, deliveries, firing, plans
+from minoots_platform.records import Database, attempts, deliveries, firing, plans
 from minoots_platform.telemetry import Telemetry
 from minoots_workflows.handover import Engine
 from minoots_workflows.ids import workflow_id
@@ -169,7 +169,7 @@ class SucceedingAtOnce(TimersPort):
             claimed = await firing.claim(connection, spec, execution=activity.info().attempt, now=at)
             assert isinstance(claimed, firing.Claimed)
             outcomes = [
-                deliveries.Outcome(claim, at, at, 204, None, None, None, None) for claim in claimed.claims
+                attempts.Outcome(claim, at, at, 204, None, None, None, None) for claim in claimed.claims
             ]
             await deliveries.record(connection, request.tenant, outcomes, at)
         await self._handover.after_timer(request.timer_id, **spec.owners)

@@ -88,6 +88,7 @@ async def io_parts(settings: Settings, telemetry: Telemetry, client: Client) -> 
                 AgentInboxes(database, utc_now),
             ],
             telemetry.metrics,
+            utc_now,
         )
         handover = HandOver(database, Engine(client))
         yield IoParts(

@@ -20,7 +20,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from minoots.errors import Failure, FailureKind
 
 from . import search_attributes
-from .deliveries.contracts import DeliveryStart
+from .deliveries.contracts import DeliveryDue, DeliveryStart
 from .deliveries.workflow import DeliveryWorkflow
 from .escalations.workflow import EscalationWorkflow
 from .heartbeats.workflow import HeartbeatWorkflow
@@ -122,22 +122,45 @@ class Engine:
             # store.
             await self._start(timer, change)
 
-    async def deliver(self, *, tenant: str, delivery_id: str, planned_at: datetime) -> None:
-        """Start the retries of a delivery; one that runs already goes on.
+    async def deliver(self, *, tenant: str, delivery_id: str, planned_at: datetime, start: bool) -> bool:
+        """Tell the workflow of a delivery when its next attempt is.
+
+        Args:
+            tenant: whose delivery it is.
+            delivery_id: its public id.
+            planned_at: when.
+            start: whether to start it where there is none. The workflow of a timer starts those of its own
+                deliveries; it may be about to.
+
+        Returns:
+            Whether there is a workflow that was told.
 
         Raises:
-            Failure: unavailable; start it again.
+            Failure: unavailable; tell it again.
         """
+        due = DeliveryDue(planned_at=planned_at)
+        public_id = workflow_id("delivery", tenant, delivery_id)
         with _unavailable():
+            if not start:
+                handle = self._client.get_workflow_handle_for(DeliveryWorkflow.run, public_id)
+                try:
+                    await handle.signal(DeliveryWorkflow.due, due, rpc_timeout=_RPC_TIMEOUT)
+                except RPCError as error:
+                    if error.status is RPCStatusCode.NOT_FOUND:
+                        return False
+                    raise
+                return True
             await self._client.start_workflow(
                 DeliveryWorkflow.run,
                 DeliveryStart(tenant=tenant, delivery_id=delivery_id, next_at=planned_at),
-                id=workflow_id("delivery", tenant, delivery_id),
+                id=public_id,
                 task_queue=Queue.CORE,
                 search_attributes=search_attributes.of_tenant(tenant),
-                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                start_signal="due",
+                start_signal_args=[due],
                 rpc_timeout=_RPC_TIMEOUT,
             )
+        return True
 
     async def replay(self, *, tenant: str, replay_id: str) -> None:
         """Start a replay by filter; one that runs already goes on.

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, ClassVar, Generic, TypeVar
 
 from minoots_activities.result import Result
-from minoots_platform.records.deliveries import Claim
+from minoots_platform.records.attempts import Claim
 from minoots_platform.records.firing import Spec
 
 ActionT = TypeVar("ActionT")

@@ -14,7 +14,7 @@ from minoots_activities.http import OutgoingWebhook, WebhookSender
 from minoots_activities.result import Result
 from minoots_platform.clock import Clock
 from minoots_platform.links import Links
-from minoots_platform.records import Database, destinations, signing_secrets
+from minoots_platform.records import Database, signing_secrets
 from minoots_platform.signing import SigningKey
 from minoots_platform.telemetry.trace_context import current_traceparent
 from minoots_platform.vault import Vault
@@ -24,10 +24,9 @@ from .connector import Connector, Sending
 
 @dataclass(frozen=True, repr=False)
 class Keyring:
-    """Signing keys by the name of their secret, and receivers that are gone."""
+    """Signing keys by the name of their secret."""
 
     keys: dict[str, tuple[SigningKey, ...]]
-    gone: frozenset[str]
 
 
 class Webhooks(Connector[WebhookAction]):
@@ -52,12 +51,10 @@ class Webhooks(Connector[WebhookAction]):
         self._clock = clock
 
     async def prepare(self, tenant: str, actions: Sequence[WebhookAction]) -> Keyring:
-        """Fetch signing keys, and who is gone."""
+        """Fetch signing keys."""
         names = {action.secret or signing_secrets.DEFAULT for action in actions}
-        urls = {action.url for action in actions}
         async with self._database.read() as connection:
             keys = await signing_secrets.keys(connection, self._vault, tenant, names, self._clock())
-            gone = await destinations.gone_among(connection, tenant, urls)
         if signing_secrets.DEFAULT in names and signing_secrets.DEFAULT not in keys:
             async with self._database.write() as connection:
                 now = self._clock()
@@ -65,7 +62,7 @@ class Webhooks(Connector[WebhookAction]):
                 keys |= await signing_secrets.keys(
                     connection, self._vault, tenant, [signing_secrets.DEFAULT], now
                 )
-        return Keyring(keys, gone)
+        return Keyring(keys)
 
     async def warm(self, action: WebhookAction) -> None:
         """Open a connection to the receiver, if it can be reached."""
@@ -74,9 +71,6 @@ class Webhooks(Connector[WebhookAction]):
     async def send(self, sending: Sending[WebhookAction]) -> Result:
         """Sign and send once."""
         action, claim, keyring = sending.action, sending.claim, sending.prepared
-        if action.url in keyring.gone and claim.replay_of is None:
-            why = "the receiver answered 410 Gone before; reopen it or replay this"
-            return Result.unsent(self._clock(), AttemptError.GONE, why)
         name = action.secret or signing_secrets.DEFAULT
         keys = keyring.keys.get(name, ())
         if not keys:

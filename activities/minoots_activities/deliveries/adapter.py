@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from temporalio import activity
 
-from minoots.contracts import DeliveryState
 from minoots_activities.waiting import heartbeats, until
 from minoots_platform.clock import Clock
 from minoots_platform.handover import HandOver
 from minoots_platform.records import Database, deliveries, firing
+from minoots_platform.records.attempts import Standing
 from minoots_workflows.deliveries.contracts import AttemptReport, AttemptRequest, DeliveryClose
 from minoots_workflows.deliveries.port import DeliveriesPort
 
@@ -36,16 +36,19 @@ class Deliveries(DeliveriesPort):
                     request.delivery_id,
                     planned_at=request.planned_at,
                     execution=activity.info().attempt,
+                    # Read inside: waiting for the write lock is time, too.
+                    now=self._clock(),
                 )
-                if isinstance(claim, deliveries.Standing):
+                if isinstance(claim, Standing):
                     return _report(claim)
                 spec = await firing.spec(connection, request.tenant, claim.timer_id)
             prepared = await self._attempts.prepare(spec, (spec.actions[claim.action],))
             outcome = await self._attempts.make(spec, claim, prepared, spec.fired_at or self._clock())
             async with self._database.write() as connection:
-                standings = await deliveries.record(connection, request.tenant, [outcome], self._clock())
-        standing = standings[claim.delivery_id]
-        if standing.state is not DeliveryState.RETRYING:
+                recorded = await deliveries.record(connection, request.tenant, [outcome], self._clock())
+        await self._handover.deliveries(request.tenant, recorded.released)
+        standing = recorded.standings[claim.delivery_id]
+        if standing.state not in deliveries.PLANNED:
             await self._handover.after_timer(spec.timer_id, **spec.owners)
         return _report(standing)
 
@@ -61,6 +64,6 @@ class Deliveries(DeliveriesPort):
         await self._handover.after_timer(spec.timer_id, **spec.owners)
 
 
-def _report(standing: deliveries.Standing) -> AttemptReport:
-    retrying = standing.state is DeliveryState.RETRYING
-    return AttemptReport(state=standing.state, next_at=standing.planned_at if retrying else None)
+def _report(standing: Standing) -> AttemptReport:
+    planned = standing.state in deliveries.PLANNED
+    return AttemptReport(state=standing.state, next_at=standing.planned_at if planned else None)

@@ -12,7 +12,9 @@ from typing import Any, TypeAlias
 
 from minoots.contracts import Action
 from minoots_activities.connectors import Connector, Sending
-from minoots_platform.records.deliveries import Claim, Outcome
+from minoots_activities.result import Result
+from minoots_platform.clock import Clock
+from minoots_platform.records.attempts import Claim, Outcome
 from minoots_platform.records.firing import Spec
 from minoots_platform.telemetry.metrics import Metrics
 from minoots_workflows.deliveries.retry import next_attempt
@@ -24,9 +26,10 @@ Prepared: TypeAlias = dict[str, Any]
 class Attempts:
     """Makes attempts, each through the connector of its kind."""
 
-    def __init__(self, connectors: Iterable[Connector[Any]], metrics: Metrics) -> None:
+    def __init__(self, connectors: Iterable[Connector[Any]], metrics: Metrics, clock: Clock) -> None:
         self._connectors = {connector.kind: connector for connector in connectors}
         self._metrics = metrics
+        self._clock = clock
 
     async def prepare(self, spec: Spec, actions: tuple[Action, ...]) -> Prepared:
         """Fetch ahead of time whatever sending ``actions`` will need."""
@@ -44,9 +47,7 @@ class Attempts:
     async def make(self, spec: Spec, claim: Claim, prepared: Prepared, fired_at: datetime) -> Outcome:
         """Send once and say what follows from it."""
         action = spec.actions[claim.action]
-        result = await self._connectors[action.kind].send(
-            Sending(spec, action, claim, fired_at, prepared[action.kind])
-        )
+        result = await self._send(Sending(spec, action, claim, fired_at, prepared[action.kind]))
         outcome = "succeeded" if result.error is None else "failed"
         latency = (result.finished_at - result.started_at).total_seconds()
         self._metrics.delivery_attempted(latency, outcome=outcome, error=result.error)
@@ -71,3 +72,9 @@ class Attempts:
             response=result.response,
             next_at=next_at,
         )
+
+    async def _send(self, sending: Sending[Any]) -> Result:
+        refusal = sending.claim.refusal
+        if refusal is not None:
+            return Result.unsent(self._clock(), refusal.error, refusal.detail)
+        return await self._connectors[sending.action.kind].send(sending)

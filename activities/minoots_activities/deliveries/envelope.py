@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from minoots.contracts import EventType
 from minoots_platform.links import Links
-from minoots_platform.records.deliveries import Claim
+from minoots_platform.records.attempts import Claim
 from minoots_platform.records.firing import Spec
 
 CONTENT_TYPE: Final = "application/cloudevents+json"

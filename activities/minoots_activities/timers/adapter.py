@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from temporalio import activity
 
@@ -82,17 +83,20 @@ class Timers(TimersPort):
         outcomes = await asyncio.gather(
             *(self._attempts.make(spec, claim, prepared, claimed.fired_at) for claim in claimed.claims)
         )
+        released: Sequence[str] = ()
         async with self._database.write() as connection:
             if outcomes:
-                await deliveries.record(connection, spec.tenant, outcomes, self._clock())
+                recorded = await deliveries.record(connection, spec.tenant, outcomes, self._clock())
+                released = recorded.released
             rows = await deliveries.of_timer(connection, spec.timer_id)
+        await self._handover.deliveries(spec.tenant, released)
         if claimed.escalation_id is not None:
             await self._handover.escalation(claimed.escalation_id, spec.timer_id)
         first = [row for row in rows if row.replay_of is None]
         retrying = tuple(
             DeliveryStart(tenant=spec.tenant, delivery_id=row.id, next_at=row.planned_at)
             for row in first
-            if row.state == DeliveryState.RETRYING
+            if row.state in deliveries.PLANNED
         )
         if retrying:
             return FireReport(outcome=FireOutcome.DELIVERING, deliveries=retrying)

@@ -1,4 +1,4 @@
-"""``/v1/dead-letters``, ``/v1/replays``, ``/v1/destinations``."""
+"""``/v1/dead-letters`` and ``/v1/replays``."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from fastapi import APIRouter, Path, Query, Request
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import Response
 
-from minoots.contracts import AttemptError, DeadLetter, Destination, Page, Replay, Replayed, ReplayFilter
+from minoots.contracts import AttemptError, DeadLetter, Page, Replay, Replayed, ReplayFilter
 from minoots.contracts.base import Instant
 from minoots_api.commands import run_once
 from minoots_api.gateway import Here
 from minoots_api.parameters import Cursor, IdempotencyKey, Limit, Text, known_form
 from minoots_api.principals import TimersReader, TimersWriter
-from minoots_platform.records import dead_letters, destinations, replays
+from minoots_platform.records import dead_letters, replays
 
 router = APIRouter(tags=["deliveries"])
 
@@ -93,22 +93,3 @@ async def get_replay(id: PublicId, gateway: Here, principal: TimersReader) -> Re
     known_form(id, "rpl", "replay")
     async with gateway.database.read() as connection:
         return await replays.get(connection, principal.tenant, id)
-
-
-@router.get("/v1/destinations", response_model=Page[Destination])
-async def list_destinations(
-    gateway: Here, principal: TimersReader, limit: Limit = 50, cursor: Cursor = None
-) -> Page[Destination]:
-    """List receivers that answered 410 Gone, or did once."""
-    async with gateway.database.read() as connection:
-        return await destinations.page(connection, principal.tenant, limit=limit, cursor=cursor)
-
-
-@router.post("/v1/destinations/{id}/reopen", response_model=Destination)
-async def reopen_destination(id: PublicId, gateway: Here, principal: TimersWriter) -> Destination:
-    """Let deliveries go to a receiver again that was gone."""
-    known_form(id, "dst", "destination")
-    async with gateway.database.write() as connection:
-        return await destinations.reopen(
-            connection, principal.tenant, id, now=gateway.clock(), actor=principal.subject
-        )

@@ -34,7 +34,7 @@ from minoots_api.parameters import Cursor, IdempotencyKey, LabelFilter, Limit, T
 from minoots_api.principals import TimersReader, TimersWriter
 from minoots_api.schedules.checking import require_possible
 from minoots_api.waiting import Wait, when_final
-from minoots_platform.records import commands, deliveries, escalations, schedules, timers, why
+from minoots_platform.records import attempts, commands, escalations, schedules, timers, why
 from minoots_platform.records.commands import UNSET
 from minoots_platform.telemetry.trace_context import current_traceparent
 from minoots_workflows.deliveries.retry import preview
@@ -197,7 +197,7 @@ async def timer_events(
 async def timer_attempts(timer_id: TimerId, gateway: Here, principal: TimersReader) -> Page[Attempt]:
     """List every attempt to deliver a timer's actions, in the order they were made."""
     async with gateway.database.read() as connection:
-        found = await deliveries.attempts_of(connection, principal.tenant, timer_id)
+        found = await attempts.of_timer(connection, principal.tenant, timer_id)
     return Page[Attempt](items=found)
 
 

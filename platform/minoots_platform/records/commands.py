@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from minoots.contracts import DeliveryState, EventType, Timer, TimerState
 from minoots.errors import Failure, FailureKind
 
-from . import awaiting, events, overlaps, schema, timers
+from . import awaiting, deliveries, events, overlaps, schema, timers
 from .generations import require_generation
 
 
@@ -201,13 +201,16 @@ async def _cancel_retries(
     states = (
         await connection.scalars(sa.select(table.c.state).where(*mine).order_by(table.c.id).with_for_update())
     ).all()
-    if DeliveryState.SENDING in states or not (DeliveryState.RETRYING in states or delivered_allowed):
+    planned = [state for state in deliveries.PLANNED if state in states]
+    if DeliveryState.SENDING in states or not (planned or delivered_allowed):
         raise _too_late(row, TimerState.FIRED, CancelIt())
-    await connection.execute(
+    cancelled = await connection.execute(
         sa.update(table)
-        .where(*mine, table.c.state == DeliveryState.RETRYING.value)
+        .where(*mine, table.c.state.in_([state.value for state in planned]))
         .values(state=DeliveryState.CANCELLED.value, closed_at=now, detail="the timer was cancelled")
+        .returning(table)
     )
+    await deliveries.make_way(connection, cancelled.all(), now)
 
 
 _VERBS: Final = {

@@ -105,6 +105,8 @@ async def replay_row(
             timer_id=row.timer_id,
             action=row.action,
             url=row.url,
+            url_hash=row.url_hash,
+            fifo_key=row.fifo_key,
             webhook_id=row.webhook_id,
             state=DeliveryState.RETRYING.value,
             planned_at=now,

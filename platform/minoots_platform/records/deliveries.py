@@ -1,95 +1,142 @@
-"""Deliveries and their attempts: claim one, record what came of it, and what it means for the timer."""
+"""Deliveries: claim an attempt, record what came of it, and what it means for the timer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from minoots.contracts import Attempt, AttemptError, DeliveryState, EventType, TimerState
+from minoots.contracts import DeliveryState, EventType, TimerState
 from minoots_platform.connectors import installed
 from minoots_platform.ids import new_id
 
-from . import awaiting, destinations, events, overlaps, schema, timers
+from . import admission, attempts, awaiting, circuits, destinations, events, overlaps, schema, timers
+from .attempts import Claim, Outcome, Refusal, Standing
 
 TABLE = schema.deliveries
+PLANNED: Final = frozenset({DeliveryState.RETRYING, DeliveryState.WAITING})
+"""States in which the next attempt has a time."""
 
 
 @dataclass(frozen=True)
-class Claim:
-    """The right to make one attempt. It ends when another execution claims the same delivery."""
+class Opened:
+    """The deliveries of a timer that fires."""
 
-    delivery_id: str
-    timer_id: str
-    action: int
-    webhook_id: str
-    url: str
-    number: int
-    """Of the attempt, from 1."""
-    planned_at: datetime
-    execution: int
-    replay_of: str | None = None
+    claims: tuple[Claim, ...]
+    """To be sent now."""
+    told: tuple[events.NewEvent, ...]
+    """To append: which of them wait."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of one attempt."""
+class Recorded:
+    """What follows from attempts that were recorded."""
 
-    claim: Claim
-    started_at: datetime
-    finished_at: datetime
-    status: int | None
-    error: AttemptError | None
-    detail: str | None
-    response: str | None
-    next_at: datetime | None
-    """When the next attempt is planned; ``None`` after a success or to give up."""
-
-    @property
-    def state(self) -> DeliveryState:
-        """Where the delivery stands after it."""
-        if self.error is None:
-            return DeliveryState.SUCCEEDED
-        return DeliveryState.DEAD if self.next_at is None else DeliveryState.RETRYING
-
-
-@dataclass(frozen=True)
-class Standing:
-    """Where a delivery stands that could not be claimed."""
-
-    state: DeliveryState
-    planned_at: datetime
+    standings: Mapping[str, Standing]
+    """Where each delivery stands."""
+    released: Sequence[str] = field(default_factory=tuple)
+    """Others that may ask now; whoever commits tells them."""
 
 
 async def open_for(
     connection: AsyncConnection, timer: sa.Row[Any], *, execution: int, now: datetime
-) -> list[Claim]:
-    """Make one delivery for every action of a timer that fires, claimed by ``execution``."""
-    rows = [
-        {
-            "id": new_id("dlv", now),
-            "tenant": timer.tenant,
-            "timer_id": timer.id,
-            "action": position,
-            "url": destination_of(action),
-            # The same for every attempt and every replay: the receiver's idempotency key.
-            "webhook_id": f"{timer.id}_{timer.generation}_{position}",
-            "state": DeliveryState.SENDING.value,
-            "planned_at": timer.fire_at,
-            "claim": execution,
-            "created_at": now,
-            # The timer's own workflow sees to what fails.
-            "handed_over": True,
-            "traceparent": timer.traceparent,
-        }
-        for position, action in enumerate(timer.actions)
-    ]
+) -> Opened:
+    """Make one delivery for every action of a timer that fires; claim for ``execution`` what may go now."""
+    rows = [_new(timer, position, action, execution, now) for position, action in enumerate(timer.actions)]
+    for row in rows:
+        if row["fifo_key"] is not None and row["url_hash"] is not None:
+            await destinations.ensure(connection, timer.tenant, row["url"], now)
+    hashes = {row["url_hash"] for row in rows} - {None}
+    governed = await destinations.lock(connection, timer.tenant, hashes) if hashes else {}
+    for row in rows:
+        if row["url_hash"] in governed:
+            row |= {"state": DeliveryState.WAITING.value, "held_by": _ASKING}
     made = await connection.execute(sa.insert(TABLE).returning(TABLE, sort_by_parameter_order=True), rows)
-    return [_claim(row) for row in made]
+    claims: list[Claim] = []
+    told: list[events.NewEvent] = []
+    for row in made.all():
+        if row.url_hash in governed:
+            # Read once more: the delivery before it may be the one that tries.
+            governed |= await destinations.lock(connection, timer.tenant, [row.url_hash])
+        claim = await _admit(connection, row, execution, now, governed.get(row.url_hash))
+        if isinstance(claim, Claim):
+            claims.append(claim)
+        else:
+            told.append(_held_back(timer, row, claim, now))
+    return Opened(tuple(claims), tuple(told))
+
+
+_ASKING: Final = "asking"
+"""Made in this transaction; what it waits for, if it does, is found out before the commit."""
+
+
+def _new(
+    timer: sa.Row[Any], position: int, action: Mapping[str, Any], execution: int, now: datetime
+) -> dict[str, Any]:
+    url = destination_of(action)
+    return {
+        "id": new_id("dlv", now),
+        "tenant": timer.tenant,
+        "timer_id": timer.id,
+        "action": position,
+        "url": url,
+        "url_hash": destinations.hash_of(url),
+        "fifo_key": action.get("fifo_key"),
+        "held_by": None,
+        # The same for every attempt and every replay: the receiver's idempotency key.
+        "webhook_id": f"{timer.id}_{timer.generation}_{position}",
+        "state": DeliveryState.SENDING.value,
+        "planned_at": timer.fire_at,
+        "claim": execution,
+        "created_at": now,
+        # The timer's own workflow sees to what fails.
+        "handed_over": True,
+        "traceparent": timer.traceparent,
+    }
+
+
+async def _admit(
+    connection: AsyncConnection,
+    row: sa.Row[Any],
+    execution: int,
+    now: datetime,
+    destination: sa.Row[Any] | None,
+) -> Claim | admission.Held:
+    """Claim a delivery for sending, or have it wait; both rows are locked."""
+    verdict = None
+    if destination is not None:
+        verdict = await admission.ask(connection, destination, row, now)
+    if isinstance(verdict, admission.Held):
+        held = {
+            "state": DeliveryState.WAITING.value,
+            "held_by": verdict.by.value,
+            "planned_at": verdict.until,
+        }
+        await connection.execute(sa.update(TABLE).where(TABLE.c.id == row.id).values(**held))
+        return verdict
+    if row.state != DeliveryState.SENDING.value:
+        going = {"state": DeliveryState.SENDING.value, "held_by": None, "claim": execution}
+        await connection.execute(sa.update(TABLE).where(TABLE.c.id == row.id).values(**going))
+    claim = _claim(row, execution)
+    return replace(claim, refusal=verdict) if isinstance(verdict, Refusal) else claim
+
+
+def _held_back(timer: sa.Row[Any], row: sa.Row[Any], held: admission.Held, now: datetime) -> events.NewEvent:
+    return timers.event_of(
+        timer,
+        EventType.DELIVERY_HELD,
+        now,
+        delivery_id=row.id,
+        action=row.action,
+        url=row.url,
+        held_by=held.by.value,
+        # Whoever waits for others goes when they are done.
+        until=held.until.isoformat() if held.by is admission.Hold.RATE else None,
+    )
 
 
 def destination_of(action: Mapping[str, Any]) -> str:
@@ -120,7 +167,13 @@ async def reclaim(connection: AsyncConnection, timer_id: str, *, execution: int)
 
 
 async def claim_attempt(
-    connection: AsyncConnection, tenant: str, delivery_id: str, *, planned_at: datetime, execution: int
+    connection: AsyncConnection,
+    tenant: str,
+    delivery_id: str,
+    *,
+    planned_at: datetime,
+    execution: int,
+    now: datetime,
 ) -> Claim | Standing:
     """Claim the attempt planned at ``planned_at``, or say where the delivery stands instead.
 
@@ -132,26 +185,35 @@ async def claim_attempt(
     state = DeliveryState(row.state)
     # An execution that was only frozen must not take the claim back from the one that took over.
     frozen = state is DeliveryState.SENDING and row.claim is not None and execution < row.claim
-    over = state not in (DeliveryState.RETRYING, DeliveryState.SENDING)
+    over = state not in (*PLANNED, DeliveryState.SENDING)
     if over or frozen or row.planned_at > planned_at:
         return Standing(state, row.planned_at)
-    await connection.execute(
-        sa.update(TABLE)
-        .where(TABLE.c.id == delivery_id)
-        .values(state=DeliveryState.SENDING.value, claim=execution)
-    )
-    return _claim(row, execution)
+    if state is DeliveryState.SENDING:
+        await connection.execute(sa.update(TABLE).where(TABLE.c.id == row.id).values(claim=execution))
+        return _claim(row, execution)
+    if row.url_hash is not None and row.fifo_key is not None:
+        await destinations.ensure(connection, tenant, row.url, now)
+    governed = await destinations.lock(connection, tenant, [row.url_hash]) if row.url_hash else {}
+    claim = await _admit(connection, row, execution, now, governed.get(row.url_hash))
+    if isinstance(claim, Claim):
+        return claim
+    if state is not DeliveryState.WAITING:
+        timer = await timers.row_of(connection, tenant, row.timer_id)
+        await events.append(connection, tenant, [_held_back(timer, row, claim, now)])
+    return Standing(DeliveryState.WAITING, claim.until)
 
 
 async def record(
     connection: AsyncConnection, tenant: str, outcomes: Sequence[Outcome], now: datetime
-) -> dict[str, Standing]:
-    """Record attempts, move their deliveries and their timer, append the events; return where each stands.
+) -> Recorded:
+    """Record attempts, move their deliveries, timers and destinations, append the events.
 
     An outcome whose claim was taken over is dropped: the execution that took over records its own.
     """
     told: list[events.NewEvent] = []
     standings: dict[str, Standing] = {}
+    kept: list[Outcome] = []
+    over: list[sa.Row[Any]] = []
     timer_ids = {outcome.claim.timer_id for outcome in outcomes}
     # The schedule first, then the timer, then its deliveries: the order in which a cancel locks them too.
     await overlaps.lock_of_timers(connection, timer_ids)
@@ -185,13 +247,20 @@ async def record(
             standings[claim.delivery_id] = await _standing(connection, claim.delivery_id)
             continue
         standings[claim.delivery_id] = Standing(outcome.state, moved.planned_at)
-        await _keep_attempt(connection, tenant, outcome)
-        told += await _tell(connection, tenant, timer_rows[claim.timer_id], outcome, now)
+        await attempts.keep(connection, tenant, outcome)
+        told.append(_tell(timer_rows[claim.timer_id], outcome, now))
+        kept.append(outcome)
+        if outcome.state is not DeliveryState.RETRYING:
+            over.append(moved)
+    learnt = await circuits.observe(connection, tenant, kept, now)
+    for row in over:
+        learnt.released += await _next_in_line(connection, row, now)
+    told += learnt.told
     for timer in timer_rows.values():
         told += await move_timer(connection, timer, now)
     if told:
         await events.append(connection, tenant, told)
-    return standings
+    return Recorded(standings, learnt.released)
 
 
 async def close(
@@ -210,13 +279,14 @@ async def close(
             sa.update(TABLE)
             .where(
                 TABLE.c.id == delivery_id,
-                TABLE.c.state.in_([DeliveryState.RETRYING.value, DeliveryState.SENDING.value]),
+                TABLE.c.state.in_([DeliveryState.SENDING.value, *(state.value for state in PLANNED)]),
             )
             .values(state=DeliveryState.CANCELLED.value, closed_at=now, detail=f"cancelled by {by}")
-            .returning(TABLE.c.id)
+            .returning(TABLE)
         )
     ).one_or_none()
     if closed is not None:
+        await make_way(connection, [closed], now)
         told = await move_timer(connection, timer, now)
         if told:
             await events.append(connection, tenant, told)
@@ -235,26 +305,22 @@ async def get(connection: AsyncConnection, tenant: str, delivery_id: str) -> sa.
     ).one()
 
 
-async def attempts_of(connection: AsyncConnection, tenant: str, timer_id: str) -> tuple[Attempt, ...]:
-    """Return every attempt for a timer, in the order they were made.
+async def make_way(connection: AsyncConnection, over: Sequence[sa.Row[Any]], now: datetime) -> None:
+    """Let others ask that waited for deliveries which were cancelled; the reconciler tells them."""
+    hashes = {row.url_hash for row in over} - {None}
+    if not hashes:
+        return
+    governed = await destinations.lock(connection, over[0].tenant, hashes)
+    for row in over:
+        if row.url_hash in governed:
+            await admission.release(connection, governed[row.url_hash], now, most=1)
+            await _next_in_line(connection, row, now)
 
-    Raises:
-        Failure: not_found.
-    """
-    await timers.row_of(connection, tenant, timer_id)
-    table = schema.attempts
-    query = (
-        sa.select(table)
-        .where(table.c.timer_id == timer_id)
-        .order_by(table.c.started_at, table.c.delivery_id, table.c.number)
-    )
-    return tuple(
-        Attempt(
-            **{name: value for name, value in row._mapping.items() if name != "tenant"},
-            latency_ms=round((row.finished_at - row.started_at).total_seconds() * 1000, 3),
-        )
-        for row in await connection.execute(query)
-    )
+
+async def _next_in_line(connection: AsyncConnection, row: sa.Row[Any], now: datetime) -> list[str]:
+    if row.fifo_key is None or row.url_hash is None:
+        return []
+    return await admission.next_in_line(connection, row.tenant, row.url_hash, row.fifo_key, now)
 
 
 def _claim(row: sa.Row[Any], execution: int | None = None) -> Claim:
@@ -276,57 +342,26 @@ async def _standing(connection: AsyncConnection, delivery_id: str) -> Standing:
     return Standing(DeliveryState(row.state), row.planned_at)
 
 
-async def _keep_attempt(connection: AsyncConnection, tenant: str, outcome: Outcome) -> None:
-    claim = outcome.claim
-    await connection.execute(
-        sa.insert(schema.attempts).values(
-            delivery_id=claim.delivery_id,
-            number=claim.number,
-            tenant=tenant,
-            timer_id=claim.timer_id,
-            action=claim.action,
-            planned_at=claim.planned_at,
-            started_at=outcome.started_at,
-            finished_at=outcome.finished_at,
-            status=outcome.status,
-            succeeded=outcome.error is None,
-            error=outcome.error.value if outcome.error else None,
-            detail=outcome.detail,
-            response=outcome.response,
-            next_attempt_at=outcome.next_at,
-        )
-    )
-
-
-async def _tell(
-    connection: AsyncConnection, tenant: str, timer: sa.Row[Any], outcome: Outcome, now: datetime
-) -> list[events.NewEvent]:
+def _tell(timer: sa.Row[Any], outcome: Outcome, now: datetime) -> events.NewEvent:
     claim = outcome.claim
     kind = {
         DeliveryState.SUCCEEDED: EventType.DELIVERY_SUCCEEDED,
         DeliveryState.RETRYING: EventType.DELIVERY_RETRIED,
         DeliveryState.DEAD: EventType.DELIVERY_DIED,
     }[outcome.state]
-    told = [
-        timers.event_of(
-            timer,
-            kind,
-            now,
-            delivery_id=claim.delivery_id,
-            action=claim.action,
-            attempt=claim.number,
-            status=outcome.status,
-            error=outcome.error.value if outcome.error else None,
-            detail=outcome.detail,
-            next_attempt_at=outcome.next_at.isoformat() if outcome.next_at else None,
-            replay_of=claim.replay_of,
-        )
-    ]
-    if outcome.error is AttemptError.GONE and outcome.status == 410:
-        told += await destinations.mark_gone(connection, tenant, claim.url, status=410, now=now)
-    elif outcome.error is None and claim.replay_of is not None:
-        told += await destinations.reopen_after_success(connection, tenant, claim.url, now)
-    return told
+    return timers.event_of(
+        timer,
+        kind,
+        now,
+        delivery_id=claim.delivery_id,
+        action=claim.action,
+        attempt=claim.number,
+        status=outcome.status,
+        error=outcome.error.value if outcome.error else None,
+        detail=outcome.detail,
+        next_attempt_at=outcome.next_at.isoformat() if outcome.next_at else None,
+        replay_of=claim.replay_of,
+    )
 
 
 async def move_timer(connection: AsyncConnection, timer: sa.Row[Any], now: datetime) -> list[events.NewEvent]:
@@ -338,7 +373,7 @@ async def move_timer(connection: AsyncConnection, timer: sa.Row[Any], now: datet
         return []
     rows = await of_timer(connection, timer.id)
     succeeded = {row.action for row in rows if row.state == DeliveryState.SUCCEEDED.value}
-    under_way = any(row.state in (DeliveryState.SENDING.value, DeliveryState.RETRYING.value) for row in rows)
+    under_way = any(row.state in (DeliveryState.SENDING, *PLANNED) for row in rows)
     if succeeded == set(range(len(timer.actions))):
         if not await awaiting.is_met(connection, timer):
             return []

@@ -1,16 +1,26 @@
-"""Destinations: receivers that answered 410 and are left alone until somebody reopens them."""
+"""Destinations: their rows and limits. What their circuits do is in `circuits`, who waits in `admission`."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from minoots.contracts import Destination, EventType, Page
+from minoots.contracts import (
+    CircuitPolicy,
+    DeliveryState,
+    Destination,
+    DestinationSave,
+    DestinationState,
+    EventType,
+    Page,
+    RateLimit,
+)
 from minoots.errors import Failure, FailureKind
 from minoots_platform.ids import new_id
 
@@ -19,108 +29,159 @@ from .inserting import insert_new
 from .paging import newest_first
 
 TABLE = schema.destinations
-OPEN: Final = "open"
-GONE: Final = "gone"
 
 
-async def gone_among(connection: AsyncConnection, tenant: str, urls: Collection[str]) -> frozenset[str]:
-    """Return those of ``urls`` that are marked gone."""
-    hashes = [_hash(url) for url in urls]
-    query = sa.select(TABLE.c.url).where(
-        TABLE.c.tenant == tenant, TABLE.c.url_hash.in_(hashes), TABLE.c.state == GONE
+@dataclass(frozen=True)
+class Limits:
+    """How fast deliveries may go to a destination, and when its circuit opens."""
+
+    rate: RateLimit | None
+    concurrency: int | None
+    circuit: CircuitPolicy
+
+
+def hash_of(url: str) -> str | None:
+    """Return what a destination is found by; ``None`` for an inbox of an agent, which nothing holds back."""
+    return None if url.startswith("agent:") else hashlib.sha256(url.encode()).hexdigest()
+
+
+async def lock(connection: AsyncConnection, tenant: str, hashes: Collection[str]) -> dict[str, sa.Row[Any]]:
+    """Return the rows of those destinations that have one, locked, by their hash."""
+    # In one order, so that two transactions with the same two destinations cannot wait for each other.
+    query = (
+        sa.select(TABLE)
+        .where(TABLE.c.tenant == tenant, TABLE.c.url_hash.in_(hashes))
+        .order_by(TABLE.c.url_hash)
+        .with_for_update()
     )
-    return frozenset((await connection.scalars(query)).all())
+    return {row.url_hash: row for row in await connection.execute(query)}
 
 
-async def mark_gone(
-    connection: AsyncConnection, tenant: str, url: str, *, status: int | None, now: datetime
-) -> list[events.NewEvent]:
-    """Mark ``url`` gone; return the event to append, none when it was marked already."""
-    fresh = {
-        "id": new_id("dst", now),
-        "tenant": tenant,
-        "url": url,
-        "url_hash": _hash(url),
-        "state": OPEN,
-        "changed_at": now,
-    }
-    # Several deliveries to one receiver may hear the first 410 at the same time; one of them marks it.
-    await insert_new(connection, TABLE, fresh)
-    destination_id = (
+async def ensure(connection: AsyncConnection, tenant: str, url: str, now: datetime) -> sa.Row[Any]:
+    """Return the row of a destination, locked; make it where there is none."""
+    url_hash = hash_of(url)
+    if url_hash is None:
+        raise ValueError("expected a destination that can be held back; got an agent's inbox")
+    # Several deliveries may need it at the same time; one of them makes it.
+    await insert_new(
+        connection,
+        TABLE,
+        {
+            "id": new_id("dst", now),
+            "tenant": tenant,
+            "url": url,
+            "url_hash": url_hash,
+            "state": DestinationState.CLOSED.value,
+            "limits": {},
+            "changed_at": now,
+        },
+    )
+    return (await lock(connection, tenant, [url_hash]))[url_hash]
+
+
+def limits_of(row: sa.Row[Any] | None) -> Limits:
+    """Return the limits of a destination; one without a row has none but the usual circuit."""
+    kept = {} if row is None else row.limits
+    rate = kept.get("rate")
+    return Limits(
+        rate=None if rate is None else RateLimit.model_validate(rate),
+        concurrency=kept.get("concurrency"),
+        circuit=CircuitPolicy.model_validate(kept.get("circuit", {})),
+    )
+
+
+async def save(
+    connection: AsyncConnection, tenant: str, wanted: DestinationSave, *, now: datetime, actor: str
+) -> tuple[sa.Row[Any], events.NewEvent]:
+    """Keep the limits of a destination; return its row and the event to append."""
+    row = await ensure(connection, tenant, wanted.url, now)
+    limits = wanted.model_dump(mode="json", exclude={"url"})
+    saved = await change(connection, row, limits=limits)
+    data = {"url": row.url, "by": actor, **limits}
+    return saved, events.NewEvent(EventType.DESTINATION_SAVED, row.id, now, data)
+
+
+async def change(connection: AsyncConnection, row: sa.Row[Any], **values: Any) -> sa.Row[Any]:
+    """Change a row that is locked; return it as it is since."""
+    changed: sa.Row[Any] = (
         await connection.execute(
-            sa.update(TABLE)
-            .where(TABLE.c.tenant == tenant, TABLE.c.url_hash == _hash(url), TABLE.c.state != GONE)
-            .values(state=GONE, status=status, changed_at=now)
-            .returning(TABLE.c.id)
+            sa.update(TABLE).where(TABLE.c.id == row.id).values(**values).returning(TABLE)
         )
-    ).scalar_one_or_none()
-    if destination_id is None:
-        return []
-    return [events.NewEvent(EventType.DESTINATION_GONE, destination_id, now, {"url": url, "status": status})]
+    ).one()
+    return changed
+
+
+async def row_of(connection: AsyncConnection, tenant: str, destination_id: str) -> sa.Row[Any]:
+    """Return the row of a destination, locked.
+
+    Raises:
+        Failure: not_found.
+    """
+    query = sa.select(TABLE).where(TABLE.c.tenant == tenant, TABLE.c.id == destination_id).with_for_update()
+    found = (await connection.execute(query)).one_or_none()
+    if found is None:
+        raise _unknown(destination_id)
+    return found
+
+
+async def get(connection: AsyncConnection, tenant: str, destination_id: str) -> Destination:
+    """Return a destination as it stands.
+
+    Raises:
+        Failure: not_found.
+    """
+    query = _shown().where(TABLE.c.tenant == tenant, TABLE.c.id == destination_id)
+    found = (await connection.execute(query)).one_or_none()
+    if found is None:
+        raise _unknown(destination_id)
+    return _view(found)
 
 
 async def page(
     connection: AsyncConnection, tenant: str, *, limit: int, cursor: str | None
 ) -> Page[Destination]:
     """Return destinations, those that changed last first."""
-    query = sa.select(TABLE).where(TABLE.c.tenant == tenant)
+    query = _shown().where(TABLE.c.tenant == tenant)
     return await newest_first(
         connection, query, TABLE.c.changed_at, "changed", _view, limit=limit, cursor=cursor
     )
 
 
-async def reopen(
-    connection: AsyncConnection, tenant: str, destination_id: str, *, now: datetime, actor: str
-) -> Destination:
-    """Let deliveries go there again.
-
-    Raises:
-        Failure: not_found; conflict, when it is open.
-    """
-    query = sa.select(TABLE).where(TABLE.c.tenant == tenant, TABLE.c.id == destination_id).with_for_update()
-    found = (await connection.execute(query)).one_or_none()
-    if found is None:
-        raise Failure(FailureKind.NOT_FOUND, f"there is no destination {destination_id[:60]}")
-    if found.state == OPEN:
-        raise Failure(FailureKind.CONFLICT, f"destination {destination_id} is open already")
-    changed = await _open(connection, destination_id, now)
-    opened = events.NewEvent(
-        EventType.DESTINATION_REOPENED, destination_id, now, {"url": found.url, "by": actor}
+def _unknown(destination_id: str) -> Failure:
+    return Failure(
+        FailureKind.NOT_FOUND,
+        f"there is no destination {destination_id[:60]}",
+        remedy="GET /v1/destinations lists them.",
     )
-    await events.append(connection, tenant, [opened])
-    return _view(changed)
 
 
-async def reopen_after_success(
-    connection: AsyncConnection, tenant: str, url: str, now: datetime
-) -> list[events.NewEvent]:
-    """Open ``url`` again because it took a delivery; return the event to append, if it was gone."""
-    query = sa.select(TABLE).where(
-        TABLE.c.tenant == tenant, TABLE.c.url_hash == _hash(url), TABLE.c.state == GONE
+def _shown() -> sa.Select[Any]:
+    table = schema.deliveries
+
+    def count(state: DeliveryState) -> sa.ScalarSelect[int]:
+        mine = (table.c.tenant == TABLE.c.tenant, table.c.url_hash == TABLE.c.url_hash)
+        query = sa.select(sa.func.count()).select_from(table).where(*mine, table.c.state == state.value)
+        return query.correlate(TABLE).scalar_subquery()
+
+    return sa.select(
+        TABLE, count(DeliveryState.SENDING).label("sending"), count(DeliveryState.WAITING).label("waiting")
     )
-    found = (await connection.execute(query)).one_or_none()
-    if found is None:
-        return []
-    await _open(connection, found.id, now)
-    data = {"url": url, "by": "delivery"}
-    return [events.NewEvent(EventType.DESTINATION_REOPENED, found.id, now, data)]
-
-
-async def _open(connection: AsyncConnection, destination_id: str, now: datetime) -> sa.Row[Any]:
-    opened: sa.Row[Any] = (
-        await connection.execute(
-            sa.update(TABLE)
-            .where(TABLE.c.id == destination_id)
-            .values(state=OPEN, status=None, changed_at=now)
-            .returning(TABLE)
-        )
-    ).one()
-    return opened
-
-
-def _hash(url: str) -> str:
-    return hashlib.sha256(url.encode()).hexdigest()
 
 
 def _view(row: sa.Row[Any]) -> Destination:
-    return Destination(id=row.id, url=row.url, state=row.state, changed_at=row.changed_at, status=row.status)
+    limits = limits_of(row)
+    return Destination(
+        id=row.id,
+        url=row.url,
+        state=row.state,
+        reason=row.reason,
+        changed_at=row.changed_at,
+        probe_at=row.probe_at,
+        trips=row.trips,
+        status=row.status,
+        rate=limits.rate,
+        concurrency=limits.concurrency,
+        circuit=limits.circuit,
+        sending=row.sending,
+        waiting=row.waiting,
+    )

@@ -15,7 +15,7 @@ from minoots.contracts import Action, EventType, Misfire, Occurrence, RetryPolic
 from minoots.errors import Failure
 
 from . import commands, deliveries, escalations, events, overlaps, timers
-from .deliveries import Claim
+from .attempts import Claim
 
 _ACTIONS: TypeAdapter[tuple[Action, ...]] = TypeAdapter(tuple[Action, ...])
 
@@ -145,11 +145,11 @@ async def claim(
         fired_now["escalation_id"], awaited = await escalations.open_for(connection, row, now=now)
         told.append(awaited)
     await _move(connection, row, fired_now, now)
-    claims = await deliveries.open_for(connection, row, execution=execution, now=now)
+    opened = await deliveries.open_for(connection, row, execution=execution, now=now)
     lateness_ms = round(late.total_seconds() * 1000, 3)
     fired = timers.event_of(row, EventType.TIMER_FIRED, now, lateness_ms=lateness_ms)
-    await events.append(connection, row.tenant, [fired, *told])
-    return Claimed(now, tuple(claims), fired_now.get("escalation_id"))
+    await events.append(connection, row.tenant, [fired, *told, *opened.told])
+    return Claimed(now, opened.claims, fired_now.get("escalation_id"))
 
 
 async def close(connection: AsyncConnection, tenant: str, timer_id: str, *, by: str, now: datetime) -> None:

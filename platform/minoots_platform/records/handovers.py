@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -11,7 +10,6 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from minoots.contracts import (
-    DeliveryState,
     EventType,
     HeartbeatState,
     NodeState,
@@ -23,6 +21,9 @@ from minoots.contracts import (
 from . import schema, timers
 
 _LOOKED_AT: Final = {"plan": schema.plans, "escalation": schema.escalations}
+# As the partial indexes have it: SQLite takes them only where the very words stand in the query.
+_PLANNED: Final = sa.literal_column("deliveries.state IN ('retrying', 'waiting')", sa.Boolean)
+_UNTOLD: Final = sa.and_(sa.literal_column("NOT deliveries.handed_over", sa.Boolean), _PLANNED)
 _BEHIND = timers.TABLE.c.armed_generation < timers.TABLE.c.generation
 
 
@@ -43,11 +44,13 @@ class TimerHandover:
 
 @dataclass(frozen=True)
 class DeliveryHandover:
-    """A delivery whose retries nobody has started yet."""
+    """A delivery whose next attempt nobody knows of yet."""
 
     tenant: str
     delivery_id: str
     planned_at: datetime
+    start: bool
+    """Whether it is to be started: no timer's workflow does, or it should have long ago."""
     traceparent: str | None
 
 
@@ -148,17 +151,10 @@ async def confirm_timer(connection: AsyncConnection, done: TimerHandover, now: d
 async def deliveries_behind(
     connection: AsyncConnection, *, before: datetime, limit: int
 ) -> tuple[DeliveryHandover, ...]:
-    """Return deliveries made before ``before`` whose retries nobody has started."""
+    """Return deliveries made before ``before`` whose next attempt nobody knows of."""
     table = schema.deliveries
     query = (
-        sa.select(table)
-        .where(
-            ~table.c.handed_over,
-            table.c.state == DeliveryState.RETRYING.value,
-            table.c.created_at < before,
-        )
-        .order_by(table.c.created_at)
-        .limit(limit)
+        sa.select(table).where(_UNTOLD, table.c.created_at < before).order_by(table.c.created_at).limit(limit)
     )
     return tuple(_delivery(row) for row in await connection.execute(query))
 
@@ -166,15 +162,29 @@ async def deliveries_behind(
 async def delivery(connection: AsyncConnection, delivery_id: str) -> DeliveryHandover | None:
     """Return the outstanding hand-over of a delivery, or ``None``."""
     table = schema.deliveries
-    query = sa.select(table).where(table.c.id == delivery_id, ~table.c.handed_over)
+    query = sa.select(table).where(table.c.id == delivery_id, _UNTOLD)
     row = (await connection.execute(query)).one_or_none()
     return None if row is None else _delivery(row)
 
 
-async def confirm_deliveries(connection: AsyncConnection, delivery_ids: Sequence[str]) -> None:
-    """Remember that somebody retries these deliveries."""
+async def deliveries_overdue(
+    connection: AsyncConnection, *, before: datetime, limit: int
+) -> tuple[DeliveryHandover, ...]:
+    """Return deliveries whose next attempt was due before ``before``.
+
+    Usually nobody is there to make it; but the engine may also have lost them.
+    """
     table = schema.deliveries
-    await connection.execute(sa.update(table).where(table.c.id.in_(delivery_ids)).values(handed_over=True))
+    query = sa.select(table).where(_PLANNED, table.c.planned_at < before)
+    rows = await connection.execute(query.order_by(table.c.planned_at).limit(limit))
+    return tuple(replace(_delivery(row), start=True) for row in rows)
+
+
+async def confirm_delivery(connection: AsyncConnection, done: DeliveryHandover) -> None:
+    """Remember that somebody knows when its next attempt is; one that was moved meanwhile is told again."""
+    table = schema.deliveries
+    known = (table.c.id == done.delivery_id, table.c.planned_at == done.planned_at)
+    await connection.execute(sa.update(table).where(*known).values(handed_over=True))
 
 
 async def replays_behind(
@@ -356,4 +366,4 @@ def _timer(row: sa.Row[Any]) -> TimerHandover:
 
 
 def _delivery(row: sa.Row[Any]) -> DeliveryHandover:
-    return DeliveryHandover(row.tenant, row.id, row.planned_at, row.traceparent)
+    return DeliveryHandover(row.tenant, row.id, row.planned_at, row.replay_of is not None, row.traceparent)

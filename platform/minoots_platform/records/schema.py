@@ -454,6 +454,11 @@ deliveries = sa.Table(
     sa.Column("timer_id", _ID, sa.ForeignKey("timers.id"), nullable=False),
     sa.Column("action", sa.Integer, nullable=False),
     sa.Column("url", sa.String(2048), nullable=False),
+    # Of the destination, as in ``destinations``; none for inboxes of agents, which nothing holds back.
+    sa.Column("url_hash", sa.String(64)),
+    sa.Column("fifo_key", sa.String(200)),
+    # With ``waiting``: what it is held back by; none once it may ask again.
+    sa.Column("held_by", sa.String(16)),
     sa.Column("webhook_id", sa.String(64), nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
@@ -473,8 +478,33 @@ deliveries = sa.Table(
     sa.Index(
         "ix_deliveries_behind",
         "created_at",
-        sqlite_where=sa.text("NOT handed_over AND state = 'retrying'"),
-        postgresql_where=sa.text("NOT handed_over AND state = 'retrying'"),
+        sqlite_where=sa.text("NOT handed_over AND state IN ('retrying', 'waiting')"),
+        postgresql_where=sa.text("NOT handed_over AND state IN ('retrying', 'waiting')"),
+    ),
+    sa.Index(
+        "ix_deliveries_planned",
+        "planned_at",
+        sqlite_where=sa.text("state IN ('retrying', 'waiting')"),
+        postgresql_where=sa.text("state IN ('retrying', 'waiting')"),
+    ),
+    sa.Index(
+        "ix_deliveries_unfinished",
+        "tenant",
+        "url_hash",
+        "state",
+        "held_by",
+        "created_at",
+        sqlite_where=sa.text("state IN ('sending', 'retrying', 'waiting')"),
+        postgresql_where=sa.text("state IN ('sending', 'retrying', 'waiting')"),
+    ),
+    sa.Index(
+        "ix_deliveries_in_line",
+        "tenant",
+        "url_hash",
+        "fifo_key",
+        "created_at",
+        sqlite_where=sa.text("fifo_key IS NOT NULL AND state IN ('sending', 'retrying', 'waiting')"),
+        postgresql_where=sa.text("fifo_key IS NOT NULL AND state IN ('sending', 'retrying', 'waiting')"),
     ),
 )
 
@@ -495,7 +525,11 @@ attempts = sa.Table(
     sa.Column("detail", sa.Text),
     sa.Column("response", sa.Text),
     sa.Column("next_attempt_at", Moment),
+    sa.Column("url_hash", sa.String(64)),
+    # Whether it tells of a receiver that is not well.
+    sa.Column("unwell", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Index(None, "timer_id"),
+    sa.Index(None, "tenant", "url_hash", "finished_at"),
 )
 
 destinations = sa.Table(
@@ -506,10 +540,29 @@ destinations = sa.Table(
     sa.Column("url", sa.String(2048), nullable=False),
     # SHA-256 of the URL: a long one does not fit into an index of Postgres.
     sa.Column("url_hash", sa.String(64), nullable=False),
+    # Of its circuit.
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("status", sa.Integer),
     sa.Column("changed_at", Moment, nullable=False),
+    sa.Column("reason", sa.Text),
+    _json("limits", server_default="{}"),
+    # With ``open``: when one delivery tries; none when it was opened by hand.
+    sa.Column("probe_at", Moment),
+    # With ``half_open``: the delivery that tries, and until when nobody else does.
+    sa.Column("probe_id", _ID),
+    sa.Column("probe_until", Moment),
+    sa.Column("trips", sa.Integer, nullable=False, server_default="0"),
     sa.UniqueConstraint("tenant", "url_hash"),
+)
+
+destination_slots = sa.Table(
+    "destination_slots",
+    metadata,
+    # The moments that a rate limit has given away, past and to come; older ones are forgotten.
+    sa.Column("destination_id", _ID, sa.ForeignKey("destinations.id"), primary_key=True),
+    sa.Column("delivery_id", _ID, primary_key=True),
+    sa.Column("at", Moment, primary_key=True),
+    sa.Index(None, "destination_id", "at"),
 )
 
 replays = sa.Table(

@@ -13,6 +13,7 @@ from minoots.contracts import Account, DeliveryState, Event, EventType, Misfire,
 from minoots.durations import format_duration
 
 from . import deliveries, events, timers
+from .admission import Hold
 
 LATE: Final = timedelta(milliseconds=250)
 """Less than this is on time."""
@@ -106,15 +107,34 @@ async def _summary(
 async def _delivering(connection: AsyncConnection, row: sa.Row[Any]) -> tuple[str, datetime | None]:
     rows = await deliveries.of_timer(connection, row.id)
     retrying = [one for one in rows if one.state == DeliveryState.RETRYING.value]
+    waiting = [one for one in rows if one.state == DeliveryState.WAITING.value]
     fired = f"It fired at {_at(row.fired_at)}, {_lateness_text(row)}"
-    if not retrying:
-        return f"{fired}; its actions are being delivered now.", None
-    first = min(retrying, key=lambda one: one.planned_at)
-    return (
-        f"{fired}, but {first.url} is failing ({first.detail}) after {first.attempts} "
-        f"attempt{'s' if first.attempts > 1 else ''}. The next attempt is at {_at(first.planned_at)}.",
-        first.planned_at,
-    )
+    if retrying:
+        first = min(retrying, key=lambda one: one.planned_at)
+        return (
+            f"{fired}, but {first.url} is failing ({first.detail}) after {first.attempts} "
+            f"attempt{'s' if first.attempts > 1 else ''}. The next attempt is at {_at(first.planned_at)}.",
+            first.planned_at,
+        )
+    if waiting:
+        first = min(waiting, key=lambda one: one.planned_at)
+        rated = first.held_by == Hold.RATE.value
+        for_what = (
+            f"{_HELD_BY.get(first.held_by, 'its turn')}{f', at {_at(first.planned_at)}' if rated else ''}"
+        )
+        told = (
+            f"{fired}; what goes to {first.url} waits for {for_what}. GET /v1/destinations shows its state."
+        )
+        return told, first.planned_at if rated else None
+    return f"{fired}; its actions are being delivered now.", None
+
+
+_HELD_BY: Final = {
+    Hold.TURN.value: "an earlier delivery of its FIFO key",
+    Hold.CIRCUIT.value: "its circuit, which is open,",
+    Hold.QUEUE.value: "others that are under way there",
+    Hold.RATE.value: "the moment that its rate limit gives it",
+}
 
 
 def _sentence(event: Event) -> str:
@@ -148,6 +168,8 @@ def _sentence(event: Event) -> str:
             )
         case EventType.DELIVERY_DIED:
             return f"action {data['action']}: given up after attempt {data['attempt']} ({data.get('detail')})"
+        case EventType.DELIVERY_HELD:
+            return f"action {data['action']}: waits for {_HELD_BY.get(data['held_by'], 'its turn')}"
         case EventType.DELIVERY_REPLAYED:
             return f"action {data['action']}: replayed{by} as {data['delivery_id']}"
     return f"{event.type.partition('.')[2].replace('_', ' ')}{by}"

@@ -11,6 +11,7 @@ from pydantic import Discriminator, Field, Tag, field_validator
 
 from .agents import AgentId
 from .base import Duration, Matching, Name, Part, View
+from .destinations import FifoKey
 from .payloads import Metadata
 
 MIN_TIMEOUT: Final = timedelta(milliseconds=100)
@@ -80,6 +81,7 @@ class WebhookAction(Part):
     """For the whole attempt, connecting included: 0.1 s to 30 s."""
     secret: SecretName | None = None
     """Name of the signing secret; without one, the tenant's ``default``."""
+    fifo_key: FifoKey | None = None
 
     @field_validator("url")
     @classmethod
@@ -127,6 +129,7 @@ class ConnectorAction(Part):
     ]
     config: Metadata = Field(default_factory=dict)
     """What this connector takes; ``GET /v1/connectors`` shows the schema of each."""
+    fifo_key: FifoKey | None = None
 
 
 def _kind_of(value: Any) -> str:
@@ -134,7 +137,7 @@ def _kind_of(value: Any) -> str:
     if kind in ("webhook", "agent"):
         return str(kind)
     # With other fields than those of a connector it is a kind that was misspelt.
-    misspelt = isinstance(value, dict) and not value.keys() <= {"kind", "config"}
+    misspelt = isinstance(value, dict) and not value.keys() <= {"kind", "config", "fifo_key"}
     return str(kind) if misspelt else "connector"
 
 

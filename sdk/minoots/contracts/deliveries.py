@@ -1,4 +1,4 @@
-"""Deliveries on the wire: attempts, dead letters, replays, destinations."""
+"""Deliveries on the wire: attempts, dead letters, replays."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ class DeliveryState(StrEnum):
 
     SENDING = "sending"
     """An attempt is under way, or was when a process died; it will be taken up again."""
+    WAITING = "waiting"
+    """It is held back by its destination: its limits, its circuit, or another of the same FIFO key."""
     RETRYING = "retrying"
     """The last attempt failed; the next one is planned."""
     SUCCEEDED = "succeeded"
@@ -39,6 +41,8 @@ class AttemptError(StrEnum):
     REDIRECT = "redirect"
     GONE = "gone"
     """The receiver answered 410, now or before."""
+    DISABLED = "disabled"
+    """The circuit of the destination was opened too often."""
     ABSENT = "absent"
     """There is no such agent."""
     REFUSED = "refused"
@@ -127,14 +131,3 @@ class Replay(View):
     """Already replayed by somebody else in the meantime."""
     created_at: Instant
     finished_at: Instant | None = None
-
-
-class Destination(View):
-    """A receiver that Minoots has an opinion on."""
-
-    id: str
-    url: str
-    state: str
-    """``open`` or ``gone`` (answered 410: nothing is sent there until it is reopened)."""
-    changed_at: Instant
-    status: int | None = None

@@ -3,38 +3,72 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from typing import Unpack
 
 from minoots.async_engine import AsyncEngine
-from minoots.contracts.deliveries import Destination
+from minoots.contracts.destinations import Destination
 from minoots.engine import Engine
 from minoots.operations import destinations
+from minoots.operations.destinations import Settings
 
 
 class Destinations:
-    """Read and reopen receivers."""
+    """Read destinations, say how fast deliveries may go there, open and close their circuits."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def list(self) -> Iterator[Destination]:
-        """Yield the receivers that Minoots has an opinion on."""
+        """Yield the destinations that have settings, or had trouble."""
         return self._engine.items(destinations.listing())
 
-    def reopen(self, destination_id: str) -> Destination:
-        """Send to a receiver again that had answered 410."""
-        return self._engine.call(destinations.reopen(destination_id))
+    def get(self, destination_id: str) -> Destination:
+        """Return one as it stands."""
+        return self._engine.call(destinations.read(destination_id))
+
+    def save(self, **fields: Unpack[Settings]) -> Destination:
+        """Say how fast deliveries may go to ``url``, and when its circuit opens.
+
+        Raises:
+            InvalidRequest: for a field that is not valid, naming it.
+        """
+        return self._engine.call(destinations.save(fields))
+
+    def open(self, destination_id: str, *, reason: str | None = None) -> Destination:
+        """Open the circuit: deliveries wait until it is closed."""
+        return self._engine.call(destinations.open_circuit(destination_id, reason))
+
+    def close(self, destination_id: str) -> Destination:
+        """Close the circuit: deliveries go there again, also to one that was gone or disabled."""
+        return self._engine.call(destinations.close_circuit(destination_id))
 
 
 class AsyncDestinations:
-    """Read and reopen receivers."""
+    """Read destinations, say how fast deliveries may go there, open and close their circuits."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
     def list(self) -> AsyncIterator[Destination]:
-        """Yield the receivers that Minoots has an opinion on."""
+        """Yield the destinations that have settings, or had trouble."""
         return self._engine.items(destinations.listing())
 
-    async def reopen(self, destination_id: str) -> Destination:
-        """Send to a receiver again that had answered 410."""
-        return await self._engine.call(destinations.reopen(destination_id))
+    async def get(self, destination_id: str) -> Destination:
+        """Return one as it stands."""
+        return await self._engine.call(destinations.read(destination_id))
+
+    async def save(self, **fields: Unpack[Settings]) -> Destination:
+        """Say how fast deliveries may go to ``url``, and when its circuit opens.
+
+        Raises:
+            InvalidRequest: for a field that is not valid, naming it.
+        """
+        return await self._engine.call(destinations.save(fields))
+
+    async def open(self, destination_id: str, *, reason: str | None = None) -> Destination:
+        """Open the circuit: deliveries wait until it is closed."""
+        return await self._engine.call(destinations.open_circuit(destination_id, reason))
+
+    async def close(self, destination_id: str) -> Destination:
+        """Close the circuit: deliveries go there again, also to one that was gone or disabled."""
+        return await self._engine.call(destinations.close_circuit(destination_id))

@@ -16,6 +16,12 @@ class DeliveryStart(Contract):
     lead_ms: int = 250
 
 
+class DeliveryDue(Contract):
+    """Signal ``due``: the next attempt is at ``planned_at``, whatever was said before."""
+
+    planned_at: datetime
+
+
 class AttemptRequest(Contract):
     """Input of ``deliveries.attempt``: make the next attempt at ``planned_at``, not before."""
 
@@ -28,9 +34,9 @@ class AttemptReport(Contract):
     """Answer of ``deliveries.attempt``."""
 
     state: str
-    """The delivery's state after it: ``retrying``, ``succeeded``, ``dead`` or ``cancelled``."""
+    """The delivery's state after it: ``retrying``, ``waiting``, ``succeeded``, ``dead`` or ``cancelled``."""
     next_at: datetime | None = None
-    """With ``retrying``: when the next attempt is planned."""
+    """With ``retrying`` and ``waiting``: when the next attempt is planned."""
 
 
 class DeliveryClose(Contract):

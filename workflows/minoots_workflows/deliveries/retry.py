@@ -21,7 +21,9 @@ TRANSIENT_STATUSES: Final = frozenset({408, 409, 425, 429})
 SLOW_DOWN_STATUSES: Final = frozenset({429, 503})
 SLOW_DOWN_FACTOR: Final = 2
 
-_HOPELESS: Final = frozenset({AttemptError.GONE, AttemptError.BLOCKED, AttemptError.REFUSED})
+_HOPELESS: Final = frozenset(
+    {AttemptError.GONE, AttemptError.DISABLED, AttemptError.BLOCKED, AttemptError.REFUSED}
+)
 
 
 def delays(policy: RetryPolicy) -> tuple[timedelta, ...]:

@@ -10,11 +10,11 @@ import asyncio
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError, is_cancelled_exception
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from minoots_workflows import options, search_attributes
-    from minoots_workflows.deliveries.contracts import DeliveryStart
+    from minoots_workflows.deliveries.contracts import DeliveryResult, DeliveryStart
     from minoots_workflows.deliveries.workflow import DeliveryWorkflow
     from minoots_workflows.ids import workflow_id
     from minoots_workflows.summaries import summary_of
@@ -135,19 +135,9 @@ class TimerWorkflow:
         return report
 
     async def _deliver(self, deliveries: tuple[DeliveryStart, ...]) -> str:
-        """See the failed actions through; return the timer's final state."""
+        """See the actions through that failed or have to wait; return the timer's final state."""
         self._enter(Phase.DELIVERING)
-        children = [
-            await workflow.start_child_workflow(
-                DeliveryWorkflow.run,
-                delivery,
-                id=workflow_id("delivery", delivery.tenant, delivery.delivery_id),
-                static_summary=summary_of(self._start.name),
-                search_attributes=search_attributes.of_tenant(delivery.tenant),
-                parent_close_policy=workflow.ParentClosePolicy.ABANDON,
-            )
-            for delivery in deliveries
-        ]
+        children = [child for one in deliveries if (child := await self._begin(one)) is not None]
         await workflow.wait_condition(lambda: self._cancelled or all(child.done() for child in children))
         if self._cancelled:
             for child in children:
@@ -156,7 +146,25 @@ class TimerWorkflow:
         if self._cancelled:
             return "cancelled"
         succeeded = all(not isinstance(result, BaseException) and result.succeeded for result in results)
+        if len(children) < len(deliveries):
+            return "delivering" if succeeded else "failed"
         return "settled" if succeeded else "failed"
+
+    async def _begin(
+        self, delivery: DeliveryStart
+    ) -> workflow.ChildWorkflowHandle[DeliveryWorkflow, DeliveryResult] | None:
+        """Start the workflow of a delivery; ``None`` where it was started while this one was long away."""
+        try:
+            return await workflow.start_child_workflow(
+                DeliveryWorkflow.run,
+                delivery,
+                id=workflow_id("delivery", delivery.tenant, delivery.delivery_id),
+                static_summary=summary_of(self._start.name),
+                search_attributes=search_attributes.of_tenant(delivery.tenant),
+                parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+            )
+        except WorkflowAlreadyStartedError:
+            return None
 
     # Updates. The gateway has changed the records before it sends one; each carries how the timer stands
     # since.

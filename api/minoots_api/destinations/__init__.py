@@ -1,0 +1,1 @@
+"""Where deliveries go: limits and circuits."""

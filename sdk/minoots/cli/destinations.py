@@ -1,0 +1,106 @@
+"""``minoots destinations``: how fast deliveries may go where, and the circuit that guards each."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from minoots.contracts.destinations import Destination
+from minoots.durations import format_duration
+
+from . import output
+from .arguments import duration, given
+from .moments import local
+from .session import Session, group, remote
+
+app = group("Read destinations, limit them, open and close their circuits.")
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the destination: dst_…", show_default=False)]
+
+
+@remote(app, "list")
+def list_destinations(session: Session) -> None:
+    """List destinations that have settings or had trouble."""
+    found = session.client.destinations.list()
+    if session.json:
+        for one in found:
+            output.json_line(one)
+        return
+    rows = [(one.id, one.url, one.state, one.sending, one.waiting, _limits(one)) for one in found]
+    output.table(("ID", "DESTINATION", "CIRCUIT", "SENDING", "WAITING", "LIMITS"), rows)
+
+
+@remote(app)
+def show(session: Session, id: Id) -> None:
+    """Show one."""
+    _show(session, session.client.destinations.get(id))
+
+
+@remote(app)
+def save(
+    session: Session,
+    url: Annotated[str, typer.Argument(help="URL, or what attempts show, such as chat:host.")],
+    requests: Annotated[int | None, typer.Option(help="At most so many requests …")] = None,
+    per: Annotated[str, typer.Option(help="… in any stretch of this length.")] = "1s",
+    concurrency: Annotated[int | None, typer.Option(help="At most so many at a time.")] = None,
+    window: Annotated[str | None, typer.Option(help="Rolling window of the circuit; default 1m.")] = None,
+    minimum: Annotated[int | None, typer.Option(help="Attempts in it before it opens; default 10.")] = None,
+    failure_rate: Annotated[float | None, typer.Option(help="Share that failed; default 0.7.")] = None,
+    open_for: Annotated[str | None, typer.Option(help="How long it is open at first; default 30s.")] = None,
+    disable_after: Annotated[
+        int | None, typer.Option(help="Disable it when opened this often in a row; 0 for never; default 100.")
+    ] = None,
+    circuit: Annotated[bool, typer.Option(help="Whether it has a circuit at all.")] = True,
+) -> None:
+    """Say how fast deliveries may go there, and when its circuit opens; replaces what was saved."""
+    policy: dict[str, Any] = given(
+        window=None if window is None else duration(window, "--window"),
+        minimum=minimum,
+        failure_rate=failure_rate,
+        open_for=None if open_for is None else duration(open_for, "--open-for"),
+        enabled=None if circuit else False,
+    )
+    if disable_after is not None:
+        policy["disable_after"] = disable_after or None
+    wanted: dict[str, Any] = given(concurrency=concurrency, circuit=policy or None)
+    if requests is not None:
+        wanted["rate"] = {"requests": requests, "per": duration(per, "--per")}
+    _show(session, session.client.destinations.save(url=url, **wanted))
+
+
+@remote(app, "open")
+def open_circuit(
+    session: Session, id: Id, reason: Annotated[str | None, typer.Option(help="Why.")] = None
+) -> None:
+    """Open the circuit: deliveries wait until it is closed."""
+    _show(session, session.client.destinations.open(id, reason=reason))
+
+
+@remote(app)
+def close(session: Session, id: Id) -> None:
+    """Close the circuit: deliveries go there again, also to one that was gone or disabled."""
+    _show(session, session.client.destinations.close(id))
+
+
+def _show(session: Session, one: Destination) -> None:
+    if session.json:
+        output.json_line(one)
+        return
+    now = datetime.now(UTC)
+    why = f": {one.reason}" if one.reason else ""
+    output.line(f"{one.id} {one.url}")
+    output.line(f"  circuit {one.state} since {local(one.changed_at, now)}{why}")
+    if one.probe_at is not None:
+        output.line(f"  tried again at {local(one.probe_at, now)}")
+    output.line(f"  {one.sending} under way, {one.waiting} waiting; limits: {_limits(one)}")
+
+
+def _limits(one: Destination) -> str:
+    found = []
+    if one.rate is not None:
+        found.append(f"{one.rate.requests} per {format_duration(one.rate.per)}")
+    if one.concurrency is not None:
+        found.append(f"{one.concurrency} at a time")
+    return ", ".join(found) or "none"
