@@ -32,9 +32,11 @@ from .principals import DEV_TENANT
 from .schedules import routes as schedules
 from .secrets import routes as secrets
 from .timers import routes as timers
+from .timers import templates
 
 _ROUTES = (
     timers,
+    templates,
     schedules,
     plans,
     escalations,

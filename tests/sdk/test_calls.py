@@ -101,6 +101,12 @@ CALLS = [
     (lambda c: c.secrets.rotate("main"), "POST", "/v1/secrets/main/rotate", {}),
     (lambda c: c.secrets.rotate("main", overlap="2h"), "POST", "/v1/secrets/main/rotate", {"overlap": "2h"}),
     (lambda c: c.destinations.list(), "GET", "/v1/destinations", None),
+    (
+        lambda c: c.timers.preview_body("{{ payload }}", payload=1),
+        "POST",
+        "/v1/templates/preview",
+        {"body": {"template": "{{ payload }}"}, "payload": 1},
+    ),
     (lambda c: c.destinations.get("dst_1"), "GET", "/v1/destinations/dst_1", None),
     (
         lambda c: c.destinations.save(url="https://a.example", rate={"requests": 5}, concurrency=2),

@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from minoots.contracts import AttemptError, ConnectorAction
-from minoots_activities.deliveries.envelope import event_of
 from minoots_activities.result import Result
 from minoots_platform.clock import Clock
 from minoots_platform.connectors import ConnectorFault, ConnectorSpec, check_action, installed
+from minoots_platform.envelope import event_of
 from minoots_platform.links import Links
 from minoots_platform.telemetry.trace_context import current_traceparent
 
@@ -76,7 +76,7 @@ class Plugged(Connector[ConnectorAction]):
 
     def _message(self, sending: Sending[ConnectorAction]) -> Message:
         spec = sending.spec
-        event = event_of(spec, sending.claim, sending.fired_at, self._links)
+        event = event_of(spec, sending.claim.webhook_id, sending.fired_at, self._links)
         return Message(
             id=sending.claim.webhook_id,
             tenant=spec.tenant,

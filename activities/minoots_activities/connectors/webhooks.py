@@ -9,14 +9,15 @@ from typing import ClassVar
 from opentelemetry import trace
 
 from minoots.contracts import AttemptError, WebhookAction
-from minoots_activities.deliveries.envelope import body_of
 from minoots_activities.http import OutgoingWebhook, WebhookSender
 from minoots_activities.result import Result
 from minoots_platform.clock import Clock
+from minoots_platform.envelope import body_of, event_of
 from minoots_platform.links import Links
 from minoots_platform.records import Database, signing_secrets
 from minoots_platform.signing import SigningKey
 from minoots_platform.telemetry.trace_context import current_traceparent
+from minoots_platform.template_faults import TemplateFault
 from minoots_platform.vault import Vault
 
 from .connector import Connector, Sending
@@ -76,6 +77,10 @@ class Webhooks(Connector[WebhookAction]):
         if not keys:
             why = f"there is no signing secret {name}; make it and retry"
             return Result.unsent(self._clock(), AttemptError.SECRET, why)
+        try:
+            headers, body = self._filled_in(sending)
+        except TemplateFault as fault:
+            return Result.unsent(self._clock(), AttemptError.REFUSED, str(fault))
         attributes: dict[str, str | int] = {
             "minoots.timer_id": sending.spec.timer_id,
             "minoots.attempt": claim.number,
@@ -87,8 +92,8 @@ class Webhooks(Connector[WebhookAction]):
                 OutgoingWebhook(
                     url=action.url,
                     method=action.method,
-                    headers=action.headers,
-                    body=body_of(sending.spec, claim, sending.fired_at, self._links),
+                    headers=headers,
+                    body=body,
                     timeout=action.timeout,
                     webhook_id=claim.webhook_id,
                     keys=keys,
@@ -100,3 +105,15 @@ class Webhooks(Connector[WebhookAction]):
             if result.error is not None:
                 span.set_status(trace.StatusCode.ERROR, result.error)
         return result
+
+    def _filled_in(self, sending: Sending[WebhookAction]) -> tuple[dict[str, str], bytes]:
+        """Return headers and body: of the user's template, or else the CloudEvent."""
+        action = sending.action
+        event = event_of(sending.spec, sending.claim.webhook_id, sending.fired_at, self._links)
+        if action.body is None:
+            return action.headers, body_of(event)
+        # The library is only loaded by who uses it.
+        from minoots_platform import templates
+
+        headers = action.headers | {"content-type": action.body.content_type}
+        return headers, templates.render(action.body, event).encode()

@@ -14,6 +14,8 @@ from minoots_platform.addresses import AddressPolicy, parse_address
 from minoots_platform.connectors import ConnectorFault, check_action
 from minoots_platform.settings import Settings
 
+from .templates import require_template
+
 _SHOWN: Final = 100
 
 
@@ -31,6 +33,8 @@ def require_allowed(actions: Sequence[Action], settings: Settings, field: str = 
             _require_connector(action, settings, f"{field}.{index}")
         if not isinstance(action, WebhookAction):
             continue
+        if action.body is not None:
+            require_template(action.body, f"{field}.{index}.body")
         expected = _fault(action.url, policy)
         if expected is None:
             continue

@@ -43,6 +43,7 @@ from .accepting import require_open
 from .changing import Run
 from .destinations import require_allowed, require_ladder_allowed
 from .due import asked_to_fire_late, due_at
+from .templates import require_bodies
 
 router = APIRouter(prefix="/v1/timers", tags=["timers"])
 
@@ -61,6 +62,7 @@ async def create_timer(
     require_allowed(spec.actions, gateway.settings)
     require_ladder_allowed(spec.acknowledge, gateway.settings, "body.acknowledge")
     now = gateway.clock()
+    require_bodies(gateway, spec, now)
     fire_at = due_at(spec.fire_at, spec.after, now, past_allowed=asked_to_fire_late(_sent_misfire(spec)))
     if spec.schedule is not None:
         await require_possible(spec.schedule, now)

@@ -35,17 +35,21 @@ def duration(text: str, option: str) -> timedelta:
         raise typer.BadParameter(str(error), param_hint=option) from error
 
 
-def json_value(text: str, option: str) -> Any:
-    """Return the JSON in ``text``, in the file that ``@path`` names, or on standard input for ``-``."""
-    source, content = "the text", text
+def text(given: str, option: str) -> str:
+    """Return the text that is given, in the file that ``@path`` names, or on standard input for ``-``."""
     try:
-        if text == "-":
-            source, content = "standard input", sys.stdin.read()
-        elif text.startswith("@"):
-            source, content = text[1:], Path(text[1:]).read_text("utf-8")
-        return json.loads(content)
+        if given == "-":
+            return sys.stdin.read()
+        return Path(given[1:]).read_text("utf-8") if given.startswith("@") else given
     except (OSError, UnicodeDecodeError) as error:
         raise typer.BadParameter(f"expected a readable file; {error}", param_hint=option) from error
+
+
+def json_value(given: str, option: str) -> Any:
+    """Return the JSON in what `text` returns."""
+    source = "standard input" if given == "-" else given[1:] if given.startswith("@") else "the text"
+    try:
+        return json.loads(text(given, option))
     except (json.JSONDecodeError, RecursionError) as error:
         raise typer.BadParameter(
             f"expected JSON in {source}; {error}. A bare word needs quotes: '\"word\"'", param_hint=option

@@ -16,7 +16,7 @@ from minoots.contracts.timers import Timer, TimerState
 from minoots.durations import format_duration
 
 from . import output
-from .arguments import duration, given, json_value, mapping
+from .arguments import duration, given, json_value, mapping, text
 from .events import show_event
 from .exits import Exit
 from .moments import local
@@ -262,6 +262,26 @@ def show_timer(session: Session, timer: Timer) -> None:
             *(("action", _action(action)) for action in timer.actions),
         )
     )
+
+
+@remote(app)
+def preview_body(
+    session: Session,
+    template: Annotated[
+        str, typer.Argument(help="A Liquid template, @file, or - for standard input.", show_default=False)
+    ],
+    payload: Annotated[str | None, typer.Option(help="JSON, @file or -.")] = None,
+    content_type: Annotated[str, typer.Option(help="What it makes.")] = "application/json",
+) -> None:
+    """Fill in a template for the body of a webhook; nothing is sent."""
+    wanted = None if payload is None else json_value(payload, "--payload")
+    made = session.client.timers.preview_body(
+        text(template, "TEMPLATE"), content_type=content_type, payload=wanted
+    )
+    if session.json:
+        output.json_line(made)
+    else:
+        output.line(made.body)
 
 
 def _occurrence(timer: Timer) -> str | None:

@@ -87,6 +87,7 @@ from .schedules import (
     ScheduleState,
 )
 from .secrets import Secret, SecretCreate, SecretCreated, SecretRotate, SecretVersion
+from .templates import BodyTemplate, RenderedBody, TemplatePreview
 from .timers import (
     Account,
     Cancel,
@@ -118,6 +119,7 @@ __all__ = [
     "Backfill",
     "Backfilled",
     "Backoff",
+    "BodyTemplate",
     "Cancel",
     "CatchUp",
     "CircuitPolicy",
@@ -184,6 +186,7 @@ __all__ = [
     "Progress",
     "RateLimit",
     "Recurrence",
+    "RenderedBody",
     "Replay",
     "ReplayFilter",
     "Replayed",
@@ -207,6 +210,7 @@ __all__ = [
     "Shift",
     "Snooze",
     "SnoozeEscalation",
+    "TemplatePreview",
     "Terms",
     "Timer",
     "TimerCreate",

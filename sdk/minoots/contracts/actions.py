@@ -13,6 +13,7 @@ from .agents import AgentId
 from .base import Duration, Matching, Name, Part, View
 from .destinations import FifoKey
 from .payloads import Metadata
+from .templates import BodyTemplate
 
 MIN_TIMEOUT: Final = timedelta(milliseconds=100)
 MAX_TIMEOUT: Final = timedelta(seconds=30)
@@ -82,6 +83,7 @@ class WebhookAction(Part):
     secret: SecretName | None = None
     """Name of the signing secret; without one, the tenant's ``default``."""
     fifo_key: FifoKey | None = None
+    body: BodyTemplate | None = None
 
     @field_validator("url")
     @classmethod

@@ -14,6 +14,7 @@ from minoots.contracts.events import Event
 from minoots.contracts.pages import Page
 from minoots.contracts.retries import RetryPolicy
 from minoots.contracts.schedules import ScheduleSpec
+from minoots.contracts.templates import RenderedBody, TemplatePreview
 from minoots.contracts.timers import (
     Cancel,
     Misfire,
@@ -177,6 +178,16 @@ def events(timer_id: str) -> Call[Page[Event]]:
 def attempts(timer_id: str) -> Call[Page[Attempt]]:
     """GET /v1/timers/{id}/attempts."""
     return get(_verb(timer_id, "attempts"), Page[Attempt])
+
+
+def preview_body(
+    template: str, content_type: str | None, name: str | None, payload: Any, labels: Mapping[str, str] | None
+) -> Call[RenderedBody]:
+    """POST /v1/templates/preview."""
+    body = {"template": template} | ({} if content_type is None else {"content_type": content_type})
+    given: dict[str, Any] = {"body": body, "payload": payload}
+    given |= {key: value for key, value in {"name": name, "labels": labels}.items() if value is not None}
+    return post("/v1/templates/preview", RenderedBody, body_of(checked(TemplatePreview, **given)))
 
 
 def preview(

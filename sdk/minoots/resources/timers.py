@@ -12,6 +12,7 @@ from minoots.async_engine import AsyncEngine
 from minoots.contracts.deliveries import Attempt
 from minoots.contracts.events import Event
 from minoots.contracts.retries import RetryPolicy
+from minoots.contracts.templates import RenderedBody
 from minoots.contracts.timers import Preview, Timer, Why
 from minoots.engine import Engine
 from minoots.operations import timers
@@ -84,6 +85,22 @@ class Timers(Generic[CreatedT]):
     def attempts(self, timer_id: str) -> Iterator[Attempt]:
         """Yield the attempts to deliver a timer's actions."""
         return self._engine.items(timers.attempts(timer_id))
+
+    def preview_body(
+        self,
+        template: str,
+        *,
+        content_type: str | None = None,
+        name: str | None = None,
+        payload: Any = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> RenderedBody:
+        """Fill in a template for the body of a webhook, as a timer would that fired now; nothing is sent.
+
+        Raises:
+            InvalidRequest: for a template that cannot be filled in, saying why.
+        """
+        return self._engine.call(timers.preview_body(template, content_type, name, payload, labels))
 
     def preview(
         self,
@@ -161,6 +178,22 @@ class AsyncTimers(Generic[CreatedT]):
     def attempts(self, timer_id: str) -> AsyncIterator[Attempt]:
         """Yield the attempts to deliver a timer's actions."""
         return self._engine.items(timers.attempts(timer_id))
+
+    async def preview_body(
+        self,
+        template: str,
+        *,
+        content_type: str | None = None,
+        name: str | None = None,
+        payload: Any = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> RenderedBody:
+        """Fill in a template for the body of a webhook, as a timer would that fired now; nothing is sent.
+
+        Raises:
+            InvalidRequest: for a template that cannot be filled in, saying why.
+        """
+        return await self._engine.call(timers.preview_body(template, content_type, name, payload, labels))
 
     async def preview(
         self,

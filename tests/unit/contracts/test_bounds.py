@@ -33,6 +33,8 @@ from minoots.contracts.payloads import MAX_METADATA_BYTES, MAX_PAYLOAD_BYTES
 SENT = sorted({model for model in models() if issubclass(model, Part)}, key=lambda model: model.__name__)
 # Bounded as a whole: by its bytes, which no JSON schema can say.
 BY_BYTES = {
+    "TemplatePreview.payload",
+    "TemplatePreview.metadata.*",
     "TimerCreate.payload",
     "TimerCreate.metadata.*",
     "TimerPatch.payload",

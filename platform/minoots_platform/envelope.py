@@ -3,28 +3,61 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
-from minoots.contracts import EventType
+from minoots.contracts import (
+    EventType,
+    Misfire,
+    Occurrence,
+    RetryPolicy,
+    TemplatePreview,
+    TimerCreate,
+    TimerState,
+)
 from minoots_platform.links import Links
-from minoots_platform.records.attempts import Claim
 from minoots_platform.records.firing import Spec
 
-CONTENT_TYPE: Final = "application/cloudevents+json"
 
-
-def body_of(spec: Spec, claim: Claim, fired_at: datetime, links: Links) -> bytes:
+def body_of(event: Mapping[str, Any]) -> bytes:
     """Return the body of one webhook. The same for every attempt, so that a receiver may compare."""
-    event = event_of(spec, claim, fired_at, links)
     return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def event_of(spec: Spec, claim: Claim, fired_at: datetime, links: Links) -> dict[str, Any]:
+def sample(of: TimerCreate | TemplatePreview, at: datetime, links: Links) -> dict[str, Any]:
+    """Return what a receiver would be told of such a timer; its first occurrence, if it recurs."""
+    recurs = isinstance(of, TemplatePreview) or of.schedule is not None
+    first = Occurrence(
+        schedule_id="sch_00000000000000000000000000", number=1, nominal_at=at, kind="scheduled"
+    )
+    spec = Spec(
+        tenant="preview",
+        timer_id=f"tmr_{'0' * 26}",
+        name=of.name,
+        generation=1,
+        state=TimerState.FIRED,
+        fire_at=at,
+        fired_at=at,
+        payload=of.payload,
+        actions=(),
+        retry=RetryPolicy(),
+        misfire=Misfire(),
+        labels=dict(of.labels),
+        metadata=dict(of.metadata),
+        traceparent=None,
+        occurrence=first if recurs else None,
+        parent_id=None,
+        part=None,
+    )
+    return event_of(spec, f"{spec.timer_id}_1_0", at, links)
+
+
+def event_of(spec: Spec, webhook_id: str, fired_at: datetime, links: Links) -> dict[str, Any]:
     """Return what a receiver is told, as a CloudEvent."""
     event: dict[str, Any] = {
         "specversion": "1.0",
-        "id": claim.webhook_id,
+        "id": webhook_id,
         "source": f"/tenants/{spec.tenant}/timers",
         "type": EventType.TIMER_FIRED.value,
         "subject": spec.timer_id,
