@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from connector_cases import serve_tools
 from gateways import Door
 from receivers import Receiver
 
@@ -63,7 +64,36 @@ async def test_bad_actions_get_a_problem_that_names_the_field(
 
 async def test_connectors_are_listed_with_what_they_take_and_what_they_lack(door: Door) -> None:
     found = {one["kind"]: one for one in (await door.http.get("/v1/connectors")).json()["items"]}
-    assert set(found) == {"chat", "email", "feed", "nats", "workflow"}
+    assert set(found) == {"chat", "email", "feed", "mcp", "nats", "workflow"}
     assert (found["chat"]["configured"], found["email"]["configured"]) == (True, False)
     assert "connectors.email.host" in found["email"]["remedy"]
     assert found["chat"]["config"]["properties"]["style"]["enum"] == ["slack", "discord", "teams"]
+
+
+async def test_a_tool_is_called_its_progress_is_told_and_its_token_never_shown(full: Door) -> None:
+    tools = await serve_tools()
+    try:
+        config = {"url": tools.url, "tool": "page", "token": "t0ken-secret"}
+        timer = {
+            "name": "disk full",
+            "after": 0.1,
+            "payload": {"disk": "sda"},
+            "actions": [{"kind": "mcp", "config": config}],
+        }
+        made = await full.http.post("/v1/timers", json=timer)
+        assert "t0ken-secret" not in made.text
+        settled = await full.http.get(f"/v1/timers/{made.json()['id']}", params={"wait": 30})
+        assert settled.json()["state"] == "settled"
+        assert "t0ken-secret" not in settled.text
+    finally:
+        await tools.stop()
+    [call] = tools.calls
+    assert f"{made.json()['id']}_1_0" in call
+    events = (await full.http.get(f"/v1/timers/{made.json()['id']}/events")).json()["items"]
+    progress = [one["data"] for one in events if one["type"] == "delivery.progressed"]
+    assert [(one["progress"], one["total"], one["message"]) for one in progress] == [
+        (1.0, 2.0, "looking"),
+        (2.0, 2.0, "done"),
+    ]
+    [attempt] = (await full.http.get(f"/v1/timers/{made.json()['id']}/attempts")).json()["items"]
+    assert attempt["response"] == '{"paged": "sda"}'

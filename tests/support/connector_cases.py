@@ -12,7 +12,11 @@ from email.message import Message as Mail
 from typing import Any
 
 import nats
+import uvicorn
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ToolError
 from receivers import Receiver
 from temporalio import workflow
 from temporalio.client import Client
@@ -21,6 +25,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from minoots_activities.connectors.chat import Chats
 from minoots_activities.connectors.email import Emails
+from minoots_activities.connectors.mcp import Tools
 from minoots_activities.connectors.nats import Nats
 from minoots_activities.connectors.sender import Message, Sender, World
 from minoots_activities.connectors.workflow import Workflows
@@ -55,6 +60,8 @@ class Case:
     """The same, with its server away."""
     distinct: bool = True
     """Whether the receiver itself tells a repetition by its id."""
+    stop: Callable[[], Awaitable[None]] | None = None
+    """Ends the receiver, if it is the case's own."""
 
     def message(self, **fields: Any) -> Message:
         """A message with an id of its own."""
@@ -197,4 +204,67 @@ async def workflow_case(servers: Servers) -> Case:
     return Case(installed()["workflow"], Workflows(world), config, arrived, away)
 
 
-CASES = {"chat": chat_case, "email": email_case, "nats": nats_case, "workflow": workflow_case}
+@dataclass
+class ToolServer:
+    """A server of tools over MCP."""
+
+    url: str
+    calls: list[str]
+    stop: Callable[[], Awaitable[None]]
+
+
+async def serve_tools() -> ToolServer:
+    """Serve a tool that pages somebody, and one that fails."""
+    calls: list[str] = []
+    server = MCPServer("tools")
+
+    @server.tool()
+    async def page(
+        context: Context[Any, Any], disk: str = "", text: str = "", payload: Any = None
+    ) -> dict[str, Any]:
+        """Page somebody."""
+        await context.report_progress(1, 2, "looking")
+        calls.append(f"{disk} {text} {payload} {context.request_context.meta}")
+        await context.report_progress(2, 2, "done")
+        return {"paged": disk}
+
+    @server.tool()
+    async def broken() -> str:
+        """Fail."""
+        raise ToolError("no such pager")
+
+    port = free_port()
+    app = server.streamable_http_app()
+    running = uvicorn.Server(
+        uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, timeout_graceful_shutdown=1)
+    )
+    serving = asyncio.create_task(running.serve())
+    while not running.started:
+        await asyncio.sleep(0.01)
+
+    async def stop() -> None:
+        running.should_exit = True
+        await serving
+
+    return ToolServer(f"http://127.0.0.1:{port}/mcp", calls, stop)
+
+
+async def mcp_case(servers: Servers) -> Case:
+    tools = await serve_tools()
+
+    async def arrived() -> list[str]:
+        return tools.calls
+
+    world = with_settings(servers.client, servers.http)
+    config = {"url": tools.url, "tool": "page", "token": "t0ken"}
+    spec = installed()["mcp"]
+    return Case(spec, Tools(world), config, arrived, Tools(world), distinct=False, stop=tools.stop)
+
+
+CASES = {
+    "chat": chat_case,
+    "email": email_case,
+    "mcp": mcp_case,
+    "nats": nats_case,
+    "workflow": workflow_case,
+}

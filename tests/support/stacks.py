@@ -165,7 +165,7 @@ async def stack_of(
     links = Links(vault, "http://127.0.0.1:4000")
     async with (
         WebhookSender(allowed_networks=(ip_network("127.0.0.0/8"),), user_agent="test") as sender,
-        plugged(World(settings, client, sender), links, clock) as others,
+        plugged(World(settings, client, sender), links, database, clock) as others,
     ):
         connectors = [
             *others,

@@ -83,7 +83,7 @@ async def io_parts(settings: Settings, telemetry: Telemetry, client: Client) -> 
         world = World(settings, client, sender)
         attempts = Attempts(
             [
-                *await stack.enter_async_context(plugged(world, links, utc_now)),
+                *await stack.enter_async_context(plugged(world, links, database, utc_now)),
                 Webhooks(database, vault, links, sender, telemetry.tracer, utc_now),
                 AgentInboxes(database, utc_now),
             ],

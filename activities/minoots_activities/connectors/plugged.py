@@ -14,9 +14,11 @@ from minoots_platform.clock import Clock
 from minoots_platform.connectors import ConnectorFault, ConnectorSpec, check_action, installed
 from minoots_platform.envelope import event_of
 from minoots_platform.links import Links
+from minoots_platform.records import Database
 from minoots_platform.telemetry.trace_context import current_traceparent
 
 from .connector import Connector, Sending
+from .relay import Relay
 from .sender import Message, NotSent, Sender, World
 
 TIMEOUT: Final = 25.0
@@ -28,11 +30,14 @@ _KEPT: Final = 2048
 class Plugged(Connector[ConnectorAction]):
     """One connector that is installed."""
 
-    def __init__(self, spec: ConnectorSpec, world: World, links: Links, clock: Clock) -> None:
+    def __init__(
+        self, spec: ConnectorSpec, world: World, links: Links, database: Database, clock: Clock
+    ) -> None:
         self.kind = spec.kind  # type: ignore[misc]  # as many classes would be needed as there are connectors
         self._spec = spec
         self._world = world
         self._links = links
+        self._database = database
         self._clock = clock
         self._sender: Sender[Any] | None = None
 
@@ -85,13 +90,16 @@ class Plugged(Connector[ConnectorAction]):
             event=event,
             link=event["data"].get("acknowledge_url"),
             traceparent=current_traceparent(),
+            progress=Relay(self._database, sending, self._clock),
         )
 
 
 @asynccontextmanager
-async def plugged(world: World, links: Links, clock: Clock) -> AsyncIterator[list[Plugged]]:
+async def plugged(
+    world: World, links: Links, database: Database, clock: Clock
+) -> AsyncIterator[list[Plugged]]:
     """Yield every connector that is installed; close their senders afterwards."""
-    connectors = [Plugged(spec, world, links, clock) for spec in installed().values()]
+    connectors = [Plugged(spec, world, links, database, clock) for spec in installed().values()]
     try:
         yield connectors
     finally:

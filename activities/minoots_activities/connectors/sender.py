@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
 from temporalio.client import Client
@@ -15,6 +15,18 @@ from minoots_activities.http import WebhookSender
 from minoots_platform.settings import Settings
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
+
+
+class Report(Protocol):
+    """Takes note of a receiver's progress."""
+
+    async def __call__(self, progress: float, total: float | None, message: str | None) -> None:
+        """How far, of how much, and a word about it."""
+        ...
+
+
+async def _nobody(progress: float, total: float | None, message: str | None) -> None:
+    """Nobody wants to know."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +44,8 @@ class Message:
     link: str | None
     """Of a notice that somebody can acknowledge."""
     traceparent: str | None
+    progress: Report = _nobody
+    """Called with what the receiver says of its progress."""
 
 
 @dataclass(frozen=True)

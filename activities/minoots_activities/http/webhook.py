@@ -24,7 +24,7 @@ from minoots_platform.addresses import AddressPolicy, Network
 from minoots_platform.signing import SigningKey, signature_headers
 
 from .answers import KEPT_BYTES, readable, retry_after, status_detail, status_error
-from .faults import AddressRefused, AnswerTooLarge, ClosedUnanswered, NameNotFound, TLSFailed, Unreachable
+from .faults import ClosedUnanswered, explain
 from .names import Resolver
 from .transport import EXCHANGE, Exchange, GuardedTransport
 
@@ -74,6 +74,11 @@ class WebhookSender:
         self._transport = GuardedTransport(
             AddressPolicy(tuple(allowed_networks)), resolver=resolver, ssl_context=ssl_context
         )
+
+    @property
+    def transport(self) -> GuardedTransport:
+        """What reaches allowed addresses only, for those who speak another protocol over HTTP."""
+        return self._transport
 
     async def __aenter__(self) -> Self:
         await self._transport.prepare()
@@ -126,7 +131,7 @@ class _Attempt:
             detail = f"no answer within {seconds:g} s: the time ran out {self._exchange.stage}"
             return self._failed(AttemptError.TIMEOUT, detail)
         except (httpx.TransportError, httpx.InvalidURL, UnicodeError) as error:
-            return self._failed(*_explain(error))
+            return self._failed(*explain(error))
         # Not under the limit above: from here on the outcome is known, and running out of time cannot undo
         # it.
         return self._answered(response, await self._first_bytes(response))
@@ -222,27 +227,3 @@ class _Attempt:
 
 def _joined(*parts: str | None) -> str | None:
     return "; ".join(part for part in parts if part) or None
-
-
-def _explain(error: httpx.TransportError | httpx.InvalidURL | UnicodeError) -> tuple[AttemptError, str]:
-    match error:
-        case NameNotFound():
-            return AttemptError.DNS, str(error)
-        case AddressRefused():
-            return AttemptError.BLOCKED, str(error)
-        case TLSFailed():
-            return AttemptError.TLS, str(error)
-        case Unreachable():
-            return AttemptError.CONNECT, str(error)
-        case ClosedUnanswered() | AnswerTooLarge():
-            return AttemptError.PROTOCOL, str(error)
-        case httpx.InvalidURL():
-            return AttemptError.DNS, "the url names no host that can be resolved"
-        case httpx.ConnectError():
-            return AttemptError.CONNECT, "the connection failed"
-        case httpx.LocalProtocolError() | httpx.UnsupportedProtocol() | UnicodeError():
-            return AttemptError.PROTOCOL, "the url or a header cannot be written as HTTP/1.1"
-        case httpx.RemoteProtocolError():
-            return AttemptError.PROTOCOL, "the answer is not HTTP/1.1"
-        case _:
-            return AttemptError.PROTOCOL, "the receiver broke the connection off"

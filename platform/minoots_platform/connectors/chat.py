@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
-import httpx
 from pydantic import Field, field_validator
 
 from minoots.contracts.actions import web_address
 from minoots.contracts.base import Part
-from minoots_platform.addresses import AddressPolicy, parse_address
-from minoots_platform.settings import Settings
 
+from .guarded import refused_address
 from .spec import ConnectorSpec
 
 
@@ -31,19 +29,12 @@ class Chat(Part):
         return web_address(value)
 
 
-def _refusal(settings: Settings, config: Chat) -> tuple[str, str] | None:
-    address = parse_address(httpx.URL(config.url).host)
-    policy = AddressPolicy(tuple(settings.delivery.allowed_networks))
-    refusal = None if address is None else policy.refusal(address)
-    return None if refusal is None else ("url", f"an address that is not {refusal}")
-
-
 SPEC: Final = ConnectorSpec(
     kind="chat",
     title="Chats by incoming webhook",
     config=Chat,
     sender="minoots_activities.connectors.chat:Chats",
-    refusal=_refusal,
+    refusal=lambda settings, config: refused_address(settings, config.url),
     destination=lambda config: f"chat:{urlsplit(config['url']).hostname}",
     secret_fields=("url",),
 )

@@ -68,7 +68,7 @@ def masked_config(action: dict[str, Any]) -> dict[str, Any]:
     if spec is None or not spec.secret_fields:
         return action
     config = {
-        name: _masked(value) if name in spec.secret_fields else value
+        name: _masked(value) if name in spec.secret_fields and value is not None else value
         for name, value in action["config"].items()
     }
     return action | {"config": config}

@@ -87,6 +87,8 @@ class EventType(StrEnum):
     DELIVERY_SUCCEEDED = "delivery.succeeded"
     DELIVERY_HELD = "delivery.held"
     """It waits for its turn: a limit, a circuit or a FIFO key holds it back."""
+    DELIVERY_PROGRESSED = "delivery.progressed"
+    """The receiver told how far it is."""
     DELIVERY_RETRIED = "delivery.retried"
     """An attempt failed and the next one is planned."""
     DELIVERY_DIED = "delivery.died"

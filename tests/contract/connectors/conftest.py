@@ -87,3 +87,5 @@ async def case(request: pytest.FixtureRequest, servers: Servers) -> AsyncIterato
     yield made
     await made.sender.close()
     await made.unreachable.close()
+    if made.stop is not None:
+        await made.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ from connector_cases import CASES, Case, Servers, chat_case, email_case
 from pydantic import ValidationError
 
 from minoots.contracts import AttemptError, ConnectorAction
-from minoots_activities.connectors.sender import NotSent
+from minoots_activities.connectors.mcp import Tools
+from minoots_activities.connectors.sender import NotSent, World
+from minoots_activities.http import WebhookSender
 from minoots_platform.connectors import ConnectorFault, check_action, installed, masked_config
 from minoots_platform.settings import Settings
 
@@ -44,7 +47,7 @@ async def test_messages_of_different_ids_all_arrive(case: Case) -> None:
 
 async def test_a_server_that_is_away_is_tried_again(case: Case) -> None:
     config = case.parsed()
-    if case.spec.kind == "chat":
+    if case.spec.kind in ("chat", "mcp"):
         config = case.parsed(url="http://127.0.0.1:9/hook")
     with pytest.raises(NotSent) as caught:
         await case.unreachable.send(case.message(), config)
@@ -53,7 +56,7 @@ async def test_a_server_that_is_away_is_tried_again(case: Case) -> None:
 
 async def test_health_tells_a_server_that_answers_from_one_that_is_away(case: Case) -> None:
     await case.sender.health()
-    if case.spec.kind != "chat":
+    if case.spec.kind not in ("chat", "mcp"):
         with pytest.raises(NotSent):
             await case.unreachable.health()
 
@@ -146,3 +149,58 @@ async def test_the_styles_of_chats(servers: Servers) -> None:
     assert slack["text"].startswith("&lt;@everyone&gt;\n\nAcknowledge: http://l/x")
     assert discord["allowed_mentions"] == {"parse": []}
     assert teams["attachments"][0]["content"]["body"][0]["text"].startswith("<@everyone>")
+
+
+@pytest.fixture
+async def tools(servers: Servers) -> AsyncIterator[Case]:
+    """A server with tools, over MCP."""
+    case = await CASES["mcp"](servers)
+    yield case
+    assert case.stop is not None
+    await case.stop()
+
+
+async def test_a_tool_tells_its_progress_and_its_answer_is_kept(tools: Case) -> None:
+    told: list[tuple[float, float | None, str | None]] = []
+
+    async def note(progress: float, total: float | None, message: str | None) -> None:
+        told.append((progress, total, message))
+
+    answer = await tools.sender.send(tools.message(progress=note), tools.parsed())
+    assert json.loads(str(answer)) == {"paged": "/dev/sda1"}
+    assert told == [(1, 2, "looking"), (2, 2, "done")]
+
+
+@pytest.mark.parametrize(
+    ("config", "error", "detail"),
+    [
+        ({"tool": "broken"}, AttemptError.STATUS, "no such pager"),
+        ({"tool": "nonsense"}, AttemptError.STATUS, "Unknown tool: nonsense"),
+    ],
+)
+async def test_a_tool_that_fails_or_is_not_there_says_so(
+    tools: Case, config: dict[str, Any], error: AttemptError, detail: str
+) -> None:
+    with pytest.raises(NotSent) as caught:
+        await tools.sender.send(tools.message(), tools.parsed(**config))
+    assert caught.value.error is error
+    assert detail in caught.value.detail
+
+
+async def test_a_tool_on_an_address_that_is_not_allowed_is_never_called(
+    tools: Case, servers: Servers
+) -> None:
+    async with WebhookSender(allowed_networks=(), user_agent="test") as closed:
+        sender = Tools(World(Settings(), servers.client, closed))
+        with pytest.raises(NotSent) as caught:
+            await sender.send(tools.message(), tools.parsed())
+    assert caught.value.error is AttemptError.BLOCKED
+    assert await tools.arrived() == []
+
+
+@pytest.mark.parametrize("status", [200, 204, 302, 401, 404, 500])
+async def test_what_is_no_server_of_tools_is_no_success(tools: Case, servers: Servers, status: int) -> None:
+    servers.receiver.answers(status)
+    with pytest.raises(NotSent) as caught:
+        await tools.sender.send(tools.message(), tools.parsed(url=servers.receiver.url))
+    assert caught.value.error in (AttemptError.PROTOCOL, AttemptError.STATUS, AttemptError.REFUSED)

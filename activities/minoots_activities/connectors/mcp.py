@@ -1,0 +1,139 @@
+"""MCP: one call of a tool, over a session of its own.
+
+In the ``_meta`` of the call a tool finds ``minoots/id``, the same for every attempt, and ``minoots/name``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, cast
+
+import httpx
+import httpx2
+from mcp import Client, types
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.exceptions import MCPError
+
+from minoots.contracts import AttemptError
+from minoots_activities.http.faults import explain
+from minoots_platform.connectors.mcp import CallTool
+
+from .sender import Message, NotSent, Sender
+
+_TIMEOUT: Final = 20.0
+_HOPELESS: Final = frozenset({types.METHOD_NOT_FOUND, types.INVALID_PARAMS, types.INVALID_REQUEST})
+
+
+class Tools(Sender[CallTool]):
+    """Calls tools."""
+
+    async def send(self, message: Message, config: CallTool) -> str | None:
+        """Call once; what the tool says of its progress is passed on."""
+        own = message.payload if isinstance(message.payload, dict) else {"payload": message.payload}
+        headers = {} if config.token is None else {"authorization": f"Bearer {config.token}"}
+        if message.traceparent is not None:
+            headers["traceparent"] = message.traceparent
+        try:
+            async with (
+                httpx2.AsyncClient(
+                    transport=_Guarded(self.world.http.transport), headers=headers, timeout=_TIMEOUT
+                ) as http,
+                Client(streamable_http_client(config.url, http_client=http), cache=None) as client,
+            ):
+                result = await client.call_tool(
+                    config.tool,
+                    {**config.arguments, **({} if message.payload is None else own)},
+                    read_timeout_seconds=_TIMEOUT,
+                    progress_callback=message.progress,
+                    meta=cast(types.RequestParamsMeta, _meta(message)),
+                )
+        except Exception as error:
+            # Its task groups wrap whatever happens in them.
+            raise _not_sent(_first(error)) from error
+        if result.is_error:
+            raise NotSent(AttemptError.STATUS, f"the tool failed: {_text(result)[:500]}")
+        if result.structured_content is not None:
+            return json.dumps(result.structured_content, ensure_ascii=False)
+        return _text(result)
+
+
+def _meta(message: Message) -> dict[str, str]:
+    return {"minoots/id": message.id, "minoots/name": message.title}
+
+
+def _text(result: types.CallToolResult) -> str:
+    return "\n".join(part.text for part in result.content if isinstance(part, types.TextContent))
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _not_sent(error: BaseException) -> NotSent:
+    """Return what it means for the attempt.
+
+    Raises:
+        BaseException: for what no server and no network can cause.
+    """
+    if isinstance(error, MCPError):
+        if error.code in _HOPELESS:
+            return NotSent(AttemptError.REFUSED, f"the server refused the call: {error.message[:500]}")
+        if error.code == types.REQUEST_TIMEOUT:
+            return NotSent(AttemptError.TIMEOUT, "the tool did not answer in time")
+        return NotSent(AttemptError.PROTOCOL, f"the server answered {error.code}: {error.message[:500]}")
+    if isinstance(error, httpx2.HTTPStatusError):
+        status = error.response.status_code
+        return NotSent(AttemptError.STATUS, f"the server answered {status}", status=status)
+    if isinstance(error, httpx2.TimeoutException | TimeoutError):
+        return NotSent(AttemptError.TIMEOUT, "the server did not answer in time")
+    if isinstance(error.__cause__, httpx.TransportError):
+        return NotSent(*explain(error.__cause__))
+    raise error
+
+
+class _Guarded(httpx2.AsyncBaseTransport):
+    """The guarded transport of webhooks, for the library that MCP speaks through."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
+        self._inner = inner
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        wanted = httpx.Request(
+            request.method,
+            str(request.url),
+            headers=request.headers.raw,
+            content=await request.aread(),
+            extensions={"timeout": request.extensions.get("timeout", {})},
+        )
+        with _same_errors():
+            answer = await self._inner.handle_async_request(wanted)
+        return httpx2.Response(
+            answer.status_code, headers=answer.headers.raw, stream=_Stream(answer), request=request
+        )
+
+
+class _Stream(httpx2.AsyncByteStream):
+    def __init__(self, answer: httpx.Response) -> None:
+        self._answer = answer
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        with _same_errors():
+            async for chunk in self._answer.aiter_raw():
+                yield chunk
+
+    async def aclose(self) -> None:
+        with _same_errors():
+            await self._answer.aclose()
+
+
+@contextmanager
+def _same_errors() -> Iterator[None]:
+    try:
+        yield
+    except httpx.TransportError as error:
+        twin: Any = getattr(httpx2, type(error).__name__, httpx2.ConnectError)
+        raise twin(str(error)) from error

@@ -1,0 +1,48 @@
+"""What a receiver says of its progress, passed on as events of the timer."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from minoots.contracts import EventType
+from minoots_platform.clock import Clock
+from minoots_platform.records import Database, events, timers
+
+from .connector import Sending
+
+_EVERY: Final = timedelta(milliseconds=250)
+"""More often nobody reads it; what comes in between is left out."""
+
+
+class Relay:
+    """Passes on what is said during one attempt."""
+
+    def __init__(self, database: Database, sending: Sending[Any], clock: Clock) -> None:
+        self._database = database
+        self._sending = sending
+        self._clock = clock
+        self._told_at: datetime | None = None
+
+    async def __call__(self, progress: float, total: float | None, message: str | None) -> None:
+        """Append an event, unless there was one just now and this is not the end."""
+        now = self._clock()
+        over = total is not None and progress >= total
+        if self._told_at is not None and now - self._told_at < _EVERY and not over:
+            return
+        self._told_at = now
+        spec, claim = self._sending.spec, self._sending.claim
+        async with self._database.write() as connection:
+            timer = await timers.row_of(connection, spec.tenant, spec.timer_id)
+            told = timers.event_of(
+                timer,
+                EventType.DELIVERY_PROGRESSED,
+                now,
+                delivery_id=claim.delivery_id,
+                action=claim.action,
+                attempt=claim.number,
+                progress=progress,
+                total=total,
+                message=None if message is None else message[:500],
+            )
+            await events.append(connection, spec.tenant, [told])
