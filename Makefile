@@ -16,7 +16,7 @@ run: $(VENV)/.runtime ## Set up what running needs, then start the embedded stac
 
 setup: $(VENV)/.dev ## Set up what developing needs (quick when nothing changed)
 
-test: setup ## Set up, then run every test, two at a time (ARGS="-k snooze" to choose)
+test: setup $(VENV)/.frameworks ## Set up, then run every test, two at a time (ARGS="-k snooze" to choose)
 	@$(BIN)/pytest -n 2 $(ARGS)
 
 check: setup ## Lint, types, layers, unit tests
@@ -50,6 +50,13 @@ $(VENV)/.runtime: requirements/runtime.txt $(SOURCES) | $(VENV)/bin/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e sdk -e .
 	@$(BIN)/python -m compileall -q sdk/minoots workflows platform activities workers api
+	@touch $@
+
+# An environment of its own inside: the frameworks do not fit into one with the server.
+$(VENV)/.frameworks: requirements/frameworks.txt sdk/pyproject.toml | $(VENV)/bin/python
+	@$(PYTHON) -m venv $(VENV)/frameworks
+	@$(VENV)/frameworks/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/frameworks.txt
+	@$(VENV)/frameworks/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e sdk
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime

@@ -9,13 +9,18 @@ from pathlib import Path
 HERE = Path(__file__).parent
 COMMAND = (
     "uv", "pip", "compile", "--universal", "--generate-hashes", "--no-emit-index-url", "--no-header",
-    "--python-version", "3.11", "--no-emit-package", "minoots", "pyproject.toml",
+    "--python-version", "3.11", "--no-emit-package", "minoots",
 )  # fmt: skip
 LOCKS = {
     # The build backend belongs to running too: the checkout is installed without build isolation.
-    "runtime.txt": ("--group", "build"),
-    "dev.txt": ("--group", "dev", "--constraints", "requirements/runtime.txt"),
-}
+    "runtime.txt": ("pyproject.toml", "--group", "build"),
+    "dev.txt": ("pyproject.toml", "--group", "dev", "--constraints", "requirements/runtime.txt"),
+    # What the SDK's integrations are tested with, in an environment of its own.
+    "frameworks.txt": (
+        "sdk/pyproject.toml", "--extra", "langgraph", "--extra", "autogen",
+        "--group", "sdk/pyproject.toml:frameworks", "--group", "build",
+    ),
+}  # fmt: skip
 
 for name, arguments in LOCKS.items():
     target = HERE / name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -125,7 +125,7 @@ class Received:
             await self._renewing
 
 
-async def inbox(engine: AsyncEngine, agent_id: str, lease: Length) -> AsyncIterator[Received]:
+async def inbox(engine: AsyncEngine, agent_id: str, lease: Length) -> AsyncGenerator[Received]:
     """Yield the commands of an agent as they come.
 
     Answer each with ``acknowledge`` or ``decline``. One that the loop leaves unanswered, by an error or by

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
 from minoots.async_engine import AsyncEngine
@@ -86,7 +86,7 @@ class AsyncAgents:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    def inbox(self, agent_id: str, *, lease: Length = "60s") -> AsyncIterator[Received]:
+    def inbox(self, agent_id: str, *, lease: Length = "60s") -> AsyncGenerator[Received]:
         """Yield the commands of an agent as they come, with their leases renewed; see `minoots.inbox`."""
         return inbox(self._engine, agent_id, lease)
 
