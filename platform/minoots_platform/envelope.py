@@ -49,6 +49,7 @@ def sample(of: TimerCreate | TemplatePreview, at: datetime, links: Links) -> dic
         occurrence=first if recurs else None,
         parent_id=None,
         part=None,
+        linked=isinstance(of, TemplatePreview) or (of.acknowledge is not None and not of.acknowledge.by),
     )
     return event_of(spec, f"{spec.timer_id}_1_0", at, links)
 
@@ -79,6 +80,6 @@ def event_of(spec: Spec, webhook_id: str, fired_at: datetime, links: Links) -> d
         event["data"]["occurrence"] = spec.occurrence.model_dump(mode="json")
     if spec.parent_id is not None and spec.parent_id.startswith("pln_"):
         event["data"]["plan"] = {"plan_id": spec.parent_id, "node": spec.part}
-    if spec.parent_id is not None and spec.parent_id.startswith("esc_"):
+    if spec.linked:
         event["data"]["acknowledge_url"] = links.url(spec.timer_id, spec.fire_at)
     return event

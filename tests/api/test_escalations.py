@@ -329,3 +329,36 @@ async def test_bad_input_gets_a_problem_that_names_the_field(
     problem = await post(door, f"/v1/{path}", body, 422)
     assert problem["errors"][0]["field"] == field, problem
     assert expected in problem["errors"][0]["expected"], problem
+
+
+async def test_a_timer_that_anybody_may_acknowledge_carries_a_link_itself(
+    full: Door, receiver: Receiver
+) -> None:
+    timer = {
+        "name": "tea",
+        "after": 0.1,
+        "actions": [{"url": receiver.url}],
+        "acknowledge": {"within": "60s"},
+    }
+    made = (await full.http.post("/v1/timers", json=timer)).json()
+    [request] = await receiver.expect(1)
+    link = request.event["data"]["acknowledge_url"].replace("http://127.0.0.1:4000", "")
+    assert "<form" in (await full.http.get(link)).text
+    path = f"/v1/timers/{made['id']}"
+    assert (await full.http.get(path)).json()["state"] == "fired", "to look is not to acknowledge"
+    assert (await full.http.post(link)).status_code == 200
+    assert (await full.http.get(path, params={"wait": 20})).json()["state"] == "settled"
+    assert (await full.http.post(link)).status_code == 409
+    [escalation] = (await full.http.get("/v1/escalations", params={"timer": made["id"]})).json()["items"]
+    assert (escalation["state"], escalation["notices"]) == ("acknowledged", [])
+
+
+async def test_a_timer_that_somebody_has_to_acknowledge_carries_no_link(
+    full: Door, receiver: Receiver
+) -> None:
+    await people(full, "ada", url=receiver.url)
+    acknowledge = {"within": "60s", "by": ["person:ada"]}
+    timer = {"name": "tea", "after": 0.1, "actions": [{"url": receiver.url}], "acknowledge": acknowledge}
+    await full.http.post("/v1/timers", json=timer)
+    [request] = await receiver.expect(1)
+    assert "acknowledge_url" not in request.event["data"]

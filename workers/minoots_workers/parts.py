@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from temporalio.client import Client
 
-from minoots_activities.connectors import AgentInboxes, Webhooks, World, plugged
+from minoots_activities.connectors import AgentInboxes, HealthWatch, Webhooks, World, plugged
 from minoots_activities.deliveries.adapter import Deliveries
 from minoots_activities.deliveries.attempt import Attempts
 from minoots_activities.escalations.adapter import Escalations
@@ -52,6 +52,7 @@ class IoParts:
     serving: Serving
     handover: HandOver
     watch: LeadWatch
+    health: HealthWatch
 
 
 @asynccontextmanager
@@ -81,9 +82,10 @@ async def io_parts(settings: Settings, telemetry: Telemetry, client: Client) -> 
         )
         watch = LeadWatch(_worker_name(), database, telemetry.metrics, utc_now)
         world = World(settings, client, sender)
+        connectors = await stack.enter_async_context(plugged(world, links, database, utc_now))
         attempts = Attempts(
             [
-                *await stack.enter_async_context(plugged(world, links, database, utc_now)),
+                *connectors,
                 Webhooks(database, vault, links, sender, telemetry.tracer, utc_now),
                 AgentInboxes(database, utc_now),
             ],
@@ -103,6 +105,7 @@ async def io_parts(settings: Settings, telemetry: Telemetry, client: Client) -> 
             ),
             handover=handover,
             watch=watch,
+            health=HealthWatch(connectors, telemetry.metrics),
         )
 
 

@@ -5,8 +5,9 @@ A connector makes one attempt and says what came of it. Rows, retries and workfl
 
 from .agents import AgentInboxes
 from .connector import Connector, Sending
+from .health import HealthWatch
 from .plugged import Plugged, plugged
 from .sender import World
 from .webhooks import Webhooks
 
-__all__ = ["AgentInboxes", "Connector", "Plugged", "Sending", "Webhooks", "World", "plugged"]
+__all__ = ["AgentInboxes", "Connector", "HealthWatch", "Plugged", "Sending", "Webhooks", "World", "plugged"]

@@ -74,6 +74,19 @@ class Plugged(Connector[ConnectorAction]):
             return Result(started_at, self._clock(), None, AttemptError.TIMEOUT, detail, None, None)
         return Result(started_at, self._clock(), None, None, None, answer and answer[:_KEPT], None)
 
+    @property
+    def watched(self) -> bool:
+        """Whether there is a server behind it whose health can be asked for."""
+        return self._spec.watched and self._spec.missing(self._world.settings) is None
+
+    async def health(self) -> None:
+        """Make sure that messages could be sent now.
+
+        Raises:
+            NotSent: they could not.
+        """
+        await (await self.prepare("", ())).health()
+
     async def close(self) -> None:
         """Let go of what the sender holds."""
         if self._sender is not None:

@@ -34,11 +34,20 @@ def _missing(settings: Settings) -> str | None:
     return None
 
 
+def _refusal(settings: Settings, config: Email) -> tuple[str, str] | None:
+    domains = {domain.lower() for domain in settings.connectors.email.domains}
+    if not domains or all(address.rpartition("@")[2].lower() in domains for address in config.to):
+        return None
+    return "to", f"addresses at {', '.join(sorted(domains))}"
+
+
 SPEC: Final = ConnectorSpec(
     kind="email",
     title="E-mail by SMTP",
     config=Email,
     sender="minoots_activities.connectors.email:Emails",
     missing=_missing,
+    refusal=_refusal,
+    watched=True,
     destination=lambda config: f"email:{', '.join(config['to'])}",
 )

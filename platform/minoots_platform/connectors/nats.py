@@ -37,5 +37,6 @@ SPEC: Final = ConnectorSpec(
     config=Publish,
     sender="minoots_activities.connectors.nats:Nats",
     missing=_missing,
+    watched=True,
     destination=lambda config: f"nats:{config['subject']}",
 )

@@ -25,6 +25,7 @@ class ConnectorSpec:
         refusal: why a config is not allowed here, as what was expected; ``None`` when it is.
         destination: what attempts and dead letters show as the receiver.
         secret_fields: fields of ``config`` that answers mask.
+        watched: whether there is one server behind all its actions, whose health workers look at.
     """
 
     kind: str
@@ -35,3 +36,4 @@ class ConnectorSpec:
     refusal: Callable[[Settings, Any], tuple[str, str] | None] = field(default=lambda settings, config: None)
     destination: Callable[[Any], str] = field(default=lambda config: "")
     secret_fields: tuple[str, ...] = ()
+    watched: bool = False

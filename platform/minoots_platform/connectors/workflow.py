@@ -44,6 +44,7 @@ SPEC: Final = ConnectorSpec(
     config=StartWorkflow,
     sender="minoots_activities.connectors.workflow:Workflows",
     missing=_missing,
+    watched=True,
     refusal=_refusal,
     destination=lambda config: f"workflow:{config['workflow']}@{config['task_queue']}",
 )

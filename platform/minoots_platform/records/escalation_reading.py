@@ -20,6 +20,8 @@ from .paging import newest_first
 TABLE = schema.escalations
 _ACTS = schema.escalation_acts
 _NOTICES = schema.notices
+# The timer that has to be acknowledged comes before the first trigger; it is kept for its link.
+_OF_THE_LADDER = _NOTICES.c.trigger > 0
 _TIMES: Final = 100_000
 """Notices that one account of times looks at."""
 
@@ -36,7 +38,7 @@ async def get(connection: AsyncConnection, tenant: str, escalation_id: str) -> E
     )
     notices = await connection.execute(
         sa.select(_NOTICES)
-        .where(_NOTICES.c.escalation_id == escalation_id)
+        .where(_NOTICES.c.escalation_id == escalation_id, _OF_THE_LADDER)
         .order_by(_NOTICES.c.due_at, _NOTICES.c.timer_id)
     )
     return _view(row, acts.all(), notices.all())
@@ -70,7 +72,8 @@ async def page(connection: AsyncConnection, tenant: str, wanted: EscalationQuery
     )
     ids = [row.id for row in rows.items]
     acts = (await connection.execute(sa.select(_ACTS).where(_ACTS.c.escalation_id.in_(ids)))).all()
-    notices = (await connection.execute(sa.select(_NOTICES).where(_NOTICES.c.escalation_id.in_(ids)))).all()
+    told = sa.select(_NOTICES).where(_NOTICES.c.escalation_id.in_(ids), _OF_THE_LADDER)
+    notices = (await connection.execute(told)).all()
     views = [
         _view(
             row,

@@ -132,7 +132,26 @@ async def open_for(
         actor=timer.created_by,
         traceparent=timer.traceparent,
     )
+    if anybody_may(timer):
+        # What the timer itself sends carries a link, too; it comes before the first trigger.
+        await connection.execute(
+            sa.insert(_NOTICES).values(
+                timer_id=timer.id,
+                escalation_id=row.id,
+                tenant=timer.tenant,
+                who="webhook",
+                trigger=0,
+                round=0,
+                rung=0,
+                due_at=now,
+            )
+        )
     return row.id, event_of(row, EventType.ESCALATION_AWAITED, now, timer_id=timer.id)
+
+
+def anybody_may(timer: sa.Row[Any]) -> bool:
+    """Tell whether a timer has to be acknowledged and anybody may, also by a link that its receiver got."""
+    return timer.acknowledge is not None and not timer.acknowledge.get("by")
 
 
 async def acknowledge(

@@ -41,6 +41,8 @@ class Spec:
     occurrence: Occurrence | None
     parent_id: str | None
     part: str | None
+    linked: bool = False
+    """Whether it carries a link: it is a notice, or a timer that anybody may acknowledge."""
 
     @property
     def owners(self) -> dict[str, str | None]:
@@ -100,6 +102,7 @@ async def spec(connection: AsyncConnection, tenant: str, timer_id: str) -> Spec:
         occurrence=timers.occurrence_of(row),
         parent_id=row.parent_id,
         part=row.part,
+        linked=(row.parent_id or "").startswith("esc_") or escalations.anybody_may(row),
     )
 
 

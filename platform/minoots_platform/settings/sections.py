@@ -190,6 +190,9 @@ class EmailSettings(Section):
     username: Text | None = Field(None, description="User at the SMTP server.")
     password: SecretStr | None = Field(None, description="Password at the SMTP server.")
     sender: Text | None = Field(None, description="Address that mails come from.")
+    domains: tuple[Text, ...] = Field(
+        (), max_length=256, description="Domains that mails may go to; none named: any."
+    )
 
 
 class NatsSettings(Section):

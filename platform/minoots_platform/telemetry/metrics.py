@@ -63,6 +63,10 @@ class Metrics:
             description="Time from when somebody was told to when they acknowledged.",
             explicit_bucket_boundaries_advisory=ACKNOWLEDGE_BUCKETS,
         )
+        self._connectors = meter.create_gauge(
+            "minoots.connectors.well",
+            description="Whether the server behind a connector answered when last asked: 1 or 0.",
+        )
         self._subscribers = meter.create_up_down_counter(
             "minoots.events.subscribers", description="Open event streams."
         )
@@ -101,6 +105,10 @@ class Metrics:
             if when == at and due is not None:
                 kind = str(notice["who"]).partition(":")[0]
                 self._acknowledge.record(max(0.0, (at - due).total_seconds()), {"kind": kind})
+
+    def connector_seen(self, kind: str, *, well: bool) -> None:
+        """Record whether the server behind a connector answers."""
+        self._connectors.set(int(well), {"kind": kind})
 
     def subscriber_joined(self) -> None:
         """Count an event stream that opened."""

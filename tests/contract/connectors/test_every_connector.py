@@ -7,15 +7,22 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from connector_cases import CASES, Case, Servers, chat_case, email_case
+from connector_cases import CASES, Case, Servers, chat_case, email_case, with_settings
+from cryptography.fernet import Fernet
 from pydantic import ValidationError
 
 from minoots.contracts import AttemptError, ConnectorAction
+from minoots_activities.connectors import HealthWatch, plugged
 from minoots_activities.connectors.mcp import Tools
 from minoots_activities.connectors.sender import NotSent, World
 from minoots_activities.http import WebhookSender
+from minoots_platform.clock import utc_now
 from minoots_platform.connectors import ConnectorFault, check_action, installed, masked_config
+from minoots_platform.links import Links
+from minoots_platform.records import Database
 from minoots_platform.settings import Settings
+from minoots_platform.telemetry import Telemetry
+from minoots_platform.vault import Vault
 
 
 async def test_a_message_arrives_with_its_name_and_payload(case: Case) -> None:
@@ -204,3 +211,26 @@ async def test_what_is_no_server_of_tools_is_no_success(tools: Case, servers: Se
     with pytest.raises(NotSent) as caught:
         await tools.sender.send(tools.message(), tools.parsed(url=servers.receiver.url))
     assert caught.value.error in (AttemptError.PROTOCOL, AttemptError.STATUS, AttemptError.REFUSED)
+
+
+async def test_a_server_that_does_not_answer_is_told(
+    servers: Servers, telemetry: Telemetry, database: Database
+) -> None:
+    smtp = {"host": "127.0.0.1", "port": servers.mailbox.port, "security": "none", "sender": "m@example.com"}
+    world = with_settings(servers.client, servers.http, email=smtp, nats={"servers": ["nats://127.0.0.1:9"]})
+    async with plugged(
+        world, Links(Vault([Fernet.generate_key().decode()]), ""), database, utc_now
+    ) as connectors:
+        watch = HealthWatch(connectors, telemetry.metrics)
+        assert set(await watch.look()) == {"nats"}, "chats and tools have no one server to ask"
+        assert "cannot be reached" in (await watch.look())["nats"]
+
+
+def test_mails_go_to_the_domains_that_are_named() -> None:
+    email = {"host": "mail.example", "sender": "minoots@example.com", "domains": ["Example.com"]}
+    settings = Settings().with_overrides({"connectors": {"email": email}})
+    check_action(ConnectorAction(kind="email", config={"to": ["ada@EXAMPLE.com"]}), settings)
+    both = ConnectorAction(kind="email", config={"to": ["ada@example.com", "eve@evil.example"]})
+    with pytest.raises(ConnectorFault, match=r"addresses at example\.com") as caught:
+        check_action(both, settings)
+    assert caught.value.field == "config.to"
