@@ -213,6 +213,48 @@ def test_dead_letters_are_listed_and_replayed(cli, gateway, make):
     assert cli("dead-letters", "replay").exit_code == 2
 
 
+def test_destinations_are_limited_opened_and_closed(cli, gateway, make):
+    now = datetime.now(UTC).isoformat()
+    one = {
+        "id": "dst_1", "url": HOOK, "state": "open", "reason": "we deploy", "changed_at": now,
+        "probe_at": now, "rate": {"requests": 5, "per": "1s"}, "concurrency": 2, "sending": 1, "waiting": 3,
+    }  # fmt: skip
+    gateway.answer("GET", "/v1/destinations", make.reply({"items": [one]}))
+    for path in ("", "/dst_1/open", "/dst_1/close"):
+        gateway.answer("POST", f"/v1/destinations{path}", make.reply(one))
+    assert "5 per 1s, 2 at a time" in cli("destinations", "list").stdout
+    options = ("--requests", "5", "--concurrency", "2", "--open-for", "1m", "--disable-after", "0")
+    shown = cli("destinations", "save", HOOK, *options).stdout
+    assert "we deploy" in shown
+    assert "1 under way, 3 waiting" in shown
+    assert gateway.seen[1].body == {
+        "url": HOOK,
+        "rate": {"requests": 5, "per": "1s"},
+        "concurrency": 2,
+        "circuit": {"open_for": "1m", "disable_after": None},
+    }
+    cli("destinations", "save", HOOK, "--no-circuit")
+    assert gateway.seen[2].body == {"url": HOOK, "circuit": {"enabled": False}}
+    cli("destinations", "open", "dst_1", "--reason", "we deploy")
+    assert gateway.seen[3].body == {"reason": "we deploy"}
+    assert cli("destinations", "close", "dst_1").exit_code == 0
+    assert cli("destinations", "save", HOOK, "--requests", "0").exit_code != 0
+
+
+def test_a_body_is_looked_at_before_it_is_sent(cli, gateway, make, tmp_path):
+    made = {"content_type": "text/plain", "body": "Dear Ada"}
+    gateway.answer("POST", "/v1/templates/preview", make.reply(made))
+    template = tmp_path / "body.liquid"
+    template.write_text("Dear {{ payload.name }}")
+    payload = ("--payload", '{"name": "Ada"}', "--content-type", "text/plain")
+    assert cli("timers", "preview-body", f"@{template}", *payload).stdout == "Dear Ada\n"
+    assert gateway.seen[0].body == {
+        "body": {"template": "Dear {{ payload.name }}", "content_type": "text/plain"},
+        "payload": {"name": "Ada"},
+    }
+    assert cli("timers", "preview-body", "@/nowhere").exit_code == 2
+
+
 @pytest.mark.parametrize(
     ("status", "kind", "code"),
     [

@@ -41,7 +41,9 @@ def show(session: Session, id: Id) -> None:
 @remote(app)
 def save(
     session: Session,
-    url: Annotated[str, typer.Argument(help="URL, or what attempts show, such as chat:host.")],
+    receiver: Annotated[
+        str, typer.Argument(metavar="URL", help="Or what attempts show of a connector, such as chat:host.")
+    ],
     requests: Annotated[int | None, typer.Option(help="At most so many requests …")] = None,
     per: Annotated[str, typer.Option(help="… in any stretch of this length.")] = "1s",
     concurrency: Annotated[int | None, typer.Option(help="At most so many at a time.")] = None,
@@ -67,7 +69,7 @@ def save(
     wanted: dict[str, Any] = given(concurrency=concurrency, circuit=policy or None)
     if requests is not None:
         wanted["rate"] = {"requests": requests, "per": duration(per, "--per")}
-    _show(session, session.client.destinations.save(url=url, **wanted))
+    _show(session, session.client.destinations.save(url=receiver, **wanted))
 
 
 @remote(app, "open")

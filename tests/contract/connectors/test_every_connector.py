@@ -218,9 +218,9 @@ async def test_a_server_that_does_not_answer_is_told(
 ) -> None:
     smtp = {"host": "127.0.0.1", "port": servers.mailbox.port, "security": "none", "sender": "m@example.com"}
     world = with_settings(servers.client, servers.http, email=smtp, nats={"servers": ["nats://127.0.0.1:9"]})
-    async with plugged(
-        world, Links(Vault([Fernet.generate_key().decode()]), ""), database, utc_now
-    ) as connectors:
+    links = Links(Vault([Fernet.generate_key().decode()]), "")
+    links = Links(Vault([Fernet.generate_key().decode()]), "")
+    async with plugged(world, links, database, utc_now) as connectors:
         watch = HealthWatch(connectors, telemetry.metrics)
         assert set(await watch.look()) == {"nats"}, "chats and tools have no one server to ask"
         assert "cannot be reached" in (await watch.look())["nats"]
