@@ -72,7 +72,7 @@ async def test_every_example_of_a_page_runs(
         assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr}"
 
 
-@pytest.mark.parametrize("example", ["outbox.py", "follow.py", "relay.py"])
+@pytest.mark.parametrize("example", ["outbox.py", "follow.py", "relay.py", "stand_up.py"])
 async def test_examples_run(example: str, shared_stack: DevStack, receiver: Receiver, tmp_path: Path) -> None:
     environment = dev_stacks.environment() | {"MINOOTS_URL": shared_stack.url, "WEBHOOK_URL": receiver.url}
     done = await asyncio.to_thread(
