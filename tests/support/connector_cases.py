@@ -229,6 +229,11 @@ async def serve_tools() -> ToolServer:
         return {"paged": disk}
 
     @server.tool()
+    async def echo(text: str) -> str:
+        """Say it back."""
+        return text
+
+    @server.tool()
     async def broken() -> str:
         """Fail."""
         raise ToolError("no such pager")

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from minoots.contracts import AttemptError, ConnectorAction
+from minoots_activities.http import shown
 from minoots_activities.result import Result
 from minoots_platform.clock import Clock
 from minoots_platform.connectors import ConnectorFault, ConnectorSpec, check_action, installed
@@ -23,8 +24,6 @@ from .sender import Message, NotSent, Sender, World
 
 TIMEOUT: Final = 25.0
 """Seconds for one attempt: within those that the firing activity has."""
-
-_KEPT: Final = 2048
 
 
 class Plugged(Connector[ConnectorAction]):
@@ -65,14 +64,16 @@ class Plugged(Connector[ConnectorAction]):
                 finished_at=self._clock(),
                 status=failure.status,
                 error=failure.error,
-                detail=failure.detail,
+                detail=shown(failure.detail),
                 response=None,
                 retry_after=failure.retry_after,
             )
         except TimeoutError:
             detail = f"it was not taken within {TIMEOUT:g} s"
             return Result(started_at, self._clock(), None, AttemptError.TIMEOUT, detail, None, None)
-        return Result(started_at, self._clock(), None, None, None, answer and answer[:_KEPT], None)
+        return Result(
+            started_at, self._clock(), None, None, None, None if answer is None else shown(answer), None
+        )
 
     @property
     def watched(self) -> bool:

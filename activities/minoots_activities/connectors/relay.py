@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from math import isfinite
 from typing import Any, Final
 
 from minoots.contracts import EventType
+from minoots_activities.http import shown
 from minoots_platform.clock import Clock
 from minoots_platform.records import Database, events, timers
 
@@ -23,12 +25,16 @@ class Relay:
         self._sending = sending
         self._clock = clock
         self._told_at: datetime | None = None
+        self._over = False
 
     async def __call__(self, progress: float, total: float | None, message: str | None) -> None:
         """Append an event, unless there was one just now and this is not the end."""
         now = self._clock()
-        over = total is not None and progress >= total
-        if self._told_at is not None and now - self._told_at < _EVERY and not over:
+        if not (isfinite(progress) and isfinite(total or 0)) or self._over:
+            return
+        # Told at once, and for once: whoever goes on after the end says nothing new.
+        self._over = total is not None and progress >= total
+        if self._told_at is not None and now - self._told_at < _EVERY and not self._over:
             return
         self._told_at = now
         spec, claim = self._sending.spec, self._sending.claim
@@ -43,6 +49,6 @@ class Relay:
                 attempt=claim.number,
                 progress=progress,
                 total=total,
-                message=None if message is None else message[:500],
+                message=None if message is None else shown(message)[:500],
             )
             await events.append(connection, spec.tenant, [told])

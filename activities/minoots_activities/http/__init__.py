@@ -3,6 +3,7 @@
 Owns what leaves over HTTP. Retries, rows and workflows are not here.
 """
 
+from .answers import shown
 from .names import Resolver
 from .transport import GuardedTransport
 from .webhook import OutgoingWebhook, WebhookSender
@@ -12,4 +13,5 @@ __all__ = [
     "OutgoingWebhook",
     "Resolver",
     "WebhookSender",
+    "shown",
 ]

@@ -54,6 +54,11 @@ def readable(body: bytes) -> str:
     return _CONTROLS.sub("�", text)
 
 
+def shown(text: str) -> str:
+    """Return the first 2 KiB of a text from elsewhere, as `readable` does."""
+    return readable(text.encode("utf-8", "replace"))
+
+
 def retry_after(value: str | None, now: datetime) -> timedelta | None:
     """Return the wait that a ``Retry-After`` header asks for, from 0 to 24 h.
 

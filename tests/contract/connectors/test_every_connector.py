@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from connector_cases import CASES, Case, Servers, chat_case, email_case, with_settings
 from cryptography.fernet import Fernet
+from ledger import Ledger
 from pydantic import ValidationError
 
 from minoots.contracts import AttemptError, ConnectorAction
-from minoots_activities.connectors import HealthWatch, plugged
+from minoots_activities.connectors import HealthWatch, Sending, plugged
 from minoots_activities.connectors.mcp import Tools
+from minoots_activities.connectors.relay import Relay
 from minoots_activities.connectors.sender import NotSent, World
 from minoots_activities.http import WebhookSender
 from minoots_platform.clock import utc_now
@@ -234,3 +236,39 @@ def test_mails_go_to_the_domains_that_are_named() -> None:
     with pytest.raises(ConnectorFault, match=r"addresses at example\.com") as caught:
         check_action(both, settings)
     assert caught.value.field == "config.to"
+
+
+async def test_progress_is_passed_on_without_flooding_or_breaking_the_records(database: Database) -> None:
+    ledger = Ledger(database)
+    timer = await ledger.accept(0)
+    (claim,) = await ledger.fire(timer)
+    sending: Any = Sending(await ledger.spec(timer), None, claim, ledger.now, None)
+    relay = Relay(database, sending, lambda: ledger.now)
+    for _ in range(50):
+        await relay(1, 3, "half\x00way \ud800")
+    await relay(float("nan"), None, None)
+    for _ in range(50):
+        await relay(3, 3, "done")
+    told = [event.data for event in await ledger.events(types=("delivery.progressed",))]
+    assert [(one["progress"], one["message"]) for one in told] == [(1, "half\ufffdway ?"), (3, "done")]
+
+
+async def test_what_a_tool_answers_can_be_kept(tools: Case, servers: Servers, database: Database) -> None:
+    links = Links(Vault([Fernet.generate_key().decode()]), "")
+    ledger = Ledger(database)
+    config = dict(tools.config) | {"tool": "echo"}
+    timer = await ledger.accept(
+        0, actions=[{"kind": "mcp", "config": config}], payload={"text": "a\u0007" * 3000}
+    )
+    (claim,) = await ledger.fire(timer)
+    world = with_settings(servers.client, servers.http)
+    async with plugged(world, links, database, lambda: ledger.now) as connectors:
+        (mcp,) = [one for one in connectors if one.kind == "mcp"]
+        spec = await ledger.spec(timer)
+        assert isinstance(spec.actions[0], ConnectorAction)
+        prepared = await mcp.prepare("acme", [spec.actions[0]])
+        result = await mcp.send(Sending(spec, spec.actions[0], claim, ledger.now, prepared))
+    assert result.error is None
+    assert result.response is not None
+    assert len(result.response) <= 2048
+    assert "\x07" not in result.response
