@@ -1,0 +1,1 @@
+"""Capture of agents' transcripts: reading what their programs write, as events of one kind."""

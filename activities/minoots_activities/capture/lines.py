@@ -1,0 +1,73 @@
+"""Reading what was appended to a file: complete lines from a mark on, and whether the file is still the one.
+
+Owns offsets and fingerprints. Holds one line at a time, however long the file is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, Final
+
+_CHUNK: Final = 1 << 20
+FINGERPRINT_BYTES: Final = 256
+"""Before a mark. A tail that was rewritten in place differs here, though the file may have grown."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How far a file was read: behind the last complete line."""
+
+    offset: int = 0
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One complete line, without its end."""
+
+    data: bytes
+    end: int
+    """Offset behind it."""
+
+
+def is_continued(file: BinaryIO, mark: Mark) -> bool:
+    """Tell whether the file still begins with what was read up to ``mark``.
+
+    A file that is shorter, or that has other bytes before the mark, was truncated or written anew.
+    """
+    if mark.offset == 0:
+        return True
+    return _fingerprint(file, mark.offset) == mark.fingerprint
+
+
+def lines_from(file: BinaryIO, offset: int) -> Iterator[Line]:
+    """Yield the complete lines from ``offset`` on; what is not ended yet is left for the next time."""
+    file.seek(offset)
+    pending: list[bytes] = []
+    while chunk := file.read(_CHUNK):
+        start = 0
+        while (end := chunk.find(b"\n", start)) >= 0:
+            # Joined once a line, not once a chunk: a line of 12 MB would be copied twelve times.
+            data = b"".join((*pending, chunk[start:end]))
+            pending.clear()
+            offset += len(data) + 1
+            start = end + 1
+            yield Line(data, offset)
+        if start < len(chunk):
+            pending.append(chunk[start:])
+
+
+def mark_at(file: BinaryIO, offset: int) -> Mark:
+    """Return the mark for having read up to ``offset``."""
+    return Mark(offset, _fingerprint(file, offset) or "")
+
+
+def _fingerprint(file: BinaryIO, offset: int) -> str | None:
+    begin = max(0, offset - FINGERPRINT_BYTES)
+    file.seek(begin)
+    found = file.read(offset - begin)
+    if len(found) < offset - begin:
+        return None
+    return hashlib.blake2b(found, digest_size=16).hexdigest()

@@ -1,0 +1,326 @@
+"""Claude Code: one record a line, appended; a sub-agent's records in a file of its own.
+
+An answer comes as one record for each block, all under one message id, and its usage is repeated on each.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any, ClassVar, Final, Literal
+
+import orjson
+
+from minoots.contracts.conversations import (
+    Choice,
+    ConversationEvent,
+    ConversationEventKind,
+    Tokens,
+    ToolUse,
+)
+
+from .reader import Blob, Draft, Identity, Parsed, Parser, Reader, digest, event_id
+from .texts import clean, typed
+from .values import blob, count, moment
+
+Kind = ConversationEventKind
+
+_NAME: Final = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}")
+_SILENT: Final = frozenset(
+    "progress file-history-snapshot file-history-delta queue-operation permission-mode mode worktree-state "
+    "relocated pr-link frame-link bridge-session atis-latch last-prompt agent-setting agent-color".split()
+)
+"""Book-keeping that says nothing of the conversation."""
+
+_TITLES: Final = {
+    "custom-title": ("customTitle", 4),
+    "agent-name": ("agentName", 3),
+    "ai-title": ("aiTitle", 2),
+    "summary": ("summary", 1),
+}
+_FACTS: Final = {"cwd": "cwd", "gitBranch": "branch", "version": "version", "entrypoint": "entrypoint"}
+_COMMANDS: Final = ("<command-name>", "<command-message>", "Caveat: ", "[Request interrupted by user")
+
+
+class Claude(Reader):
+    """Transcripts of Claude Code."""
+
+    provider: ClassVar[str] = "claude"
+    cursor: ClassVar[Literal["lines", "whole"]] = "lines"
+    roots: ClassVar[Sequence[str]] = (".claude/projects",)
+    variable: ClassVar[str | None] = "CLAUDE_CONFIG_DIR"
+
+    def identify(self, path: PurePath, head: Mapping[str, Any] | None) -> Identity | None:
+        """The name of the file says whose it is; the ids in its records may be those of others."""
+        if path.suffix != ".jsonl":
+            return None
+        name = path.stem
+        if name.startswith("agent-"):
+            parent = _parent_of(path) or _text_of(head, "sessionId")
+            return Identity(f"{parent}/{name}" if parent else name, parent, "subagent", name[6:])
+        if name == "journal":
+            return None
+        return Identity(name) if _NAME.fullmatch(name) or _text_of(head, "sessionId") else None
+
+    def parser(self, identity: Identity, state: Mapping[str, Any] | None = None) -> Parser:
+        """Nothing of the past is needed: ids are made of content."""
+        return _ClaudeParser(identity)
+
+
+class _ClaudeParser(Parser):
+    def __init__(self, identity: Identity) -> None:
+        self._agent = identity.agent_id
+
+    def feed(self, records: Iterable[Mapping[str, Any]], parsed: Parsed) -> None:
+        """Read on."""
+        for record in records:
+            kind = str(record.get("type"))
+            if kind in ("user", "assistant", "system", "attachment"):
+                parsed.understood += 1
+                self._facts(record, parsed)
+                self._said(kind, record, parsed)
+            elif kind in _TITLES:
+                parsed.understood += 1
+                self._title(kind, record, parsed)
+            elif kind in _SILENT:
+                parsed.understood += 1
+            else:
+                parsed.unknown[kind[:60]] += 1
+
+    def _facts(self, record: Mapping[str, Any], parsed: Parsed) -> None:
+        for name, fact in _FACTS.items():
+            value = record.get(name)
+            if isinstance(value, str) and value:
+                parsed.facts[fact] = value
+
+    def _said(self, kind: str, record: Mapping[str, Any], parsed: Parsed) -> None:
+        if kind == "attachment":
+            self._attachment(record, parsed)
+        elif kind == "system":
+            self._system(record, parsed)
+        else:
+            message = record.get("message")
+            if not isinstance(message, Mapping):
+                return
+            content = message.get("content")
+            blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
+            if not isinstance(blocks, list):
+                return
+            if kind == "assistant":
+                self._answer(record, message, blocks, parsed)
+            else:
+                self._asked(record, blocks, parsed)
+
+    def _asked(self, record: Mapping[str, Any], blocks: list[Any], parsed: Parsed) -> None:
+        texts: list[str] = []
+        blobs: list[Blob] = []
+        for block in blocks:
+            if not isinstance(block, Mapping):
+                continue
+            match block.get("type"):
+                case "text":
+                    texts.append(str(block.get("text", "")))
+                case "tool_result":
+                    self._result(record, block, parsed)
+                case "image" | "document":
+                    blobs += _blob(block.get("source"))
+        text = clean("\n".join(texts))
+        if not text.strip() and not blobs:
+            return
+        if record.get("isCompactSummary"):
+            self._add(parsed, record, Kind.COMPACTION, text=text, injected=True)
+            return
+        own = typed(text)
+        injected = bool(record.get("isMeta")) or text.startswith(_COMMANDS) or not (own or blobs)
+        self._add(parsed, record, Kind.USER, text=text if injected else own, injected=injected, blobs=blobs)
+
+    def _result(self, record: Mapping[str, Any], block: Mapping[str, Any], parsed: Parsed) -> None:
+        call_id = str(block.get("tool_use_id", ""))
+        text, blobs = _output(block.get("content"))
+        more = record.get("toolUseResult")
+        details = more if isinstance(more, Mapping) else {}
+        tool = ToolUse(call_id=call_id, output=clean(text), is_error=bool(block.get("is_error")))
+        agent = details.get("agentId")
+        event = self._event(
+            record,
+            Kind.TOOL_RESULT,
+            event_id("claude", "result", call_id),
+            tool=tool,
+            agent_id=agent if isinstance(agent, str) else self._agent,
+        )
+        parsed.drafts.append(_draft(event, blobs))
+        self._choices(record, call_id, details, parsed)
+
+    def _choices(
+        self, record: Mapping[str, Any], call_id: str, details: Mapping[str, Any], parsed: Parsed
+    ) -> None:
+        questions, answers = details.get("questions"), details.get("answers")
+        if not isinstance(questions, list):
+            return
+        given = answers if isinstance(answers, Mapping) else {}
+        for number, question in enumerate(questions):
+            if not isinstance(question, Mapping):
+                continue
+            text = str(question.get("question", ""))
+            options = question.get("options")
+            labels = [str(one.get("label", "")) for one in options or () if isinstance(one, Mapping)]
+            chosen = given.get(text)
+            choice = Choice(
+                key=str(question.get("header", number)),
+                question=text,
+                options=tuple(labels),
+                chosen=() if chosen is None else (str(chosen),),
+            )
+            public_id = event_id("claude", "decision", call_id, number)
+            parsed.drafts.append(Draft(self._event(record, Kind.DECISION, public_id, choice=choice)))
+
+    def _answer(
+        self, record: Mapping[str, Any], message: Mapping[str, Any], blocks: list[Any], parsed: Parsed
+    ) -> None:
+        model = message.get("model")
+        if model == "<synthetic>" or record.get("isApiErrorMessage"):
+            self._add(parsed, record, Kind.ERROR, text=clean(_output(blocks)[0]))
+            return
+        message_id = str(message.get("id") or record.get("uuid") or "")
+        common: dict[str, Any] = {
+            "message_id": message_id,
+            "model": model if isinstance(model, str) else None,
+        }
+        if common["model"]:
+            parsed.facts["model"] = common["model"]
+        for block in blocks:
+            if isinstance(block, Mapping):
+                self._block(record, block, common, parsed)
+        usage = message.get("usage")
+        if isinstance(usage, Mapping):
+            public_id = event_id("claude", "usage", message_id)
+            event = self._event(record, Kind.USAGE, public_id, tokens=_tokens(usage), **common)
+            parsed.drafts.append(Draft(event))
+
+    def _block(
+        self, record: Mapping[str, Any], block: Mapping[str, Any], common: dict[str, Any], parsed: Parsed
+    ) -> None:
+        message_id = common["message_id"]
+        match block.get("type"):
+            case "text" if isinstance(text := block.get("text"), str) and text.strip():
+                public_id = event_id("claude", "text", message_id, digest(text))
+                event = self._event(record, Kind.ASSISTANT, public_id, text=clean(text), **common)
+            case "thinking" if isinstance(text := block.get("thinking"), str) and text.strip():
+                public_id = event_id("claude", "thinking", message_id, digest(text))
+                event = self._event(record, Kind.THINKING, public_id, text=clean(text), **common)
+            case "tool_use" | "server_tool_use":
+                call_id = str(block.get("id", ""))
+                tool = ToolUse(call_id=call_id, name=str(block.get("name", "")), input=block.get("input"))
+                event = self._event(
+                    record, Kind.TOOL_CALL, event_id("claude", "call", call_id), tool=tool, **common
+                )
+            case _:
+                return
+        parsed.drafts.append(Draft(event))
+
+    def _system(self, record: Mapping[str, Any], parsed: Parsed) -> None:
+        subtype = str(record.get("subtype"))
+        content = record.get("content")
+        text = clean(content) if isinstance(content, str) else None
+        if subtype == "compact_boundary":
+            self._add(parsed, record, Kind.COMPACTION, text=text, details={"boundary": True})
+        elif subtype in ("api_error", "error", "api_refusal"):
+            self._add(parsed, record, Kind.ERROR, text=text or subtype)
+        elif text:
+            self._add(parsed, record, Kind.SYSTEM, text=text, injected=True, details={"subtype": subtype})
+
+    def _attachment(self, record: Mapping[str, Any], parsed: Parsed) -> None:
+        found = record.get("attachment")
+        if isinstance(found, Mapping) and found.get("type") == "queued_command":
+            # Typed while the agent was busy; it is in no record of its own.
+            text = clean(str(found.get("prompt", "")))
+            if own := typed(text):
+                self._add(parsed, record, Kind.USER, text=own, injected=found.get("commandMode") != "prompt")
+
+    def _title(self, kind: str, record: Mapping[str, Any], parsed: Parsed) -> None:
+        name, rank = _TITLES[kind]
+        text = record.get(name)
+        if isinstance(text, str) and text.strip():
+            # The one before is replaced: the last of a kind counts.
+            event = self._event(record, Kind.TITLE, event_id("claude", "title", kind, digest(text)))
+            parsed.drafts.append(Draft(event.model_copy(update={"text": clean(text).strip(), "rank": rank})))
+
+    def _add(
+        self,
+        parsed: Parsed,
+        record: Mapping[str, Any],
+        kind: Kind,
+        *,
+        text: str | None,
+        blobs: Sequence[Blob] = (),
+        **more: Any,
+    ) -> None:
+        # A compaction writes old messages again under new ids, but with their time and text.
+        stamp = record.get("timestamp") or record.get("uuid")
+        public_id = event_id(
+            "claude", kind.value, stamp, digest(text or ""), *(one.about.sha256 for one in blobs)
+        )
+        parsed.drafts.append(_draft(self._event(record, kind, public_id, text=text, **more), blobs))
+
+    def _event(self, record: Mapping[str, Any], kind: Kind, public_id: str, **more: Any) -> ConversationEvent:
+        ts = moment(record.get("timestamp"))
+        agent = record.get("agentId")
+        more.setdefault("agent_id", agent if isinstance(agent, str) else self._agent)
+        if record.get("isSidechain") and more["agent_id"] is None:
+            more["agent_id"] = "sidechain"
+        return ConversationEvent.model_construct(
+            id=public_id, kind=kind, ts=ts, ts_source="record" if ts else "none", **more
+        )
+
+
+def _parent_of(path: PurePath) -> str | None:
+    parts = path.parts
+    if "subagents" in parts:
+        return parts[len(parts) - 1 - parts[::-1].index("subagents") - 1]
+    return None
+
+
+def _text_of(head: Mapping[str, Any] | None, name: str) -> str | None:
+    value = None if head is None else head.get(name)
+    return value if isinstance(value, str) and value else None
+
+
+def _tokens(usage: Mapping[str, Any]) -> Tokens:
+    return Tokens(
+        input=count(usage, "input_tokens"),
+        cache_read=count(usage, "cache_read_input_tokens"),
+        cache_write=count(usage, "cache_creation_input_tokens"),
+        output=count(usage, "output_tokens"),
+    )
+
+
+def _output(content: Any) -> tuple[str, list[Blob]]:
+    """Return the text and the images of a tool's result, which is a text or a list of parts."""
+    if isinstance(content, str):
+        return content, []
+    texts: list[str] = []
+    blobs: list[Blob] = []
+    for part in content if isinstance(content, list) else ():
+        if not isinstance(part, Mapping):
+            continue
+        match part.get("type"):
+            case "text":
+                texts.append(str(part.get("text", "")))
+            case "image" | "document":
+                blobs += _blob(part.get("source"))
+            case "tool_reference":
+                texts.append(str(part.get("tool_name", "")))
+    if content is not None and not isinstance(content, list):
+        texts.append(orjson.dumps(content, default=str).decode())
+    return "\n".join(texts), blobs
+
+
+def _blob(source: Any) -> list[Blob]:
+    return blob(source.get("data"), source.get("media_type")) if isinstance(source, Mapping) else []
+
+
+def _draft(event: ConversationEvent, blobs: Sequence[Blob]) -> Draft:
+    if not blobs:
+        return Draft(event)
+    return Draft(event.model_copy(update={"enclosed": tuple(one.about for one in blobs)}), tuple(blobs))

@@ -1,0 +1,258 @@
+"""Gemini CLI: a whole conversation as one JSON, or as a log of messages that replace each other.
+
+Both are read as a whole each time. A message keeps its id while it grows, so what is new is a revision.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any, ClassVar, Final, Literal
+
+import orjson
+
+from minoots.contracts.conversations import (
+    ConversationEvent,
+    ConversationEventKind,
+    Tokens,
+    ToolUse,
+)
+
+from .reader import Blob, Draft, Identity, Parsed, Parser, Reader, event_id
+from .texts import clean, typed
+from .values import blob, count, moment
+
+Kind = ConversationEventKind
+
+_ENDED: Final = frozenset({"success", "error", "cancelled"})
+_COMMAND: Final = re.compile(r"^[ \t]*::", re.MULTILINE)
+
+
+class Gemini(Reader):
+    """Transcripts of the Gemini CLI."""
+
+    provider: ClassVar[str] = "gemini"
+    cursor: ClassVar[Literal["lines", "whole"]] = "whole"
+    roots: ClassVar[Sequence[str]] = (".gemini/tmp",)
+    variable: ClassVar[str | None] = "GEMINI_CLI_HOME"
+
+    def identify(self, path: PurePath, head: Mapping[str, Any] | None) -> Identity | None:
+        """The header says whose it is; a sub-agent's file stands in the folder of its parent."""
+        if path.suffix not in (".json", ".jsonl") or head is None:
+            return None
+        session = head.get("sessionId")
+        if not isinstance(session, str) or not session:
+            return None
+        if head.get("kind") == "subagent":
+            parent = path.parent.name if path.parent.name != "chats" else None
+            return Identity(session, parent, "subagent", session)
+        return Identity(session)
+
+    def parser(self, identity: Identity, state: Mapping[str, Any] | None = None) -> Parser:
+        """Reads the whole each time."""
+        return _GeminiParser(identity)
+
+
+def records_of_whole(data: bytes) -> list[Mapping[str, Any]] | None:
+    """Return the records of a whole file; ``None`` for one that is being written this moment."""
+    try:
+        found = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    return [found] if isinstance(found, Mapping) else None
+
+
+class _GeminiParser(Parser):
+    def __init__(self, identity: Identity) -> None:
+        self._session = identity.session_id
+        self._agent = identity.agent_id
+
+    def feed(self, records: Iterable[Mapping[str, Any]], parsed: Parsed) -> None:
+        """Put the messages together, then tell what they say."""
+        messages: dict[str, Mapping[str, Any]] = {}
+        rewound: list[Mapping[str, Any]] = []
+        for number, record in enumerate(records):
+            parsed.understood += 1
+            if "$rewindTo" in record:
+                rewound += _rewind(messages, record["$rewindTo"])
+            elif isinstance(patch := record.get("$set"), Mapping):
+                if isinstance(all_ := patch.get("messages"), list):
+                    messages = _by_id(all_, number)
+                self._facts(patch, parsed)
+            elif "sessionId" in record and "type" not in record:
+                self._facts(record, parsed)
+                messages |= _by_id(record.get("messages"), number)
+            elif "type" in record and ("content" in record or "toolCalls" in record):
+                messages |= _by_id([record], number)
+            else:
+                parsed.understood -= 1
+                parsed.unknown[",".join(sorted(map(str, record)))[:60]] += 1
+        for message_id, message in messages.items():
+            self._message(message_id, message, parsed)
+        for message in rewound:
+            message_id = str(message.get("id"))
+            key = event_id("gemini", self._session, "rewind", message_id)
+            self._add(parsed, Kind.REWIND, message, key, details={"message_id": message_id})
+
+    def _facts(self, record: Mapping[str, Any], parsed: Parsed) -> None:
+        if isinstance(folders := record.get("directories"), list) and folders:
+            parsed.facts["cwd"] = str(folders[0])
+        summary = record.get("summary")
+        if isinstance(summary, str) and summary.strip():
+            key = event_id("gemini", self._session, "title", summary)
+            self._add(parsed, Kind.TITLE, record, key, text=clean(summary).strip(), rank=2)
+
+    def _message(self, message_id: str, message: Mapping[str, Any], parsed: Parsed) -> None:
+        what = message.get("type")
+        text, blobs = _content(message.get("content"))
+        if what == "user":
+            self._asked(message_id, message, text, blobs, parsed)
+        elif what in ("gemini", "model"):
+            self._answered(message_id, message, text, parsed)
+        elif text.strip():
+            kind = Kind.ERROR if what == "error" else Kind.SYSTEM
+            key = event_id("gemini", self._session, message_id, kind.value)
+            self._add(parsed, kind, message, key, text=clean(text), injected=True)
+
+    def _asked(
+        self,
+        message_id: str,
+        message: Mapping[str, Any],
+        text: str,
+        blobs: Sequence[Blob],
+        parsed: Parsed,
+    ) -> None:
+        shown, _ = _content(message.get("displayContent"))
+        if shown.strip():
+            # What was typed; commands in the text that it does not show are kept.
+            lost = [line for line in text.splitlines() if _COMMAND.match(line) and line not in shown]
+            text = "\n".join((shown, *lost))
+        own = typed(clean(text))
+        if own or blobs:
+            key = event_id("gemini", self._session, message_id, "user")
+            self._add(parsed, Kind.USER, message, key, text=own, message_id=message_id, blobs=blobs)
+
+    def _answered(self, message_id: str, message: Mapping[str, Any], text: str, parsed: Parsed) -> None:
+        model = message.get("model")
+        common: dict[str, Any] = {
+            "message_id": message_id,
+            "model": model if isinstance(model, str) else None,
+        }
+        if common["model"]:
+            parsed.facts["model"] = common["model"]
+        for number, thought in enumerate(message.get("thoughts") or ()):
+            if isinstance(thought, Mapping):
+                parts = (str(thought.get("subject", "")), str(thought.get("description", "")))
+                told = "\n\n".join(part for part in parts if part)
+                key = event_id("gemini", self._session, message_id, "thinking", number)
+                self._add(parsed, Kind.THINKING, thought, key, text=clean(told), **common)
+        if text.strip():
+            key = event_id("gemini", self._session, message_id, "assistant")
+            self._add(parsed, Kind.ASSISTANT, message, key, text=clean(text), **common)
+        for number, call in enumerate(message.get("toolCalls") or ()):
+            if isinstance(call, Mapping):
+                self._call(message_id, number, call, message, common, parsed)
+        if isinstance(tokens := message.get("tokens"), Mapping):
+            key = event_id("gemini", self._session, message_id, "usage")
+            self._add(parsed, Kind.USAGE, message, key, tokens=_tokens(tokens), **common)
+
+    def _call(
+        self,
+        message_id: str,
+        number: int,
+        call: Mapping[str, Any],
+        message: Mapping[str, Any],
+        common: dict[str, Any],
+        parsed: Parsed,
+    ) -> None:
+        call_id = str(call.get("id") or f"{message_id}/{number}")
+        at = call if call.get("timestamp") else message
+        tool = ToolUse(call_id=call_id, name=str(call.get("name", "")), input=call.get("args"))
+        key = event_id("gemini", self._session, "call", call_id)
+        self._add(parsed, Kind.TOOL_CALL, at, key, tool=tool, **common)
+        status = call.get("status")
+        if call.get("result") is None and status not in _ENDED:
+            return
+        agent = call.get("agentId")
+        tool = ToolUse(call_id=call_id, output=clean(_result(call)), is_error=status == "error")
+        key = event_id("gemini", self._session, "result", call_id)
+        more: dict[str, Any] = {"agent_id": agent} if isinstance(agent, str) else {}
+        self._add(parsed, Kind.TOOL_RESULT, at, key, tool=tool, **more)
+
+    def _add(
+        self,
+        parsed: Parsed,
+        kind: Kind,
+        source: Mapping[str, Any],
+        public_id: str,
+        *,
+        blobs: Sequence[Blob] = (),
+        **more: Any,
+    ) -> None:
+        ts = moment(source.get("timestamp"))
+        if blobs:
+            more["enclosed"] = tuple(one.about for one in blobs)
+        more.setdefault("agent_id", self._agent)
+        event = ConversationEvent.model_construct(
+            id=public_id, kind=kind, ts=ts, ts_source="record" if ts else "none", **more
+        )
+        parsed.drafts.append(Draft(event, tuple(blobs)))
+
+
+def _by_id(messages: Any, number: int) -> dict[str, Mapping[str, Any]]:
+    found: dict[str, Mapping[str, Any]] = {}
+    for index, message in enumerate(messages if isinstance(messages, list) else ()):
+        if isinstance(message, Mapping):
+            found[str(message.get("id") or f"{number}.{index}")] = message
+    return found
+
+
+def _rewind(messages: dict[str, Mapping[str, Any]], to: Any) -> list[Mapping[str, Any]]:
+    """Take back a message and all after it; all of them, for an id that is not known."""
+    ids = list(messages)
+    begin = ids.index(str(to)) if str(to) in messages else 0
+    return [messages.pop(message_id) for message_id in ids[begin:]]
+
+
+def _content(content: Any) -> tuple[str, list[Blob]]:
+    if isinstance(content, str):
+        return content, []
+    texts: list[str] = []
+    blobs: list[Blob] = []
+    for part in content if isinstance(content, list) else ():
+        if isinstance(part, str):
+            texts.append(part)
+        elif isinstance(part, Mapping):
+            if isinstance(text := part.get("text"), str):
+                texts.append(text)
+            blobs += _inline(part.get("inlineData"))
+    return "\n".join(texts), blobs
+
+
+def _inline(data: Any) -> list[Blob]:
+    return blob(data.get("data"), data.get("mimeType")) if isinstance(data, Mapping) else []
+
+
+def _result(call: Mapping[str, Any]) -> str:
+    texts: list[str] = []
+    result = call.get("result")
+    for part in result if isinstance(result, list) else ():
+        answer = part.get("functionResponse") if isinstance(part, Mapping) else None
+        response = answer.get("response") if isinstance(answer, Mapping) else None
+        if isinstance(response, Mapping):
+            told = response.get("output", response.get("error"))
+            texts.append(told if isinstance(told, str) else orjson.dumps(response, default=str).decode())
+    if not texts and isinstance(shown := call.get("resultDisplay"), str):
+        texts.append(shown)
+    return "\n".join(texts)
+
+
+def _tokens(tokens: Mapping[str, Any]) -> Tokens:
+    cached, thinking = count(tokens, "cached") or 0, count(tokens, "thoughts") or 0
+    return Tokens(
+        input=max(0, (count(tokens, "input") or 0) - cached),
+        cache_read=cached,
+        output=(count(tokens, "output") or 0) + thinking,
+        thinking=thinking,
+    )

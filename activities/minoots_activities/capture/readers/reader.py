@@ -1,0 +1,115 @@
+"""The port of a reader, and what parsing gives.
+
+A parser is fed records in the order of the file and keeps no more of the past than its `Parser.state`, which
+is kept with the mark: reading on after a restart gives what reading at once would have given.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any, ClassVar, Literal
+
+from minoots.contracts.conversations import ConversationEvent, ConversationEventKind, Enclosed
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Whose transcript a file is. Never made from the folder: files move."""
+
+    session_id: str
+    """The program's own id of the conversation."""
+    parent_id: str | None = None
+    relation: Literal["subagent", "fork", "resume", "review"] | None = None
+    agent_id: str | None = None
+    """Of a sub-agent."""
+
+
+@dataclass(frozen=True)
+class Blob:
+    """Bytes that came with a message; kept beside it, by their hash."""
+
+    about: Enclosed
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Draft:
+    """An event, and the bytes that belong to it."""
+
+    event: ConversationEvent
+    blobs: tuple[Blob, ...] = ()
+
+
+@dataclass
+class Parsed:
+    """What came of some records."""
+
+    drafts: list[Draft] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What is known of the conversation by now: ``cwd``, ``branch``, ``version``, ``model``, …"""
+    unknown: Counter[str] = field(default_factory=Counter)
+    """Records of types that are not known, by type. They are kept as they came, and no reason to fail."""
+    understood: int = 0
+    """Records that were understood, also those that say nothing. None of many: the format has changed."""
+
+
+class Parser(ABC):
+    """Turns the records of one file into events."""
+
+    @abstractmethod
+    def feed(self, records: Iterable[Mapping[str, Any]], parsed: Parsed) -> None:
+        """Read on. Never raises for what a record holds."""
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What of the past the records to come depend on, as JSON."""
+        return {}
+
+
+class Reader(ABC):
+    """One program whose transcripts can be read: an entry point of the group ``minoots.transcripts``."""
+
+    provider: ClassVar[str]
+    cursor: ClassVar[Literal["lines", "whole"]]
+    """Whether files grow by lines, or are written anew as a whole."""
+    roots: ClassVar[Sequence[str]]
+    """Where transcripts are, below the home folder, unless the settings say otherwise."""
+    variable: ClassVar[str | None] = None
+    """Environment variable that the program takes for its folder."""
+
+    @abstractmethod
+    def identify(self, path: PurePath, head: Mapping[str, Any] | None) -> Identity | None:
+        """Return whose transcript a file is, from its name and its first record; ``None`` for other files."""
+
+    @abstractmethod
+    def parser(self, identity: Identity, state: Mapping[str, Any] | None = None) -> Parser:
+        """Return a parser that begins, or goes on from a state."""
+
+
+def event_id(*content: object) -> str:
+    """Return the id of an event, made of what tells it from all others."""
+    told = "\x1f".join(str(part) for part in content).encode("utf-8", "surrogatepass")
+    return "cev_" + hashlib.blake2b(told, digest_size=16).hexdigest()
+
+
+def digest(text: str) -> str:
+    """Return a short hash of a text, as a part of an id."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+__all__ = [
+    "Blob",
+    "ConversationEventKind",
+    "Draft",
+    "Identity",
+    "Parsed",
+    "Parser",
+    "Reader",
+    "digest",
+    "event_id",
+]
