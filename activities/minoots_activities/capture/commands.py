@@ -1,0 +1,128 @@
+"""Commands that a user types inside a chat: ``::record-notes plans/tea.md``. Pure.
+
+They stand alone on a line of a user's message, outside code fences. What looks like a command and is none is
+told with its remedy, for whoever typed it expects something to happen.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+_LINE: Final = re.compile(r"::(?P<token>[^\s:]\S*)(?:\s+(?P<argument>.+))?", re.DOTALL)
+"""Of a line without spaces at its ends."""
+
+_FENCE: Final = re.compile(r"[ \t]*(?P<marker>`{3,}|~{3,})(?P<rest>.*)")
+_LINK: Final = re.compile(r"\[[^\]]*\]\((?P<target>[^()\s]+|<[^<>]+>)\)")
+_ALIAS: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_QUOTES: Final = ("`", '"', "'")
+
+
+class Verb(StrEnum):
+    """What is to be done."""
+
+    RECORD = "record"
+    """Record from here on."""
+    CAPTURE = "capture"
+    """Write the conversation from its beginning, then go on recording."""
+    EXPORT = "export"
+    """Write the conversation so far, once."""
+    STOP = "stop"
+    """Stop recording."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command as it was typed."""
+
+    verb: Verb
+    alias: str | None
+    """Of the workspace; of none, ``stop`` means all."""
+    argument: str | None
+    line: int
+    """In the message, from 1."""
+    raw: str
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A line that means to be a command and is none."""
+
+    line: int
+    raw: str
+    problem: str
+    """What was expected, and what to type instead."""
+
+
+def commands_in(text: str) -> tuple[Command | Mistake, ...]:
+    """Return the commands of a user's message, from the top down."""
+    return tuple(
+        _read(match["token"], match["argument"] or None, number, line.strip())
+        for number, line in _outside_fences(text)
+        if (match := _LINE.fullmatch(line.strip()))
+    )
+
+
+def from_line(text: str, line: int) -> str:
+    """Return a message from a line on: what a recording that begins there begins with."""
+    return "\n".join(_lines(text)[line - 1 :])
+
+
+def destination_in(argument: str) -> str:
+    """Return the path that an argument names: without link, quotes and backticks.
+
+    Raises:
+        ValueError: for a mention, and for what is empty or cannot be a path.
+    """
+    linked = _LINK.fullmatch(argument)
+    path = linked["target"].strip("<>") if linked else argument
+    for quote in _QUOTES:
+        if len(path) > 1 and path.startswith(quote) and path.endswith(quote):
+            path = path[1:-1]
+    path = path.strip()
+    if path.startswith("@"):
+        raise ValueError(f"expected a path; got the mention {path!r}: type the path without the @")
+    if not path or "\x00" in path:
+        raise ValueError(f"expected a path; got {argument!r}")
+    return path
+
+
+def _read(token: str, argument: str | None, line: int, raw: str) -> Command | Mistake:
+    verb, dash, alias = token.partition("-")
+    verb = verb.lower()
+    if verb == "init":
+        return Mistake(line, raw, "::init is no command any more; type ::record-<workspace>")
+    if verb not in tuple(Verb):
+        known = ", ".join(f"::{one}-<workspace>" for one in Verb)
+        return Mistake(line, raw, f"{raw.split()[0]} is no command; there are {known} and ::stop")
+    if verb == Verb.STOP and not dash:
+        alias = ""
+    elif not alias:
+        return Mistake(line, raw, f"::{verb} needs a workspace; type ::{verb}-<workspace>")
+    elif not _ALIAS.fullmatch(alias):
+        return Mistake(line, raw, f"{alias!r} cannot be a workspace; expected letters, digits, . _ and -")
+    if verb == Verb.STOP and argument is not None:
+        return Mistake(line, raw, "::stop takes nothing behind it; type ::stop or ::stop-<workspace>")
+    return Command(Verb(verb), alias or None, argument, line, raw)
+
+
+def _outside_fences(text: str) -> Iterator[tuple[int, str]]:
+    fence: str | None = None
+    for number, line in enumerate(_lines(text), start=1):
+        match = _FENCE.fullmatch(line)
+        if match is None:
+            if fence is None:
+                yield number, line
+            continue
+        marker, rest = match["marker"], match["rest"]
+        if fence is None:
+            fence = marker
+        elif marker[0] == fence[0] and len(marker) >= len(fence) and not rest.strip():
+            fence = None
+
+
+def _lines(text: str) -> list[str]:
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
