@@ -44,9 +44,15 @@ def is_continued(file: BinaryIO, mark: Mark) -> bool:
 
 def lines_from(file: BinaryIO, offset: int) -> Iterator[Line]:
     """Yield the complete lines from ``offset`` on; what is not ended yet is left for the next time."""
-    file.seek(offset)
+    at = offset
     pending: list[bytes] = []
-    while chunk := file.read(_CHUNK):
+    while True:
+        # Sought for every time: whoever takes the lines may read elsewhere in between.
+        file.seek(at)
+        chunk = file.read(_CHUNK)
+        if not chunk:
+            return
+        at += len(chunk)
         start = 0
         while (end := chunk.find(b"\n", start)) >= 0:
             # Joined once a line, not once a chunk: a line of 12 MB would be copied twelve times.

@@ -608,3 +608,80 @@ wake_leads = sa.Table(
     sa.Column("observed_ms", sa.Float, nullable=False),
     sa.Column("updated_at", Moment, nullable=False),
 )
+
+conversations = sa.Table(
+    "conversations",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    _tenant(),
+    sa.Column("provider", sa.String(32), nullable=False),
+    # The program's own id; with the provider it makes the public one.
+    sa.Column("session_id", sa.String(255), nullable=False),
+    sa.Column("parent_id", _ID),
+    sa.Column("relation", sa.String(16)),
+    sa.Column("agent_id", sa.String(255)),
+    # Where it was held, with which model and version: what the transcript says of it.
+    _json("facts"),
+    sa.Column("title", sa.String(500)),
+    sa.Column("title_rank", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("events", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("started_at", Moment),
+    # Of the last event that has a time.
+    sa.Column("last_at", Moment),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("updated_at", Moment, nullable=False),
+    sa.UniqueConstraint("tenant", "provider", "session_id"),
+    sa.Index(None, "tenant", "updated_at", "id"),
+    sa.Index(None, "parent_id"),
+)
+
+transcripts = sa.Table(
+    "transcripts",
+    metadata,
+    _tenant(),
+    # SHA-256 of host and path; the path is for people.
+    sa.Column("key", sa.String(64), nullable=False),
+    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("conversation_id", _ID, sa.ForeignKey("conversations.id"), nullable=False),
+    # Read up to here, and what stood before it.
+    sa.Column("offset", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("fingerprint", sa.String(64), nullable=False, server_default=""),
+    _json("state"),
+    sa.Column("damaged", sa.Integer, nullable=False, server_default="0"),
+    _json("unknown"),
+    sa.Column("understood", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("problem", sa.Text),
+    sa.Column("read_at", Moment, nullable=False),
+    sa.PrimaryKeyConstraint("tenant", "key"),
+    sa.Index(None, "conversation_id"),
+)
+
+conversation_events = sa.Table(
+    "conversation_events",
+    metadata,
+    _tenant(),
+    sa.Column("id", _ID, nullable=False),
+    sa.Column("conversation_id", _ID, sa.ForeignKey("conversations.id"), nullable=False),
+    # In the order in which they were first read.
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("ts", Moment),
+    _json("body"),
+    # Of the body: the same content is no revision.
+    sa.Column("hash", sa.String(64), nullable=False),
+    sa.PrimaryKeyConstraint("tenant", "id"),
+    sa.UniqueConstraint("conversation_id", "number"),
+)
+
+blobs = sa.Table(
+    "blobs",
+    metadata,
+    _tenant(),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("media_type", sa.String(100), nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.PrimaryKeyConstraint("tenant", "sha256"),
+)

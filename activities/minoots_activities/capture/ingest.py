@@ -1,0 +1,209 @@
+"""Reading on in a transcript: what was appended becomes events, and the mark moves, in one transaction.
+
+A process that dies anywhere in between reads the same again, and the same events have the same ids.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from minoots.contracts.conversations import ConversationEvent
+from minoots_platform.clock import Clock
+from minoots_platform.records import Database, conversations
+from minoots_platform.records.conversations import Reading, Whose
+
+from .lines import Mark, is_continued, lines_from, mark_at
+from .readers import Identity, Parsed, Reader
+from .readers.gemini import records_of_whole
+from .recovery import records_of
+from .redaction import Found, Redactor
+from .roots import ReadRoots
+
+BATCH: Final = 500
+"""Lines of one transaction: few enough for a writer beside it, many enough for speed."""
+
+_LOUD_AFTER: Final = 5
+"""Records of which none is understood: the format has changed, and somebody has to know."""
+
+
+@dataclass
+class Ingested:
+    """What came of reading on."""
+
+    conversation_id: str | None = None
+    new: int = 0
+    revised: int = 0
+    again: bool = False
+    """The file was written anew, so that it was read from its beginning."""
+    damaged: int = 0
+    dropped: int = 0
+    """Events that a redaction rule failed on; they are not kept."""
+    redacted: Counter[str] = field(default_factory=Counter)
+    problem: str | None = None
+
+
+class Ingest:
+    """Reads transcripts of one host into the records of one tenant."""
+
+    def __init__(
+        self,
+        database: Database,
+        roots: ReadRoots,
+        redactor: Redactor,
+        clock: Clock,
+        *,
+        tenant: str,
+        host: str,
+    ) -> None:
+        self._database = database
+        self._roots = roots
+        self._redactor = redactor
+        self._clock = clock
+        self._tenant = tenant
+        self._host = host
+
+    async def file(self, reader: Reader, path: Path) -> Ingested:
+        """Read on in a file, as far as it is complete.
+
+        Raises:
+            ReadDenied: it is not below a folder that may be read.
+            OSError: it is gone, or may not be read.
+        """
+        with self._roots.open(path) as file:
+            identity = reader.identify(path, _head(reader, file))
+            if identity is None:
+                return Ingested()
+            key = conversations.file_key(self._host, str(path))
+            async with self._database.read() as connection:
+                before = await conversations.reading(connection, self._tenant, key)
+            reading = before or Reading()
+            done = Ingested()
+            if reader.cursor == "lines" and not is_continued(file, Mark(reading.offset, reading.fingerprint)):
+                reading, done.again = replace(reading, offset=0, fingerprint="", state={}), True
+            whose = Whose(
+                reader.provider,
+                identity.session_id,
+                identity.parent_id,
+                identity.relation,
+                identity.agent_id,
+            )
+            for parsed, so_far in _parts(reader, identity, file, reading):
+                await self._keep(whose, key, path, parsed, so_far, done)
+            return done
+
+    async def _keep(
+        self, whose: Whose, key: str, path: Path, parsed: Parsed, reading: Reading, done: Ingested
+    ) -> None:
+        events = [event for draft in parsed.drafts if (event := self._clean(draft.event, done)) is not None]
+        now = self._clock()
+        async with self._database.write() as connection:
+            conversation = await conversations.ensure(connection, self._tenant, whose, now)
+            kept = await conversations.keep(connection, conversation, events, parsed.facts, now)
+            await conversations.keep_reading(
+                connection, self._tenant, key, str(path), conversation.id, reading, now
+            )
+        done.conversation_id = conversation.id
+        done.new += kept.new
+        done.revised += kept.revised
+        done.damaged = reading.damaged
+        done.problem = reading.problem
+
+    def _clean(self, event: ConversationEvent, done: Ingested) -> ConversationEvent | None:
+        found = Found()
+        try:
+            event = self._redactor.event(event, found)
+        except Exception:
+            # Closed: what could not be looked through is not kept, and that is told.
+            done.dropped += 1
+            return None
+        done.redacted += found.counts
+        return event
+
+
+def _parts(
+    reader: Reader, identity: Identity, file: BinaryIO, reading: Reading
+) -> Iterator[tuple[Parsed, Reading]]:
+    """Yield what comes of each part of a file, with how far it was read by then."""
+    parser = reader.parser(identity, reading.state)
+    batches = _by_lines(file, reading) if reader.cursor == "lines" else _whole(file, reading)
+    for batch in batches:
+        parsed = Parsed()
+        parser.feed(batch.records, parsed)
+        unknown = Counter(reading.unknown) + parsed.unknown
+        understood = reading.understood + parsed.understood
+        reading = Reading(
+            offset=batch.mark.offset,
+            fingerprint=batch.mark.fingerprint,
+            state=parser.state,
+            damaged=reading.damaged + batch.damaged,
+            unknown=unknown,
+            understood=understood,
+            problem=_problem(understood, unknown),
+        )
+        yield parsed, reading
+
+
+@dataclass
+class _Batch:
+    records: list[Mapping[str, Any]]
+    damaged: int
+    mark: Mark
+
+
+def _by_lines(file: BinaryIO, reading: Reading) -> Iterator[_Batch]:
+    batch = _Batch([], 0, Mark())
+    lines = 0
+    for line in lines_from(file, reading.offset):
+        found = records_of(line.data)
+        batch.records += found.records
+        batch.damaged += found.damaged
+        lines += 1
+        if lines % BATCH == 0:
+            batch.mark = mark_at(file, line.end)
+            yield batch
+            batch = _Batch([], 0, Mark())
+        end = line.end
+    if lines % BATCH:
+        batch.mark = mark_at(file, end)
+        yield batch
+
+
+def _whole(file: BinaryIO, reading: Reading) -> Iterator[_Batch]:
+    file.seek(0)
+    data = file.read()
+    mark = Mark(len(data), hashlib.blake2b(data, digest_size=16).hexdigest())
+    if not data or mark.fingerprint == reading.fingerprint:
+        return
+    whole = records_of_whole(data)
+    if whole is not None and "messages" in whole[0]:
+        yield _Batch(list(whole), 0, mark)
+        return
+    lines = [records_of(line.data) for line in lines_from(file, 0)]
+    if lines:
+        records = [record for found in lines for record in found.records]
+        yield _Batch(list(records), sum(found.damaged for found in lines) - reading.damaged, mark)
+
+
+def _head(reader: Reader, file: BinaryIO) -> Mapping[str, Any] | None:
+    """Return the first record of a file, however long it is; ``None`` where there is none yet."""
+    if reader.cursor == "whole":
+        file.seek(0)
+        whole = records_of_whole(file.read())
+        if whole is not None:
+            return whole[0]
+    for line in lines_from(file, 0):
+        if records := records_of(line.data).records:
+            return records[0]
+    return None
+
+
+def _problem(understood: int, unknown: Counter[str]) -> str | None:
+    if understood or unknown.total() < _LOUD_AFTER:
+        return None
+    kinds = ", ".join(kind for kind, _ in unknown.most_common(3))
+    return f"none of {unknown.total()} records is understood ({kinds}): the format may have changed"

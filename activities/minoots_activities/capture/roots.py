@@ -1,0 +1,52 @@
+"""Which files may be read: those below the folders that the settings name, and no others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+
+class ReadDenied(Exception):
+    """A file that is not below a root, or is none."""
+
+
+class ReadRoots:
+    """Folders below which files may be read."""
+
+    def __init__(self, roots: Iterable[Path]) -> None:
+        self._roots = tuple(dict.fromkeys(Path(os.path.realpath(root)) for root in roots))
+
+    def open(self, path: Path) -> BinaryIO:
+        """Open a file for reading.
+
+        Links are followed first and judged by where they lead; then every part of the way is opened without
+        following any, so that a link that is put there meanwhile leads nowhere.
+
+        Raises:
+            ReadDenied: it is not below a root, or no regular file.
+            OSError: it is gone, or may not be read.
+        """
+        real = Path(os.path.realpath(path))
+        root = next((root for root in self._roots if real.is_relative_to(root) and real != root), None)
+        if root is None:
+            raise ReadDenied(f"{path} is not below a folder that may be read")
+        folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            *way, name = real.relative_to(root).parts
+            for part in way:
+                inner = os.open(
+                    part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder
+                )
+                os.close(folder)
+                folder = inner
+            # Non-blocking: a pipe would be waited for until somebody writes.
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+            file = os.fdopen(os.open(name, flags, dir_fd=folder), "rb")
+        finally:
+            os.close(folder)
+        if not os.path.isfile(file.fileno()):
+            file.close()
+            raise ReadDenied(f"{path} is no regular file")
+        return file

@@ -1,0 +1,240 @@
+"""Conversations: their events once, whichever file they stand in, and how far each file was read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from minoots.contracts.conversations import ConversationEvent, ConversationEventKind
+from minoots_platform.ids import derived_id
+
+from . import schema
+from .inserting import insert_new
+
+TABLE = schema.conversations
+EVENTS = schema.conversation_events
+FILES = schema.transcripts
+_TITLE = 500
+
+
+@dataclass(frozen=True)
+class Whose:
+    """Which conversation a file tells of."""
+
+    provider: str
+    session_id: str
+    parent_session: str | None = None
+    relation: str | None = None
+    agent_id: str | None = None
+
+    def id_for(self, tenant: str) -> str:
+        """The public id: made of provider and session, never of a path."""
+        return derived_id("cnv", tenant, self.provider, self.session_id)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How far a file was read."""
+
+    offset: int = 0
+    fingerprint: str = ""
+    state: Mapping[str, Any] = field(default_factory=dict)
+    damaged: int = 0
+    unknown: Mapping[str, int] = field(default_factory=dict)
+    understood: int = 0
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What came of keeping events."""
+
+    new: int
+    revised: int
+    """Events that were known with other content."""
+
+
+def file_key(host: str, path: str) -> str:
+    """Return what a file is found by."""
+    return hashlib.sha256(f"{host}\x1f{path}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+async def ensure(connection: AsyncConnection, tenant: str, whose: Whose, now: datetime) -> sa.Row[Any]:
+    """Return the row of a conversation, locked; make it where there is none."""
+    parent = None
+    if whose.parent_session is not None:
+        parent = Whose(whose.provider, whose.parent_session).id_for(tenant)
+    fresh: dict[str, Any] = {
+        "id": whose.id_for(tenant),
+        "tenant": tenant,
+        "provider": whose.provider,
+        "session_id": whose.session_id,
+        "parent_id": parent,
+        "relation": whose.relation,
+        "agent_id": whose.agent_id,
+        "facts": {},
+        "created_at": now,
+        "updated_at": now,
+    }
+    await insert_new(connection, TABLE, fresh)
+    query = sa.select(TABLE).where(TABLE.c.id == fresh["id"]).with_for_update()
+    return (await connection.execute(query)).one()
+
+
+async def keep(
+    connection: AsyncConnection,
+    conversation: sa.Row[Any],
+    events: Sequence[ConversationEvent],
+    facts: Mapping[str, Any],
+    now: datetime,
+) -> Kept:
+    """Keep events of a conversation whose row is locked, each once for its id.
+
+    One that is known with other content becomes the next revision in its place; one that stands in another
+    conversation already, because this one is a copy, stays there.
+    """
+    # Of several with one id the last counts, in the place of the first.
+    latest = {event.id: event for event in events}
+    known = {
+        row.id: row
+        for row in await connection.execute(
+            sa.select(EVENTS.c.id, EVENTS.c.hash, EVENTS.c.revision, EVENTS.c.conversation_id).where(
+                EVENTS.c.tenant == conversation.tenant, EVENTS.c.id.in_(latest)
+            )
+        )
+    }
+    number = conversation.events
+    fresh: list[dict[str, Any]] = []
+    revised = 0
+    for event in latest.values():
+        body = event.model_dump(mode="json", exclude={"id", "revision", "kind", "ts"}, exclude_defaults=True)
+        told = hashlib.sha256(
+            event.model_dump_json(exclude={"revision"}).encode("utf-8", "replace")
+        ).hexdigest()
+        before = known.get(event.id)
+        if before is None:
+            number += 1
+            fresh.append(
+                {
+                    "tenant": conversation.tenant,
+                    "id": event.id,
+                    "conversation_id": conversation.id,
+                    "number": number,
+                    "revision": 1,
+                    "kind": event.kind.value,
+                    "ts": event.ts,
+                    "body": body,
+                    "hash": told,
+                }
+            )
+        elif before.hash != told and before.conversation_id == conversation.id:
+            revised += 1
+            await connection.execute(
+                sa.update(EVENTS)
+                .where(EVENTS.c.tenant == conversation.tenant, EVENTS.c.id == event.id)
+                .values(revision=before.revision + 1, ts=event.ts, body=body, hash=told)
+            )
+    if fresh:
+        await connection.execute(sa.insert(EVENTS), fresh)
+    await _follow(connection, conversation, list(latest.values()), facts, number, now)
+    return Kept(len(fresh), revised)
+
+
+async def reading(connection: AsyncConnection, tenant: str, key: str) -> Reading | None:
+    """Return how far a file was read; ``None`` for one that is new."""
+    query = sa.select(FILES).where(FILES.c.tenant == tenant, FILES.c.key == key)
+    row = (await connection.execute(query)).one_or_none()
+    if row is None:
+        return None
+    names = Reading.__dataclass_fields__
+    return Reading(**{name: row._mapping[name] for name in names})
+
+
+async def keep_reading(
+    connection: AsyncConnection,
+    tenant: str,
+    key: str,
+    path: str,
+    conversation_id: str,
+    reading: Reading,
+    now: datetime,
+) -> None:
+    """Remember how far a file was read, in the transaction that kept what was read."""
+    values = {
+        "conversation_id": conversation_id,
+        "offset": reading.offset,
+        "fingerprint": reading.fingerprint,
+        "state": dict(reading.state),
+        "damaged": reading.damaged,
+        "unknown": dict(reading.unknown),
+        "understood": reading.understood,
+        "problem": reading.problem,
+        "read_at": now,
+    }
+    made = await insert_new(connection, FILES, {"tenant": tenant, "key": key, "path": path} | values)
+    if not made:
+        await connection.execute(
+            sa.update(FILES).where(FILES.c.tenant == tenant, FILES.c.key == key).values(**values)
+        )
+
+
+async def events_of(
+    connection: AsyncConnection, tenant: str, conversation_id: str, *, after: int = 0, limit: int = 1000
+) -> tuple[ConversationEvent, ...]:
+    """Return events of a conversation in their order, after a number."""
+    query = (
+        sa.select(EVENTS)
+        .where(
+            EVENTS.c.tenant == tenant,
+            EVENTS.c.conversation_id == conversation_id,
+            EVENTS.c.number > after,
+        )
+        .order_by(EVENTS.c.number)
+        .limit(limit)
+    )
+    return tuple(
+        ConversationEvent.model_validate(
+            {**row.body, "id": row.id, "revision": row.revision, "kind": row.kind, "ts": row.ts}
+        )
+        for row in await connection.execute(query)
+    )
+
+
+async def _follow(
+    connection: AsyncConnection,
+    conversation: sa.Row[Any],
+    events: Sequence[ConversationEvent],
+    facts: Mapping[str, Any],
+    number: int,
+    now: datetime,
+) -> None:
+    """Bring the conversation's own row up to date."""
+    title, rank = conversation.title, conversation.title_rank
+    for event in events:
+        # The last of the highest rank; without any, what was asked first.
+        if event.kind is ConversationEventKind.TITLE and event.text and event.rank >= rank:
+            title, rank = event.text, event.rank
+        elif title is None and event.kind is ConversationEventKind.USER and not event.injected and event.text:
+            title = event.text.strip().partition("\n")[0]
+    times = [event.ts for event in events if event.ts is not None]
+    first = min((one for one in (conversation.started_at, *times) if one is not None), default=None)
+    last = max((one for one in (conversation.last_at, *times) if one is not None), default=None)
+    await connection.execute(
+        sa.update(TABLE)
+        .where(TABLE.c.id == conversation.id)
+        .values(
+            facts={**conversation.facts, **facts},
+            title=title and title[:_TITLE],
+            title_rank=rank,
+            events=number,
+            started_at=first,
+            last_at=last,
+            updated_at=now,
+        )
+    )

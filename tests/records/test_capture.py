@@ -1,0 +1,273 @@
+"""Transcripts into the records: once, whatever is cut, copied, moved or written anew meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from stacks import TENANT
+
+from minoots.contracts.conversations import ConversationEvent
+from minoots_activities.capture.ingest import Ingest, Ingested
+from minoots_activities.capture.readers import Reader
+from minoots_activities.capture.readers.claude import Claude
+from minoots_activities.capture.readers.codex import Codex
+from minoots_activities.capture.readers.gemini import Gemini
+from minoots_activities.capture.redaction import Policy, Redactor, Rule
+from minoots_activities.capture.roots import ReadDenied, ReadRoots
+from minoots_platform.clock import utc_now
+from minoots_platform.records import Database, conversations, schema
+from minoots_platform.records.conversations import Whose
+
+SESSION = "11110000-0000-4000-8000-000000000001"
+CLAUDE = Claude()
+
+
+class Host:
+    """A machine with transcripts."""
+
+    def __init__(self, database: Database, folder: Path, redactor: Redactor | None = None) -> None:
+        self.database = database
+        self.folder = folder
+        self.ingest = Ingest(
+            database,
+            ReadRoots([folder]),
+            redactor or Redactor(Policy()),
+            utc_now,
+            tenant=TENANT,
+            host="here",
+        )
+
+    def path(self, name: str = f"{SESSION}.jsonl") -> Path:
+        return self.folder / name
+
+    async def read(self, path: Path | None = None, reader: Reader = CLAUDE) -> Ingested:
+        return await self.ingest.file(reader, path or self.path())
+
+    async def events(self, session: str = SESSION, provider: str = "claude") -> list[ConversationEvent]:
+        async with self.database.read() as connection:
+            public_id = Whose(provider, session).id_for(TENANT)
+            return list(await conversations.events_of(connection, TENANT, public_id))
+
+    async def conversation(self, session: str = SESSION, provider: str = "claude") -> sa.Row[Any]:
+        query = sa.select(schema.conversations).where(
+            schema.conversations.c.id == Whose(provider, session).id_for(TENANT)
+        )
+        async with self.database.read() as connection:
+            return (await connection.execute(query)).one()
+
+
+@pytest.fixture
+def host(database: Database, tmp_path: Path) -> Host:
+    return Host(database, tmp_path)
+
+
+def said(number: int, text: str = "hello") -> bytes:
+    """A line of a user's."""
+    record = {
+        "type": "user",
+        "uuid": f"u{number}",
+        "sessionId": SESSION,
+        "timestamp": f"2026-07-01T10:00:{number % 60:02}.{number:03}Z",
+        "cwd": "/x",
+        "message": {"role": "user", "content": f"{text} {number} ü🦉"},
+    }
+    return json.dumps(record, ensure_ascii=False).encode() + b"\n"
+
+
+async def test_a_file_that_grows_by_any_bytes_is_read_as_at_once(host: Host) -> None:
+    whole = b"".join(said(number) for number in range(40))
+    chance = random.Random(3)
+    written = 0
+    while written < len(whole):
+        written = min(len(whole), written + chance.randrange(1, 400))
+        host.path().write_bytes(whole[:written])
+        await host.read()
+    events = await host.events()
+    assert [event.text for event in events] == [f"hello {number} ü🦉" for number in range(40)]
+    assert {event.revision for event in events} == {1}
+    row = await host.conversation()
+    assert (row.title, row.events, row.facts) == ("hello 0 ü🦉", 40, {"cwd": "/x"})
+    assert row.started_at is not None
+    assert row.started_at < row.last_at
+
+
+async def test_a_line_that_is_not_ended_is_left_for_the_next_time(host: Host) -> None:
+    host.path().write_bytes(said(1) + said(2)[:-10])
+    assert (await host.read()).new == 1
+    host.path().write_bytes(said(1) + said(2))
+    assert (await host.read()).new == 1
+    assert (await host.read()).new == 0
+
+
+async def test_a_file_that_was_cut_or_written_anew_repeats_nothing(host: Host) -> None:
+    host.path().write_bytes(said(1) + said(2) + said(3))
+    await host.read()
+    host.path().write_bytes(said(1) + said(4))
+    done = await host.read()
+    assert (done.again, done.new) == (True, 1)
+    host.path().write_bytes(said(1)[:-3].replace(b"x", b"y") + b"}}\n" + said(5))
+    done = await host.read()
+    assert done.again
+    assert [event.text for event in await host.events()][:5] == [f"hello {n} ü🦉" for n in (1, 2, 3, 4, 5)]
+
+
+async def test_a_file_that_moves_is_the_same_conversation(host: Host) -> None:
+    host.path().write_bytes(said(1) + said(2))
+    await host.read()
+    moved = host.folder / "archive" / host.path().name
+    moved.parent.mkdir()
+    host.path().rename(moved)
+    with moved.open("ab") as file:
+        file.write(said(3))
+    assert (await host.read(moved)).new == 1
+    assert len(await host.events()) == 3
+
+
+async def test_a_copy_under_another_id_tells_only_what_is_its_own(host: Host) -> None:
+    other = "22220000-0000-4000-8000-000000000002"
+    host.path().write_bytes(said(1) + said(2))
+    await host.read()
+    fork = host.path(f"{other}.jsonl")
+    fork.write_bytes(said(1) + said(2) + said(3))
+    assert (await host.read(fork)).new == 1
+    assert [event.text for event in await host.events(other)] == ["hello 3 ü🦉"]
+
+
+async def test_what_grows_in_its_place_is_a_revision(host: Host) -> None:
+    header = {"sessionId": "s", "projectHash": "h", "startTime": "2026-07-01T10:00:00Z", "messages": []}
+    message = {"id": "m1", "timestamp": "2026-07-01T10:00:01Z", "type": "gemini", "content": "I l"}
+    path = host.path("session-2026-07-01T10-00-abcdef12.json")
+    for content in ("I l", "I look", "I look"):
+        path.write_text(json.dumps(header | {"messages": [message | {"content": content}]}))
+        await host.read(path, Gemini())
+    path.write_text('{"sessionId": "s", "messa')
+    assert (await host.read(path, Gemini())).conversation_id is None, "it is being written this moment"
+    [event] = await host.events("s", "gemini")
+    assert (event.text, event.revision) == ("I look", 2)
+
+
+async def test_a_sub_agent_is_a_conversation_of_its_own_with_a_parent(host: Host) -> None:
+    path = host.folder / SESSION / "subagents" / "agent-abc.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(said(1))
+    await host.read(path)
+    row = await host.conversation(f"{SESSION}/agent-abc")
+    assert (row.parent_id, row.relation, row.agent_id) == (
+        Whose("claude", SESSION).id_for(TENANT),
+        "subagent",
+        "abc",
+    )
+
+
+async def test_damage_is_counted_and_a_format_that_changed_is_loud(host: Host) -> None:
+    host.path().write_bytes(said(1) + b'{"type": "user", "mess' + said(2) + b"\x00\x00" + said(3))
+    done = await host.read()
+    assert (done.new, done.damaged) == (3, 1)
+    strange = host.path("33330000-0000-4000-8000-000000000003.jsonl")
+    strange.write_bytes(b'{"sessionId": "x", "kind": 9}\n' * 6)
+    assert "none of 6 records is understood" in str((await host.read(strange)).problem)
+
+
+async def test_secrets_are_in_no_record(host: Host) -> None:
+    secret = "gh" + "p_" + "a1B2" * 9
+    host.path().write_bytes(said(1, f"use {secret}"))
+    done = await host.read()
+    assert done.redacted == {"github-pat": 1}
+    async with host.database.read() as connection:
+        for table in schema.metadata.sorted_tables:
+            assert secret not in str((await connection.execute(sa.select(table))).all())
+
+
+async def test_what_a_rule_fails_on_is_not_kept(database: Database, tmp_path: Path) -> None:
+    class Broken:
+        groupindex = MappingProxyType({})
+
+        def sub(self, *_: object) -> str:
+            raise RuntimeError("broken")
+
+    broken: Any = Rule("broken", ("poison",), Broken())  # type: ignore[arg-type]
+    host = Host(database, tmp_path, Redactor(Policy(), [broken]))
+    host.path().write_bytes(said(1, "poison") + said(2))
+    done = await host.read()
+    assert (done.dropped, done.new) == (1, 1)
+
+
+async def test_only_what_is_below_a_root_is_read(
+    host: Host, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    outside = tmp_path_factory.mktemp("outside") / f"{SESSION}.jsonl"
+    outside.write_bytes(said(1))
+    link = host.path("44440000-0000-4000-8000-000000000004.jsonl")
+    link.symlink_to(outside)
+    folder = host.folder / "linked"
+    folder.symlink_to(outside.parent)
+    for path in (
+        outside,
+        link,
+        folder / outside.name,
+        host.folder / ".." / outside.parent.name / outside.name,
+    ):
+        with pytest.raises(ReadDenied):
+            await host.read(path)
+    inside = host.path("55550000-0000-4000-8000-000000000005.jsonl")
+    host.path().write_bytes(said(1))
+    inside.symlink_to(host.path())
+    assert (await host.read(inside)).new == 1, "a link that stays inside is followed"
+    os.mkfifo(host.path("pipe.jsonl"))
+    with pytest.raises(ReadDenied, match="no regular file"):
+        await host.read(host.path("pipe.jsonl"))
+
+
+async def test_dotted_names_are_names(host: Host) -> None:
+    path = host.path("..notes.jsonl")
+    path.write_bytes(said(1))
+    assert (await host.read(path)).new == 1
+
+
+@pytest.mark.parametrize("name", ["v2.1.114_growth", "v0.126_desktop_image_growth"])
+async def test_real_files_that_grow_tell_everything_once(host: Host, name: str) -> None:
+    samples = Path(
+        os.environ.get("MINOOTS_SESSION_SAMPLES", Path(__file__).parents[3] / "shared" / "sessions")
+    )
+    provider, reader = ("claude", CLAUDE) if name.startswith("v2") else ("codex", Codex())
+    folder = samples / provider / name
+    if not folder.is_dir():
+        pytest.skip("no samples of real transcripts here; MINOOTS_SESSION_SAMPLES may name a folder")
+    stages = [path.read_bytes() for path in sorted(folder.glob("t*.jsonl"))]
+    growing, at_once = host.path(), host.folder / "once" / host.path().name
+    chance = random.Random(5)
+    for stage in stages:
+        for cut in (*sorted(chance.sample(range(len(stage)), 5)), len(stage)):
+            if growing.exists() and cut < growing.stat().st_size:
+                continue
+            growing.write_bytes(stage[:cut])
+            await host.read(growing, reader)
+    identity = reader.identify(growing, json.loads(stages[-1].split(b"\n", 1)[0]))
+    assert identity is not None
+    grown = await host.events(identity.session_id, provider)
+    other = Host(host.database, host.folder)
+    other.ingest = Ingest(
+        host.database,
+        ReadRoots([host.folder]),
+        Redactor(Policy()),
+        utc_now,
+        tenant="globex",
+        host="there",
+    )
+    at_once.parent.mkdir()
+    at_once.write_bytes(stages[-1])
+    await other.ingest.file(reader, at_once)
+    async with host.database.read() as connection:
+        public_id = Whose(provider, identity.session_id).id_for("globex")
+        once = await conversations.events_of(connection, "globex", public_id)
+    assert [event.model_dump(exclude={"revision"}) for event in grown] == [
+        event.model_dump(exclude={"revision"}) for event in once
+    ]
+    assert len(grown) > 90
