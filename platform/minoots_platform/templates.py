@@ -7,6 +7,7 @@ way of anybody's timer.
 
 from __future__ import annotations
 
+import difflib
 import functools
 import json
 import re
@@ -17,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 from liquid import BoundTemplate, Environment, FalsyStrictUndefined, RenderContext
 from liquid.exceptions import FilterArgumentError, LiquidError, ResourceLimitError
+from liquid.utils import ReadOnlyChainMap
 
 from minoots.contracts import BodyTemplate
 
@@ -40,8 +42,14 @@ _FILTERS: Final = frozenset(
 )
 """Of those that the library brings. Left out is what looks at the clock or costs more than it looks."""
 
-_TAGS: Final = frozenset({"include", "render", "tablerow"})
-"""Left out: there are no other templates, and no web pages."""
+_TAGS: Final = frozenset({"include", "render", "tablerow", "liquid", "doc"})
+"""Left out: there are no other templates, no web pages, and one way to write a tag."""
+
+_MOST_TAGS: Final = 1000
+_OPENING: Final = re.compile(r"\{\{|\{%")
+_RAW_END: Final = re.compile(r"\{%-?\s{0,50}endraw\s{0,50}-?%\}")
+_QUOTED: Final = re.compile(r"\"[^\"]*\"|'[^']*'")
+_BLANKS: Final = re.compile(r"\s{100}")
 
 # With a width, one directive of strftime makes a text of any length.
 _FORMAT: Final = re.compile(r"(?:[^%]|%[-A-Za-z%])*")
@@ -84,25 +92,61 @@ def render(body: BodyTemplate, event: Mapping[str, Any]) -> str:
 
 def _require_json(text: str) -> None:
     try:
-        json.loads(text)
+        json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise TemplateFault(
             f"it makes no JSON: {error}; write values as {{{{ value | json }}}}, which brings the quotes"
         ) from error
 
 
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
 @functools.lru_cache(maxsize=256)
 def _parsed(source: str) -> BoundTemplate:
+    _look_over(source)
     try:
         template = _ENVIRONMENT.from_string(source, matter={"length": len(source)})
-        unknown = template.analyze().filters.keys() - _ENVIRONMENT.filters.keys()
+        used = template.analyze().filters
     except LiquidError as error:
         raise _fault(error) from error
     except RecursionError as error:
         raise TemplateFault("the template is nested too deeply") from error
-    if unknown:
-        raise TemplateFault(f"unknown filter '{min(unknown)}'; there are {', '.join(sorted(_FILTERS))}"[:500])
+    for name, places in used.items():
+        if name not in _ENVIRONMENT.filters:
+            line, _ = places[0].line_col(source)
+            raise TemplateFault(f"line {line}: unknown filter '{name}'; {_suggested(name)}")
     return template
+
+
+def _look_over(source: str) -> None:
+    """Refuse what the library would parse for ever, and ranges, through which it walks without an account."""
+    at = tags = 0
+    while (opening := _OPENING.search(source, at)) is not None:
+        begin, tags = opening.end(), tags + 1
+        end = source.find("}}" if opening.group() == "{{" else "%}", begin)
+        line = source.count("\n", 0, begin) + 1 if end < 0 or tags > _MOST_TAGS else 0
+        if end < 0:
+            raise TemplateFault(f"line {line}: {opening.group()} is never closed")
+        if tags > _MOST_TAGS:
+            raise TemplateFault(f"line {line}: expected at most {_MOST_TAGS} tags")
+        inner = source[begin:end]
+        at = end + 2
+        if _BLANKS.search(inner):
+            raise TemplateFault("expected fewer than 100 blanks in a row within a tag")
+        if ".." in inner and ".." in _QUOTED.sub("", inner):
+            raise TemplateFault("there are no ranges such as (1..9); loop over what the payload holds")
+        if inner.strip("- \n\t") == "raw":
+            closed = _RAW_END.search(source, at)
+            if closed is None:
+                raise TemplateFault(f"line {source.count(chr(10), 0, begin) + 1}: raw is never closed")
+            at = closed.end()
+
+
+def _suggested(name: str) -> str:
+    near = difflib.get_close_matches(name, _ENVIRONMENT.filters, n=1)
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(_ENVIRONMENT.filters))}"
 
 
 def _fault(error: LiquidError) -> TemplateFault:
@@ -111,7 +155,8 @@ def _fault(error: LiquidError) -> TemplateFault:
     except ValueError:  # at the very end of the text
         found = None
     where = "" if found is None else f"line {found[0]}: "
-    return TemplateFault(f"{where}{error.message}"[:500])
+    open_end = "; a {% … %} is never closed" if "found end of" in str(error.message) else ""
+    return TemplateFault(f"{where}{error.message}"[:500] + open_end)
 
 
 class _Counted(RenderContext):
@@ -119,6 +164,8 @@ class _Counted(RenderContext):
 
     def __init__(self, template: BoundTemplate, **options: Any) -> None:
         super().__init__(template, **options)
+        # Without what the library adds by itself: the time of day.
+        self.scope = ReadOnlyChainMap(self.locals, self.globals, self.counters)
         self._left = MOST_WORK
         self._sizes: dict[int, int] = {}
         self._measure(options.get("globals", {}))
@@ -176,11 +223,12 @@ class _Environment(Environment):
         for name in _TAGS:
             del self.tags[name]
         library = self.filters
-        self.filters = {name: _counted(library[name]) for name in _FILTERS}
-        self.filters |= {"json": _counted(_json), "date": _counted(_date)}
+        own = {"json": _json, "date": _date}
+        chosen = {name: library[name] for name in _FILTERS} | own
+        self.filters = {name: _counted(name, one) for name, one in chosen.items()}
 
 
-def _counted(filter_: Callable[..., Any]) -> Callable[..., Any]:
+def _counted(name: str, filter_: Callable[..., Any]) -> Callable[..., Any]:
     """Return the same filter, charging for what it takes and for what it makes."""
     wants_environment = getattr(filter_, "with_environment", False)
     wants_context = getattr(filter_, "with_context", False)
@@ -191,14 +239,20 @@ def _counted(filter_: Callable[..., Any]) -> Callable[..., Any]:
             raise FilterArgumentError("expected numbers of at most 30 digits", token=None)
         sizes = [context.cost(one) for one in given]
         context.charge(_STEP + sum(sizes))
-        if filter_.__name__ in ("replace", "join") and len(sizes) > 1:
+        if name in ("replace", "join") and len(sizes) > 1:
             # What is put in may stand between any two characters or items.
             context.charge(sizes[0] * sizes[-1])
         if wants_environment:
             named["environment"] = environment
         if wants_context:
             named["context"] = context
-        made = filter_(value, *args, **named)
+        try:
+            made = filter_(value, *args, **named)
+        except (TypeError, FilterArgumentError) as error:
+            if isinstance(error, FilterArgumentError) and "positional argument" not in str(error.message):
+                raise
+            why = f"{name} takes other arguments, or another value"
+            raise FilterArgumentError(why, token=None) from error
         context.charge(context.cost(made))
         return made
 
@@ -214,18 +268,20 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _date(value: object, format: object, zone: object = "UTC") -> str:
+def _date(value: object, format: object = None, zone: object = "UTC") -> str:
     """``{{ timer.fire_at | date: "%H:%M", "Europe/Berlin" }}``."""
     if not isinstance(format, str) or len(format) > 64 or not _FORMAT.fullmatch(format):
-        raise FilterArgumentError("date expected a format of strftime, without widths", token=None)
+        why = 'date expected a format such as "%H:%M", without widths'
+        raise FilterArgumentError(why, token=None)
     try:
-        moment = datetime.fromisoformat(str(value))
         place = ZoneInfo(str(zone))
     except (ValueError, LookupError, OSError) as error:
-        why = (
-            f"date expected an RFC 3339 time and a time zone; got {str(value)[:40]!r} and {str(zone)[:40]!r}"
-        )
-        raise FilterArgumentError(why, token=None) from error
+        raise FilterArgumentError(f"date expected a time zone; got {str(zone)[:40]!r}", token=None) from error
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError as error:
+        got = repr(str(value)[:40])
+        raise FilterArgumentError(f"date expected an RFC 3339 time; got {got}", token=None) from error
     if moment.tzinfo is None:
         raise FilterArgumentError("date expected a time with an offset", token=None)
     return moment.astimezone(place).strftime(format)

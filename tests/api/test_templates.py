@@ -36,7 +36,7 @@ async def test_the_receiver_gets_the_body_that_was_asked_for_signed(full: Door, 
     ("template", "payload", "why"),
     [
         ("{{ payload.titel }}", {"title": "x"}, "payload.titel is undefined"),
-        ("{{ payload.title", {"title": "x"}, "expected '}}'"),
+        ("{{ payload.title", {"title": "x"}, "{{ is never closed"),
         ('{"a": {{ payload.title }}}', {"title": "x"}, "it makes no JSON"),
     ],
 )

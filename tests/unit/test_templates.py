@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -59,6 +60,9 @@ def test_templates_say(template: str, made: str) -> None:
 def test_a_json_body_has_to_be_json() -> None:
     body = '{"text": {{ payload.title | json }}, "n": {{ payload.items.size }}}'
     assert json.loads(filled(body, content_type="application/json")) == {"text": 'He said "now"', "n": 2}
+    for number in ("NaN", "Infinity", "-Infinity"):
+        with pytest.raises(TemplateFault, match="is no JSON"):
+            filled('{"n": ' + number + "}", content_type="application/json")
     with pytest.raises(TemplateFault, match=r"it makes no JSON: .*write values as"):
         filled('{"text": {{ payload.title }}}', content_type="application/vnd.x+json; charset=utf-8")
 
@@ -73,13 +77,24 @@ def test_json_brings_back_what_it_was_given(value: Any) -> None:
     [
         ("line\n{{ payload.titel }}", "line 2: payload.titel is undefined"),
         ("{{ payload.titel | json }}", "payload.titel is undefined"),
-        ("{{ payload.title", "expected '}}'"),
+        ("line\n{{ payload.title", "line 2: {{ is never closed"),
+        ("{% if payload %}open", "a {% … %} is never closed"),
+        ("{% raw %}{{", "raw is never closed"),
+        ("{{" + " " * 100 + "}}", "blanks in a row"),
+        ("{{a}}" * 1001, "at most 1000 tags"),
+        ("{% for i in (1..9) %}{% endfor %}", "there are no ranges"),
+        ("{% if (a..b) contains 1 %}{% endif %}", "there are no ranges"),
+        ("{{ now }}", "'now' is undefined"),
+        ("{{ today }}", "'today' is undefined"),
+        ("{{ payload.title | upcas }}", "did you mean upcase?"),
+        ("{{ payload.title | upcase: 1 }}", "upcase takes other arguments"),
+        ("{{ timer.fire_at | date }}", "date expected a format"),
         ("{% for %}", "missing expression"),
-        ("{{ payload | nonsense }}", "unknown filter 'nonsense'"),
+        ("{{ payload | nonsense }}", "line 1: unknown filter 'nonsense'; there are abs"),
         ("{% include 'other' %}", "unexpected tag 'include'"),
         ("{% render 'other' %}", "unexpected tag 'render'"),
         ("{{ 'now' | date: '%Y' }}", "date expected an RFC 3339 time"),
-        ("{{ timer.fire_at | date: '%H', 'Mars/Olympus' }}", "a time zone"),
+        ("{{ timer.fire_at | date: '%H', 'Mars/Olympus' }}", "expected a time zone; got 'Mars/Olympus'"),
         ("{{ timer.fire_at | date: '%9999999d' }}", "without widths"),
         ("{{ 1 | divided_by: 0 }}", "divide by 0"),
         ("{{ '1e400' | ceil }}", "a filter cannot take a value"),
@@ -105,21 +120,26 @@ def test_nothing_of_python_can_be_reached(path: str) -> None:
         filled("{{ " + path + " }}")
 
 
+END = "{% endfor %}"
+
+
+def loop(rounds: int) -> str:
+    return "{% for i in payload.x limit: " + str(rounds) + " %}"
+
+
 @pytest.mark.parametrize(
     "template",
     [
-        "{% for i in (1..100000000) %}x{% endfor %}",
-        "{% for i in (1..1000) %}{% for j in (1..1000) %}x{% endfor %}{% endfor %}",
+        f"{loop(8000)}{loop(8000)}x{END}{END}",
         "{% for a in payload.x %}{% for b in payload.x %}{% endfor %}{% endfor %}",
-        "{% for i in (1..700) %}" + "{{''}}" * 2600 + "{% endfor %}",
-        "{% for i in (1..99) %}{% endfor %}" * 400,
-        "{% for i in (1..9000) %}{% if payload.x == payload.y %}{% endif %}{% endfor %}",
-        "{% for i in (1..9000) %}{% if payload.s contains 'ab' %}{% endif %}{% endfor %}",
-        "{% assign x = 'ab' %}{% for i in (1..60) %}{% assign x = x | append: x %}{% endfor %}",
-        "{% assign l = payload.x %}{% for i in (1..30) %}{% assign l = l | concat: l %}{% endfor %}",
-        "{{ (1..1000000000) | join: 'x' }}",
+        loop(2000) + "{{''}}" * 900 + END,
+        (loop(99) + END) * 250,
+        loop(8000) + "{% if payload.x == payload.y %}{% endif %}" + END,
+        loop(8000) + "{% if payload.s contains 'ab' %}{% endif %}" + END,
+        "{% assign x = 'ab' %}" + loop(60) + "{% assign x = x | append: x %}" + END,
+        "{% assign l = payload.x %}" + loop(30) + "{% assign l = l | concat: l %}" + END,
         "{{ payload.s | replace: '<', payload.s }}",
-        "{% for i in (1..99) %}{{ payload.x | sort: 'k' | size }}{% endfor %}",
+        loop(99) + "{{ payload.x | sort: 'k' | size }}" + END,
         "{{ payload.s }}{{ payload.s }}",
     ],
 )
@@ -129,9 +149,19 @@ def test_what_does_too_much_is_stopped(template: str) -> None:
 
 
 def test_numbers_do_not_grow_without_bound() -> None:
-    squares = "{% assign x = 99999 %}{% for i in (1..60) %}{% assign x = x | times: x %}{% endfor %}{{ x }}"
+    squares = "{% assign x = 99999 %}" + loop(60) + "{% assign x = x | times: x %}" + END + "{{ x }}"
     with pytest.raises(TemplateFault, match="at most 30 digits"):
-        filled(squares)
+        filled(squares, LARGE)
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["{{", "{%", "}}", "{{a", "{% if a %}", "{% comment %}", "{% raw %}", "{{ a|b", "{{ '", "{% #", "("],
+)
+def test_what_repeats_without_sense_is_read_in_no_time(part: str) -> None:
+    for template in (part * 1000, f"{{{{ {part * 1000} }}}}", f"{{% raw %}}{part * 1000}{{% endraw %}}"):
+        with suppress(TemplateFault):
+            check(BodyTemplate(template=template[:16_384]))
 
 
 def test_a_large_payload_can_still_be_walked_through() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter
 
@@ -29,7 +29,8 @@ router = APIRouter(tags=["timers"])
 @router.post("/v1/templates/preview", response_model=RenderedBody)
 async def preview_template(wanted: TemplatePreview, gateway: Here, principal: TimersReader) -> RenderedBody:
     """Fill a template in, as a timer would that fired now; nothing is sent."""
-    text = _render(wanted.body, _event(gateway, wanted, gateway.clock()), "body.body")
+    event = _event(gateway, principal.tenant, wanted, gateway.clock())
+    text = _render(wanted.body, event, "body.body", _NAMES)
     return RenderedBody(content_type=wanted.body.content_type, body=text)
 
 
@@ -47,7 +48,7 @@ def require_template(body: BodyTemplate, field: str) -> None:
         raise _refused(fault, field) from fault
 
 
-def require_bodies(gateway: Gateway, spec: TimerCreate, now: datetime) -> None:
+def require_bodies(gateway: Gateway, tenant: str, spec: TimerCreate, now: datetime) -> None:
     """Refuse templates that could not be filled in with what the timer carries.
 
     Raises:
@@ -55,28 +56,35 @@ def require_bodies(gateway: Gateway, spec: TimerCreate, now: datetime) -> None:
     """
     for index, action in enumerate(spec.actions):
         if isinstance(action, WebhookAction) and action.body is not None:
-            _render(action.body, _event(gateway, spec, now), f"body.actions.{index}.body")
+            event = _event(gateway, tenant, spec, now)
+            _render(action.body, event, f"body.actions.{index}.body")
 
 
-def _event(gateway: Gateway, of: TimerCreate | TemplatePreview, now: datetime) -> dict[str, Any]:
+def _event(gateway: Gateway, tenant: str, of: TimerCreate | TemplatePreview, now: datetime) -> dict[str, Any]:
     links = Links(gateway.vault, gateway.settings.gateway.link_base)
-    return sample(of, now, links)
+    return sample(of, tenant, now, links)
 
 
-def _render(body: BodyTemplate, event: Mapping[str, Any], field: str) -> str:
+def _render(body: BodyTemplate, event: Mapping[str, Any], field: str, remedy: str | None = None) -> str:
     from minoots_platform import templates
 
     try:
         return templates.render(body, event)
     except TemplateFault as fault:
-        raise _refused(fault, field) from fault
+        raise _refused(fault, field, remedy) from fault
 
 
-def _refused(fault: TemplateFault, field: str) -> Failure:
+_NAMES: Final = (
+    "There are timer, payload and event; with recurs, plan or acknowledge also occurrence, plan and "
+    "acknowledge_url."
+)
+
+
+def _refused(fault: TemplateFault, field: str, remedy: str | None = None) -> Failure:
     return Failure(
         FailureKind.INVALID,
-        f"the template cannot be filled in: {fault}",
-        remedy="POST /v1/templates/preview shows what a template makes.",
+        "the template cannot be filled in",
+        remedy=remedy or "POST /v1/templates/preview shows what a template makes.",
         errors=(
             FieldProblem(
                 field=f"{field}.template", expected="a template that can be filled in", got=str(fault)

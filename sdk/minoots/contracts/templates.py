@@ -37,6 +37,12 @@ class TemplatePreview(Request):
     payload: Payload = None
     labels: Labels = Field(default_factory=dict)
     metadata: Metadata = Field(default_factory=dict)
+    recurs: bool = False
+    """As an occurrence of a schedule: there is ``occurrence``."""
+    plan: bool = False
+    """As a node of a plan: there is ``plan``."""
+    acknowledge: bool = False
+    """As what can be acknowledged: there is ``acknowledge_url``."""
 
 
 class RenderedBody(View):
