@@ -25,14 +25,18 @@ def body_of(event: Mapping[str, Any]) -> bytes:
     return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def sample(of: TimerCreate | TemplatePreview, at: datetime, links: Links) -> dict[str, Any]:
+def sample(of: TimerCreate | TemplatePreview, tenant: str, at: datetime, links: Links) -> dict[str, Any]:
     """Return what a receiver would be told of such a timer; its first occurrence, if it recurs."""
-    recurs = isinstance(of, TemplatePreview) or of.schedule is not None
+    if isinstance(of, TemplatePreview):
+        recurs, planned, linked = of.recurs, of.plan, of.acknowledge
+    else:
+        asked = of.acknowledge
+        recurs, planned, linked = of.schedule is not None, False, asked is not None and not asked.by
     first = Occurrence(
         schedule_id="sch_00000000000000000000000000", number=1, nominal_at=at, kind="scheduled"
     )
     spec = Spec(
-        tenant="preview",
+        tenant=tenant,
         timer_id=f"tmr_{'0' * 26}",
         name=of.name,
         generation=1,
@@ -47,9 +51,9 @@ def sample(of: TimerCreate | TemplatePreview, at: datetime, links: Links) -> dic
         metadata=dict(of.metadata),
         traceparent=None,
         occurrence=first if recurs else None,
-        parent_id=None,
-        part=None,
-        linked=isinstance(of, TemplatePreview) or (of.acknowledge is not None and not of.acknowledge.by),
+        parent_id=f"pln_{'0' * 26}" if planned else None,
+        part="node",
+        linked=linked,
     )
     return event_of(spec, f"{spec.timer_id}_1_0", at, links)
 

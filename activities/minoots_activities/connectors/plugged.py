@@ -16,6 +16,7 @@ from minoots_platform.connectors import ConnectorFault, ConnectorSpec, check_act
 from minoots_platform.envelope import event_of
 from minoots_platform.links import Links
 from minoots_platform.records import Database
+from minoots_platform.telemetry import get_logger
 from minoots_platform.telemetry.trace_context import current_traceparent
 
 from .connector import Connector, Sending
@@ -39,6 +40,7 @@ class Plugged(Connector[ConnectorAction]):
         self._database = database
         self._clock = clock
         self._sender: Sender[Any] | None = None
+        self._log = get_logger("minoots.connectors")
 
     async def prepare(self, tenant: str, actions: Sequence[ConnectorAction]) -> Sender[Any]:
         """Load the sender."""
@@ -71,6 +73,11 @@ class Plugged(Connector[ConnectorAction]):
         except TimeoutError:
             detail = f"it was not taken within {TIMEOUT:g} s"
             return Result(started_at, self._clock(), None, AttemptError.TIMEOUT, detail, None, None)
+        except Exception as error:
+            # A defect of one connector must not undo what the other actions of the timer have done.
+            self._log.error("connector.failed", kind=self.kind, exc_info=error)
+            detail = f"the connector failed: {type(error).__name__}"
+            return Result(started_at, self._clock(), None, AttemptError.PROTOCOL, detail, None, None)
         return Result(
             started_at, self._clock(), None, None, None, None if answer is None else shown(answer), None
         )

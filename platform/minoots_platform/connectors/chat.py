@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
@@ -29,12 +30,17 @@ class Chat(Part):
         return web_address(value)
 
 
+def _digest(url: str) -> str:
+    return hashlib.sha256(url.encode()).hexdigest()[:8]
+
+
 SPEC: Final = ConnectorSpec(
     kind="chat",
     title="Chats by incoming webhook",
     config=Chat,
     sender="minoots_activities.connectors.chat:Chats",
     refusal=lambda settings, config: refused_address(settings, config.url),
-    destination=lambda config: f"chat:{urlsplit(config['url']).hostname}",
+    # One for each webhook, of which nothing but the host may be seen.
+    destination=lambda config: f"chat:{urlsplit(config['url']).hostname}#{_digest(config['url'])}",
     secret_fields=("url",),
 )

@@ -68,12 +68,18 @@ def masked_config(action: dict[str, Any]) -> dict[str, Any]:
     if spec is None or not spec.secret_fields:
         return action
     config = {
-        name: _masked(value) if name in spec.secret_fields and value is not None else value
+        name: _masked(name, value) if name in spec.secret_fields and value is not None else value
         for name, value in action["config"].items()
     }
     return action | {"config": config}
 
 
-def _masked(value: Any) -> str:
-    parts = urlsplit(str(value))
+def _masked(name: str, value: Any) -> str:
+    # Of an address the host may be seen, to tell one from another; of anything else nothing.
+    if name != "url":
+        return MASK
+    try:
+        parts = urlsplit(str(value))
+    except ValueError:
+        return MASK
     return f"{parts.scheme}://{parts.netloc}/{MASK}" if parts.scheme and parts.netloc else MASK

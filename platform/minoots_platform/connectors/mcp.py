@@ -46,6 +46,6 @@ SPEC: Final = ConnectorSpec(
     config=CallTool,
     sender="minoots_activities.connectors.mcp:Tools",
     refusal=lambda settings, config: refused_address(settings, config.url),
-    destination=lambda config: f"mcp:{urlsplit(config['url']).netloc}",
+    destination=lambda config: f"mcp:{urlsplit(config['url']).netloc}{urlsplit(config['url']).path}",
     secret_fields=("token",),
 )

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Final
+
+from minoots.durations import format_duration
 
 from .actions import TAGS
 from .base import RFC3339
@@ -82,6 +85,8 @@ def shown(value: Any) -> str:
     """Return a piece of ``value`` as JSON, or as text where it is none."""
     if isinstance(value, bytes):
         return f"{len(value)} bytes"
+    if isinstance(value, timedelta):
+        return format_duration(value)
     try:
         text = json.dumps(value, ensure_ascii=True, default=str)
     except (ValueError, RecursionError):

@@ -16,10 +16,14 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from autogen_agentchat.base import TaskResult, TaskRunner
-from autogen_core import CancellationToken
-from autogen_core.tools import BaseTool
 from pydantic import BaseModel
+
+try:
+    from autogen_agentchat.base import TaskResult, TaskRunner
+    from autogen_core import CancellationToken
+    from autogen_core.tools import BaseTool
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError('AutoGen is missing; pip install "minoots[autogen]"') from error
 
 from minoots.async_client import AsyncMinoots
 from minoots.inbox import Received

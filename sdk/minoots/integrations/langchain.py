@@ -6,7 +6,7 @@
     from minoots.integrations import langchain
 
     async with AsyncMinoots() as client:
-        agent = create_agent(model, tools=langchain.tools(client, agent="builder"))
+        agent = create_react_agent(model, langchain.tools(client, agent="builder"))
         await langchain.run(client, "builder", agent)
 """
 
@@ -15,9 +15,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from langchain_core.messages import BaseMessage
-from langchain_core.runnables import Runnable
-from langchain_core.tools import BaseTool, StructuredTool, ToolException
+try:
+    from langchain_core.messages import BaseMessage
+    from langchain_core.runnables import Runnable
+    from langchain_core.tools import BaseTool, StructuredTool, ToolException
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError('LangChain is missing; pip install "minoots[langchain]"') from error
 
 from minoots.async_client import AsyncMinoots
 from minoots.errors import MinootsError

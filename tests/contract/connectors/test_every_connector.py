@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from connector_cases import CASES, Case, Servers, chat_case, email_case, with_settings
+from connector_cases import CASES, Case, Servers, chat_case, email_case, serve_mischief, with_settings
 from cryptography.fernet import Fernet
 from ledger import Ledger
 from pydantic import ValidationError
@@ -272,3 +273,56 @@ async def test_what_a_tool_answers_can_be_kept(tools: Case, servers: Servers, da
     assert result.response is not None
     assert len(result.response) <= 2048
     assert "\x07" not in result.response
+
+
+@pytest.mark.parametrize(
+    ("mode", "error"),
+    [
+        ("pattern", None),
+        ("own schema", None),
+        ("compressed", AttemptError.PROTOCOL),
+        ("garbage", AttemptError.PROTOCOL),
+        ("deep", AttemptError.PROTOCOL),
+    ],
+)
+async def test_a_server_that_means_harm_costs_one_attempt(
+    servers: Servers, mode: str, error: AttemptError | None
+) -> None:
+    mischief = await serve_mischief(mode)
+    case = await CASES["mcp"](servers)
+    sender = Tools(with_settings(servers.client, servers.http))
+    try:
+        # Without a limit of its own: its goodbye is not waited for, and no pattern of its is tried.
+        async with asyncio.timeout(15):
+            if error is None:
+                assert await sender.send(case.message(), case.parsed(url=mischief.url)) is not None
+            else:
+                with pytest.raises(NotSent) as caught:
+                    await sender.send(case.message(), case.parsed(url=mischief.url))
+                assert caught.value.error is error
+        assert len(mischief.calls) == 1
+    finally:
+        await mischief.stop()
+        assert case.stop is not None
+        await case.stop()
+
+
+async def test_a_connector_that_is_broken_costs_its_own_attempt_alone(
+    servers: Servers, database: Database
+) -> None:
+    class Broken(Tools):
+        async def send(self, message: Any, config: Any) -> str | None:
+            raise KeyError("a defect")
+
+    ledger = Ledger(database)
+    config = {"url": servers.receiver.url, "tool": "page"}
+    timer = await ledger.accept(0, actions=[{"kind": "mcp", "config": config}])
+    (claim,) = await ledger.fire(timer)
+    world = with_settings(servers.client, servers.http)
+    links = Links(Vault([Fernet.generate_key().decode()]), "")
+    async with plugged(world, links, database, lambda: ledger.now) as connectors:
+        (mcp,) = [one for one in connectors if one.kind == "mcp"]
+        spec = await ledger.spec(timer)
+        action: Any = spec.actions[0]
+        result = await mcp.send(Sending(spec, action, claim, ledger.now, Broken(world)))
+    assert (result.error, result.detail) == (AttemptError.PROTOCOL, "the connector failed: KeyError")
