@@ -31,9 +31,13 @@ class Hook(BaseHTTPRequestHandler):
         """Take one webhook."""
         body = self.rfile.read(int(self.headers["content-length"]))
         trusted = not KEY or signed_by_us(self.headers, body)
-        event = json.loads(body)
         verdict = "verified" if KEY and trusted else "not checked" if trusted else "REFUSED"
-        print(f"{event['time']} {event['type']} {event['data']['timer']['name']!r} ({verdict})", flush=True)
+        try:
+            event = json.loads(body)
+            told = f"{event['time']} {event['type']} {event['data']['timer']['name']!r}"
+        except (ValueError, LookupError, TypeError):
+            told = body.decode("utf-8", "replace")  # a body of your own, or a chat's
+        print(f"{told} ({verdict})", flush=True)
         self.send_response(204 if trusted else 401)
         self.end_headers()
 

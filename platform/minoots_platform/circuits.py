@@ -13,6 +13,9 @@ LONGEST: Final = timedelta(minutes=30)
 _NO_ANSWER: Final = frozenset(
     {AttemptError.DNS, AttemptError.CONNECT, AttemptError.TLS, AttemptError.TIMEOUT, AttemptError.PROTOCOL}
 )
+_OURS: Final = frozenset(
+    {AttemptError.SECRET, AttemptError.REFUSED, AttemptError.BLOCKED, AttemptError.ABSENT}
+)
 _BUSY: Final = frozenset({408, 425, 429})
 
 
@@ -24,6 +27,11 @@ def unwell(error: AttemptError | None, status: int | None) -> bool:
     if error is AttemptError.STATUS and status is not None:
         return status >= 500 or status in _BUSY
     return error in _NO_ANSWER
+
+
+def silent(error: AttemptError | None) -> bool:
+    """Tell whether an attempt says nothing of the receiver, because nothing was sent."""
+    return error in _OURS
 
 
 def trips(policy: CircuitPolicy, attempts: int, failed: int) -> bool:

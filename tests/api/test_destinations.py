@@ -61,7 +61,8 @@ async def test_a_destination_is_limited_opened_and_closed(full: Door, receiver: 
             await asyncio.sleep(0.05)
     why = (await full.http.get(f"/v1/timers/{timer_id}/why")).json()
     assert "waits for its circuit, which is open" in why["summary"]
-    assert "action 0: waits for its circuit, which is open," in [one["what"] for one in why["history"]]
+    assert "(maintenance) until somebody closes it" in why["summary"]
+    assert "action 0: waits for its circuit, which is open" in [one["what"] for one in why["history"]]
     assert (await full.http.post(f"{path}/close")).json()["state"] == "closed"
     settled = (await full.http.get(f"/v1/timers/{timer_id}", params={"wait": 30})).json()
     assert settled["state"] == "settled"
@@ -72,11 +73,13 @@ async def test_a_destination_is_limited_opened_and_closed(full: Door, receiver: 
     [
         ({"url": "nonsense"}, "body.url", "a URL, or what attempts show"),
         ({"url": "agent:builder"}, "body.url", "a URL, or what attempts show"),
+        ({"url": "mail:ada@example.com"}, "body.url", "chat:, email:,"),
+        ({"url": "ftp://a.example/b"}, "body.url", "a URL, or one that begins with"),
         ({"url": "https://a.example", "concurrency": 0}, "body.concurrency", "1"),
         ({"url": "https://a.example", "rate": {"requests": 1, "per": "10ms"}}, "body.rate.per", "0.1s"),
         ({"url": "https://a.example", "rate": {"per": "1s"}}, "body.rate.requests", ""),
         ({"url": "https://a.example", "circuit": {"failure_rate": 2}}, "body.circuit.failure_rate", "1"),
-        ({"url": "https://a.example", "circuit": {"open_for": "1h"}}, "body.circuit", "open_for"),
+        ({"url": "https://a.example", "circuit": {"open_for": "1h"}}, "body.circuit.open_for", "30m"),
         ({"url": "https://a.example", "surprise": 1}, "body.surprise", ""),
     ],
 )
@@ -96,3 +99,29 @@ async def test_what_is_not_there_is_not_found(full: Door) -> None:
         answer = await full.http.request(method, f"/v1/destinations/dst_01MG0FCDG0JFM7ZK3VRZTCAHHD{path}")
         assert answer.status_code == 404
         assert answer.json()["remedy"] == "GET /v1/destinations lists them."
+
+
+async def test_what_was_saved_can_be_forgotten(full: Door) -> None:
+    saved = (
+        await full.http.post("/v1/destinations", json={"url": "https://a.example/x", "concurrency": 1})
+    ).json()
+    path = f"/v1/destinations/{saved['id']}"
+    assert (await full.http.delete(path)).status_code == 204
+    assert (await full.http.delete(path)).status_code == 404
+    assert (await full.http.get("/v1/destinations")).json()["items"] == []
+
+
+async def test_a_field_that_is_in_the_wrong_place_is_named(full: Door) -> None:
+    config = {"url": "https://chat.example/x"}
+    action = {"kind": "chat", "config": config, "body": {"template": "x"}}
+    refused = await full.http.post("/v1/timers", json={"name": "t", "after": "1h", "actions": [action]})
+    assert [one["field"] for one in refused.json()["errors"]] == ["body.actions.0.body"]
+
+
+@pytest.mark.parametrize("token", ["http://[::1", "abc://host/secret", "plain"])
+async def test_nothing_of_a_token_is_shown(full: Door, token: str) -> None:
+    config = {"url": "https://tools.example/mcp", "tool": "t", "token": token}
+    timer = {"name": "t", "after": "1h", "actions": [{"kind": "mcp", "config": config}]}
+    made = await full.http.post("/v1/timers", json=timer)
+    assert made.status_code == 201
+    assert made.json()["actions"][0]["config"]["token"] == "********"

@@ -527,6 +527,83 @@ async def test_the_longest_url_is_told_from_one_that_differs_at_its_end(house: H
     assert len(await house.known()) == 2
 
 
+async def test_a_cancelled_delivery_gives_its_moment_to_the_next(house: House) -> None:
+    await house.save(rate={"requests": 1, "per": "1h"})
+    timers = [(await house.fire())[0] for _ in range(5)]
+    for timer in timers[1:]:
+        await house.ledger.cancel(timer)
+    for hours in (1, 2):
+        timer, claim = await house.fire()
+        assert claim is None
+        assert (await house.of(timer)).planned_at == house.ledger.now + seconds(hours * 3600)
+
+
+async def test_those_that_begin_late_put_off_those_behind_them(house: House) -> None:
+    await house.save(rate={"requests": 1, "per": "10s"})
+    _, first = await house.fire()
+    second, _ = await house.fire()
+    assert first is not None
+    house.ledger.pass_time(4)
+    await house.ledger.record(house.ledger.succeeded(first))
+    house.ledger.pass_time(6)
+    assert isinstance(await house.ask(second), Standing), (
+        "ten seconds after it was planned, six after it began"
+    )
+    row = await house.of(second)
+    assert (row.held_by, row.planned_at) == ("rate", house.ledger.now + seconds(4))
+    house.ledger.pass_time(4)
+    assert isinstance(await house.ask(second), Claim)
+
+
+async def test_a_policy_that_is_saved_counts_at_once(house: House) -> None:
+    timers = await opened(house, 2)
+    await house.save(circuit={**QUICK, "open_for": "2s"})
+    assert (await house.of(timers[0])).planned_at <= house.ledger.now + seconds(2)
+    await house.save(circuit={"enabled": False})
+    assert (await house.one()).state is DestinationState.CLOSED
+    assert await house.told_to_ask() == {timer.id for timer in timers}
+
+
+async def test_one_that_is_opened_by_hand_is_not_closed_by_another_policy(house: House) -> None:
+    await house.save()
+    await house.open()
+    await house.save(circuit={"enabled": False})
+    assert (await house.one()).state is DestinationState.OPEN
+
+
+@pytest.mark.parametrize("error", [AttemptError.SECRET, AttemptError.REFUSED, AttemptError.BLOCKED])
+async def test_a_probe_that_asked_nobody_lets_another_try(house: House, error: AttemptError) -> None:
+    timers = await opened(house, 2)
+    house.ledger.pass_time(10)
+    probe = await house.ask(timers[0])
+    assert isinstance(probe, Claim)
+    await house.ledger.record(house.ledger.failed(probe, status=None, error=error))
+    one = await house.one()
+    assert (one.state, one.trips) == (DestinationState.OPEN, 1)
+    assert await house.told_to_ask() == {timers[1].id}
+    assert isinstance(await house.ask(timers[1]), Claim)
+
+
+async def test_what_is_forgotten_holds_nobody_back(house: House) -> None:
+    timers = await opened(house, 3)
+    async with house.ledger.writing() as connection:
+        one = await house.one()
+        released = await destination_commands.remove(
+            connection, house.ledger.tenant, one.id, now=house.ledger.now, actor="tester"
+        )
+    assert len(released) == 3
+    assert await house.known() == []
+    for timer in timers:
+        assert isinstance(await house.ask(timer), Claim)
+
+
+async def test_spellings_of_one_address_are_one_destination(house: House) -> None:
+    await house.save("HTTPS://Receiver.Example:443/hook", concurrency=1)
+    assert (await house.fire())[1] is not None
+    assert (await house.fire())[1] is None
+    assert (await house.fire(actions=[{"url": URL + "?a=1"}]))[1] is not None
+
+
 async def test_deliveries_at_once_never_exceed_the_concurrency(busy_ledger: Ledger) -> None:
     house = House(busy_ledger)
     await house.save(concurrency=3)

@@ -121,6 +121,7 @@ CALLS = [
         "/v1/destinations/dst_1/open",
         {"reason": "x"},
     ),
+    (lambda c: c.destinations.remove("dst_1"), "DELETE", "/v1/destinations/dst_1", None),
     (lambda c: c.destinations.close("dst_1"), "POST", "/v1/destinations/dst_1/close", None),
 ]
 

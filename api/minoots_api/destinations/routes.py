@@ -6,13 +6,29 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from minoots.contracts import Destination, DestinationOpen, DestinationSave, Page
+from minoots.contracts import Destination, DestinationOpen, DestinationSave, FieldProblem, Page
+from minoots.errors import Failure, FailureKind
 from minoots_api.gateway import Here
 from minoots_api.parameters import Cursor, Limit, known_form
 from minoots_api.principals import TimersReader, TimersWriter
+from minoots_platform.connectors import installed
 from minoots_platform.records import destination_commands, destinations
 
 router = APIRouter(prefix="/v1/destinations", tags=["destinations"])
+
+
+def _require_known(url: str) -> None:
+    kind = url.partition(":")[0].lower()
+    known = sorted({"http", "https", *installed()})
+    if kind not in known:
+        expected = f"a URL, or one that begins with {', '.join(one + ':' for one in known[:-2])}"
+        raise Failure(
+            FailureKind.INVALID,
+            "nothing can be sent to such a destination",
+            remedy="GET /v1/timers/{id}/attempts and /v1/dead-letters show what destinations are called.",
+            errors=(FieldProblem(field="body.url", expected=expected, got=url[:100]),),
+        )
+
 
 PublicId = Annotated[str, Path()]
 
@@ -29,6 +45,7 @@ async def list_destinations(
 @router.post("", response_model=Destination)
 async def save_destination(wanted: DestinationSave, gateway: Here, principal: TimersWriter) -> Destination:
     """Say how fast deliveries may go to a destination, and when its circuit opens."""
+    _require_known(wanted.url)
     async with gateway.database.write() as connection:
         saved, released = await destination_commands.save(
             connection, principal.tenant, wanted, now=gateway.clock(), actor=principal.subject
@@ -72,3 +89,14 @@ async def close_destination(id: PublicId, gateway: Here, principal: TimersWriter
         )
     gateway.in_background(gateway.handover.deliveries(principal.tenant, released))
     return closed
+
+
+@router.delete("/{id}", status_code=204)
+async def remove_destination(id: PublicId, gateway: Here, principal: TimersWriter) -> None:
+    """Forget the limits and the circuit of a destination; what waits for them goes."""
+    known_form(id, "dst", "destination")
+    async with gateway.database.write() as connection:
+        released = await destination_commands.remove(
+            connection, principal.tenant, id, now=gateway.clock(), actor=principal.subject
+        )
+    gateway.in_background(gateway.handover.deliveries(principal.tenant, released))

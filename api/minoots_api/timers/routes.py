@@ -62,7 +62,7 @@ async def create_timer(
     require_allowed(spec.actions, gateway.settings)
     require_ladder_allowed(spec.acknowledge, gateway.settings, "body.acknowledge")
     now = gateway.clock()
-    require_bodies(gateway, spec, now)
+    require_bodies(gateway, principal.tenant, spec, now)
     fire_at = due_at(spec.fire_at, spec.after, now, past_allowed=asked_to_fire_late(_sent_misfire(spec)))
     if spec.schedule is not None:
         await require_possible(spec.schedule, now)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -23,6 +23,8 @@ from .attempts import Refusal
 TABLE = schema.deliveries
 LOOK_AGAIN: Final = timedelta(minutes=15)
 """Whoever waits for others is told; should that be lost, it asks again by itself after this."""
+
+_FREE: Final = "free:"
 
 PROBING: Final = timedelta(seconds=60)
 """How long nobody else tries while one does; longer than any attempt takes."""
@@ -62,10 +64,12 @@ async def ask(
     """Ask for a delivery that would be sent now; ``None`` lets it go. Both rows are locked."""
     state = DestinationState(destination.state)
     if row.replay_of is None and state is DestinationState.GONE:
-        why = "the receiver answered 410 Gone before; close its circuit or replay this"
+        why = "the receiver answered 410 Gone before; close its circuit, or replay this to try it"
         return Refusal(AttemptError.GONE, why)
     if row.replay_of is None and state is DestinationState.DISABLED:
-        why = f"the destination is disabled: {destination.reason}; close its circuit and replay this"
+        why = (
+            f"the destination is disabled: {destination.reason}; close its circuit, or replay this to try it"
+        )
         return Refusal(AttemptError.DISABLED, why)
     if row.fifo_key is not None and await _exists(connection, row, _before_in_line(row)):
         return Held(Hold.TURN, now + LOOK_AGAIN)
@@ -74,9 +78,10 @@ async def ask(
     limits = destinations.limits_of(destination)
     if limits.concurrency is not None and not await _has_room(connection, row, limits.concurrency):
         return Held(Hold.QUEUE, now + LOOK_AGAIN)
-    reached = row.held_by == Hold.RATE.value and row.planned_at <= now
-    if limits.rate is not None and not reached:
-        at = await _moment(connection, destination.id, row.id, limits.rate, now)
+    if limits.rate is not None:
+        reached = row.held_by == Hold.RATE.value and row.planned_at <= now
+        take = _reached if reached else _moment
+        at = await take(connection, destination.id, row.id, limits.rate, now)
         if at > now:
             return Held(Hold.RATE, at)
     return None
@@ -103,6 +108,12 @@ async def release(
     return released
 
 
+async def let_all_go(connection: AsyncConnection, destination: sa.Row[Any], now: datetime) -> list[str]:
+    """Let everything ask again that waits for the destination, and not for its turn; return the ids."""
+    mine = _of(destination.tenant, destination.url_hash)
+    return await _wake(connection, (*mine, _WAITING, TABLE.c.held_by != Hold.TURN.value), now, most=100_000)
+
+
 async def next_in_line(
     connection: AsyncConnection, tenant: str, url_hash: str, fifo_key: str, now: datetime
 ) -> list[str]:
@@ -117,6 +128,24 @@ async def appoint(connection: AsyncConnection, destination: sa.Row[Any], probe_a
     """Have one of those that wait for the circuit ask when it may be tried."""
     those = (*_of(destination.tenant, destination.url_hash), _held(Hold.CIRCUIT))
     await _wake(connection, those, probe_at, most=1, still=Hold.CIRCUIT)
+
+
+async def give_back(connection: AsyncConnection, delivery_ids: Sequence[str], now: datetime) -> None:
+    """Let others have the moments that a rate limit gave to deliveries which will not come."""
+    slots = schema.destination_slots
+    await connection.execute(
+        sa.update(slots)
+        .where(slots.c.delivery_id.in_(delivery_ids), slots.c.at > now)
+        .values(delivery_id=sa.literal(_FREE) + slots.c.delivery_id)
+    )
+
+
+async def begun(connection: AsyncConnection, delivery_id: str, at: datetime) -> None:
+    """Date a moment that a rate limit gave by when the request was really begun."""
+    slots = schema.destination_slots
+    mine = (slots.c.delivery_id == delivery_id, slots.c.at < at)
+    last = sa.select(sa.func.max(slots.c.at, type_=schema.Moment)).where(*mine).scalar_subquery()
+    await connection.execute(sa.update(slots).where(*mine, slots.c.at == last).values(at=at))
 
 
 async def forget_moments(connection: AsyncConnection, destination: sa.Row[Any], now: datetime) -> None:
@@ -170,11 +199,46 @@ async def _moment(
     slots = schema.destination_slots
     mine = slots.c.destination_id == destination_id
     await connection.execute(sa.delete(slots).where(mine, slots.c.at < now - rate.per))
+    free = (
+        sa.select(slots)
+        .where(mine, slots.c.at >= now, slots.c.delivery_id.startswith(_FREE))
+        .order_by(slots.c.at)
+        .limit(1)
+    )
+    found = (await connection.execute(free)).one_or_none()
+    if found is not None:
+        await connection.execute(
+            sa.update(slots)
+            .where(mine, slots.c.delivery_id == found.delivery_id, slots.c.at == found.at)
+            .values(delivery_id=delivery_id)
+        )
+        return cast(datetime, found.at)
     query = sa.select(slots.c.at).where(mine).order_by(slots.c.at.desc()).offset(rate.requests - 1).limit(1)
     last_but = (await connection.execute(query)).scalar()
     at = now if last_but is None else max(now, last_but + rate.per)
     await connection.execute(
         sa.insert(slots).values(destination_id=destination_id, delivery_id=delivery_id, at=at)
+    )
+    return at
+
+
+async def _reached(
+    connection: AsyncConnection, destination_id: str, delivery_id: str, rate: RateLimit, now: datetime
+) -> datetime:
+    """Return when a delivery may go whose moment has come: later, if those before it began late."""
+    slots = schema.destination_slots
+    mine = slots.c.destination_id == destination_id
+    begun_ = sa.select(slots.c.at).where(mine, slots.c.at <= now, slots.c.delivery_id != delivery_id)
+    query = begun_.order_by(slots.c.at.desc()).offset(rate.requests - 1).limit(1)
+    last_but = (await connection.execute(query)).scalar()
+    at = now if last_but is None else max(now, last_but + rate.per)
+    own = sa.select(sa.func.max(slots.c.at, type_=schema.Moment)).where(
+        mine, slots.c.delivery_id == delivery_id
+    )
+    await connection.execute(
+        sa.update(slots)
+        .where(mine, slots.c.delivery_id == delivery_id, slots.c.at == own.scalar_subquery())
+        .values(at=at)
     )
     return at
 

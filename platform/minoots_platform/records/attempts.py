@@ -89,8 +89,7 @@ async def keep(connection: AsyncConnection, tenant: str, outcome: Outcome) -> No
             detail=outcome.detail,
             response=outcome.response,
             next_attempt_at=outcome.next_at,
-            # What was not sent says nothing of the receiver.
-            url_hash=None if claim.refusal else destinations.hash_of(claim.url),
+            url_hash=destinations.hash_of(claim.url),
             unwell=unwell(outcome.error, outcome.status),
         )
     )

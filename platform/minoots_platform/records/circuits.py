@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from minoots.contracts import AttemptError, CircuitPolicy, DestinationState, EventType
 from minoots.durations import format_duration
-from minoots_platform.circuits import open_for, trips, unwell
+from minoots_platform.circuits import open_for, silent, trips, unwell
 
 from . import admission, destinations, events, schema
 from .attempts import Outcome
@@ -49,6 +49,9 @@ async def observe(
         for outcome in by_hash[url_hash]:
             row = await _learn(connection, tenant, row, outcome, now, learnt)
         if row is not None:
+            if destinations.limits_of(row).rate is not None:
+                for outcome in by_hash[url_hash]:
+                    await admission.begun(connection, outcome.claim.delivery_id, outcome.started_at)
             most = sum(2 if outcome.error is None else 1 for outcome in by_hash[url_hash])
             learnt.released += await admission.release(connection, row, now, most=most)
     return learnt
@@ -70,6 +73,8 @@ async def _learn(
     if outcome.error is AttemptError.GONE:
         return await _go(connection, tenant, row, outcome, now, learnt)
     failed = unwell(outcome.error, outcome.status)
+    if row is not None and state is DestinationState.HALF_OPEN and silent(outcome.error):
+        return await _try_another(connection, row, outcome, now)
     if row is not None and state is DestinationState.HALF_OPEN and row.probe_id == claim.delivery_id:
         if not failed:
             return await close(connection, row, now, by="probe", learnt=learnt)
@@ -84,6 +89,20 @@ async def _learn(
             row = row or await destinations.ensure(connection, tenant, claim.url, now)
             if row.state == DestinationState.CLOSED.value:
                 return await _open(connection, row, reason, now, learnt)
+    return row
+
+
+async def _try_another(
+    connection: AsyncConnection, row: sa.Row[Any], outcome: Outcome, now: datetime
+) -> sa.Row[Any]:
+    """Have another delivery try: the one that was to has not asked the receiver."""
+    if row.probe_id != outcome.claim.delivery_id:
+        return row
+    opened = DestinationState.OPEN.value
+    row = await destinations.change(
+        connection, row, state=opened, probe_at=now, probe_id=None, probe_until=None
+    )
+    await admission.appoint(connection, row, now)
     return row
 
 
@@ -129,7 +148,8 @@ async def _open(
     disabled = policy.disable_after is not None and count >= policy.disable_after
     probe_at = None if disabled else now + open_for(policy, count)
     if disabled:
-        reason = f"its circuit opened {count} times in a row, at last because {reason}"
+        times = "once" if count == 1 else f"{count} times in a row"
+        reason = f"its circuit opened {times}, at last because {reason}"
     row = await destinations.change(
         connection,
         row,

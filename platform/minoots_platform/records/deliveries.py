@@ -10,7 +10,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from minoots.contracts import DeliveryState, EventType, TimerState
+from minoots.contracts import AttemptError, DeliveryState, EventType, TimerState
 from minoots_platform.connectors import installed
 from minoots_platform.ids import new_id
 
@@ -69,6 +69,9 @@ async def open_for(
             told.append(_held_back(timer, row, claim, now))
     return Opened(tuple(claims), tuple(told))
 
+
+_TELLING: Final = (AttemptError.REFUSED, AttemptError.SECRET, AttemptError.GONE, AttemptError.DISABLED)
+"""Errors that say all there is to say; of others the attempts tell."""
 
 _ASKING: Final = "asking"
 """Made in this transaction; what it waits for, if it does, is found out before the commit."""
@@ -234,7 +237,8 @@ async def record(
                 )
                 .values(
                     state=outcome.state.value,
-                    attempts=claim.number,
+                    # What was not even tried is no attempt.
+                    attempts=claim.number if claim.refusal is None else claim.number - 1,
                     planned_at=outcome.next_at or claim.planned_at,
                     error=outcome.error.value if outcome.error else None,
                     detail=outcome.detail,
@@ -247,7 +251,8 @@ async def record(
             standings[claim.delivery_id] = await _standing(connection, claim.delivery_id)
             continue
         standings[claim.delivery_id] = Standing(outcome.state, moved.planned_at)
-        await attempts.keep(connection, tenant, outcome)
+        if outcome.claim.refusal is None:
+            await attempts.keep(connection, tenant, outcome)
         told.append(_tell(timer_rows[claim.timer_id], outcome, now))
         kept.append(outcome)
         if outcome.state is not DeliveryState.RETRYING:
@@ -311,6 +316,8 @@ async def make_way(connection: AsyncConnection, over: Sequence[sa.Row[Any]], now
     if not hashes:
         return
     governed = await destinations.lock(connection, over[0].tenant, hashes)
+    if governed:
+        await admission.give_back(connection, [row.id for row in over], now)
     for row in over:
         if row.url_hash in governed:
             await admission.release(connection, governed[row.url_hash], now, most=1)
@@ -355,7 +362,7 @@ def _tell(timer: sa.Row[Any], outcome: Outcome, now: datetime) -> events.NewEven
         now,
         delivery_id=claim.delivery_id,
         action=claim.action,
-        attempt=claim.number,
+        attempt=claim.number if claim.refusal is None else claim.number - 1,
         status=outcome.status,
         error=outcome.error.value if outcome.error else None,
         detail=outcome.detail,
@@ -383,6 +390,8 @@ async def move_timer(connection: AsyncConnection, timer: sa.Row[Any], now: datet
     else:
         lost = sorted({row.action for row in rows} - succeeded)
         reason = f"could not deliver action{'s' if len(lost) > 1 else ''} {', '.join(map(str, lost))}"
+        why = next((row.detail for row in rows if row.action in lost and row.error in _TELLING), None)
+        reason += f": {why}" if why else ""
         state, kind = TimerState.FAILED, EventType.TIMER_FAILED
     await connection.execute(
         sa.update(timers.TABLE)

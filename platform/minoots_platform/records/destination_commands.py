@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from minoots.contracts import Destination, DestinationSave, DestinationState, EventType
 from minoots.errors import Failure, FailureKind
+from minoots_platform.circuits import open_for
 
 from . import admission, circuits, destinations, events
 
@@ -17,10 +20,44 @@ async def save(
 ) -> tuple[Destination, tuple[str, ...]]:
     """Keep the limits of a destination; return it and the deliveries that may ask now."""
     row, saved = await destinations.save(connection, tenant, wanted, now=now, actor=actor)
+    learnt = circuits.Learnt([saved])
+    row = await _follow(connection, row, now, actor, learnt)
     await admission.forget_moments(connection, row, now)
-    released = await admission.release(connection, row, now, most=circuits.AFTER_A_CHANGE)
-    await events.append(connection, tenant, [saved])
-    return await destinations.get(connection, tenant, row.id), tuple(released)
+    learnt.released += await admission.release(connection, row, now, most=circuits.AFTER_A_CHANGE)
+    await events.append(connection, tenant, learnt.told)
+    return await destinations.get(connection, tenant, row.id), tuple(learnt.released)
+
+
+async def remove(
+    connection: AsyncConnection, tenant: str, destination_id: str, *, now: datetime, actor: str
+) -> tuple[str, ...]:
+    """Forget what is known of a destination, its limits and its circuit; return who may go now.
+
+    Raises:
+        Failure: not_found.
+    """
+    row = await destinations.row_of(connection, tenant, destination_id)
+    released = await admission.let_all_go(connection, row, now)
+    await destinations.remove(connection, row)
+    data = {"url": row.url, "by": actor}
+    removed = events.NewEvent(EventType.DESTINATION_REMOVED, row.id, now, data)
+    await events.append(connection, tenant, [removed])
+    return tuple(released)
+
+
+async def _follow(
+    connection: AsyncConnection, row: sa.Row[Any], now: datetime, actor: str, learnt: circuits.Learnt
+) -> sa.Row[Any]:
+    """Have an open circuit follow the policy that was saved; one that was opened by hand stays."""
+    if row.state != DestinationState.OPEN.value or row.probe_at is None:
+        return row
+    policy = destinations.limits_of(row).circuit
+    if not policy.enabled:
+        return await circuits.close(connection, row, now, by=actor, learnt=learnt)
+    probe_at = min(row.probe_at, row.changed_at + open_for(policy, row.trips))
+    row = await destinations.change(connection, row, probe_at=probe_at)
+    await admission.appoint(connection, row, max(probe_at, now))
+    return row
 
 
 async def open_circuit(

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -42,7 +43,23 @@ class Limits:
 
 def hash_of(url: str) -> str | None:
     """Return what a destination is found by; ``None`` for an inbox of an agent, which nothing holds back."""
-    return None if url.startswith("agent:") else hashlib.sha256(url.encode()).hexdigest()
+    return None if url.startswith("agent:") else hashlib.sha256(_same(url).encode()).hexdigest()
+
+
+def _same(url: str) -> str:
+    """Return the one spelling of addresses that are the same by RFC 3986: case of the host, usual port."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return url
+    scheme = parts.scheme.lower()
+    if scheme not in ("http", "https") or parts.hostname is None:
+        return url
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    if port is not None and port != {"http": 80, "https": 443}[scheme]:
+        host = f"{host}:{port}"
+    return urlunsplit((scheme, host, parts.path or "/", parts.query, ""))
 
 
 async def lock(connection: AsyncConnection, tenant: str, hashes: Collection[str]) -> dict[str, sa.Row[Any]]:
@@ -99,6 +116,13 @@ async def save(
     saved = await change(connection, row, limits=limits)
     data = {"url": row.url, "by": actor, **limits}
     return saved, events.NewEvent(EventType.DESTINATION_SAVED, row.id, now, data)
+
+
+async def remove(connection: AsyncConnection, row: sa.Row[Any]) -> None:
+    """Forget a row that is locked."""
+    slots = schema.destination_slots
+    await connection.execute(sa.delete(slots).where(slots.c.destination_id == row.id))
+    await connection.execute(sa.delete(TABLE).where(TABLE.c.id == row.id))
 
 
 async def change(connection: AsyncConnection, row: sa.Row[Any], **values: Any) -> sa.Row[Any]:

@@ -9,10 +9,19 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from minoots.contracts import Account, DeliveryState, Event, EventType, Misfire, TimerState, Why
+from minoots.contracts import (
+    Account,
+    DeliveryState,
+    DestinationState,
+    Event,
+    EventType,
+    Misfire,
+    TimerState,
+    Why,
+)
 from minoots.durations import format_duration
 
-from . import deliveries, events, timers
+from . import deliveries, destinations, events, timers
 from .admission import Hold
 
 LATE: Final = timedelta(milliseconds=250)
@@ -118,20 +127,30 @@ async def _delivering(connection: AsyncConnection, row: sa.Row[Any]) -> tuple[st
         )
     if waiting:
         first = min(waiting, key=lambda one: one.planned_at)
-        rated = first.held_by == Hold.RATE.value
-        for_what = (
-            f"{_HELD_BY.get(first.held_by, 'its turn')}{f', at {_at(first.planned_at)}' if rated else ''}"
-        )
-        told = (
-            f"{fired}; what goes to {first.url} waits for {for_what}. GET /v1/destinations shows its state."
-        )
-        return told, first.planned_at if rated else None
+        for_what, until = await _waits_for(connection, first)
+        return f"{fired}; what goes to {first.url} waits for {for_what}.", until
     return f"{fired}; its actions are being delivered now.", None
+
+
+async def _waits_for(connection: AsyncConnection, row: sa.Row[Any]) -> tuple[str, datetime | None]:
+    """Return what a delivery waits for, and until when, where that is known."""
+    held = _HELD_BY.get(row.held_by, "its turn")
+    if row.held_by == Hold.RATE.value:
+        return f"{held}, {_at(row.planned_at)}", row.planned_at
+    if row.held_by != Hold.CIRCUIT.value:
+        return held, None
+    found = (await destinations.lock(connection, row.tenant, [row.url_hash])).get(row.url_hash)
+    if found is None:
+        return held, None
+    if found.probe_at is None and found.state == DestinationState.OPEN.value:
+        return f"{held} ({found.reason}) until somebody closes it", None
+    when = "" if found.probe_at is None else f"; it is tried again at {_at(found.probe_at)}"
+    return f"{held} ({found.reason}){when}", found.probe_at
 
 
 _HELD_BY: Final = {
     Hold.TURN.value: "an earlier delivery of its FIFO key",
-    Hold.CIRCUIT.value: "its circuit, which is open,",
+    Hold.CIRCUIT.value: "its circuit, which is open",
     Hold.QUEUE.value: "others that are under way there",
     Hold.RATE.value: "the moment that its rate limit gives it",
 }
@@ -167,7 +186,8 @@ def _sentence(event: Event) -> str:
                 f"next attempt at {data['next_attempt_at']}"
             )
         case EventType.DELIVERY_DIED:
-            return f"action {data['action']}: given up after attempt {data['attempt']} ({data.get('detail')})"
+            tried = f"given up after attempt {data['attempt']}" if data["attempt"] else "never sent"
+            return f"action {data['action']}: {tried} ({data.get('detail')})"
         case EventType.DELIVERY_HELD:
             return f"action {data['action']}: waits for {_HELD_BY.get(data['held_by'], 'its turn')}"
         case EventType.DELIVERY_REPLAYED:

@@ -17,7 +17,9 @@ from .session import Session, group, remote
 
 app = group("Read destinations, limit them, open and close their circuits.")
 
-Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the destination: dst_…", show_default=False)]
+Id = Annotated[
+    str, typer.Argument(metavar="ID|URL", help="Its id, dst_…, or its URL as listed.", show_default=False)
+]
 
 
 @remote(app, "list")
@@ -35,7 +37,7 @@ def list_destinations(session: Session) -> None:
 @remote(app)
 def show(session: Session, id: Id) -> None:
     """Show one."""
-    _show(session, session.client.destinations.get(id))
+    _show(session, session.client.destinations.get(_id(session, id)))
 
 
 @remote(app)
@@ -45,7 +47,7 @@ def save(
         str, typer.Argument(metavar="URL", help="Or what attempts show of a connector, such as chat:host.")
     ],
     requests: Annotated[int | None, typer.Option(help="At most so many requests …")] = None,
-    per: Annotated[str, typer.Option(help="… in any stretch of this length.")] = "1s",
+    per: Annotated[str | None, typer.Option(help="… in any stretch of this length; default 1s.")] = None,
     concurrency: Annotated[int | None, typer.Option(help="At most so many at a time.")] = None,
     window: Annotated[str | None, typer.Option(help="Rolling window of the circuit; default 1m.")] = None,
     minimum: Annotated[int | None, typer.Option(help="Attempts in it before it opens; default 10.")] = None,
@@ -67,8 +69,10 @@ def save(
     if disable_after is not None:
         policy["disable_after"] = disable_after or None
     wanted: dict[str, Any] = given(concurrency=concurrency, circuit=policy or None)
+    if per is not None and requests is None:
+        raise typer.BadParameter("expected --requests with it", param_hint="--per")
     if requests is not None:
-        wanted["rate"] = {"requests": requests, "per": duration(per, "--per")}
+        wanted["rate"] = {"requests": requests, "per": duration(per or "1s", "--per")}
     _show(session, session.client.destinations.save(url=receiver, **wanted))
 
 
@@ -77,13 +81,33 @@ def open_circuit(
     session: Session, id: Id, reason: Annotated[str | None, typer.Option(help="Why.")] = None
 ) -> None:
     """Open the circuit: deliveries wait until it is closed."""
-    _show(session, session.client.destinations.open(id, reason=reason))
+    _show(session, session.client.destinations.open(_id(session, id), reason=reason))
 
 
 @remote(app)
 def close(session: Session, id: Id) -> None:
     """Close the circuit: deliveries go there again, also to one that was gone or disabled."""
-    _show(session, session.client.destinations.close(id))
+    _show(session, session.client.destinations.close(_id(session, id)))
+
+
+@remote(app)
+def remove(session: Session, id: Id) -> None:
+    """Forget its limits and its circuit; what waits for them goes."""
+    session.client.destinations.remove(_id(session, id))
+    if not session.json:
+        output.line(f"{id} is forgotten")
+
+
+def _id(session: Session, given: str) -> str:
+    """Return the id of a destination that may be given by its URL."""
+    if given.startswith("dst_"):
+        return given
+    for one in session.client.destinations.list():
+        if one.url == given:
+            return one.id
+    raise typer.BadParameter(
+        f"expected an id or a URL of `minoots destinations list`; got {given}", param_hint="ID"
+    )
 
 
 def _show(session: Session, one: Destination) -> None:
@@ -95,7 +119,7 @@ def _show(session: Session, one: Destination) -> None:
     output.line(f"{one.id} {one.url}")
     output.line(f"  circuit {one.state} since {local(one.changed_at, now)}{why}")
     if one.probe_at is not None:
-        output.line(f"  tried again at {local(one.probe_at, now)}")
+        output.line(f"  will be tried at {local(one.probe_at, now)}")
     output.line(f"  {one.sending} under way, {one.waiting} waiting; limits: {_limits(one)}")
 
 

@@ -60,6 +60,9 @@ def create(
     header: Annotated[
         list[str] | None, typer.Option(help="Name: value; repeatable.", show_default=False)
     ] = None,
+    body: Annotated[str | None, typer.Option(help="Liquid template of the body, @file, or -.")] = None,
+    content_type: Annotated[str | None, typer.Option(help="What the template makes.")] = None,
+    fifo_key: Annotated[str | None, typer.Option(help="One at a time, in order, with this key.")] = None,
     attempts: Annotated[int | None, typer.Option(help="How often to try at most.")] = None,
     misfire: Annotated[Misfires | None, typer.Option(help="When it is too late.")] = None,
     label: Labels = None,
@@ -79,7 +82,11 @@ def create(
     )
     if payload is not None:
         wanted["payload"] = json_value(payload, "--payload")
-    actions = [{"kind": "webhook", **given(url=url, secret=secret, headers=headers)} for url in webhook]
+    if content_type is not None and body is None:
+        raise typer.BadParameter("expected --body with it", param_hint="--content-type")
+    made = None if body is None else given(template=text(body, "--body"), content_type=content_type)
+    more = given(secret=secret, headers=headers, body=made, fifo_key=fifo_key)
+    actions = [{"kind": "webhook", "url": url, **more} for url in webhook]
     show_timer(session, session.client.timers.create(name=name, actions=actions, **wanted))
 
 
@@ -272,11 +279,23 @@ def preview_body(
     ],
     payload: Annotated[str | None, typer.Option(help="JSON, @file or -.")] = None,
     content_type: Annotated[str, typer.Option(help="What it makes.")] = "application/json",
+    name: Annotated[str | None, typer.Option(help="Of the timer.")] = None,
+    label: Labels = None,
+    recurs: Annotated[bool, typer.Option(help="As an occurrence of a schedule.")] = False,
+    plan: Annotated[bool, typer.Option(help="As a node of a plan.")] = False,
+    acknowledge: Annotated[bool, typer.Option(help="As what can be acknowledged.")] = False,
 ) -> None:
     """Fill in a template for the body of a webhook; nothing is sent."""
     wanted = None if payload is None else json_value(payload, "--payload")
     made = session.client.timers.preview_body(
-        text(template, "TEMPLATE"), content_type=content_type, payload=wanted
+        text(template, "TEMPLATE"),
+        content_type=content_type,
+        payload=wanted,
+        name=name,
+        labels=mapping(label, "--label", "=:") or None,
+        recurs=recurs,
+        plan=plan,
+        acknowledge=acknowledge,
     )
     if session.json:
         output.json_line(made)

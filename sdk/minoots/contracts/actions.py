@@ -138,8 +138,8 @@ def _kind_of(value: Any) -> str:
     kind = value.get("kind", "webhook") if isinstance(value, dict) else getattr(value, "kind", "webhook")
     if kind in ("webhook", "agent"):
         return str(kind)
-    # With other fields than those of a connector it is a kind that was misspelt.
-    misspelt = isinstance(value, dict) and not value.keys() <= {"kind", "config", "fifo_key"}
+    # Without the config of a connector, but with other fields, it is a kind that was misspelt.
+    misspelt = isinstance(value, dict) and "config" not in value and not value.keys() <= {"kind", "fifo_key"}
     return str(kind) if misspelt else "connector"
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Final, Self
+from typing import Annotated, Final
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from .base import Duration, Instant, Matching, Part, Request, View
 
-URL_OR_KIND_PATTERN: Final = r"^(https?://|(?!agent:)[a-z][a-z0-9_]{0,31}:)[^\s]+$"
+URL_OR_KIND_PATTERN: Final = r"^([hH][tT][tT][pP][sS]?://|(?!agent:)[a-z][a-z0-9_]{0,31}:)[^\s]+$"
 FifoKey = Annotated[str, Field(min_length=1, max_length=200)]
 """What is sent to one destination with one key goes in the order in which it fired, one at a time."""
 
@@ -64,13 +64,19 @@ class CircuitPolicy(Part):
     disable_after: Annotated[int, Field(ge=1, le=1000)] | None = 100
     """Opened this often without a success between: about two days with the other defaults. Null: never."""
 
-    @model_validator(mode="after")
-    def _bounded(self) -> Self:
-        if not timedelta(seconds=1) <= self.window <= timedelta(hours=1):
-            raise ValueError("expected a window between 1s and 1h")
-        if not timedelta(milliseconds=100) <= self.open_for <= timedelta(minutes=30):
-            raise ValueError("expected open_for between 0.1s and 30m")
-        return self
+    @field_validator("window")
+    @classmethod
+    def _window_bounded(cls, value: timedelta) -> timedelta:
+        if not timedelta(seconds=1) <= value <= timedelta(hours=1):
+            raise ValueError("expected a length between 1s and 1h")
+        return value
+
+    @field_validator("open_for")
+    @classmethod
+    def _open_for_bounded(cls, value: timedelta) -> timedelta:
+        if not timedelta(milliseconds=100) <= value <= timedelta(minutes=30):
+            raise ValueError("expected a length between 0.1s and 30m")
+        return value
 
 
 class DestinationSave(Request):

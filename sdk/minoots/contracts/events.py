@@ -94,6 +94,8 @@ class EventType(StrEnum):
     DELIVERY_DIED = "delivery.died"
     DELIVERY_REPLAYED = "delivery.replayed"
     DESTINATION_SAVED = "destination.saved"
+    DESTINATION_REMOVED = "destination.removed"
+    """What was known of it is forgotten."""
     DESTINATION_OPENED = "destination.opened"
     """Its circuit opened: deliveries wait."""
     DESTINATION_CLOSED = "destination.closed"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Required, TypedDict
 
-from minoots.call import Call, body_of, checked, get, path, post
+from minoots.call import Call, Nothing, body_of, checked, get, key_header, path, post
 from minoots.contracts.destinations import (
     CircuitPolicy,
     Destination,
@@ -38,6 +38,12 @@ def read(destination_id: str) -> Call[Destination]:
 def save(fields: Settings) -> Call[Destination]:
     """POST /v1/destinations."""
     return post("/v1/destinations", Destination, body_of(checked(DestinationSave, **fields)))
+
+
+def remove(destination_id: str) -> Call[Nothing]:
+    """DELETE /v1/destinations/{id}."""
+    route = path("/v1/destinations/{id}", id=destination_id)
+    return Call("DELETE", route, Nothing, headers=key_header(None))
 
 
 def open_circuit(destination_id: str, reason: str | None) -> Call[Destination]:

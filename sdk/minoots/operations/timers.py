@@ -180,13 +180,10 @@ def attempts(timer_id: str) -> Call[Page[Attempt]]:
     return get(_verb(timer_id, "attempts"), Page[Attempt])
 
 
-def preview_body(
-    template: str, content_type: str | None, name: str | None, payload: Any, labels: Mapping[str, str] | None
-) -> Call[RenderedBody]:
+def preview_body(template: str, content_type: str | None, as_if: Mapping[str, Any]) -> Call[RenderedBody]:
     """POST /v1/templates/preview."""
     body = {"template": template} | ({} if content_type is None else {"content_type": content_type})
-    given: dict[str, Any] = {"body": body, "payload": payload}
-    given |= {key: value for key, value in {"name": name, "labels": labels}.items() if value is not None}
+    given: dict[str, Any] = {"body": body} | {key: one for key, one in as_if.items() if one is not None}
     return post("/v1/templates/preview", RenderedBody, body_of(checked(TemplatePreview, **given)))
 
 

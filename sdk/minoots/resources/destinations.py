@@ -34,6 +34,10 @@ class Destinations:
         """
         return self._engine.call(destinations.save(fields))
 
+    def remove(self, destination_id: str) -> None:
+        """Forget its limits and its circuit; what waits for them goes."""
+        self._engine.call(destinations.remove(destination_id))
+
     def open(self, destination_id: str, *, reason: str | None = None) -> Destination:
         """Open the circuit: deliveries wait until it is closed."""
         return self._engine.call(destinations.open_circuit(destination_id, reason))
@@ -64,6 +68,10 @@ class AsyncDestinations:
             InvalidRequest: for a field that is not valid, naming it.
         """
         return await self._engine.call(destinations.save(fields))
+
+    async def remove(self, destination_id: str) -> None:
+        """Forget its limits and its circuit; what waits for them goes."""
+        await self._engine.call(destinations.remove(destination_id))
 
     async def open(self, destination_id: str, *, reason: str | None = None) -> Destination:
         """Open the circuit: deliveries wait until it is closed."""

@@ -94,13 +94,21 @@ class Timers(Generic[CreatedT]):
         name: str | None = None,
         payload: Any = None,
         labels: Mapping[str, str] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        recurs: bool = False,
+        plan: bool = False,
+        acknowledge: bool = False,
     ) -> RenderedBody:
         """Fill in a template for the body of a webhook, as a timer would that fired now; nothing is sent.
+
+        ``recurs``, ``plan`` and ``acknowledge`` say as what it fires, and so which names there are.
 
         Raises:
             InvalidRequest: for a template that cannot be filled in, saying why.
         """
-        return self._engine.call(timers.preview_body(template, content_type, name, payload, labels))
+        as_if = {"name": name, "payload": payload, "labels": labels, "metadata": metadata}
+        as_if |= {"recurs": recurs or None, "plan": plan or None, "acknowledge": acknowledge or None}
+        return self._engine.call(timers.preview_body(template, content_type, as_if))
 
     def preview(
         self,
@@ -187,13 +195,21 @@ class AsyncTimers(Generic[CreatedT]):
         name: str | None = None,
         payload: Any = None,
         labels: Mapping[str, str] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        recurs: bool = False,
+        plan: bool = False,
+        acknowledge: bool = False,
     ) -> RenderedBody:
         """Fill in a template for the body of a webhook, as a timer would that fired now; nothing is sent.
+
+        ``recurs``, ``plan`` and ``acknowledge`` say as what it fires, and so which names there are.
 
         Raises:
             InvalidRequest: for a template that cannot be filled in, saying why.
         """
-        return await self._engine.call(timers.preview_body(template, content_type, name, payload, labels))
+        as_if = {"name": name, "payload": payload, "labels": labels, "metadata": metadata}
+        as_if |= {"recurs": recurs or None, "plan": plan or None, "acknowledge": acknowledge or None}
+        return await self._engine.call(timers.preview_body(template, content_type, as_if))
 
     async def preview(
         self,
