@@ -14,13 +14,12 @@ import orjson
 
 from minoots.contracts.conversations import (
     Choice,
-    ConversationEvent,
     ConversationEventKind,
     Tokens,
     ToolUse,
 )
 
-from .reader import Blob, Draft, Identity, Parsed, Parser, Reader, digest, event_id
+from .reader import Blob, Identity, Parsed, Parser, Reader, digest, event_id
 from .texts import clean, typed
 from .values import blob, count, moment
 
@@ -142,14 +141,9 @@ class _ClaudeParser(Parser):
         details = more if isinstance(more, Mapping) else {}
         tool = ToolUse(call_id=call_id, output=clean(text), is_error=bool(block.get("is_error")))
         agent = details.get("agentId")
-        event = self._event(
-            record,
-            Kind.TOOL_RESULT,
-            event_id("claude", "result", call_id),
-            tool=tool,
-            agent_id=agent if isinstance(agent, str) else self._agent,
-        )
-        parsed.drafts.append(_draft(event, blobs))
+        called = agent if isinstance(agent, str) else self._agent
+        key = event_id("claude", "result", call_id)
+        self._event(parsed, record, Kind.TOOL_RESULT, key, tool=tool, agent_id=called, blobs=blobs)
         self._choices(record, call_id, details, parsed)
 
     def _choices(
@@ -173,7 +167,7 @@ class _ClaudeParser(Parser):
                 chosen=() if chosen is None else (str(chosen),),
             )
             public_id = event_id("claude", "decision", call_id, number)
-            parsed.drafts.append(Draft(self._event(record, Kind.DECISION, public_id, choice=choice)))
+            self._event(parsed, record, Kind.DECISION, public_id, choice=choice)
 
     def _answer(
         self, record: Mapping[str, Any], message: Mapping[str, Any], blocks: list[Any], parsed: Parsed
@@ -195,8 +189,7 @@ class _ClaudeParser(Parser):
         usage = message.get("usage")
         if isinstance(usage, Mapping):
             public_id = event_id("claude", "usage", message_id)
-            event = self._event(record, Kind.USAGE, public_id, tokens=_tokens(usage), **common)
-            parsed.drafts.append(Draft(event))
+            self._event(parsed, record, Kind.USAGE, public_id, tokens=_tokens(usage), **common)
 
     def _block(
         self, record: Mapping[str, Any], block: Mapping[str, Any], common: dict[str, Any], parsed: Parsed
@@ -205,19 +198,15 @@ class _ClaudeParser(Parser):
         match block.get("type"):
             case "text" if isinstance(text := block.get("text"), str) and text.strip():
                 public_id = event_id("claude", "text", message_id, digest(text))
-                event = self._event(record, Kind.ASSISTANT, public_id, text=clean(text), **common)
+                self._event(parsed, record, Kind.ASSISTANT, public_id, text=clean(text), **common)
             case "thinking" if isinstance(text := block.get("thinking"), str) and text.strip():
                 public_id = event_id("claude", "thinking", message_id, digest(text))
-                event = self._event(record, Kind.THINKING, public_id, text=clean(text), **common)
+                self._event(parsed, record, Kind.THINKING, public_id, text=clean(text), **common)
             case "tool_use" | "server_tool_use":
                 call_id = str(block.get("id", ""))
                 tool = ToolUse(call_id=call_id, name=str(block.get("name", "")), input=block.get("input"))
-                event = self._event(
-                    record, Kind.TOOL_CALL, event_id("claude", "call", call_id), tool=tool, **common
-                )
-            case _:
-                return
-        parsed.drafts.append(Draft(event))
+                key = event_id("claude", "call", call_id)
+                self._event(parsed, record, Kind.TOOL_CALL, key, tool=tool, **common)
 
     def _system(self, record: Mapping[str, Any], parsed: Parsed) -> None:
         subtype = str(record.get("subtype"))
@@ -243,8 +232,8 @@ class _ClaudeParser(Parser):
         text = record.get(name)
         if isinstance(text, str) and text.strip():
             # The one before is replaced: the last of a kind counts.
-            event = self._event(record, Kind.TITLE, event_id("claude", "title", kind, digest(text)))
-            parsed.drafts.append(Draft(event.model_copy(update={"text": clean(text).strip(), "rank": rank})))
+            key = event_id("claude", "title", kind, digest(text))
+            self._event(parsed, record, Kind.TITLE, key, text=clean(text).strip(), rank=rank)
 
     def _add(
         self,
@@ -261,17 +250,16 @@ class _ClaudeParser(Parser):
         public_id = event_id(
             "claude", kind.value, stamp, digest(text or ""), *(one.about.sha256 for one in blobs)
         )
-        parsed.drafts.append(_draft(self._event(record, kind, public_id, text=text, **more), blobs))
+        self._event(parsed, record, kind, public_id, text=text, blobs=blobs, **more)
 
-    def _event(self, record: Mapping[str, Any], kind: Kind, public_id: str, **more: Any) -> ConversationEvent:
-        ts = moment(record.get("timestamp"))
+    def _event(
+        self, parsed: Parsed, record: Mapping[str, Any], kind: Kind, public_id: str, **more: Any
+    ) -> None:
         agent = record.get("agentId")
         more.setdefault("agent_id", agent if isinstance(agent, str) else self._agent)
         if record.get("isSidechain") and more["agent_id"] is None:
             more["agent_id"] = "sidechain"
-        return ConversationEvent.model_construct(
-            id=public_id, kind=kind, ts=ts, ts_source="record" if ts else "none", **more
-        )
+        parsed.add(kind, moment(record.get("timestamp")), public_id, **more)
 
 
 def _parent_of(path: PurePath) -> str | None:
@@ -318,9 +306,3 @@ def _output(content: Any) -> tuple[str, list[Blob]]:
 
 def _blob(source: Any) -> list[Blob]:
     return blob(source.get("data"), source.get("media_type")) if isinstance(source, Mapping) else []
-
-
-def _draft(event: ConversationEvent, blobs: Sequence[Blob]) -> Draft:
-    if not blobs:
-        return Draft(event)
-    return Draft(event.model_copy(update={"enclosed": tuple(one.about for one in blobs)}), tuple(blobs))

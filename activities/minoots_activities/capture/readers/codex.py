@@ -15,13 +15,12 @@ from typing import Any, ClassVar, Final, Literal
 import orjson
 
 from minoots.contracts.conversations import (
-    ConversationEvent,
     ConversationEventKind,
     Tokens,
     ToolUse,
 )
 
-from .reader import Blob, Draft, Identity, Parsed, Parser, Reader, digest, event_id
+from .reader import Blob, Identity, Parsed, Parser, Reader, digest, event_id
 from .texts import clean, typed
 from .values import count, data_url, moment
 
@@ -348,22 +347,9 @@ class _CodexParser(Parser):
         kind: Kind,
         ts: datetime | None,
         public_id: str,
-        *,
-        blobs: Sequence[Blob] = (),
         **more: Any,
     ) -> None:
-        if blobs:
-            more["enclosed"] = tuple(one.about for one in blobs)
-        event = ConversationEvent.model_construct(
-            id=public_id,
-            kind=kind,
-            ts=ts,
-            ts_source="record" if ts else "none",
-            turn_id=self._turn,
-            agent_id=self._agent,
-            **more,
-        )
-        parsed.drafts.append(Draft(event, tuple(blobs)))
+        parsed.add(kind, ts, public_id, turn_id=self._turn, agent_id=self._agent, **more)
 
 
 def _keep(parsed: Parsed, source: Mapping[str, Any], **facts: str) -> None:

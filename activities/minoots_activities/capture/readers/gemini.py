@@ -13,13 +13,12 @@ from typing import Any, ClassVar, Final, Literal
 import orjson
 
 from minoots.contracts.conversations import (
-    ConversationEvent,
     ConversationEventKind,
     Tokens,
     ToolUse,
 )
 
-from .reader import Blob, Draft, Identity, Parsed, Parser, Reader, event_id
+from .reader import Blob, Identity, Parsed, Parser, Reader, event_id
 from .texts import clean, typed
 from .values import blob, count, moment
 
@@ -186,18 +185,10 @@ class _GeminiParser(Parser):
         kind: Kind,
         source: Mapping[str, Any],
         public_id: str,
-        *,
-        blobs: Sequence[Blob] = (),
         **more: Any,
     ) -> None:
-        ts = moment(source.get("timestamp"))
-        if blobs:
-            more["enclosed"] = tuple(one.about for one in blobs)
         more.setdefault("agent_id", self._agent)
-        event = ConversationEvent.model_construct(
-            id=public_id, kind=kind, ts=ts, ts_source="record" if ts else "none", **more
-        )
-        parsed.drafts.append(Draft(event, tuple(blobs)))
+        parsed.add(kind, moment(source.get("timestamp")), public_id, **more)
 
 
 def _by_id(messages: Any, number: int) -> dict[str, Mapping[str, Any]]:

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import PurePath
 from typing import Any, ClassVar, Literal
 
@@ -56,6 +57,24 @@ class Parsed:
     """Records of types that are not known, by type. They are kept as they came, and no reason to fail."""
     understood: int = 0
     """Records that were understood, also those that say nothing. None of many: the format has changed."""
+
+    def add(
+        self,
+        kind: ConversationEventKind,
+        ts: datetime | None,
+        public_id: str,
+        *,
+        blobs: Sequence[Blob] = (),
+        **more: Any,
+    ) -> None:
+        """Add an event, with the time that its record tells, or without one."""
+        if blobs:
+            more["enclosed"] = tuple(one.about for one in blobs)
+        # Built without checking: all fields are made by readers, and a transcript has many.
+        event = ConversationEvent.model_construct(
+            id=public_id, kind=kind, ts=ts, ts_source="record" if ts else "none", **more
+        )
+        self.drafts.append(Draft(event, tuple(blobs)))
 
 
 class Parser(ABC):
