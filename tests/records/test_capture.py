@@ -271,3 +271,32 @@ async def test_real_files_that_grow_tell_everything_once(host: Host, name: str) 
         event.model_dump(exclude={"revision"}) for event in once
     ]
     assert len(grown) > 90
+
+
+async def test_halves_of_characters_and_numbers_without_end_are_kept_as_far_as_anything_can(
+    host: Host,
+) -> None:
+    odd = '{"half":"\\ud83d","\\udc00":1,"huge":' + "9" * 40 + ',"nan":1e999,"nul":"a\\u0000b"}'
+    deep = '{"a":[' * 400 + "1" + "]}" * 400
+
+    def line(kind: str, content: str) -> str:
+        return f'{{"type":"{kind}","uuid":"{kind}","message":{{"id":"m","content":{content}}}}}'
+
+    lines = [
+        line("assistant", f'[{{"type":"tool_use","id":"c1","name":"x","input":{odd}}}]'),
+        line("user", f'[{{"type":"tool_result","tool_use_id":"c1","content":{{"x":{odd}}}}}]'),
+        line("user", '"half \\ud83d of it"'),
+        line("assistant", f'[{{"type":"tool_use","id":"c2","name":"x","input":{deep}}}]'),
+    ]
+    host.path().write_text("\n".join(lines) + "\n")
+    done = await host.read()
+    assert (done.new, done.dropped, done.damaged) == (4, 0, 0)
+    call, result, text, nested = await host.events()
+    assert nested.tool is not None
+    assert json.dumps(nested.tool.input).count("a") == 400
+    assert call.tool is not None
+    assert result.tool is not None
+    assert result.tool.output is not None
+    assert call.tool.input["half"] == "\ufffd"
+    assert "ab" in result.tool.output
+    assert text.text == "half \ufffd of it"

@@ -7,6 +7,8 @@ a run of NUL bytes. What is whole is taken; what is not is counted.
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,7 +18,23 @@ import orjson
 _TRIES: Final = 2000
 """Places at which a record may begin that are tried in one damaged line."""
 
-_DECODER: Final = json.JSONDecoder()
+_DEEPEST: Final = 64
+"""Levels of a value that are kept as they are; what is deeper is kept as its text."""
+
+_SUSPICIOUS: Final = (b"\\u0000", b"\\ud", b"\\uD")
+_SURROGATES: Final = re.compile("[\ud800-\udfff]")
+
+
+def _number(text: str) -> float | None:
+    found = float(text)
+    return found if math.isfinite(found) else None
+
+
+_DECODER: Final = json.JSONDecoder(
+    parse_int=lambda text: int(text) if len(text) < 19 else _number(text),
+    parse_float=_number,
+    parse_constant=lambda _: None,
+)
 
 
 @dataclass(frozen=True)
@@ -37,7 +55,11 @@ def records_of(line: bytes) -> Recovered:
         found = orjson.loads(line)
     except orjson.JSONDecodeError:
         return _recover(line)
-    return Recovered((found,)) if isinstance(found, dict) else Recovered((), damaged=True)
+    if not isinstance(found, dict):
+        return Recovered((), damaged=True)
+    if line.count(b"{") + line.count(b"[") > _DEEPEST or any(part in line for part in _SUSPICIOUS):
+        found = _holdable(found)
+    return Recovered((found,))
 
 
 def _recover(line: bytes) -> Recovered:
@@ -57,10 +79,30 @@ def _recover(line: bytes) -> Recovered:
         # A part of a record that breaks off may be whole in itself; a record is followed by another or by
         # nothing.
         if isinstance(found, dict) and (not rest or rest.startswith("{")):
-            records.append(found)
+            records.append(_holdable(found))
             damaged = damaged or bool(text[position:begin].strip())
             position = end
     return Recovered(tuple(records), damaged or bool(text[position:].strip()))
+
+
+def _holdable(value: Any, level: int = 0) -> Any:
+    """Return a value that every database and every encoding can hold."""
+    if isinstance(value, str):
+        return _SURROGATES.sub("\ufffd", value.replace("\x00", ""))
+    if not isinstance(value, dict | list):
+        return value
+    if level == _DEEPEST:
+        return _holdable(_written(value))
+    if isinstance(value, list):
+        return [_holdable(one, level + 1) for one in value]
+    return {_holdable(name): _holdable(one, level + 1) for name, one in value.items()}
+
+
+def _written(value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except RecursionError:
+        return "…"
 
 
 def _beginnings(text: str) -> Iterator[int]:

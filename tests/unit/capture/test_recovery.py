@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from minoots_activities.capture.recovery import records_of
 
+TEXTS = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=8)
 JSON: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=8,
 )
 RECORDS = st.dictionaries(st.sampled_from(["type", "uuid", "message", "text"]), JSON, min_size=1)
@@ -49,6 +50,19 @@ def test_after_one_that_breaks_off_the_next_is_taken(
     # What breaks off within a text may take the next one's first quote for its own end: then it is lost, but
     # nothing that is no record is made up of it.
     assert found.records in ((), ({"type": "user"} | whole,)) or found.records[-1] == {"type": "user"} | whole
+
+
+def test_what_no_database_holds_is_put_into_what_it_does() -> None:
+    found = records_of(
+        b'{"text":"a\\u0000b \\ud83d \\ud83d\\ude00","n":1e999,"k\\udc00":[1,' + b"9" * 30 + b"]}"
+    )
+    assert found.records == ({"text": "ab \ufffd 😀", "n": None, "k\ufffd": [1, 1e30]},)
+    deep = records_of(b'{"a":' * 500 + b"1" + b"}" * 500).records[0]
+    levels = 0
+    while isinstance(deep, dict):
+        deep, levels = deep["a"], levels + 1
+    assert levels == 64
+    assert json.loads(deep)
 
 
 def test_runs_of_nul_are_left_out() -> None:

@@ -10,8 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, ClassVar, Final, Literal
 
-import orjson
-
 from minoots.contracts.conversations import (
     Choice,
     ConversationEventKind,
@@ -21,7 +19,7 @@ from minoots.contracts.conversations import (
 
 from .reader import Blob, Identity, Parsed, Parser, Reader, digest, event_id
 from .texts import clean, typed
-from .values import blob, count, moment
+from .values import as_text, blob, count, moment
 
 Kind = ConversationEventKind
 
@@ -300,7 +298,7 @@ def _output(content: Any) -> tuple[str, list[Blob]]:
             case "tool_reference":
                 texts.append(str(part.get("tool_name", "")))
     if content is not None and not isinstance(content, list):
-        texts.append(orjson.dumps(content, default=str).decode())
+        texts.append(as_text(content))
     return "\n".join(texts), blobs
 
 

@@ -20,7 +20,7 @@ from minoots.contracts.conversations import (
 
 from .reader import Blob, Identity, Parsed, Parser, Reader, event_id
 from .texts import clean, typed
-from .values import blob, count, moment
+from .values import as_text, blob, count, moment
 
 Kind = ConversationEventKind
 
@@ -233,7 +233,7 @@ def _result(call: Mapping[str, Any]) -> str:
         response = answer.get("response") if isinstance(answer, Mapping) else None
         if isinstance(response, Mapping):
             told = response.get("output", response.get("error"))
-            texts.append(told if isinstance(told, str) else orjson.dumps(response, default=str).decode())
+            texts.append(told if isinstance(told, str) else as_text(response))
     if not texts and isinstance(shown := call.get("resultDisplay"), str):
         texts.append(shown)
     return "\n".join(texts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -29,6 +30,16 @@ def count(values: Mapping[str, Any], name: str) -> int | None:
     """Return a number of tokens; ``None`` where there is none."""
     value = values.get(name)
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def as_text(value: Any) -> str:
+    """Return what a tool was given or gave as a text: itself, nothing for nothing, JSON of anything else."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    # Not by a faster library: it refuses halves of surrogate pairs and large numbers, which files hold.
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
 
 
 def blob(data: Any, media_type: Any) -> list[Blob]:
