@@ -8,13 +8,11 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from minoots.contracts.conversations import ConversationEvent
-from minoots_activities.capture.readers import Parsed, Reader
-from minoots_activities.capture.readers.claude import Claude
-from minoots_activities.capture.readers.codex import Codex
-from minoots_activities.capture.readers.gemini import Gemini, records_of_whole
+from minoots_activities.capture.readers import Parsed, installed
+from minoots_activities.capture.readers.gemini import records_of_whole
 from minoots_activities.capture.recovery import records_of
 
-READERS: dict[str, Reader] = {"claude": Claude(), "codex": Codex(), "gemini": Gemini()}
+READERS = installed()
 
 
 def records_in(path: Path) -> list[dict[str, Any]]:

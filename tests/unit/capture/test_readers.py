@@ -67,7 +67,7 @@ def test_reading_in_parts_gives_what_reading_at_once_gives(samples: Path, provid
         cuts = [chance.randrange(len(records)) for _ in range(4)]
         assert events(parsed(provider, records, named, *cuts)) == events(once), path.name
         seen += len(once.drafts)
-    assert seen > 300
+    assert seen > (300 if provider in ("claude", "codex") else 2)
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
@@ -96,4 +96,5 @@ def test_every_result_of_a_tool_belongs_to_a_call(samples: Path, provider: str) 
         for event in events(parsed(provider, records, named)).values():
             if event.tool is not None:
                 (results if event.kind == "tool.result" else calls).add(event.tool.call_id)
-    assert len(results & calls) > 0.97 * len(results)
+    assert len(results & calls) >= 0.97 * len(results)
+    assert calls

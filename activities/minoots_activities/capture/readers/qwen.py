@@ -1,0 +1,143 @@
+"""Qwen Code: one record a line, appended; each holds the parts of one message of the model's own API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any, ClassVar, Final, Literal
+
+from minoots.contracts.conversations import ConversationEventKind, Tokens, ToolUse
+
+from .reader import Blob, Identity, Parsed, Parser, Reader, event_id
+from .texts import clean, typed
+from .values import as_text, blob, count, moment
+
+Kind = ConversationEventKind
+
+_FACTS: Final = {"cwd": "cwd", "gitBranch": "branch", "version": "version", "model": "model"}
+_COMPACTED: Final = "chat_compression"
+_TYPED: Final = "slash_command"
+
+
+class Qwen(Reader):
+    """Transcripts of Qwen Code."""
+
+    provider: ClassVar[str] = "qwen"
+    cursor: ClassVar[Literal["lines", "whole"]] = "lines"
+    roots: ClassVar[Sequence[str]] = (".qwen/projects",)
+
+    def identify(self, path: PurePath, head: Mapping[str, Any] | None) -> Identity | None:
+        """Every record says whose it is."""
+        session = None if head is None else head.get("sessionId")
+        if path.suffix != ".jsonl" or not isinstance(session, str) or not session:
+            return None
+        return Identity(session)
+
+    def parser(self, identity: Identity, state: Mapping[str, Any] | None = None) -> Parser:
+        """Nothing of the past is needed: every record has an id."""
+        return _QwenParser(identity)
+
+
+class _QwenParser(Parser):
+    def __init__(self, identity: Identity) -> None:
+        self._agent = identity.agent_id
+
+    def feed(self, records: Iterable[Mapping[str, Any]], parsed: Parsed) -> None:
+        """Read on."""
+        for record in records:
+            kind = str(record.get("type"))
+            if kind not in ("user", "assistant", "tool_result", "system"):
+                parsed.unknown[kind[:60]] += 1
+                continue
+            parsed.understood += 1
+            for name, fact in _FACTS.items():
+                value = record.get(name)
+                if isinstance(value, str) and value:
+                    parsed.facts[fact] = value
+            if kind == "system":
+                self._system(record, parsed)
+            else:
+                self._message(kind, record, parsed)
+
+    def _message(self, kind: str, record: Mapping[str, Any], parsed: Parsed) -> None:
+        message = record.get("message")
+        parts = message.get("parts") if isinstance(message, Mapping) else None
+        texts: dict[Kind, list[str]] = {}
+        blobs: list[Blob] = []
+        own = Kind.ASSISTANT if kind == "assistant" else Kind.USER
+        for number, part in enumerate(parts if isinstance(parts, list) else ()):
+            if not isinstance(part, Mapping):
+                continue
+            if isinstance(text := part.get("text"), str):
+                texts.setdefault(Kind.THINKING if part.get("thought") is True else own, []).append(text)
+            elif isinstance(call := part.get("functionCall"), Mapping):
+                self._call(number, call, record, parsed)
+            elif isinstance(answer := part.get("functionResponse"), Mapping):
+                self._result(number, answer, record, parsed)
+            elif isinstance(inline := part.get("inlineData"), Mapping):
+                blobs += blob(inline.get("data"), inline.get("mimeType"))
+        common = _common(record) if kind == "assistant" else {}
+        if thoughts := clean("\n".join(texts.get(Kind.THINKING, ()))).strip():
+            self._add(parsed, record, Kind.THINKING, text=thoughts, **common)
+        said = clean("\n".join(texts.get(own, ())))
+        said = typed(said) if own is Kind.USER else said
+        if said.strip() or blobs:
+            self._add(parsed, record, own, text=said, blobs=blobs, **common)
+        usage = record.get("usageMetadata")
+        if isinstance(usage, Mapping) and usage:
+            self._add(parsed, record, Kind.USAGE, tokens=_tokens(usage), **common)
+
+    def _call(self, number: int, call: Mapping[str, Any], record: Mapping[str, Any], parsed: Parsed) -> None:
+        call_id = str(call.get("id") or f"{record.get('uuid')}/{number}")
+        tool = ToolUse(call_id=call_id, name=str(call.get("name", "")), input=call.get("args"))
+        self._add(parsed, record, Kind.TOOL_CALL, call_id, tool=tool, **_common(record))
+
+    def _result(
+        self, number: int, answer: Mapping[str, Any], record: Mapping[str, Any], parsed: Parsed
+    ) -> None:
+        call_id = str(answer.get("id") or f"{record.get('uuid')}/{number}")
+        response = answer.get("response")
+        failed = isinstance(response, Mapping) and "output" not in response and "error" in response
+        told = response.get("output", response.get("error")) if isinstance(response, Mapping) else response
+        if told is None and response:
+            told = response
+        tool = ToolUse(call_id=call_id, output=clean(as_text(told)), is_error=failed)
+        self._add(parsed, record, Kind.TOOL_RESULT, call_id, tool=tool)
+
+    def _system(self, record: Mapping[str, Any], parsed: Parsed) -> None:
+        payload = record.get("systemPayload")
+        given = payload if isinstance(payload, Mapping) else {}
+        match record.get("subtype"):
+            case subtype if subtype == _COMPACTED:
+                self._add(parsed, record, Kind.COMPACTION)
+            case subtype if subtype == _TYPED and given.get("phase") == "invocation":
+                text = clean(str(given.get("rawCommand") or ""))
+                if text.strip():
+                    # For the program, not for the model: no message of the conversation.
+                    self._add(parsed, record, Kind.SYSTEM, text=text, injected=True)
+
+    def _add(
+        self, parsed: Parsed, record: Mapping[str, Any], kind: Kind, call_id: str = "", **more: Any
+    ) -> None:
+        stamp = record.get("timestamp")
+        key = event_id("qwen", kind.value, record.get("uuid"), stamp, call_id)
+        parsed.add(kind, moment(stamp), key, agent_id=self._agent, **more)
+
+
+def _common(record: Mapping[str, Any]) -> dict[str, Any]:
+    model = record.get("model")
+    return {
+        "message_id": str(record.get("uuid") or ""),
+        "model": model if isinstance(model, str) else None,
+    }
+
+
+def _tokens(usage: Mapping[str, Any]) -> Tokens:
+    prompt, cached = count(usage, "promptTokenCount"), count(usage, "cachedContentTokenCount")
+    said, thinking = count(usage, "candidatesTokenCount"), count(usage, "thoughtsTokenCount")
+    return Tokens(
+        input=None if prompt is None else max(0, prompt - (cached or 0)),
+        cache_read=cached,
+        output=None if said is None else said + (thinking or 0),
+        thinking=thinking,
+    )

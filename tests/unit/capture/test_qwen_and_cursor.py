@@ -1,0 +1,120 @@
+"""Qwen Code's parts, and Cursor's messages without times and ids."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePath
+from typing import Any
+
+from transcripts import READERS, events, parsed, records_in, story
+
+AT = "2026-07-01T10:00:00Z"
+QWEN = PurePath("/x/.qwen/projects/p/chats/s.jsonl")
+CURSOR = PurePath("/x/.cursor/projects/p/agent-transcripts/s/s.jsonl")
+
+
+def qwen(number: int, kind: str, *parts: dict[str, Any], **more: Any) -> dict[str, Any]:
+    message = {"message": {"parts": list(parts)}} if parts else {}
+    return (
+        {"uuid": f"u{number}", "sessionId": "s", "timestamp": AT, "type": kind, "cwd": "/x"} | message | more
+    )
+
+
+def test_qwens_parts_become_events() -> None:
+    found = parsed(
+        "qwen",
+        [
+            qwen(1, "user", {"text": "<system-reminder>x</system-reminder>list"}),
+            qwen(
+                2,
+                "assistant",
+                {"text": "Where?", "thought": True},
+                {"text": "Here."},
+                {"functionCall": {"id": "c1", "name": "ls", "args": {"path": "."}}},
+                model="qwen-x",
+                usageMetadata={
+                    "promptTokenCount": 100,
+                    "cachedContentTokenCount": 40,
+                    "candidatesTokenCount": 7,
+                    "thoughtsTokenCount": 3,
+                },
+            ),
+            qwen(
+                3,
+                "tool_result",
+                {"functionResponse": {"id": "c1", "name": "ls", "response": {"error": "no"}}},
+            ),
+            qwen(4, "system", subtype="chat_compression", systemPayload={}),
+            qwen(
+                5,
+                "system",
+                subtype="slash_command",
+                systemPayload={"phase": "invocation", "rawCommand": "/x"},
+            ),
+            qwen(6, "system", subtype="ui_telemetry", systemPayload={"uiEvent": {}}),
+            qwen(7, "novelty"),
+        ],
+        QWEN,
+    )
+    assert story(found) == [
+        ("message.user", "list"),
+        ("tool.call", "c1"),
+        ("thinking", "Where?"),
+        ("message.assistant", "Here."),
+        ("tool.result", "c1"),
+        ("compaction", ""),
+        ("message.system", "/x"),
+    ]
+    usage = next(event.tokens for event in events(found).values() if event.kind == "usage")
+    assert usage is not None
+    assert (usage.input, usage.cache_read, usage.output, usage.thinking) == (60, 40, 10, 3)
+    result = next(event.tool for event in events(found).values() if event.kind == "tool.result")
+    assert result is not None
+    assert (result.output, result.is_error) == ("no", True)
+    assert dict(found.unknown) == {"novelty": 1}
+    assert found.facts == {"cwd": "/x", "model": "qwen-x"}
+
+
+def test_qwens_real_records_are_understood(samples: Path) -> None:
+    path = samples / "qwen" / "system_telemetry.jsonl"
+    found = parsed("qwen", records_in(path), path)
+    assert not found.unknown
+    assert {"tool.call", "tool.result", "message.assistant"} <= {
+        event.kind for event in events(found).values()
+    }
+
+
+def says(role: str, text: str) -> dict[str, Any]:
+    return {"role": role, "message": {"content": [{"type": "text", "text": text}]}}
+
+
+def test_the_same_words_twice_are_two_events_with_the_same_ids_in_a_copy() -> None:
+    records = [
+        says("user", "go on"),
+        says("assistant", "Done."),
+        says("user", "go on"),
+        says("assistant", "Done."),
+    ]
+    once = parsed("cursor", records, CURSOR)
+    assert len(events(once)) == 4
+    assert list(events(parsed("cursor", records, CURSOR, 1, 3))) == list(events(once))
+    fork = parsed(
+        "cursor", [*records[:3], says("assistant", "No.")], PurePath("/x/agent-transcripts/t/t.jsonl")
+    )
+    assert list(events(fork))[:3] == list(events(once))[:3]
+    assert list(events(fork))[3] not in events(once)
+    assert all(event.ts is None and event.ts_source == "none" for event in events(once).values())
+
+
+def test_a_sub_agent_of_cursor_knows_its_parent() -> None:
+    path = PurePath("/x/.cursor/projects/p/agent-transcripts/s/subagents/a.jsonl")
+    identity = READERS["cursor"].identify(path, says("user", "x"))
+    assert identity is not None
+    assert (identity.session_id, identity.parent_id, identity.relation) == ("a", "s", "subagent")
+
+
+def test_cursors_real_records_are_understood_and_unknown_blocks_stay_readable(samples: Path) -> None:
+    path = samples / "cursor" / "agent_transcript_schema_drift.jsonl"
+    found = parsed("cursor", records_in(path), path)
+    texts = [text for _, text in story(found)]
+    assert "Cursor added an unknown block with visible text." in texts
+    assert not parsed("cursor", records_in(samples / "cursor" / "agent_transcript_small.jsonl"), path).unknown
