@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+import zstandard
 from stacks import TENANT
 
 from minoots.contracts.conversations import ConversationEvent
@@ -300,3 +301,32 @@ async def test_halves_of_characters_and_numbers_without_end_are_kept_as_far_as_a
     assert call.tool.input["half"] == "\ufffd"
     assert "ab" in result.tool.output
     assert text.text == "half \ufffd of it"
+
+
+async def test_what_was_compressed_meanwhile_is_not_told_twice(host: Host) -> None:
+    thread = "01980000-0000-7000-8000-000000000001"
+    plain = host.path(f"rollout-2026-07-01T10-00-00-{thread}.jsonl")
+    meta = {
+        "timestamp": "2026-07-01T10:00:00Z",
+        "type": "session_meta",
+        "payload": {"id": thread, "cwd": "/x"},
+    }
+    asked = [
+        {
+            "timestamp": f"2026-07-01T10:00:{number:02}Z",
+            "type": "event_msg",
+            "payload": {"type": "user_message", "message": f"message {number}"},
+        }
+        for number in range(6)
+    ]
+    lines = [json.dumps(record) + "\n" for record in (meta, *asked)]
+    plain.write_text("".join(lines[:4]))
+    first = await host.read(plain, Codex())
+    assert first.new == 3
+    archived = host.path(plain.name + ".zst")
+    archived.write_bytes(zstandard.compress("".join(lines).encode()))
+    plain.unlink()
+    second = await host.read(archived, Codex())
+    assert (second.conversation_id, second.new, second.revised) == (first.conversation_id, 3, 0)
+    assert [event.text for event in await host.events(thread, "codex")] == [f"message {n}" for n in range(6)]
+    assert (await host.read(archived, Codex())).new == 0

@@ -17,6 +17,7 @@ from minoots_platform.clock import Clock
 from minoots_platform.records import Database, conversations
 from minoots_platform.records.conversations import Reading, Whose
 
+from .compressed import expanded
 from .lines import Mark, is_continued, lines_from, mark_at
 from .readers import Identity, Parsed, Reader
 from .readers.gemini import records_of_whole
@@ -72,9 +73,10 @@ class Ingest:
 
         Raises:
             ReadDenied: it is not below a folder that may be read.
+            Damaged: it is compressed, and cannot be expanded.
             OSError: it is gone, or may not be read.
         """
-        with self._roots.open(path) as file:
+        with expanded(self._roots.open(path), path) as file:
             identity = reader.identify(path, _head(reader, file))
             if identity is None:
                 return Ingested()
