@@ -77,6 +77,13 @@ async def test_a_ladder_tells_one_after_the_other_until_somebody_acknowledges(
     ]
     assert (times["notices"], times["acknowledged"], times["median_s"] >= 0) == (1, 1, True)
     assert len(receiver.requests) == 2
+    for notice in found["notices"][:2]:
+        await full.http.get(f"/v1/timers/{notice['timer_id']}", params={"wait": 20})
+    notices = (await full.http.get(base)).json()["notices"]
+    assert [(one["who"], one["state"]) for one in notices if one["state"] != "cancelled"] == [
+        ("person:ada", "told"),
+        ("person:bob", "told"),
+    ]
 
 
 async def test_the_link_of_a_notice_acknowledges_once_and_only_when_it_is_posted(

@@ -15,6 +15,7 @@ from minoots.contracts import (
     EscalationState,
     HeartbeatSave,
     HeartbeatState,
+    NoticeState,
     PersonSave,
     PolicySave,
     RotationSave,
@@ -166,7 +167,9 @@ async def test_the_whole_ladder_is_gone_through_again(book: Book) -> None:
 async def test_an_acknowledgement_stops_it_and_calls_off_who_was_not_told_yet(book: Book) -> None:
     escalation = await book.begin(*RUNGS)
     await book.advance(escalation, 25)
-    assert told(await book.get(escalation))[-1] == ("person:ada", 30)
+    before = await book.get(escalation)
+    assert told(before)[-1] == ("person:ada", 30)
+    assert {notice.state for notice in before.notices} == {NoticeState.PLANNED}
     found = await book.run(escalations.acknowledge, escalation, "agent:builder", {"note": "on it"})
     assert (found.state, found.acknowledged_by) == (EscalationState.ACKNOWLEDGED, ("agent:builder",))
     assert found.notices[0].acknowledged_at == START + seconds(25)
@@ -175,6 +178,8 @@ async def test_an_acknowledgement_stops_it_and_calls_off_who_was_not_told_yet(bo
     async with book.ledger.database.read() as connection:
         late = await timers.get(connection, book.ledger.tenant, found.notices[1].timer_id)
     assert (late.state, late.state_reason) == (TimerState.CANCELLED, "acknowledged by agent:builder")
+    states = [notice.state for notice in (await book.get(escalation)).notices]
+    assert set(states) == {NoticeState.CANCELLED}, "nothing delivers here"
 
 
 async def test_an_acknowledgement_times_out_back_to_triggered(book: Book) -> None:

@@ -11,7 +11,16 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from minoots.contracts import AcknowledgeTimes, Act, Escalation, EscalationState, Notice, Page
+from minoots.contracts import (
+    AcknowledgeTimes,
+    Act,
+    Escalation,
+    EscalationState,
+    Notice,
+    NoticeState,
+    Page,
+    TimerState,
+)
 from minoots.errors import Failure, FailureKind
 
 from . import schema, timers
@@ -22,6 +31,20 @@ _ACTS = schema.escalation_acts
 _NOTICES = schema.notices
 # The timer that has to be acknowledged comes before the first trigger; it is kept for its link.
 _OF_THE_LADDER = _NOTICES.c.trigger > 0
+_TOLD = (
+    sa.select(_NOTICES, timers.TABLE.c.state.label("timer_state"))
+    .outerjoin(timers.TABLE, timers.TABLE.c.id == _NOTICES.c.timer_id)
+    .where(_OF_THE_LADDER)
+)
+_STATES: Final = {
+    TimerState.SCHEDULED: NoticeState.PLANNED,
+    TimerState.ARMED: NoticeState.PLANNED,
+    TimerState.PAUSED: NoticeState.PLANNED,
+    TimerState.FIRED: NoticeState.SENDING,
+    TimerState.SETTLED: NoticeState.TOLD,
+    TimerState.FAILED: NoticeState.FAILED,
+    TimerState.CANCELLED: NoticeState.CANCELLED,
+}
 _TIMES: Final = 100_000
 """Notices that one account of times looks at."""
 
@@ -37,9 +60,9 @@ async def get(connection: AsyncConnection, tenant: str, escalation_id: str) -> E
         sa.select(_ACTS).where(_ACTS.c.escalation_id == escalation_id).order_by(_ACTS.c.number)
     )
     notices = await connection.execute(
-        sa.select(_NOTICES)
-        .where(_NOTICES.c.escalation_id == escalation_id, _OF_THE_LADDER)
-        .order_by(_NOTICES.c.due_at, _NOTICES.c.timer_id)
+        _TOLD.where(_NOTICES.c.escalation_id == escalation_id).order_by(
+            _NOTICES.c.due_at, _NOTICES.c.timer_id
+        )
     )
     return _view(row, acts.all(), notices.all())
 
@@ -72,8 +95,7 @@ async def page(connection: AsyncConnection, tenant: str, wanted: EscalationQuery
     )
     ids = [row.id for row in rows.items]
     acts = (await connection.execute(sa.select(_ACTS).where(_ACTS.c.escalation_id.in_(ids)))).all()
-    told = sa.select(_NOTICES).where(_NOTICES.c.escalation_id.in_(ids), _OF_THE_LADDER)
-    notices = (await connection.execute(told)).all()
+    notices = (await connection.execute(_TOLD.where(_NOTICES.c.escalation_id.in_(ids)))).all()
     views = [
         _view(
             row,
@@ -189,6 +211,7 @@ def _view(row: sa.Row[Any], acts: Sequence[sa.Row[Any]], notices: Sequence[sa.Ro
         notices=tuple(
             Notice(
                 who=notice.who,
+                state=None if notice.timer_state is None else _STATES[TimerState(notice.timer_state)],
                 trigger=notice.trigger,
                 round=notice.round,
                 rung=notice.rung,

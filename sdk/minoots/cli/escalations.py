@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from minoots.contracts.escalations import Escalation, EscalationState
+from minoots.contracts.escalations import Escalation, EscalationState, NoticeState
 
 from . import output
 from .arguments import duration, given, json_value, mapping
@@ -72,7 +72,7 @@ def list_escalations(
             one.id,
             one.name,
             one.state,
-            len(one.notices),
+            sum(notice.state is NoticeState.TOLD for notice in one.notices),
             ", ".join(one.acknowledged_by),
             local(one.next_at, now),
         )
@@ -196,12 +196,13 @@ def _show(session: Session, escalation: Escalation) -> None:
             one.who,
             f"{one.trigger}.{one.round}.{one.rung}",
             local(one.due_at, now),
+            "" if one.state is None else one.state,
             local(one.acknowledged_at, now),
         )
         for one in escalation.notices
     ]
     if told:
-        output.table(("TOLD", "TRIGGER.ROUND.RUNG", "AT", "ACKNOWLEDGED"), told)
+        output.table(("WHO", "TRIGGER.ROUND.RUNG", "AT", "STATE", "ACKNOWLEDGED"), told)
     for act in escalation.acts:
         output.line(
             f"{local(act.at, now)}  {act.who} {act.act} by {act.via}{': ' + act.reason if act.reason else ''}"

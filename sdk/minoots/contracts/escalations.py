@@ -208,11 +208,25 @@ class Act(View):
     result: JsonValue = None
 
 
+class NoticeState(StrEnum):
+    """Whether a notice arrived."""
+
+    PLANNED = "planned"
+    SENDING = "sending"
+    TOLD = "told"
+    FAILED = "failed"
+    """It did not arrive; its timer says why."""
+    CANCELLED = "cancelled"
+    """It was no longer needed."""
+
+
 class Notice(View):
     """One that was told, or is about to be."""
 
     who: str
     """``webhook`` for a plain receiver."""
+    state: NoticeState | None = None
+    """Absent where its timer is kept no longer."""
     trigger: int
     round: int
     rung: int
