@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import entry_points
+from typing import Final
 
-from minoots.errors import Failure, FailureKind
+from minoots_platform.plugins import broken, plugins
 
 from .spec import ConnectorSpec
 
-GROUP = "minoots.connectors"
+GROUP: Final = "minoots.connectors"
 
 
 @cache
@@ -21,22 +21,10 @@ def installed() -> Mapping[str, ConnectorSpec]:
         Failure: unavailable, for an entry point that cannot be loaded or is none.
     """
     found: dict[str, ConnectorSpec] = {}
-    for point in entry_points(group=GROUP):
-        try:
-            spec = point.load()
-        except Exception as error:
-            raise _broken(point.value, f"it cannot be loaded: {type(error).__name__}: {error}") from error
+    for value, spec in plugins(GROUP, "connector"):
         if not isinstance(spec, ConnectorSpec):
-            raise _broken(point.value, f"expected a ConnectorSpec; got {type(spec).__name__}")
+            raise broken("connector", value, f"expected a ConnectorSpec; got {type(spec).__name__}")
         if spec.kind in found or spec.kind in ("webhook", "agent"):
-            raise _broken(point.value, f"there are two connectors of kind {spec.kind}")
+            raise broken("connector", value, f"there are two connectors of kind {spec.kind}")
         found[spec.kind] = spec
     return found
-
-
-def _broken(value: str, why: str) -> Failure:
-    return Failure(
-        FailureKind.UNAVAILABLE,
-        f"the connector {value} is broken: {why}",
-        remedy="Correct or uninstall the package that brings it.",
-    )

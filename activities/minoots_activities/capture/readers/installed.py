@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Final
 
-from minoots.errors import Failure, FailureKind
+from minoots_platform.plugins import broken, plugins
 
 from .reader import Reader
 
@@ -22,22 +21,10 @@ def installed() -> Mapping[str, Reader]:
         Failure: unavailable, for an entry point that cannot be loaded or is none.
     """
     found: dict[str, Reader] = {}
-    for point in entry_points(group=GROUP):
-        try:
-            kind = point.load()
-        except Exception as error:
-            raise _broken(point.value, f"it cannot be loaded: {type(error).__name__}: {error}") from error
+    for value, kind in plugins(GROUP, "reader"):
         if not isinstance(kind, type) or not issubclass(kind, Reader):
-            raise _broken(point.value, f"expected a class of Reader; got {kind!r}")
+            raise broken("reader", value, f"expected a class of Reader; got {kind!r}")
         if kind.provider in found:
-            raise _broken(point.value, f"there are two readers of {kind.provider}")
+            raise broken("reader", value, f"there are two readers of {kind.provider}")
         found[kind.provider] = kind()
     return found
-
-
-def _broken(value: str, why: str) -> Failure:
-    return Failure(
-        FailureKind.UNAVAILABLE,
-        f"the reader {value} is broken: {why}",
-        remedy="Correct or uninstall the package that brings it.",
-    )
