@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import sysconfig
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any, TypeVar
 
 from cryptography.fernet import Fernet
 from temporalio.client import Client, WorkflowHandle
 from temporalio.contrib.opentelemetry import TracingInterceptor
 from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from minoots.contracts import Attempt, Timer, TimerCreate, TimerState, WebhookAction
@@ -40,10 +43,12 @@ from minoots_workers.registry import serving_core, serving_io
 from minoots_workflows.handover import Engine
 from minoots_workflows.ids import workflow_id
 from minoots_workflows.queues import Queue
+from minoots_workflows.search_attributes import REGISTRY
 from minoots_workflows.timers.contracts import TimerResult
 from minoots_workflows.timers.workflow import TimerWorkflow
 
 TENANT = "acme"
+TEMPORAL = str(Path(sysconfig.get_path("scripts")) / "temporal")
 T = TypeVar("T")
 
 
@@ -200,3 +205,17 @@ async def stack_of(
             yield stack
         finally:
             await stack.stop_workers()
+
+
+@asynccontextmanager
+async def short_histories(database: Database, telemetry: Telemetry, events: int = 30) -> AsyncIterator[Stack]:
+    """A stack whose Temporal suggests to continue as new after a few events, on a server of its own."""
+    arguments = ["--dynamic-config-value", f"limit.historyCount.suggestContinueAsNew={events}"]
+    for name, kind in REGISTRY:
+        arguments += ["--search-attribute", f"{name}={kind}"]
+    async with await WorkflowEnvironment.start_local(
+        dev_server_existing_path=TEMPORAL, dev_server_extra_args=arguments
+    ) as environment:
+        address = environment.client.service_client.config.target_host
+        async with stack_of(database, address, "default", telemetry) as stack:
+            yield stack

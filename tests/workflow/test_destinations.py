@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import sysconfig
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from receivers import Answer, Receiver
-from stacks import Stack, eventually, stack_of
-from temporalio.testing import WorkflowEnvironment
+from stacks import Stack, eventually, short_histories
 
 from minoots.contracts import Destination, DestinationSave, DestinationState, Timer, TimerState
 from minoots_platform.clock import utc_now
@@ -20,9 +17,7 @@ from minoots_platform.records import Database, deliveries, destination_commands,
 from minoots_platform.records.commands import CancelIt
 from minoots_platform.telemetry import Telemetry
 from minoots_workflows.ids import workflow_id
-from minoots_workflows.search_attributes import REGISTRY
 
-TEMPORAL = str(Path(sysconfig.get_path("scripts")) / "temporal")
 QUICK = {"minimum": 2, "failure_rate": 1.0, "window": "60s", "open_for": "0.4s"}
 ONCE_MORE = {"delays": ["0.1s"]}
 
@@ -185,35 +180,28 @@ async def test_a_delivery_that_the_engine_lost_is_started_anew(stack: Stack, rec
 async def test_a_delivery_that_waits_for_long_continues_as_new(
     sqlite_database: Database, receiver: Receiver, telemetry: Telemetry
 ) -> None:
-    arguments = ["--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=30"]
-    for name, kind in REGISTRY:
-        arguments += ["--search-attribute", f"{name}={kind}"]
-    async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=TEMPORAL, dev_server_extra_args=arguments
-    ) as environment:
-        address = environment.client.service_client.config.target_host
-        async with stack_of(sqlite_database, address, "default", telemetry) as stack:
-            one = await save(stack, receiver.url)
-            async with stack.database.write() as connection:
-                await destination_commands.open_circuit(
-                    connection, stack.tenant, one.id, reason=None, now=utc_now(), actor="ops"
-                )
-            timer = await stack.set(receiver.url, after=0.05)
-            delivery_id = await waits(stack, timer)
-            handle = stack.client.get_workflow_handle(workflow_id("delivery", stack.tenant, delivery_id))
-            first_run = (await eventually(lambda: described(handle), bool)).run_id
-            for _ in range(12):
-                await stack.handover.rescue(timedelta(days=-1))
-            latest = await eventually(
-                lambda: described(handle), lambda seen: bool(seen) and seen.run_id != first_run
+    async with short_histories(sqlite_database, telemetry) as stack:
+        one = await save(stack, receiver.url)
+        async with stack.database.write() as connection:
+            await destination_commands.open_circuit(
+                connection, stack.tenant, one.id, reason=None, now=utc_now(), actor="ops"
             )
-            assert latest.history_length < 60
-            async with stack.database.write() as connection:
-                _, released = await destination_commands.close_circuit(
-                    connection, stack.tenant, one.id, now=utc_now(), actor="ops"
-                )
-            await stack.handover.deliveries(stack.tenant, released)
-            await stack.reaches(timer, TimerState.SETTLED)
+        timer = await stack.set(receiver.url, after=0.05)
+        delivery_id = await waits(stack, timer)
+        handle = stack.client.get_workflow_handle(workflow_id("delivery", stack.tenant, delivery_id))
+        first_run = (await eventually(lambda: described(handle), bool)).run_id
+        for _ in range(12):
+            await stack.handover.rescue(timedelta(days=-1))
+        latest = await eventually(
+            lambda: described(handle), lambda seen: bool(seen) and seen.run_id != first_run
+        )
+        assert latest.history_length < 60
+        async with stack.database.write() as connection:
+            _, released = await destination_commands.close_circuit(
+                connection, stack.tenant, one.id, now=utc_now(), actor="ops"
+            )
+        await stack.handover.deliveries(stack.tenant, released)
+        await stack.reaches(timer, TimerState.SETTLED)
     assert len(receiver.requests) == 1
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sysconfig
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from receivers import Receiver
-from stacks import TENANT, Stack, eventually, stack_of
+from stacks import TEMPORAL, TENANT, Stack, eventually, short_histories
 from temporalio import activity
 from temporalio.client import WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -37,9 +35,6 @@ from minoots_workflows.heartbeats.workflow import HeartbeatWorkflow
 from minoots_workflows.ids import workflow_id
 from minoots_workflows.pacing import Subject
 from minoots_workflows.queues import Queue
-from minoots_workflows.search_attributes import REGISTRY
-
-TEMPORAL = str(Path(sysconfig.get_path("scripts")) / "temporal")
 
 
 class Absent:
@@ -155,40 +150,33 @@ async def test_an_escalation_behind_by_a_crash_is_started_by_the_reconciler(
 async def test_an_escalation_goes_on_after_continuing_as_new(
     sqlite_database: Database, receiver: Receiver, telemetry: Telemetry
 ) -> None:
-    arguments = ["--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=30"]
-    for name, kind in REGISTRY:
-        arguments += ["--search-attribute", f"{name}={kind}"]
-    async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=TEMPORAL, dev_server_extra_args=arguments
-    ) as environment:
-        address = environment.client.service_client.config.target_host
-        async with stack_of(sqlite_database, address, "default", telemetry) as stack:
-            await person(sqlite_database, "ada", receiver.url)
-            policy = {"id": "ops", "ladder": {"rungs": [{"targets": ["person:ada"]}]}}
-            await save(sqlite_database, "policy", PolicySave.model_validate(policy))
-            beat = {"id": "h", "name": "h", "every": "1h", "policy": "ops"}
-            async with sqlite_database.write() as connection:
-                await heartbeats.save(
-                    connection, TENANT, HeartbeatSave.model_validate(beat), now=utc_now(), actor="t"
-                )
+    async with short_histories(sqlite_database, telemetry) as stack:
+        await person(sqlite_database, "ada", receiver.url)
+        policy = {"id": "ops", "ladder": {"rungs": [{"targets": ["person:ada"]}]}}
+        await save(sqlite_database, "policy", PolicySave.model_validate(policy))
+        beat = {"id": "h", "name": "h", "every": "1h", "policy": "ops"}
+        async with sqlite_database.write() as connection:
+            await heartbeats.save(
+                connection, TENANT, HeartbeatSave.model_validate(beat), now=utc_now(), actor="t"
+            )
+        await stack.handover.heartbeat(TENANT, "h")
+        listening = stack.client.get_workflow_handle(workflow_id("heartbeat", TENANT, "h"))
+        escalation = await begun(sqlite_database, {"targets": ["person:ada"]}, patience="1h")
+        await stack.handover.escalation(escalation.id)
+        first = (
+            (await workflow(stack, escalation).describe()).run_id,
+            (await listening.describe()).run_id,
+        )
+        for number in range(12):
+            await do(stack, escalations.hand_on, escalation, "person:ada", "person:ada")
             await stack.handover.heartbeat(TENANT, "h")
-            listening = stack.client.get_workflow_handle(workflow_id("heartbeat", TENANT, "h"))
-            escalation = await begun(sqlite_database, {"targets": ["person:ada"]}, patience="1h")
-            await stack.handover.escalation(escalation.id)
-            first = (
-                (await workflow(stack, escalation).describe()).run_id,
-                (await listening.describe()).run_id,
-            )
-            for number in range(12):
-                await do(stack, escalations.hand_on, escalation, "person:ada", "person:ada")
-                await stack.handover.heartbeat(TENANT, "h")
-                await receiver.expect(number + 2)
-            later = (
-                (await workflow(stack, escalation).describe()).run_id,
-                (await listening.describe()).run_id,
-            )
-            await do(stack, escalations.resolve, escalation, "person:ada")
-            assert (await workflow(stack, escalation).result()).state == "resolved"
+            await receiver.expect(number + 2)
+        later = (
+            (await workflow(stack, escalation).describe()).run_id,
+            (await listening.describe()).run_id,
+        )
+        await do(stack, escalations.resolve, escalation, "person:ada")
+        assert (await workflow(stack, escalation).result()).state == "resolved"
     assert first[0] != later[0]
     assert first[1] != later[1]
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sysconfig
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from receivers import Receiver
-from stacks import stack_of
+from stacks import TEMPORAL, short_histories
 from temporalio import activity
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
@@ -21,7 +19,6 @@ from minoots_platform.records import Database
 from minoots_platform.records.commands import FireNow, SnoozeBy
 from minoots_platform.telemetry import Telemetry
 from minoots_workflows.queues import Queue
-from minoots_workflows.search_attributes import REGISTRY
 from minoots_workflows.timers.contracts import (
     FireOutcome,
     FireReport,
@@ -34,7 +31,6 @@ from minoots_workflows.timers.contracts import (
 from minoots_workflows.timers.port import TimersPort
 from minoots_workflows.timers.workflow import TimerWorkflow
 
-TEMPORAL = str(Path(sysconfig.get_path("scripts")) / "temporal")
 YEARS = timedelta(days=3650)
 
 
@@ -112,22 +108,15 @@ async def test_a_paused_timer_sleeps_past_its_due_time(skipping: WorkflowEnviron
 async def test_a_timer_snoozed_for_ever_continues_as_new_and_still_fires(
     sqlite_database: Database, receiver: Receiver, telemetry: Telemetry
 ) -> None:
-    arguments = ["--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=40"]
-    for name, kind in REGISTRY:
-        arguments += ["--search-attribute", f"{name}={kind}"]
-    async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=TEMPORAL, dev_server_extra_args=arguments
-    ) as environment:
-        address = environment.client.service_client.config.target_host
-        async with stack_of(sqlite_database, address, "default", telemetry) as stack:
-            timer = await stack.set(receiver.url, after=600)
-            first_run = (await stack.workflow(timer).describe()).run_id
-            for _ in range(30):
-                await stack.command(timer, SnoozeBy(timedelta(seconds=600)))
-            described = await stack.workflow(timer).describe()
-            assert described.run_id != first_run
-            assert described.history_length < 80, "the history was left behind"
-            await stack.command(timer, FireNow())
-            settled = await stack.reaches(timer, TimerState.SETTLED)
+    async with short_histories(sqlite_database, telemetry, events=40) as stack:
+        timer = await stack.set(receiver.url, after=600)
+        first_run = (await stack.workflow(timer).describe()).run_id
+        for _ in range(30):
+            await stack.command(timer, SnoozeBy(timedelta(seconds=600)))
+        described = await stack.workflow(timer).describe()
+        assert described.run_id != first_run
+        assert described.history_length < 80, "the history was left behind"
+        await stack.command(timer, FireNow())
+        settled = await stack.reaches(timer, TimerState.SETTLED)
     assert settled.generation == 32
     assert len(receiver.requests) == 1

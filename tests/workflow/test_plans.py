@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sysconfig
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
 from receivers import Receiver
-from stacks import TENANT, Stack, eventually, stack_of
+from stacks import TEMPORAL, TENANT, Stack, eventually, short_histories
 from temporalio import activity
 from temporalio.client import WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -33,8 +31,6 @@ from minoots_workflows.search_attributes import REGISTRY
 from minoots_workflows.timers.contracts import FireOutcome, FireReport, FireRequest, TimerClose
 from minoots_workflows.timers.port import TimersPort
 from minoots_workflows.timers.workflow import TimerWorkflow
-
-TEMPORAL = str(Path(sysconfig.get_path("scripts")) / "temporal")
 
 
 def node(url: str, name: str, *after: str, **more: Any) -> dict[str, Any]:
@@ -135,20 +131,13 @@ async def test_a_plan_is_readable_in_the_temporal_ui(stack: Stack, receiver: Rec
 async def test_a_plan_goes_on_after_continuing_as_new(
     sqlite_database: Database, receiver: Receiver, telemetry: Telemetry
 ) -> None:
-    arguments = ["--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=30"]
-    for name, kind in REGISTRY:
-        arguments += ["--search-attribute", f"{name}={kind}"]
-    async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=TEMPORAL, dev_server_extra_args=arguments
-    ) as environment:
-        address = environment.client.service_client.config.target_host
-        async with stack_of(sqlite_database, address, "default", telemetry) as stack:
-            chain = [node(receiver.url, "n0")]
-            chain += [node(receiver.url, f"n{number}", f"n{number - 1}") for number in range(1, 15)]
-            plan = await handed_over(stack, *chain)
-            first_run = (await workflow(stack, plan).describe()).run_id
-            await eventually(lambda: get(sqlite_database, plan), lambda found: found.state.final)
-            described = await workflow(stack, plan).describe()
+    async with short_histories(sqlite_database, telemetry) as stack:
+        chain = [node(receiver.url, "n0")]
+        chain += [node(receiver.url, f"n{number}", f"n{number - 1}") for number in range(1, 15)]
+        plan = await handed_over(stack, *chain)
+        first_run = (await workflow(stack, plan).describe()).run_id
+        await eventually(lambda: get(sqlite_database, plan), lambda found: found.state.final)
+        described = await workflow(stack, plan).describe()
     assert described.run_id != first_run
     assert fired(receiver) == [f"n{number}" for number in range(15)]
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import sysconfig
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 import sqlalchemy as sa
 from receivers import Receiver
-from stacks import TENANT, Stack, eventually, stack_of
+from stacks import TEMPORAL, TENANT, Stack, eventually, short_histories
 from temporalio import activity
 from temporalio.client import WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -30,9 +28,6 @@ from minoots_workflows.ids import workflow_id
 from minoots_workflows.queues import Queue
 from minoots_workflows.schedules.contracts import ScheduleProgress, ScheduleStart
 from minoots_workflows.schedules.workflow import ScheduleWorkflow
-from minoots_workflows.search_attributes import REGISTRY
-
-TEMPORAL = str(Path(sysconfig.get_path("scripts")) / "temporal")
 
 
 class Absent:
@@ -231,27 +226,20 @@ async def test_a_schedule_that_temporal_lost_is_rescued(stack: Stack, receiver: 
 async def test_a_schedule_goes_on_after_continuing_as_new(
     sqlite_database: Database, receiver: Receiver, telemetry: Telemetry
 ) -> None:
-    arguments = ["--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=30"]
-    for name, kind in REGISTRY:
-        arguments += ["--search-attribute", f"{name}={kind}"]
-    async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=TEMPORAL, dev_server_extra_args=arguments
-    ) as environment:
-        address = environment.client.service_client.config.target_host
-        async with stack_of(sqlite_database, address, "default", telemetry) as stack:
-            schedule_id = await handed_over(stack, receiver, rules=[{"every": "1h"}])
-            first_run = (await workflow(stack, schedule_id).describe()).run_id
-            for _ in range(10):
-                for command in (schedules.pause, schedules.resume):
-                    async with sqlite_database.write() as connection:
-                        await command(connection, TENANT, schedule_id, now=utc_now(), actor="test")
-                    assert await stack.handover.schedule(TENANT, schedule_id)
-            found = await get(sqlite_database, schedule_id)
-            seen = await eventually(
-                lambda: workflow(stack, schedule_id).query(ScheduleWorkflow.state),
-                lambda seen: seen.generation == found.generation,
-            )
-            described = await workflow(stack, schedule_id).describe()
+    async with short_histories(sqlite_database, telemetry) as stack:
+        schedule_id = await handed_over(stack, receiver, rules=[{"every": "1h"}])
+        first_run = (await workflow(stack, schedule_id).describe()).run_id
+        for _ in range(10):
+            for command in (schedules.pause, schedules.resume):
+                async with sqlite_database.write() as connection:
+                    await command(connection, TENANT, schedule_id, now=utc_now(), actor="test")
+                assert await stack.handover.schedule(TENANT, schedule_id)
+        found = await get(sqlite_database, schedule_id)
+        seen = await eventually(
+            lambda: workflow(stack, schedule_id).query(ScheduleWorkflow.state),
+            lambda seen: seen.generation == found.generation,
+        )
+        described = await workflow(stack, schedule_id).describe()
     assert seen.state == "active"
     assert described.run_id != first_run
     assert found.generation == 21
