@@ -9,7 +9,9 @@ from typing import Final, Literal
 
 from ulid import ULID
 
-Prefix = Literal["tmr", "sch", "pln", "esc", "cmd", "lse", "dlv", "rpl", "evt", "dst", "key", "req", "cnv"]
+Prefix = Literal[
+    "tmr", "sch", "pln", "esc", "cmd", "lse", "dlv", "rpl", "evt", "dst", "key", "req", "cnv", "chk"
+]
 
 ULID_PATTERN: Final = "[0-7][0-9A-HJKMNP-TV-Z]{25}"
 TENANT_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,62}\Z"

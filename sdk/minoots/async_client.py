@@ -16,6 +16,7 @@ from .operations.escalations import HEARTBEATS
 from .operations.timers import Length
 from .outbox import Outbox, Queued
 from .resources.agents import AsyncAgents
+from .resources.connectors import AsyncConnectors
 from .resources.dead_letters import AsyncDeadLetters
 from .resources.destinations import AsyncDestinations
 from .resources.escalations import AsyncEscalations, AsyncHeartbeats
@@ -48,6 +49,7 @@ class AsyncMinoots(Generic[CreatedT]):
         events: the feed.
         dead_letters: deliveries that were given up.
         secrets: what webhooks are signed with.
+        connectors: what actions are sent through.
         destinations: receivers that are closed.
     """
 
@@ -93,6 +95,7 @@ class AsyncMinoots(Generic[CreatedT]):
         self.events = AsyncEvents(self._engine)
         self.dead_letters = AsyncDeadLetters(self._engine)
         self.secrets = AsyncSecrets(self._engine)
+        self.connectors = AsyncConnectors(self._engine)
         self.destinations = AsyncDestinations(self._engine)
         self._outbox = None if store is None else AsyncOutboxResource(self._engine, store)
 

@@ -16,6 +16,7 @@ from .operations.escalations import HEARTBEATS
 from .operations.timers import Length
 from .outbox import Outbox, Queued
 from .resources.agents import Agents
+from .resources.connectors import Connectors
 from .resources.dead_letters import DeadLetters
 from .resources.destinations import Destinations
 from .resources.escalations import Escalations, Heartbeats
@@ -48,6 +49,7 @@ class Minoots(Generic[CreatedT]):
         events: the feed.
         dead_letters: deliveries that were given up.
         secrets: what webhooks are signed with.
+        connectors: what actions are sent through.
         destinations: receivers that are closed.
     """
 
@@ -93,6 +95,7 @@ class Minoots(Generic[CreatedT]):
         self.events = Events(self._engine)
         self.dead_letters = DeadLetters(self._engine)
         self.secrets = Secrets(self._engine)
+        self.connectors = Connectors(self._engine)
         self.destinations = Destinations(self._engine)
         self._outbox = None if store is None else OutboxResource(self._engine, store)
 

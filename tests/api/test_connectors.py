@@ -10,6 +10,8 @@ import pytest
 from connector_cases import serve_tools
 from gateways import Door
 from receivers import Receiver
+from stacks import eventually
+from temporalio.client import Client
 
 
 def timer(kind: str, **config: Any) -> dict[str, Any]:
@@ -34,6 +36,40 @@ async def test_a_timer_posts_to_a_chat_and_hides_its_address(full: Door, receive
     assert "webhook-signature" not in request.headers
 
 
+@pytest.mark.parametrize("kind", ["webhook", "chat"])
+async def test_an_action_is_checked_without_sending_it(full: Door, receiver: Receiver, kind: str) -> None:
+    def asked(url: str) -> dict[str, Any]:
+        fields = {"url": url} if kind == "webhook" else {"config": {"url": url}}
+        return {"action": {"kind": kind, **fields}}
+
+    well = await full.http.post("/v1/connectors/check", json=asked(receiver.url))
+    assert well.status_code == 200, well.text
+    assert (well.json()["well"], well.json()["error"]) == (True, None)
+    ill = (await full.http.post("/v1/connectors/check", json=asked("http://127.0.0.1:9/hook"))).json()
+    assert (ill["well"], ill["error"], ill["kind"]) == (False, "connect", kind)
+    assert receiver.requests == []
+    refused = await full.http.post("/v1/connectors/check", json=asked("http://10.0.0.1/x"))
+    field = "body.action.url" if kind == "webhook" else "body.action.config.url"
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["field"] == field
+
+
+async def _checks(client: Client) -> list[str]:
+    return [run.id async for run in client.list_workflows("WorkflowType = 'Check'")]
+
+
+async def test_what_is_checked_stands_in_no_history_in_clear_text(full: Door, receiver: Receiver) -> None:
+    action = {"kind": "chat", "config": {"url": f"{receiver.url}/very-secret"}}
+    await full.http.post("/v1/connectors/check", json={"action": action})
+    client = full.gateway.temporal
+    assert client is not None
+    runs = await eventually(lambda: _checks(client), lambda found: found)
+    history = await client.get_workflow_handle(runs[0]).fetch_history()
+    told = str([event.SerializeToString() for event in history.events])
+    assert "gAAAA" in told, "what the vault sealed is in it"
+    assert "very-secret" not in told
+
+
 async def test_a_chat_that_refuses_makes_a_dead_letter(full: Door, receiver: Receiver) -> None:
     receiver.answers(404)
     made = (await full.http.post("/v1/timers", json=timer("chat", url=receiver.url))).json()
@@ -49,7 +85,7 @@ async def test_a_chat_that_refuses_makes_a_dead_letter(full: Door, receiver: Rec
 @pytest.mark.parametrize(
     ("action", "field", "expected"),
     [
-        ({"kind": "pigeon"}, "body.actions.0.kind", "one of webhook, agent, chat, email"),
+        ({"kind": "pigeon"}, "body.actions.0.kind", "one of agent, chat, email"),
         ({"kind": "Pigeon!"}, "body.actions.0.kind", "lower-case letters"),
         ({"kind": "chat", "config": {}}, "body.actions.0.config.url", ""),
         ({"kind": "chat", "config": {"url": "https://a.example/", "x": 1}}, "body.actions.0.config.x", ""),
@@ -68,7 +104,7 @@ async def test_bad_actions_get_a_problem_that_names_the_field(
 
 async def test_connectors_are_listed_with_what_they_take_and_what_they_lack(door: Door) -> None:
     found = {one["kind"]: one for one in (await door.http.get("/v1/connectors")).json()["items"]}
-    assert set(found) == {"chat", "email", "feed", "mcp", "nats", "workflow"}
+    assert set(found) == {"agent", "chat", "email", "feed", "mcp", "nats", "webhook", "workflow"}
     assert (found["chat"]["configured"], found["email"]["configured"]) == (True, False)
     assert "connectors.email.host" in found["email"]["remedy"]
     assert found["chat"]["config"]["properties"]["style"]["enum"] == ["slack", "discord", "teams"]

@@ -49,6 +49,8 @@ from minoots_platform.records.commands import CancelIt, FireNow, Pause, Reschedu
 from minoots_platform.records.migrate import migrate
 from minoots_platform.settings import Settings
 from minoots_platform.telemetry import start_telemetry
+from minoots_workflows.checks.asking import ask
+from minoots_workflows.checks.contracts import CheckStart
 from minoots_workflows.heartbeats.workflow import HeartbeatWorkflow
 from minoots_workflows.ids import workflow_id
 from minoots_workflows.plans.workflow import PlanWorkflow
@@ -291,6 +293,16 @@ async def timer_awaiting(stack: Stack, receiver: Receiver) -> str:
     return workflow_id("timer", TENANT, timer.id)
 
 
+async def check_unwell(stack: Stack, receiver: Receiver) -> str:
+    """A webhook of whose host nothing takes connections."""
+    action = b'{"kind": "webhook", "url": "http://127.0.0.1:9/hook"}'
+    sealed = stack.vault.encrypt(action).decode()
+    start = CheckStart(tenant=TENANT, kind="webhook", sealed=sealed)
+    answer = await ask(stack.client, start, "chk_1")
+    assert answer.error == "connect"
+    return workflow_id("check", TENANT, "chk_1")
+
+
 async def delivery_waiting(stack: Stack, receiver: Receiver) -> str:
     """It waits for its destination's circuit, and is told when that is closed; the history is its own."""
     async with stack.database.write() as connection:
@@ -335,6 +347,7 @@ SCENES: dict[str, Callable[[Stack, Receiver], Awaitable[str]]] = {
     "heartbeat-silent": heartbeat_silent,
     "timer-awaiting": timer_awaiting,
     "delivery-waiting": delivery_waiting,
+    "check-unwell": check_unwell,
 }
 
 

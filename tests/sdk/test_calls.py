@@ -101,6 +101,13 @@ CALLS = [
     (lambda c: c.secrets.rotate("main"), "POST", "/v1/secrets/main/rotate", {}),
     (lambda c: c.secrets.rotate("main", overlap="2h"), "POST", "/v1/secrets/main/rotate", {"overlap": "2h"}),
     (lambda c: c.destinations.list(), "GET", "/v1/destinations", None),
+    (lambda c: c.connectors.list(), "GET", "/v1/connectors", None),
+    (
+        lambda c: c.connectors.check({"url": "https://a.example"}),
+        "POST",
+        "/v1/connectors/check",
+        {"action": {"kind": "webhook", "url": "https://a.example"}},
+    ),
     (
         lambda c: c.timers.preview_body("{{ payload }}", payload=1),
         "POST",

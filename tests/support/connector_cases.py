@@ -7,7 +7,7 @@ import gzip
 import itertools
 import socket
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email import message_from_bytes
 from email.message import Message as Mail
 from typing import Any
@@ -18,6 +18,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
+from pydantic import TypeAdapter
 from receivers import Receiver
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -28,16 +29,25 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+from minoots.contracts import Action, AgentRegister
+from minoots_activities.connectors.agents import AgentInboxes
 from minoots_activities.connectors.chat import Chats
 from minoots_activities.connectors.email import Emails
 from minoots_activities.connectors.mcp import Tools
 from minoots_activities.connectors.nats import Nats
-from minoots_activities.connectors.sender import Message, Sender, World
+from minoots_activities.connectors.sender import Message, NotSent, Sender, World
+from minoots_activities.connectors.webhooks import Webhooks
 from minoots_activities.connectors.workflow import Workflows
 from minoots_activities.http import WebhookSender
+from minoots_activities.result import Result
+from minoots_platform.clock import utc_now
 from minoots_platform.connectors import ConnectorSpec, installed
+from minoots_platform.records import Database, agents, inboxes
 from minoots_platform.settings import Settings
+from minoots_platform.telemetry import Telemetry
+from minoots_platform.vault import Vault
 
+NOWHERE = "http://127.0.0.1:9/hook"
 _numbers = itertools.count()
 
 
@@ -50,6 +60,16 @@ class Servers:
     receiver: Receiver
     mailbox: Mailbox
     nats_url: str
+    database: Database
+    vault: Vault
+    telemetry: Telemetry
+
+    def world(self, **connectors: Any) -> World:
+        """What senders may use, with these settings of connectors."""
+        overrides = {"connectors": connectors, "delivery": {"allowed_networks": ["127.0.0.0/8"]}}
+        settings = Settings().with_overrides(overrides)
+        tracer = self.telemetry.tracer
+        return World(settings, self.client, self.http, self.database, self.vault, tracer, utc_now)
 
 
 @dataclass
@@ -61,8 +81,8 @@ class Case:
     config: dict[str, Any]
     arrived: Callable[[], Awaitable[list[str]]]
     """What the receiver got so far, as texts in which titles, payloads and ids can be looked for."""
-    unreachable: Sender[Any]
-    """The same, with its server away."""
+    away: Case | None = None
+    """The same, with its receiver away."""
     distinct: bool = True
     """Whether the receiver itself tells a repetition by its id."""
     stop: Callable[[], Awaitable[None]] | None = None
@@ -74,7 +94,10 @@ class Case:
             "id": f"tmr_{next(_numbers)}_1_0",
             "tenant": "acme",
             "title": "disk full",
+            "timer_id": "tmr_1",
             "payload": {"disk": "/dev/sda1"},
+            "fired_at": utc_now(),
+            "attempt": 1,
             "link": None,
             "traceparent": None,
         } | fields
@@ -83,6 +106,27 @@ class Case:
             "data": {"payload": values["payload"], "timer": {"name": values["title"]}},
         }
         return Message(event=event, **values)
+
+    async def send(self, message: Message | None = None, **config: Any) -> str | None:
+        """Send as a worker does; return the answer."""
+        wanted = self.parsed(**config)
+        prepared = await self.sender.prepare("acme", [wanted])
+        answer = await self.sender.send(replace(message or self.message(), prepared=prepared), wanted)
+        if not isinstance(answer, Result):
+            return answer
+        if answer.error is not None:
+            raise NotSent(answer.error, answer.detail or "", status=answer.status)
+        return answer.response
+
+    async def check(self, **config: Any) -> None:
+        """Look whether it could be sent."""
+        await self.sender.check("acme", self.parsed(**config))
+
+    def action(self) -> Action:
+        """The action as a timer has it."""
+        flat = self.spec.kind in ("webhook", "agent")
+        fields = self.config if flat else {"config": self.config}
+        return TypeAdapter[Action](Action).validate_python({"kind": self.spec.kind} | fields)
 
     def parsed(self, **config: Any) -> Any:
         """The config as the sender takes it."""
@@ -111,22 +155,41 @@ def free_port() -> int:
     return port
 
 
-def with_settings(client: Client, http: WebhookSender, **connectors: Any) -> World:
-    overrides = {"connectors": connectors, "delivery": {"allowed_networks": ["127.0.0.0/8"]}}
-    return World(Settings().with_overrides(overrides), client, http)
-
-
 async def chat_case(servers: Servers) -> Case:
     receiver = servers.receiver
 
     async def arrived() -> list[str]:
         return [request.body.decode() + str(dict(request.headers)) for request in receiver.requests]
 
-    world = with_settings(servers.client, servers.http)
-    away = Chats(world)
-    case = Case(installed()["chat"], Chats(world), {"url": receiver.url}, arrived, away, distinct=False)
-    case.config["url"] = receiver.url
-    return case
+    spec, sender = installed()["chat"], Chats(servers.world())
+    away = Case(spec, sender, {"url": NOWHERE}, arrived)
+    return Case(spec, sender, {"url": receiver.url}, arrived, away, distinct=False)
+
+
+async def webhook_case(servers: Servers) -> Case:
+    receiver = servers.receiver
+
+    async def arrived() -> list[str]:
+        return [request.body.decode() + str(dict(request.headers)) for request in receiver.requests]
+
+    spec, sender = installed()["webhook"], Webhooks(servers.world())
+    away = Case(spec, sender, {"url": NOWHERE}, arrived)
+    return Case(spec, sender, {"url": receiver.url}, arrived, away, distinct=False)
+
+
+async def agent_case(servers: Servers) -> Case:
+    async with servers.database.write() as connection:
+        wanted = AgentRegister(id="builder")
+        await agents.register(connection, "acme", wanted, now=utc_now(), actor="test")
+
+    async def arrived() -> list[str]:
+        async with servers.database.read() as connection:
+            page = await inboxes.page(connection, "acme", "builder", states=(), limit=50, cursor=None)
+        return [f"{command.name} {command.payload}" for command in page.items]
+
+    spec, sender = installed()["agent"], AgentInboxes(servers.world())
+    away = Case(spec, sender, {"agent": "nobody"}, arrived)
+    return Case(spec, sender, {"agent": "builder"}, arrived, away)
 
 
 async def email_case(servers: Servers) -> Case:
@@ -140,10 +203,11 @@ async def email_case(servers: Servers) -> Case:
 
     def sender(port: int) -> Emails:
         smtp = {"host": "127.0.0.1", "port": port, "security": "none", "sender": "minoots@example.com"}
-        return Emails(with_settings(servers.client, servers.http, email=smtp))
+        return Emails(servers.world(email=smtp))
 
-    config = {"to": ["ada@example.com"]}
-    return Case(installed()["email"], sender(box.port), config, arrived, sender(free_port()), distinct=False)
+    spec, config = installed()["email"], {"to": ["ada@example.com"]}
+    away = Case(spec, sender(free_port()), config, arrived)
+    return Case(spec, sender(box.port), config, arrived, away, distinct=False)
 
 
 async def nats_case(servers: Servers) -> Case:
@@ -162,10 +226,11 @@ async def nats_case(servers: Servers) -> Case:
             return seen
 
     def sender(where: str) -> Nats:
-        return Nats(with_settings(servers.client, servers.http, nats={"servers": [where]}))
+        return Nats(servers.world(nats={"servers": [where]}))
 
-    away = sender(f"nats://127.0.0.1:{free_port()}")
-    return Case(installed()["nats"], sender(url), {"subject": subject}, arrived, away)
+    spec, config = installed()["nats"], {"subject": subject}
+    away = Case(spec, sender(f"nats://127.0.0.1:{free_port()}"), config, arrived)
+    return Case(spec, sender(url), config, arrived, away)
 
 
 @workflow.defn(name="Handle", sandboxed=False)
@@ -200,13 +265,13 @@ async def workflow_case(servers: Servers) -> Case:
                 await asyncio.sleep(0.1)
             return list(found.values())
 
-    world = with_settings(servers.client, servers.http, workflow={"task_queues": [queue]})
+    world = servers.world(workflow={"task_queues": [queue]})
     nobody = await Client.connect(
         "127.0.0.1:9", lazy=True, data_converter=pydantic_data_converter, namespace="x"
     )
-    away = Workflows(World(world.settings, nobody, servers.http))
-    config = {"workflow": "Handle", "task_queue": queue}
-    return Case(installed()["workflow"], Workflows(world), config, arrived, away)
+    spec, config = installed()["workflow"], {"workflow": "Handle", "task_queue": queue}
+    away = Case(spec, Workflows(replace(world, temporal=nobody)), config, arrived)
+    return Case(spec, Workflows(world), config, arrived, away)
 
 
 @dataclass
@@ -310,16 +375,19 @@ async def mcp_case(servers: Servers) -> Case:
     async def arrived() -> list[str]:
         return tools.calls
 
-    world = with_settings(servers.client, servers.http)
+    sender = Tools(servers.world())
     config = {"url": tools.url, "tool": "page", "token": "t0ken"}
     spec = installed()["mcp"]
-    return Case(spec, Tools(world), config, arrived, Tools(world), distinct=False, stop=tools.stop)
+    away = Case(spec, sender, config | {"url": NOWHERE}, arrived)
+    return Case(spec, sender, config, arrived, away, distinct=False, stop=tools.stop)
 
 
 CASES = {
+    "agent": agent_case,
     "chat": chat_case,
     "email": email_case,
     "mcp": mcp_case,
     "nats": nats_case,
+    "webhook": webhook_case,
     "workflow": workflow_case,
 }

@@ -20,7 +20,8 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from minoots.contracts import Attempt, Timer, TimerCreate, TimerState, WebhookAction
-from minoots_activities.connectors import AgentInboxes, Webhooks, World, plugged
+from minoots_activities.checks.adapter import Checks
+from minoots_activities.connectors import World, connectors
 from minoots_activities.deliveries.adapter import Deliveries
 from minoots_activities.deliveries.attempt import Attempts
 from minoots_activities.escalations.adapter import Escalations
@@ -170,14 +171,11 @@ async def stack_of(
     links = Links(vault, "http://127.0.0.1:4000")
     async with (
         WebhookSender(allowed_networks=(ip_network("127.0.0.0/8"),), user_agent="test") as sender,
-        plugged(World(settings, client, sender), links, database, clock) as others,
+        connectors(
+            World(settings, client, sender, database, vault, telemetry.tracer, clock), links
+        ) as installed,
     ):
-        connectors = [
-            *others,
-            Webhooks(database, vault, links, sender, telemetry.tracer, clock),
-            AgentInboxes(database, clock),
-        ]
-        making = Attempts(connectors, telemetry.metrics, clock)
+        making = Attempts(installed, telemetry.metrics, clock)
         watch = LeadWatch("test", database, telemetry.metrics, clock)
         handover = HandOver(database, Engine(client), clock)
         serving = {
@@ -190,6 +188,7 @@ async def stack_of(
                 Plans(database, handover, clock),
                 Escalations(database, handover, clock),
                 Heartbeats(database, handover, clock),
+                Checks(installed, vault, clock),
             ),
         }
         stack = Stack(

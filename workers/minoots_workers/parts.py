@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from temporalio.client import Client
 
-from minoots_activities.connectors import AgentInboxes, HealthWatch, Webhooks, World, plugged
+from minoots_activities.checks.adapter import Checks
+from minoots_activities.connectors import HealthWatch, World, connectors
 from minoots_activities.deliveries.adapter import Deliveries
 from minoots_activities.deliveries.attempt import Attempts
 from minoots_activities.escalations.adapter import Escalations
@@ -81,17 +82,9 @@ async def io_parts(settings: Settings, telemetry: Telemetry, client: Client) -> 
             )
         )
         watch = LeadWatch(_worker_name(), database, telemetry.metrics, utc_now)
-        world = World(settings, client, sender)
-        connectors = await stack.enter_async_context(plugged(world, links, database, utc_now))
-        attempts = Attempts(
-            [
-                *connectors,
-                Webhooks(database, vault, links, sender, telemetry.tracer, utc_now),
-                AgentInboxes(database, utc_now),
-            ],
-            telemetry.metrics,
-            utc_now,
-        )
+        world = World(settings, client, sender, database, vault, telemetry.tracer, utc_now)
+        installed = await stack.enter_async_context(connectors(world, links))
+        attempts = Attempts(installed, telemetry.metrics, utc_now)
         handover = HandOver(database, Engine(client))
         yield IoParts(
             serving=serving_io(
@@ -102,10 +95,11 @@ async def io_parts(settings: Settings, telemetry: Telemetry, client: Client) -> 
                 Plans(database, handover, utc_now),
                 Escalations(database, handover, utc_now),
                 Heartbeats(database, handover, utc_now),
+                Checks(installed, vault, utc_now),
             ),
             handover=handover,
             watch=watch,
-            health=HealthWatch(connectors, telemetry.metrics),
+            health=HealthWatch(installed, telemetry.metrics),
         )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from minoots_activities.checks.adapter import Checks
 from minoots_activities.deliveries.adapter import Deliveries
 from minoots_activities.escalations.adapter import Escalations
 from minoots_activities.escalations.heartbeats import Heartbeats
@@ -13,6 +14,7 @@ from minoots_activities.plans.adapter import Plans
 from minoots_activities.replays.adapter import Replays
 from minoots_activities.schedules.adapter import Schedules
 from minoots_activities.timers.adapter import Timers
+from minoots_workflows.checks.workflow import CheckWorkflow
 from minoots_workflows.deliveries.workflow import DeliveryWorkflow
 from minoots_workflows.escalations.workflow import EscalationWorkflow
 from minoots_workflows.heartbeats.workflow import HeartbeatWorkflow
@@ -29,6 +31,7 @@ WORKFLOWS: tuple[type, ...] = (
     PlanWorkflow,
     EscalationWorkflow,
     HeartbeatWorkflow,
+    CheckWorkflow,
 )
 
 
@@ -53,6 +56,7 @@ def serving_io(
     plans: Plans,
     escalations: Escalations,
     heartbeats: Heartbeats,
+    checks: Checks,
 ) -> Serving:
     """Return what the queue ``io`` serves: everything that touches the records or the network."""
     return Serving(
@@ -66,5 +70,6 @@ def serving_io(
             plans.advance,
             escalations.advance,
             heartbeats.look,
+            checks.look,
         )
     )

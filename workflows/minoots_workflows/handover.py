@@ -279,7 +279,8 @@ class _Timer(NamedTuple):
 def _unavailable() -> Iterator[None]:
     try:
         yield
-    except (RPCError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
+    # RuntimeError: what the library raises while it has not been able to connect at all.
+    except (RPCError, WorkflowUpdateRPCTimeoutOrCancelledError, RuntimeError) as error:
         raise Failure(
             FailureKind.UNAVAILABLE,
             f"Temporal did not take it: {error}",

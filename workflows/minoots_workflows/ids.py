@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple, cast, get_args
 
-Kind = Literal["timer", "delivery", "replay", "schedule", "plan", "escalation", "heartbeat"]
+Kind = Literal["timer", "delivery", "replay", "schedule", "plan", "escalation", "heartbeat", "check"]
 _KINDS: Final = get_args(Kind)
 
 

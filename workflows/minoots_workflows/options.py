@@ -30,6 +30,14 @@ SENDING: Final[ActivityConfig] = {
     "cancellation_type": ActivityCancellationType.TRY_CANCEL,
 }
 
+LOOKING: Final[ActivityConfig] = {
+    "task_queue": Queue.IO,
+    # 33 s: what the most patient connector has for an attempt, and a little for the way.
+    "start_to_close_timeout": timedelta(seconds=33),
+    # The workflow's own time limit ends it: somebody waits for the answer, and not for long.
+    "retry_policy": _UNTIL_IT_WORKS,
+}
+
 RECORDS: Final[ActivityConfig] = {
     "task_queue": Queue.IO,
     # 10 s: one transaction, with room for SQLite's 5 s of busy timeout.

@@ -3,11 +3,8 @@
 A connector makes one attempt and says what came of it. Rows, retries and workflows are not here.
 """
 
-from .agents import AgentInboxes
-from .connector import Connector, Sending
+from .connector import Connector, Sending, connectors
 from .health import HealthWatch
-from .plugged import Plugged, plugged
 from .sender import World
-from .webhooks import Webhooks
 
-__all__ = ["AgentInboxes", "Connector", "HealthWatch", "Plugged", "Sending", "Webhooks", "World", "plugged"]
+__all__ = ["Connector", "HealthWatch", "Sending", "World", "connectors"]

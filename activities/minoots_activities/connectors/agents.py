@@ -1,48 +1,40 @@
-"""Agent inboxes: an action becomes a command, once for its webhook id."""
+"""Agent inboxes: a message becomes a command, once for its id."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
-
 from minoots.contracts import AgentAction, AttemptError
 from minoots.errors import Failure
-from minoots_activities.result import Result
-from minoots_platform.clock import Clock
-from minoots_platform.records import Database, inboxes
-from minoots_platform.telemetry.trace_context import current_traceparent
+from minoots_platform.records import agents, inboxes
 
-from .connector import Connector, Sending
+from .sender import Message, NotSent, Sender
 
 
-class AgentInboxes(Connector[AgentAction]):
+class AgentInboxes(Sender[AgentAction]):
     """Queues commands. They are in the records, so nothing of the network can fail."""
 
-    kind: ClassVar[str] = "agent"
-
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database = database
-        self._clock = clock
-
-    async def prepare(self, tenant: str, actions: Sequence[AgentAction]) -> None:
-        """Nothing is needed."""
-
-    async def send(self, sending: Sending[AgentAction]) -> Result:
-        """Queue the command; one that is queued already stays the one."""
-        spec, action, started_at = sending.spec, sending.action, self._clock()
+    async def send(self, message: Message, config: AgentAction) -> str | None:
+        """Queue the command; one that is queued already stays the one. Return its id."""
         new = inboxes.NewCommand(
-            agent_id=action.agent,
-            name=action.name or spec.name,
-            payload=spec.payload,
-            actor=f"timer/{spec.timer_id}",
-            key=sending.claim.webhook_id,
-            timer_id=spec.timer_id,
-            expires_at=None if action.expires_in is None else sending.fired_at + action.expires_in,
-            traceparent=current_traceparent(),
+            agent_id=config.agent,
+            name=config.name or message.title,
+            payload=message.payload,
+            actor=f"timer/{message.timer_id}",
+            key=message.id,
+            timer_id=message.timer_id,
+            expires_at=None if config.expires_in is None else message.fired_at + config.expires_in,
+            traceparent=message.traceparent,
         )
         try:
-            async with self._database.write() as connection:
-                command = await inboxes.queue(connection, spec.tenant, new, now=started_at)
+            async with self.world.database.write() as connection:
+                command = await inboxes.queue(connection, message.tenant, new, now=self.world.clock())
         except Failure as failure:
-            return Result.unsent(self._clock(), AttemptError.ABSENT, failure.detail)
-        return Result(started_at, self._clock(), None, None, None, command.id, None)
+            raise NotSent(AttemptError.ABSENT, failure.detail) from failure
+        return command.id
+
+    async def check(self, tenant: str, config: AgentAction) -> None:
+        """Make sure that the agent is registered; whether it runs, it shows by fetching its commands."""
+        try:
+            async with self.world.database.read() as connection:
+                await agents.get(connection, tenant, config.agent)
+        except Failure as failure:
+            raise NotSent(AttemptError.ABSENT, failure.detail) from failure

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from minoots_activities.http import OutgoingWebhook
+from minoots_activities.result import Result
 from minoots_platform.connectors.chat import Chat
 
 from .sender import Message, NotSent, Sender
@@ -19,10 +20,10 @@ _MOST: Final = {"slack": 3000, "discord": 2000, "teams": 3000}
 class Chats(Sender[Chat]):
     """Posts to incoming webhooks."""
 
-    async def send(self, message: Message, config: Chat) -> str | None:
+    async def send(self, message: Message, config: Chat) -> Result:
         """Post once."""
         text = text_of(message, config.text, _MOST[config.style])
-        result = await self.world.http.send(
+        return await self.world.http.send(
             OutgoingWebhook(
                 url=config.url,
                 method="POST",
@@ -34,11 +35,12 @@ class Chats(Sender[Chat]):
                 signed=False,
             )
         )
-        if result.error is not None:
-            raise NotSent(
-                result.error, result.detail or "", status=result.status, retry_after=result.retry_after
-            )
-        return result.response
+
+    async def check(self, tenant: str, config: Chat) -> None:
+        """Make sure that the server takes connections; whether it knows the hook, only a post shows."""
+        fault = await self.world.http.unreachable(config.url)
+        if fault is not None:
+            raise NotSent(*fault)
 
 
 def _body(style: str, text: str) -> dict[str, Any]:

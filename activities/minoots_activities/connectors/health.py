@@ -10,17 +10,15 @@ from typing import Final
 from minoots_platform.telemetry import get_logger
 from minoots_platform.telemetry.metrics import Metrics
 
-from .plugged import Plugged
-from .sender import NotSent
+from .connector import Connector
 
 EVERY: Final = timedelta(seconds=30)
-_PATIENCE: Final = 20.0
 
 
 class HealthWatch:
     """Looks after the connectors of one worker process that have a server of their own."""
 
-    def __init__(self, connectors: Iterable[Plugged], metrics: Metrics) -> None:
+    def __init__(self, connectors: Iterable[Connector], metrics: Metrics) -> None:
         self._watched = [connector for connector in connectors if connector.watched]
         self._metrics = metrics
         self._ill: dict[str, str] = {}
@@ -35,7 +33,8 @@ class HealthWatch:
     async def look(self) -> dict[str, str]:
         """Look once; return what ails whom, by kind."""
         for connector in self._watched:
-            kind, ailment = connector.kind, await _ailment(connector)
+            kind, failure = connector.kind, await connector.health()
+            ailment = None if failure is None else failure.detail
             self._metrics.connector_seen(kind, well=ailment is None)
             if ailment is not None and kind not in self._ill:
                 self._log.warning("connector.ill", kind=kind, reason=ailment)
@@ -45,14 +44,3 @@ class HealthWatch:
             if ailment is not None:
                 self._ill[kind] = ailment
         return dict(self._ill)
-
-
-async def _ailment(connector: Plugged) -> str | None:
-    try:
-        async with asyncio.timeout(_PATIENCE):
-            await connector.health()
-    except NotSent as failure:
-        return failure.detail
-    except TimeoutError:
-        return f"it did not answer within {_PATIENCE:g} s"
-    return None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, cast
 
 import httpx
@@ -23,6 +23,7 @@ from minoots_platform.connectors.mcp import CallTool
 from .sender import Message, NotSent, Sender
 
 _TIMEOUT: Final = 20.0
+_PAGES: Final = 10
 _HOPELESS: Final = frozenset({types.METHOD_NOT_FOUND, types.INVALID_PARAMS, types.INVALID_REQUEST})
 
 
@@ -32,11 +33,43 @@ class Tools(Sender[CallTool]):
     async def send(self, message: Message, config: CallTool) -> str | None:
         """Call once; what the tool says of its progress is passed on."""
         own = message.payload if isinstance(message.payload, dict) else {"payload": message.payload}
+        async with self._session(config, message.traceparent) as client:
+            # A server's own schema is not held against its own answer: a pattern in it can take for ever.
+            client.session.validate_tool_result = _taken_as_it_is  # type: ignore[method-assign]
+            result = await client.call_tool(
+                config.tool,
+                {**config.arguments, **({} if message.payload is None else own)},
+                read_timeout_seconds=_TIMEOUT,
+                progress_callback=message.progress,
+                meta=cast(types.RequestParamsMeta, _meta(message)),
+            )
+        if result.is_error:
+            raise NotSent(AttemptError.STATUS, f"the tool failed: {_text(result)[:500]}")
+        if result.structured_content is not None:
+            return json.dumps(result.structured_content, ensure_ascii=False)
+        return _text(result)
+
+    async def check(self, tenant: str, config: CallTool) -> None:
+        """Open a session, and look whether the tool is among those on the first pages of its list."""
+        names: list[str] = []
+        async with self._session(config, None) as client:
+            cursor: str | None = None
+            for _ in range(_PAGES):
+                page = await client.list_tools(cursor=cursor)
+                names += [tool.name for tool in page.tools]
+                cursor = page.next_cursor
+                if cursor is None or config.tool in names:
+                    break
+        if config.tool not in names and cursor is None:
+            raise NotSent(AttemptError.ABSENT, f"the server has no tool {config.tool}; it has {_list(names)}")
+
+    @asynccontextmanager
+    async def _session(self, config: CallTool, traceparent: str | None) -> AsyncIterator[Client]:
         headers = {"accept-encoding": "identity"}
         if config.token is not None:
             headers["authorization"] = f"Bearer {config.token}"
-        if message.traceparent is not None:
-            headers["traceparent"] = message.traceparent
+        if traceparent is not None:
+            headers["traceparent"] = traceparent
         try:
             async with (
                 httpx2.AsyncClient(
@@ -47,23 +80,14 @@ class Tools(Sender[CallTool]):
                     streamable_http_client(config.url, http_client=http, terminate_on_close=False), cache=None
                 ) as client,
             ):
-                # A server's own schema is not held against its own answer: a pattern in it can take for ever.
-                client.session.validate_tool_result = _taken_as_it_is  # type: ignore[method-assign]
-                result = await client.call_tool(
-                    config.tool,
-                    {**config.arguments, **({} if message.payload is None else own)},
-                    read_timeout_seconds=_TIMEOUT,
-                    progress_callback=message.progress,
-                    meta=cast(types.RequestParamsMeta, _meta(message)),
-                )
+                yield client
         except Exception as error:
             # Its task groups wrap whatever happens in them.
             raise _not_sent(_first(error)) from error
-        if result.is_error:
-            raise NotSent(AttemptError.STATUS, f"the tool failed: {_text(result)[:500]}")
-        if result.structured_content is not None:
-            return json.dumps(result.structured_content, ensure_ascii=False)
-        return _text(result)
+
+
+def _list(names: list[str]) -> str:
+    return ", ".join(name[:60] for name in names[:8]) or "none"
 
 
 async def _taken_as_it_is(name: str, result: types.CallToolResult) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from math import isfinite
-from typing import Any, Final
+from typing import Final
 
 from minoots.contracts import EventType
 from minoots_activities.http import shown
 from minoots_platform.clock import Clock
 from minoots_platform.records import Database, events, timers
-
-from .connector import Sending
+from minoots_platform.records.attempts import Claim
+from minoots_platform.records.firing import Spec
 
 _EVERY: Final = timedelta(milliseconds=250)
 """More often nobody reads it; what comes in between is left out."""
@@ -20,9 +20,10 @@ _EVERY: Final = timedelta(milliseconds=250)
 class Relay:
     """Passes on what is said during one attempt."""
 
-    def __init__(self, database: Database, sending: Sending[Any], clock: Clock) -> None:
+    def __init__(self, database: Database, spec: Spec, claim: Claim, clock: Clock) -> None:
         self._database = database
-        self._sending = sending
+        self._spec = spec
+        self._claim = claim
         self._clock = clock
         self._told_at: datetime | None = None
         self._over = False
@@ -37,7 +38,7 @@ class Relay:
         if self._told_at is not None and now - self._told_at < _EVERY and not self._over:
             return
         self._told_at = now
-        spec, claim = self._sending.spec, self._sending.claim
+        spec, claim = self._spec, self._claim
         async with self._database.write() as connection:
             timer = await timers.row_of(connection, spec.tenant, spec.timer_id)
             told = timers.event_of(

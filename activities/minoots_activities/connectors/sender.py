@@ -1,18 +1,24 @@
-"""The port of a connector that is installed: one message, sent once."""
+"""The port of a connector: one message, sent once."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, Generic, Protocol, TypeVar
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
+from opentelemetry import trace
 from pydantic import BaseModel
 from temporalio.client import Client
 
 from minoots.contracts import AttemptError
 from minoots_activities.http import WebhookSender
+from minoots_activities.result import Result
+from minoots_platform.clock import Clock
+from minoots_platform.records import Database
 from minoots_platform.settings import Settings
+from minoots_platform.vault import Vault
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
@@ -36,14 +42,20 @@ class Message:
     id: str
     """The same for every attempt and replay: the receiver's idempotency key."""
     tenant: str
+    timer_id: str
     title: str
     """The name of the timer."""
     payload: Any
     event: dict[str, Any]
-    """The CloudEvent that a webhook would get."""
+    """The CloudEvent that a webhook gets."""
+    fired_at: datetime
+    attempt: int
+    """From 1."""
     link: str | None
     """Of a notice that somebody can acknowledge."""
     traceparent: str | None
+    prepared: Any = None
+    """What `Sender.prepare` returned."""
     progress: Report = _nobody
     """Called with what the receiver says of its progress."""
 
@@ -55,10 +67,14 @@ class World:
     settings: Settings
     temporal: Client
     http: WebhookSender
+    database: Database
+    vault: Vault
+    tracer: trace.Tracer
+    clock: Clock
 
 
 class NotSent(Exception):
-    """The message was not taken.
+    """The message was not taken, or would not be.
 
     Attributes:
         error: the kind of fault; `AttemptError.REFUSED` is not tried again.
@@ -85,23 +101,45 @@ class NotSent(Exception):
 class Sender(ABC, Generic[ConfigT]):
     """Sends messages of one kind. One a process, made when it is first needed."""
 
+    timeout: ClassVar[float] = 25.0
+    """Seconds for one attempt; the activity that makes it has 45, and waits for the moment within them."""
+
     def __init__(self, world: World) -> None:
         self.world = world
 
+    async def prepare(self, tenant: str, configs: Sequence[ConfigT]) -> Any:
+        """Fetch ahead of time whatever sending to ``configs`` will need."""
+        return None
+
+    async def warm(self, config: ConfigT) -> None:
+        """Open ahead of time what sending will need; what goes wrong goes wrong again in `send`."""
+
     @abstractmethod
-    async def send(self, message: Message, config: ConfigT) -> str | None:
-        """Send once; return what the receiver answered, if that is worth keeping.
+    async def send(self, message: Message, config: ConfigT) -> Result | str | None:
+        """Send once.
+
+        Returns:
+            What the receiver answered, if that is worth keeping; a `Result` where the sender knows by itself
+            at which moment it wrote the request.
 
         Raises:
             NotSent: it was not taken.
         """
 
     async def health(self) -> None:
-        """Make sure that messages could be sent now.
+        """Make sure that the one server behind all messages answers (of a connector that is ``watched``).
 
         Raises:
-            NotSent: they could not.
+            NotSent: it does not.
         """
+
+    async def check(self, tenant: str, config: ConfigT) -> None:
+        """Make sure, without sending anything, that a message to ``config`` could be sent now.
+
+        Raises:
+            NotSent: it could not.
+        """
+        await self.health()
 
     async def close(self) -> None:
         """Let go of connections."""

@@ -9,18 +9,16 @@ from typing import ClassVar
 from opentelemetry import trace
 
 from minoots.contracts import AttemptError, WebhookAction
-from minoots_activities.http import OutgoingWebhook, WebhookSender
+from minoots.contracts.actions import MAX_TIMEOUT
+from minoots_activities.http import OutgoingWebhook
 from minoots_activities.result import Result
-from minoots_platform.clock import Clock
-from minoots_platform.envelope import body_of, event_of
-from minoots_platform.links import Links
-from minoots_platform.records import Database, signing_secrets
+from minoots_platform.envelope import body_of
+from minoots_platform.records import signing_secrets
 from minoots_platform.signing import SigningKey
 from minoots_platform.telemetry.trace_context import current_traceparent
 from minoots_platform.template_faults import TemplateFault
-from minoots_platform.vault import Vault
 
-from .connector import Connector, Sending
+from .sender import Message, NotSent, Sender
 
 
 @dataclass(frozen=True, repr=False)
@@ -30,73 +28,54 @@ class Keyring:
     keys: dict[str, tuple[SigningKey, ...]]
 
 
-class Webhooks(Connector[WebhookAction]):
-    """Sends webhooks. One a process; it owns the connections to receivers."""
+class Webhooks(Sender[WebhookAction]):
+    """Sends webhooks."""
 
-    kind: ClassVar[str] = "webhook"
+    timeout: ClassVar[float] = MAX_TIMEOUT.total_seconds() + 1
+    """Those of the actions end first, and say at which stage."""
 
-    def __init__(
-        self,
-        database: Database,
-        vault: Vault,
-        links: Links,
-        sender: WebhookSender,
-        tracer: trace.Tracer,
-        clock: Clock,
-    ) -> None:
-        self._database = database
-        self._vault = vault
-        self._links = links
-        self._sender = sender
-        self._tracer = tracer
-        self._clock = clock
-
-    async def prepare(self, tenant: str, actions: Sequence[WebhookAction]) -> Keyring:
+    async def prepare(self, tenant: str, configs: Sequence[WebhookAction]) -> Keyring:
         """Fetch signing keys."""
-        names = {action.secret or signing_secrets.DEFAULT for action in actions}
-        async with self._database.read() as connection:
-            keys = await signing_secrets.keys(connection, self._vault, tenant, names, self._clock())
+        names = {config.secret or signing_secrets.DEFAULT for config in configs}
+        world, now = self.world, self.world.clock()
+        async with world.database.read() as connection:
+            keys = await signing_secrets.keys(connection, world.vault, tenant, names, now)
         if signing_secrets.DEFAULT in names and signing_secrets.DEFAULT not in keys:
-            async with self._database.write() as connection:
-                now = self._clock()
-                await signing_secrets.ensure_default(connection, self._vault, tenant, now=now)
+            async with world.database.write() as connection:
+                await signing_secrets.ensure_default(connection, world.vault, tenant, now=now)
                 keys |= await signing_secrets.keys(
-                    connection, self._vault, tenant, [signing_secrets.DEFAULT], now
+                    connection, world.vault, tenant, [signing_secrets.DEFAULT], now
                 )
         return Keyring(keys)
 
-    async def warm(self, action: WebhookAction) -> None:
+    async def warm(self, config: WebhookAction) -> None:
         """Open a connection to the receiver, if it can be reached."""
-        await self._sender.warm(action.url)
+        await self.world.http.warm(config.url)
 
-    async def send(self, sending: Sending[WebhookAction]) -> Result:
+    async def send(self, message: Message, config: WebhookAction) -> Result:
         """Sign and send once."""
-        action, claim, keyring = sending.action, sending.claim, sending.prepared
-        name = action.secret or signing_secrets.DEFAULT
-        keys = keyring.keys.get(name, ())
+        keyring: Keyring = message.prepared
+        keys = keyring.keys.get(config.secret or signing_secrets.DEFAULT, ())
         if not keys:
-            why = f"there is no signing secret {name}; make it and retry"
-            return Result.unsent(self._clock(), AttemptError.SECRET, why)
-        try:
-            headers, body = self._filled_in(sending)
-        except TemplateFault as fault:
-            return Result.unsent(self._clock(), AttemptError.REFUSED, str(fault))
+            raise _no_secret(config)
+        headers, body = _filled_in(message, config)
         attributes: dict[str, str | int] = {
-            "minoots.timer_id": sending.spec.timer_id,
-            "minoots.attempt": claim.number,
+            "minoots.timer_id": message.timer_id,
+            "minoots.attempt": message.attempt,
         }
-        with self._tracer.start_as_current_span(
+        with self.world.tracer.start_as_current_span(
             "webhook.deliver", kind=trace.SpanKind.CLIENT, attributes=attributes
         ) as span:
-            result = await self._sender.send(
+            result = await self.world.http.send(
                 OutgoingWebhook(
-                    url=action.url,
-                    method=action.method,
+                    url=config.url,
+                    method=config.method,
                     headers=headers,
                     body=body,
-                    timeout=action.timeout,
-                    webhook_id=claim.webhook_id,
+                    timeout=config.timeout,
+                    webhook_id=message.id,
                     keys=keys,
+                    # Of this span, not of what surrounds it.
                     traceparent=current_traceparent(),
                 )
             )
@@ -106,14 +85,34 @@ class Webhooks(Connector[WebhookAction]):
                 span.set_status(trace.StatusCode.ERROR, result.error)
         return result
 
-    def _filled_in(self, sending: Sending[WebhookAction]) -> tuple[dict[str, str], bytes]:
-        """Return headers and body: of the user's template, or else the CloudEvent."""
-        action = sending.action
-        event = event_of(sending.spec, sending.claim.webhook_id, sending.fired_at, self._links)
-        if action.body is None:
-            return action.headers, body_of(event)
-        # The library is only loaded by who uses it.
-        from minoots_platform import templates
+    async def check(self, tenant: str, config: WebhookAction) -> None:
+        """Make sure that there is a key to sign with, and that the receiver takes connections."""
+        keyring = await self.prepare(tenant, [config])
+        if not keyring.keys.get(config.secret or signing_secrets.DEFAULT):
+            raise _no_secret(config)
+        fault = await self.world.http.unreachable(config.url)
+        if fault is not None:
+            raise NotSent(*fault)
 
-        headers = action.headers | {"content-type": action.body.content_type}
-        return headers, templates.render(action.body, event).encode()
+
+def _no_secret(config: WebhookAction) -> NotSent:
+    name = config.secret or signing_secrets.DEFAULT
+    return NotSent(AttemptError.SECRET, f"there is no signing secret {name}; make it and retry")
+
+
+def _filled_in(message: Message, config: WebhookAction) -> tuple[dict[str, str], bytes]:
+    """Return headers and body: of the user's template, or else the CloudEvent.
+
+    Raises:
+        NotSent: the template cannot be filled in.
+    """
+    if config.body is None:
+        return config.headers, body_of(message.event)
+    # The library is only loaded by who uses it.
+    from minoots_platform import templates
+
+    try:
+        body = templates.render(config.body, message.event).encode()
+    except TemplateFault as fault:
+        raise NotSent(AttemptError.REFUSED, str(fault)) from fault
+    return config.headers | {"content-type": config.body.content_type}, body

@@ -26,7 +26,7 @@ Prepared: TypeAlias = dict[str, Any]
 class Attempts:
     """Makes attempts, each through the connector of its kind."""
 
-    def __init__(self, connectors: Iterable[Connector[Any]], metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, connectors: Iterable[Connector], metrics: Metrics, clock: Clock) -> None:
         self._connectors = {connector.kind: connector for connector in connectors}
         self._metrics = metrics
         self._clock = clock
@@ -73,7 +73,7 @@ class Attempts:
             next_at=next_at,
         )
 
-    async def _send(self, sending: Sending[Any]) -> Result:
+    async def _send(self, sending: Sending) -> Result:
         refusal = sending.claim.refusal
         if refusal is not None:
             return Result.unsent(self._clock(), refusal.error, refusal.detail)

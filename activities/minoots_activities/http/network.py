@@ -138,14 +138,19 @@ class GuardedNetwork(httpcore.AsyncNetworkBackend):
 
     async def park(self, host: str, port: int, server_hostname: str) -> None:
         """Open a connection and keep it for the next `connect_tcp`, for a few seconds at most."""
-        stream: httpcore.AsyncNetworkStream = await self._dial(host, port)
-        if self._tls is not None:
-            stream = await stream.start_tls(self._tls, server_hostname)
-        assert isinstance(stream, GuardedStream)  # noqa: S101 - for the type checker: both ways give one
+        stream = await self.open(host, port, server_hostname)
         stream.kept = True
         self._parked = {key: waiting for key, waiting in self._parked.items() if waiting}
         waiting = self._parked.setdefault((host, port), [])
         waiting.append(_Parked(stream, waiting))
+
+    async def open(self, host: str, port: int, server_hostname: str) -> GuardedStream:
+        """Open a connection that is the caller's to close, TLS included where there is any."""
+        stream: httpcore.AsyncNetworkStream = await self._dial(host, port)
+        if self._tls is not None:
+            stream = await stream.start_tls(self._tls, server_hostname)
+        assert isinstance(stream, GuardedStream)  # noqa: S101 - for the type checker: both ways give one
+        return stream
 
     def parked(self, host: str, port: int) -> int:
         """Return how many connections are parked for this host."""

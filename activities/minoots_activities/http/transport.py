@@ -183,6 +183,19 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             if not self._opening[origin]:
                 del self._opening[origin]
 
+    async def reach(self, url: httpx.URL) -> None:
+        """Open a connection and close it again.
+
+        Raises:
+            httpx.TransportError: when it cannot be opened.
+            TimeoutError: when it takes longer than 5 s.
+        """
+        scheme, host, port = _origin(url)
+        with _httpx_errors():
+            async with asyncio.timeout(_WARM_SECONDS):
+                stream = await self._networks[scheme].open(host, port, _tls_name(host))
+                await stream.aclose()
+
     async def aclose(self) -> None:
         """Close every connection."""
         for pool in (*self._pools.values(), self._fresh_pool):

@@ -99,6 +99,16 @@ class WebhookSender:
         except (httpx.TransportError, httpx.InvalidURL, TimeoutError):
             return
 
+    async def unreachable(self, url: str) -> tuple[AttemptError, str] | None:
+        """Return why no connection to ``url`` can be opened now, or ``None`` if one can."""
+        try:
+            await self._transport.reach(httpx.URL(url))
+        except TimeoutError:
+            return AttemptError.TIMEOUT, "no connection could be opened in time"
+        except (httpx.TransportError, httpx.InvalidURL, UnicodeError) as error:
+            return explain(error)
+        return None
+
     async def send(self, webhook: OutgoingWebhook) -> Result:
         """Make one attempt. Raises nothing for what the receiver or the network does.
 

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from minoots.contracts import ConnectorInfo, Page
+from minoots.contracts import ActionCheck, AttemptError, Checked, ConnectorInfo, Page
+from minoots.errors import Failure, FailureKind
 from minoots_api.gateway import Here
-from minoots_api.principals import TimersReader
+from minoots_api.principals import TimersReader, TimersWriter
+from minoots_api.timers.destinations import require_action
 from minoots_platform.connectors import installed
+from minoots_platform.ids import new_id
+from minoots_platform.records.deliveries import destination_of
+from minoots_workflows.checks.asking import ask
+from minoots_workflows.checks.contracts import CheckStart
 
 router = APIRouter(prefix="/v1/connectors", tags=["connectors"])
 
 
 @router.get("", response_model=Page[ConnectorInfo])
 async def list_connectors(gateway: Here, principal: TimersReader) -> Page[ConnectorInfo]:
-    """List the connectors beside webhooks and agents, with the schema of what each takes."""
+    """List the connectors that are installed, with the schema of what each takes."""
     found = []
     for spec in sorted(installed().values(), key=lambda spec: spec.kind):
         missing = spec.missing(gateway.settings)
@@ -28,3 +34,28 @@ async def list_connectors(gateway: Here, principal: TimersReader) -> Page[Connec
             )
         )
     return Page[ConnectorInfo](items=tuple(found))
+
+
+@router.post("/check", response_model=Checked)
+async def check_action(wanted: ActionCheck, gateway: Here, principal: TimersWriter) -> Checked:
+    """Have a worker look whether an action could be sent now; nothing is sent."""
+    action = wanted.action
+    require_action(action, gateway.settings, "body.action")
+    if gateway.temporal is None:
+        raise Failure(
+            FailureKind.UNAVAILABLE,
+            "this gateway knows of no Temporal, and workers look",
+            remedy="Start it with workers, or name the server in temporal.address.",
+        )
+    # Addresses and tokens may be secrets, and histories are kept.
+    sealed = gateway.vault.encrypt(action.model_dump_json().encode()).decode()
+    start = CheckStart(tenant=principal.tenant, kind=action.kind, sealed=sealed)
+    answer = await ask(gateway.temporal, start, new_id("chk", gateway.clock()))
+    return Checked(
+        kind=action.kind,
+        destination=destination_of(action.model_dump(mode="json")),
+        well=answer.error is None,
+        error=None if answer.error is None else AttemptError(answer.error),
+        detail=answer.detail,
+        checked_at=answer.checked_at,
+    )

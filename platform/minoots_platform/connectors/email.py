@@ -9,7 +9,7 @@ from pydantic import Field
 from minoots.contracts.base import Matching, Part
 from minoots_platform.settings import Settings
 
-from .spec import ConnectorSpec
+from .spec import ConnectorSpec, Refusal
 
 ADDRESS_PATTERN: Final = r"^[^\s@<>,;:\"()\[\]\\]{1,64}@[A-Za-z0-9.-]{1,253}$"
 Address = Annotated[str, Matching(ADDRESS_PATTERN, "an e-mail address, such as ada@example.com")]
@@ -34,11 +34,11 @@ def _missing(settings: Settings) -> str | None:
     return None
 
 
-def _refusal(settings: Settings, config: Email) -> tuple[str, str] | None:
+def _refusal(settings: Settings, config: Email) -> Refusal | None:
     domains = {domain.lower() for domain in settings.connectors.email.domains}
     if not domains or all(address.rpartition("@")[2].lower() in domains for address in config.to):
         return None
-    return "to", f"addresses at {', '.join(sorted(domains))}"
+    return Refusal("to", f"addresses at {', '.join(sorted(domains))}")
 
 
 SPEC: Final = ConnectorSpec(

@@ -24,7 +24,7 @@ def installed() -> Mapping[str, ConnectorSpec]:
     for value, spec in plugins(GROUP, "connector"):
         if not isinstance(spec, ConnectorSpec):
             raise broken("connector", value, f"expected a ConnectorSpec; got {type(spec).__name__}")
-        if spec.kind in found or spec.kind in ("webhook", "agent"):
+        if spec.kind in found:
             raise broken("connector", value, f"there are two connectors of kind {spec.kind}")
         found[spec.kind] = spec
     return found

@@ -9,7 +9,7 @@ from pydantic import Field
 from minoots.contracts.base import Name, Part
 from minoots_platform.settings import Settings
 
-from .spec import ConnectorSpec
+from .spec import ConnectorSpec, Refusal
 
 
 class StartWorkflow(Part):
@@ -28,12 +28,13 @@ def _missing(settings: Settings) -> str | None:
     return "Whoever runs the service names the queues in connectors.workflow.task_queues."
 
 
-def _refusal(settings: Settings, config: StartWorkflow) -> tuple[str, str] | None:
+def _refusal(settings: Settings, config: StartWorkflow) -> Refusal | None:
     allowed = settings.connectors.workflow.task_queues
     # Never our own: whoever starts a workflow of ours says which tenant it is for.
     if config.task_queue in allowed and config.task_queue not in OWN_QUEUES:
         return None
-    return "task_queue", f"one of {', '.join(queue for queue in allowed if queue not in OWN_QUEUES)}"
+    own = ", ".join(queue for queue in allowed if queue not in OWN_QUEUES)
+    return Refusal("task_queue", f"one of {own}")
 
 
 OWN_QUEUES: Final = frozenset({"core", "io", "wheel", "llm", "sandbox", "files"})

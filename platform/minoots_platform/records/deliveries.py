@@ -145,12 +145,8 @@ def _held_back(timer: sa.Row[Any], row: sa.Row[Any], held: admission.Held, now: 
 def destination_of(action: Mapping[str, Any]) -> str:
     """Return where an action goes, as attempts and dead letters show it."""
     kind = action.get("kind", "webhook")
-    if kind == "webhook":
-        return str(action["url"])
-    if kind == "agent":
-        return f"agent:{action['agent']}"
     spec = installed().get(kind)
-    return str(kind) if spec is None else spec.destination(action["config"])[:2048]
+    return str(kind) if spec is None else spec.destination(action.get("config", action))[:2048]
 
 
 async def reclaim(connection: AsyncConnection, timer_id: str, *, execution: int) -> list[Claim]:

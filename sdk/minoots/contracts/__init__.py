@@ -1,6 +1,6 @@
 """The wire: every model that crosses HTTP, shared by the service and its clients."""
 
-from .actions import Action, AgentAction, ConnectorAction, ConnectorInfo, WebhookAction
+from .actions import Action, AgentAction, ConnectorAction, WebhookAction
 from .agents import (
     Acknowledge,
     Agent,
@@ -14,6 +14,7 @@ from .agents import (
     Lease,
     Progress,
 )
+from .connectors import ActionCheck, Checked, ConnectorInfo
 from .deliveries import (
     Attempt,
     AttemptError,
@@ -112,6 +113,7 @@ __all__ = [
     "Acknowledgement",
     "Act",
     "Action",
+    "ActionCheck",
     "Agent",
     "AgentAction",
     "AgentRegister",
@@ -123,6 +125,7 @@ __all__ = [
     "BodyTemplate",
     "Cancel",
     "CatchUp",
+    "Checked",
     "CircuitPolicy",
     "Command",
     "CommandCreate",

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import Discriminator, Field, Tag, field_validator
 
 from .agents import AgentId
-from .base import Duration, Matching, Name, Part, View
+from .base import Duration, Matching, Name, Part
 from .destinations import FifoKey
 from .payloads import Metadata
 from .templates import BodyTemplate
@@ -153,16 +153,3 @@ Action = Annotated[
 
 TAGS: Final = frozenset({"webhook", "agent", "connector", "who"})
 """How the members of the union are called in the places of validation errors."""
-
-
-class ConnectorInfo(View):
-    """A connector that is installed."""
-
-    kind: str
-    title: str
-    config: dict[str, Any]
-    """JSON Schema of the action's ``config``."""
-    configured: bool
-    """Whether the service is set up for it."""
-    remedy: str | None = None
-    """What is missing."""

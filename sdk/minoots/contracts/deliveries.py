@@ -30,7 +30,7 @@ class AttemptError(StrEnum):
 
     DNS = "dns"
     BLOCKED = "blocked"
-    """The receiver's address is one that the settings do not allow."""
+    """The settings of the service do not allow the receiver."""
     CONNECT = "connect"
     TLS = "tls"
     TIMEOUT = "timeout"

@@ -18,6 +18,9 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from minoots_activities.http import WebhookSender
+from minoots_platform.records import Database
+from minoots_platform.telemetry import Telemetry
+from minoots_platform.vault import Vault
 
 
 @pytest.fixture
@@ -74,10 +77,18 @@ async def client(temporal: WorkflowEnvironment, namespace: str) -> Client:
 
 @pytest.fixture
 async def servers(
-    client: Client, http: WebhookSender, receiver: Receiver, mailbox: Mailbox, nats_url: str
-) -> Servers:
+    client: Client,
+    http: WebhookSender,
+    receiver: Receiver,
+    mailbox: Mailbox,
+    nats_url: str,
+    sqlite_url: str,
+    telemetry: Telemetry,
+) -> AsyncIterator[Servers]:
     """All of them."""
-    return Servers(client, http, receiver, mailbox, nats_url)
+    vault = Vault([Vault.generate_key()])
+    async with Database(sqlite_url) as database:
+        yield Servers(client, http, receiver, mailbox, nats_url, database, vault, telemetry)
 
 
 @pytest.fixture(params=sorted(CASES))
@@ -86,6 +97,7 @@ async def case(request: pytest.FixtureRequest, servers: Servers) -> AsyncIterato
     made = await CASES[request.param](servers)
     yield made
     await made.sender.close()
-    await made.unreachable.close()
+    assert made.away is not None
+    await made.away.sender.close()
     if made.stop is not None:
         await made.stop()

@@ -5,32 +5,29 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from connector_cases import CASES, Case, Servers, chat_case, email_case, serve_mischief, with_settings
-from cryptography.fernet import Fernet
+from connector_cases import CASES, Case, Servers, chat_case, email_case, serve_mischief
 from ledger import Ledger
 from pydantic import ValidationError
 
 from minoots.contracts import AttemptError, ConnectorAction
-from minoots_activities.connectors import HealthWatch, Sending, plugged
+from minoots_activities.connectors import HealthWatch, Sending, connectors
 from minoots_activities.connectors.mcp import Tools
 from minoots_activities.connectors.relay import Relay
-from minoots_activities.connectors.sender import NotSent, World
+from minoots_activities.connectors.sender import NotSent
 from minoots_activities.http import WebhookSender
-from minoots_platform.clock import utc_now
 from minoots_platform.connectors import ConnectorFault, check_action, installed, masked_config
 from minoots_platform.links import Links
 from minoots_platform.records import Database
 from minoots_platform.settings import Settings
-from minoots_platform.telemetry import Telemetry
-from minoots_platform.vault import Vault
 
 
 async def test_a_message_arrives_with_its_name_and_payload(case: Case) -> None:
     message = case.message()
-    await case.sender.send(message, case.parsed())
+    await case.send(message)
     [text] = await case.arrived()
     assert "disk full" in text
     assert "/dev/sda1" in text
@@ -39,7 +36,7 @@ async def test_a_message_arrives_with_its_name_and_payload(case: Case) -> None:
 async def test_the_receiver_can_tell_a_repetition_by_its_id(case: Case) -> None:
     message = case.message()
     for _ in range(2):
-        await case.sender.send(message, case.parsed())
+        await case.send(message)
     arrived = await case.arrived()
     if case.distinct:
         assert len(arrived) == 1, "the receiver itself drops the second"
@@ -51,29 +48,41 @@ async def test_the_receiver_can_tell_a_repetition_by_its_id(case: Case) -> None:
 
 async def test_messages_of_different_ids_all_arrive(case: Case) -> None:
     for number in range(3):
-        await case.sender.send(case.message(payload=number), case.parsed())
+        await case.send(case.message(payload=number))
     assert len(await case.arrived()) == 3
 
 
 async def test_a_server_that_is_away_is_tried_again(case: Case) -> None:
-    config = case.parsed()
-    if case.spec.kind in ("chat", "mcp"):
-        config = case.parsed(url="http://127.0.0.1:9/hook")
+    assert case.away is not None
     with pytest.raises(NotSent) as caught:
-        await case.unreachable.send(case.message(), config)
-    assert caught.value.error in (AttemptError.CONNECT, AttemptError.TIMEOUT)
+        await case.away.send()
+    # An inbox is away when there is no such agent.
+    absent = AttemptError.ABSENT if case.spec.kind == "agent" else AttemptError.CONNECT
+    assert caught.value.error in (absent, AttemptError.TIMEOUT)
 
 
-async def test_health_tells_a_server_that_answers_from_one_that_is_away(case: Case) -> None:
+async def test_a_check_tells_a_receiver_that_is_there_from_one_that_is_away(case: Case) -> None:
+    await case.check()
+    assert await case.arrived() == [], "a check sends nothing"
+    assert case.away is not None
+    with pytest.raises(NotSent) as caught:
+        await case.away.check()
+    assert caught.value.detail
+    await case.send()
+    assert len(await case.arrived()) == 1
+
+
+async def test_the_server_behind_all_messages_is_looked_at(case: Case) -> None:
+    assert case.away is not None
     await case.sender.health()
-    if case.spec.kind not in ("chat", "mcp"):
+    if case.spec.watched:
         with pytest.raises(NotSent):
-            await case.unreachable.health()
+            await case.away.sender.health()
 
 
 async def test_odd_names_and_payloads_arrive_whole(case: Case) -> None:
     odd = "ünïcode <b>&amp; \u2028 🦉"
-    await case.sender.send(case.message(title=odd, payload={"text": odd * 20}), case.parsed())
+    await case.send(case.message(title=odd, payload={"text": odd * 20}))
     assert len(await case.arrived()) == 1
 
 
@@ -86,7 +95,7 @@ async def test_its_schema_and_its_destination_can_be_shown(case: Case) -> None:
     schema = case.spec.config.model_json_schema()
     assert schema["additionalProperties"] is False
     shown = case.spec.destination(json.loads(case.parsed().model_dump_json()))
-    assert shown.startswith(f"{case.spec.kind}:")
+    assert shown.startswith("http://" if case.spec.kind == "webhook" else f"{case.spec.kind}:")
     for name in case.spec.secret_fields:
         assert str(case.config[name]) not in shown
         kept = masked_config({"kind": case.spec.kind, "config": case.config})
@@ -146,7 +155,7 @@ async def test_a_mail_that_the_server_refuses_for_good_is_not_tried_again(server
     for answer, error in (("554 no", AttemptError.REFUSED), ("451 later", AttemptError.PROTOCOL)):
         servers.mailbox.answer = answer
         with pytest.raises(NotSent) as caught:
-            await case.sender.send(case.message(), case.parsed())
+            await case.send()
         assert caught.value.error is error
 
 
@@ -154,7 +163,7 @@ async def test_the_styles_of_chats(servers: Servers) -> None:
     case = await chat_case(servers)
     for style in ("slack", "discord", "teams"):
         message = case.message(title="<@everyone>", link="http://l/x")
-        await case.sender.send(message, case.parsed(style=style))
+        await case.send(message, style=style)
     slack, discord, teams = (json.loads(one.body) for one in servers.receiver.requests)
     assert slack["text"].startswith("&lt;@everyone&gt;\n\nAcknowledge: http://l/x")
     assert discord["allowed_mentions"] == {"parse": []}
@@ -176,7 +185,7 @@ async def test_a_tool_tells_its_progress_and_its_answer_is_kept(tools: Case) -> 
     async def note(progress: float, total: float | None, message: str | None) -> None:
         told.append((progress, total, message))
 
-    answer = await tools.sender.send(tools.message(progress=note), tools.parsed())
+    answer = await tools.send(tools.message(progress=note))
     assert json.loads(str(answer)) == {"paged": "/dev/sda1"}
     assert told == [(1, 2, "looking"), (2, 2, "done")]
 
@@ -192,7 +201,7 @@ async def test_a_tool_that_fails_or_is_not_there_says_so(
     tools: Case, config: dict[str, Any], error: AttemptError, detail: str
 ) -> None:
     with pytest.raises(NotSent) as caught:
-        await tools.sender.send(tools.message(), tools.parsed(**config))
+        await tools.send(**config)
     assert caught.value.error is error
     assert detail in caught.value.detail
 
@@ -201,7 +210,7 @@ async def test_a_tool_on_an_address_that_is_not_allowed_is_never_called(
     tools: Case, servers: Servers
 ) -> None:
     async with WebhookSender(allowed_networks=(), user_agent="test") as closed:
-        sender = Tools(World(Settings(), servers.client, closed))
+        sender = Tools(replace(servers.world(), http=closed))
         with pytest.raises(NotSent) as caught:
             await sender.send(tools.message(), tools.parsed())
     assert caught.value.error is AttemptError.BLOCKED
@@ -212,19 +221,15 @@ async def test_a_tool_on_an_address_that_is_not_allowed_is_never_called(
 async def test_what_is_no_server_of_tools_is_no_success(tools: Case, servers: Servers, status: int) -> None:
     servers.receiver.answers(status)
     with pytest.raises(NotSent) as caught:
-        await tools.sender.send(tools.message(), tools.parsed(url=servers.receiver.url))
+        await tools.send(url=servers.receiver.url)
     assert caught.value.error in (AttemptError.PROTOCOL, AttemptError.STATUS, AttemptError.REFUSED)
 
 
-async def test_a_server_that_does_not_answer_is_told(
-    servers: Servers, telemetry: Telemetry, database: Database
-) -> None:
+async def test_a_server_that_does_not_answer_is_told(servers: Servers) -> None:
     smtp = {"host": "127.0.0.1", "port": servers.mailbox.port, "security": "none", "sender": "m@example.com"}
-    world = with_settings(servers.client, servers.http, email=smtp, nats={"servers": ["nats://127.0.0.1:9"]})
-    links = Links(Vault([Fernet.generate_key().decode()]), "")
-    links = Links(Vault([Fernet.generate_key().decode()]), "")
-    async with plugged(world, links, database, utc_now) as connectors:
-        watch = HealthWatch(connectors, telemetry.metrics)
+    world = servers.world(email=smtp, nats={"servers": ["nats://127.0.0.1:9"]})
+    async with connectors(world, Links(servers.vault, "")) as installed_here:
+        watch = HealthWatch(installed_here, servers.telemetry.metrics)
         assert set(await watch.look()) == {"nats"}, "chats and tools have no one server to ask"
         assert "cannot be reached" in (await watch.look())["nats"]
 
@@ -243,8 +248,7 @@ async def test_progress_is_passed_on_without_flooding_or_breaking_the_records(da
     ledger = Ledger(database)
     timer = await ledger.accept(0)
     (claim,) = await ledger.fire(timer)
-    sending: Any = Sending(await ledger.spec(timer), None, claim, ledger.now, None)
-    relay = Relay(database, sending, lambda: ledger.now)
+    relay = Relay(database, await ledger.spec(timer), claim, lambda: ledger.now)
     for _ in range(50):
         await relay(1, 3, "half\x00way \ud800")
     await relay(float("nan"), None, None)
@@ -255,16 +259,15 @@ async def test_progress_is_passed_on_without_flooding_or_breaking_the_records(da
 
 
 async def test_what_a_tool_answers_can_be_kept(tools: Case, servers: Servers, database: Database) -> None:
-    links = Links(Vault([Fernet.generate_key().decode()]), "")
     ledger = Ledger(database)
     config = dict(tools.config) | {"tool": "echo"}
     timer = await ledger.accept(
         0, actions=[{"kind": "mcp", "config": config}], payload={"text": "a\u0007" * 3000}
     )
     (claim,) = await ledger.fire(timer)
-    world = with_settings(servers.client, servers.http)
-    async with plugged(world, links, database, lambda: ledger.now) as connectors:
-        (mcp,) = [one for one in connectors if one.kind == "mcp"]
+    world = replace(servers.world(), database=database, clock=lambda: ledger.now)
+    async with connectors(world, Links(servers.vault, "")) as installed_here:
+        (mcp,) = [one for one in installed_here if one.kind == "mcp"]
         spec = await ledger.spec(timer)
         assert isinstance(spec.actions[0], ConnectorAction)
         prepared = await mcp.prepare("acme", [spec.actions[0]])
@@ -290,15 +293,14 @@ async def test_a_server_that_means_harm_costs_one_attempt(
 ) -> None:
     mischief = await serve_mischief(mode)
     case = await CASES["mcp"](servers)
-    sender = Tools(with_settings(servers.client, servers.http))
     try:
         # Without a limit of its own: its goodbye is not waited for, and no pattern of its is tried.
         async with asyncio.timeout(15):
             if error is None:
-                assert await sender.send(case.message(), case.parsed(url=mischief.url)) is not None
+                assert await case.send(url=mischief.url) is not None
             else:
                 with pytest.raises(NotSent) as caught:
-                    await sender.send(case.message(), case.parsed(url=mischief.url))
+                    await case.send(url=mischief.url)
                 assert caught.value.error is error
         assert len(mischief.calls) == 1
     finally:
@@ -308,21 +310,74 @@ async def test_a_server_that_means_harm_costs_one_attempt(
 
 
 async def test_a_connector_that_is_broken_costs_its_own_attempt_alone(
-    servers: Servers, database: Database
+    servers: Servers, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Broken(Tools):
-        async def send(self, message: Any, config: Any) -> str | None:
-            raise KeyError("a defect")
+    async def broken(*given: Any) -> None:
+        raise KeyError("a defect")
 
+    for what in ("prepare", "warm", "send", "check"):
+        monkeypatch.setattr(Tools, what, broken)
     ledger = Ledger(database)
     config = {"url": servers.receiver.url, "tool": "page"}
     timer = await ledger.accept(0, actions=[{"kind": "mcp", "config": config}])
     (claim,) = await ledger.fire(timer)
-    world = with_settings(servers.client, servers.http)
-    links = Links(Vault([Fernet.generate_key().decode()]), "")
-    async with plugged(world, links, database, lambda: ledger.now) as connectors:
-        (mcp,) = [one for one in connectors if one.kind == "mcp"]
+    world = replace(servers.world(), database=database, clock=lambda: ledger.now)
+    async with connectors(world, Links(servers.vault, "")) as installed_here:
+        (mcp,) = [one for one in installed_here if one.kind == "mcp"]
         spec = await ledger.spec(timer)
-        action: Any = spec.actions[0]
-        result = await mcp.send(Sending(spec, action, claim, ledger.now, Broken(world)))
+        prepared = await mcp.prepare("acme", spec.actions)
+        await mcp.warm(spec.actions[0])
+        result = await mcp.send(Sending(spec, spec.actions[0], claim, ledger.now, prepared))
+        checked = await mcp.check("acme", spec.actions[0])
     assert (result.error, result.detail) == (AttemptError.PROTOCOL, "the connector failed: KeyError")
+    assert checked is not None
+    assert checked.error is AttemptError.PROTOCOL
+
+
+async def test_a_check_names_the_tools_that_there_are(tools: Case) -> None:
+    with pytest.raises(NotSent, match="no tool nonsense; it has page, echo, broken") as caught:
+        await tools.check(tool="nonsense")
+    assert caught.value.error is AttemptError.ABSENT
+    assert await tools.arrived() == []
+
+
+async def test_a_check_of_a_webhook_looks_for_its_secret(servers: Servers) -> None:
+    case = await CASES["webhook"](servers)
+    with pytest.raises(NotSent, match="no signing secret missing"):
+        await case.check(secret="missing")
+
+
+@pytest.mark.parametrize("kind", ["chat", "mcp", "webhook"])
+async def test_a_check_goes_to_no_address_that_is_not_allowed(kind: str, servers: Servers) -> None:
+    case = await CASES[kind](servers)
+    async with WebhookSender(allowed_networks=(), user_agent="test") as closed:
+        sender = type(case.sender)(replace(case.sender.world, http=closed))
+        with pytest.raises(NotSent) as caught:
+            await sender.check("acme", case.parsed())
+    if case.stop is not None:
+        await case.stop()
+    assert caught.value.error is AttemptError.BLOCKED
+
+
+async def test_what_the_settings_do_not_allow_any_more_is_neither_checked_nor_sent(
+    servers: Servers, database: Database
+) -> None:
+    ledger = Ledger(database)
+    hook = "http://127.0.0.1:9/secret-path"
+    actions = [{"kind": "webhook", "url": hook}, {"kind": "chat", "config": {"url": hook}}]
+    timer = await ledger.accept(0, actions=actions)
+    claims = await ledger.fire(timer)
+    spec = await ledger.spec(timer)
+    world = replace(servers.world(), database=database, settings=Settings())
+    async with connectors(world, Links(servers.vault, "")) as installed_here:
+        by_kind = {one.kind: one for one in installed_here}
+        for action, claim in zip(spec.actions, claims, strict=True):
+            connector = by_kind[action.kind]
+            checked = await connector.check("acme", action)
+            assert checked is not None
+            assert checked.error is AttemptError.BLOCKED
+            prepared = await connector.prepare("acme", [action])
+            result = await connector.send(Sending(spec, action, claim, ledger.now, prepared))
+            assert result.error is AttemptError.BLOCKED
+            assert "an address that is not loopback" in str(result.detail)
+            assert ("secret-path" in str(result.detail)) is (action.kind == "webhook")

@@ -7,6 +7,7 @@ import inspect
 import pytest
 from temporalio import activity, workflow
 
+from minoots_activities.checks.adapter import Checks
 from minoots_activities.deliveries.adapter import Deliveries
 from minoots_activities.escalations.adapter import Escalations
 from minoots_activities.escalations.heartbeats import Heartbeats
@@ -15,6 +16,7 @@ from minoots_activities.replays.adapter import Replays
 from minoots_activities.schedules.adapter import Schedules
 from minoots_activities.timers.adapter import Timers
 from minoots_workers.registry import WORKFLOWS
+from minoots_workflows.checks.port import ChecksPort
 from minoots_workflows.deliveries.port import DeliveriesPort
 from minoots_workflows.escalations.port import EscalationsPort
 from minoots_workflows.heartbeats.port import HeartbeatsPort
@@ -35,6 +37,7 @@ from minoots_workflows.timers.port import TimersPort
         (PlansPort, Plans),
         (EscalationsPort, Escalations),
         (HeartbeatsPort, Heartbeats),
+        (ChecksPort, Checks),
     ],
 )
 def test_an_adapter_answers_under_the_names_of_its_port(port: type, adapter: type) -> None:
@@ -57,6 +60,7 @@ def test_workflows_have_names_that_outlive_a_rename_of_the_class() -> None:
         "PlanWorkflow": "Plan",
         "EscalationWorkflow": "Escalation",
         "HeartbeatWorkflow": "Heartbeat",
+        "CheckWorkflow": "Check",
     }
 
 

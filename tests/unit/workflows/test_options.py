@@ -38,7 +38,7 @@ def test_queues_are_named_by_what_a_machine_needs() -> None:
 
 
 def test_the_named_option_sets_are_these() -> None:
-    assert NAMED.keys() == {"SENDING", "RECORDS"}
+    assert NAMED.keys() == {"SENDING", "RECORDS", "LOOKING"}
 
 
 @pytest.mark.parametrize("name", NAMED)

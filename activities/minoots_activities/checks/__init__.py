@@ -1,0 +1,1 @@
+"""Trying receivers without sending them anything."""
