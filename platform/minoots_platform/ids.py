@@ -10,7 +10,7 @@ from typing import Final, Literal
 from ulid import ULID
 
 Prefix = Literal[
-    "tmr", "sch", "pln", "esc", "cmd", "lse", "dlv", "rpl", "evt", "dst", "key", "req", "cnv", "chk"
+    "tmr", "sch", "pln", "esc", "cmd", "lse", "dlv", "rpl", "evt", "dst", "key", "req", "cnv", "chk", "rec"
 ]
 
 ULID_PATTERN: Final = "[0-7][0-9A-HJKMNP-TV-Z]{25}"

@@ -18,8 +18,14 @@ from minoots_platform.records.migrate import head, migrate
 
 
 async def test_a_migrated_database_is_what_the_code_expects(database: Database) -> None:
+    def ours(thing: object, name: str | None, kind: str, reflected: bool, other: object) -> bool:
+        # The search index is made by hand, for each database its own.
+        by_hand = ("words", "conversation_words", "ix_conversation_events_words")
+        return not str(name).startswith(by_hand)
+
     def differences(connection: sa.Connection) -> list[object]:
-        return list(compare_metadata(MigrationContext.configure(connection), schema.metadata))
+        context = MigrationContext.configure(connection, opts={"include_object": ours})
+        return list(compare_metadata(context, schema.metadata))
 
     async with database.read() as connection:
         assert await connection.run_sync(differences) == []

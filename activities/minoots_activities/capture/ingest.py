@@ -6,16 +6,17 @@ A process that dies anywhere in between reads the same again, and the same event
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from minoots.contracts.conversations import ConversationEvent
+from minoots.contracts.conversations import ConversationEvent, Enclosed
 from minoots_platform.clock import Clock
 from minoots_platform.records import Database, conversations
-from minoots_platform.records.conversations import Reading, Whose
+from minoots_platform.records.conversations import File, Reading, Whose
 
 from .compressed import expanded
 from .lines import Mark, is_continued, lines_from, mark_at
@@ -68,22 +69,25 @@ class Ingest:
         self._tenant = tenant
         self._host = host
 
-    async def file(self, reader: Reader, path: Path) -> Ingested:
-        """Read on in a file, as far as it is complete.
+    async def file(self, reader: Reader, path: Path, beat: Callable[[], None] = lambda: None) -> Ingested:
+        """Read on in a file, as far as it is complete; call ``beat`` after each part that was kept.
 
         Raises:
             ReadDenied: it is not below a folder that may be read.
             Damaged: it is compressed, and cannot be expanded.
             OSError: it is gone, or may not be read.
         """
-        with expanded(self._roots.open(path), path) as file:
+        raw = self._roots.open(path)
+        # Before it is read: what is appended meanwhile makes another size.
+        about = os.fstat(raw.fileno())
+        with expanded(raw, path) as file:
             identity = reader.identify(path, _head(reader, file))
             if identity is None:
                 return Ingested()
-            key = conversations.file_key(self._host, str(path))
+            where = File(self._host, str(path), reader.provider)
             async with self._database.read() as connection:
-                before = await conversations.reading(connection, self._tenant, key)
-            reading = before or Reading()
+                before = await conversations.reading(connection, self._tenant, where.key)
+            reading = replace(before or Reading(), size=about.st_size, modified_ns=about.st_mtime_ns)
             done = Ingested()
             if reader.cursor == "lines" and not is_continued(file, Mark(reading.offset, reading.fingerprint)):
                 reading, done.again = replace(reading, offset=0, fingerprint="", state={}), True
@@ -94,21 +98,30 @@ class Ingest:
                 identity.relation,
                 identity.agent_id,
             )
-            for parsed, so_far in _parts(reader, identity, file, reading):
-                await self._keep(whose, key, path, parsed, so_far, done)
+            last = None
+            for parsed, last in _parts(reader, identity, file, reading):
+                await self._keep(whose, where, parsed, last, done)
+                beat()
+            if last is None and before is not None and before != reading:
+                # Nothing complete is new, and that need not be looked for again.
+                await self._keep(whose, where, Parsed(), reading, done)
             return done
 
     async def _keep(
-        self, whose: Whose, key: str, path: Path, parsed: Parsed, reading: Reading, done: Ingested
+        self, whose: Whose, where: File, parsed: Parsed, reading: Reading, done: Ingested
     ) -> None:
-        events = [event for draft in parsed.drafts if (event := self._clean(draft.event, done)) is not None]
+        events: list[ConversationEvent] = []
+        enclosures: dict[Enclosed, bytes] = {}
+        for draft in parsed.drafts:
+            event = self._clean(draft.event, done)
+            if event is not None:
+                events.append(event)
+                enclosures |= {blob.about: blob.data for blob in draft.blobs}
         now = self._clock()
         async with self._database.write() as connection:
             conversation = await conversations.ensure(connection, self._tenant, whose, now)
-            kept = await conversations.keep(connection, conversation, events, parsed.facts, now)
-            await conversations.keep_reading(
-                connection, self._tenant, key, str(path), conversation.id, reading, now
-            )
+            kept = await conversations.keep(connection, conversation, events, parsed.facts, now, enclosures)
+            await conversations.keep_reading(connection, self._tenant, where, conversation.id, reading, now)
         done.conversation_id = conversation.id
         done.new += kept.new
         done.revised += kept.revised
@@ -138,7 +151,8 @@ def _parts(
         parser.feed(batch.records, parsed)
         unknown = Counter(reading.unknown) + parsed.unknown
         understood = reading.understood + parsed.understood
-        reading = Reading(
+        reading = replace(
+            reading,
             offset=batch.mark.offset,
             fingerprint=batch.mark.fingerprint,
             state=parser.state,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from minoots.contracts.conversations import ConversationEvent, ConversationEventKind
+from minoots.contracts.conversations import ConversationEvent, ConversationEventKind, Enclosed
 from minoots_platform.ids import derived_id
 
 from . import schema
@@ -20,7 +22,11 @@ from .inserting import insert_new
 TABLE = schema.conversations
 EVENTS = schema.conversation_events
 FILES = schema.transcripts
-_TITLE = 500
+MAX_ENCLOSURE: Final = 20 * 1024 * 1024
+"""Bytes of an image or document that are kept; of a larger one, only what it was."""
+MAX_SEARCHED: Final = 100_000
+"""Characters of what a tool was given and gave that can be searched for."""
+_TITLE: Final = 500
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,9 @@ class Reading:
 
     offset: int = 0
     fingerprint: str = ""
+    size: int = 0
+    modified_ns: int = 0
+    """Size and time of the file when reading began: one that still has them has nothing new."""
     state: Mapping[str, Any] = field(default_factory=dict)
     damaged: int = 0
     unknown: Mapping[str, int] = field(default_factory=dict)
@@ -60,9 +69,18 @@ class Kept:
     """Events that were known with other content."""
 
 
-def file_key(host: str, path: str) -> str:
-    """Return what a file is found by."""
-    return hashlib.sha256(f"{host}\x1f{path}".encode("utf-8", "surrogatepass")).hexdigest()
+@dataclass(frozen=True)
+class File:
+    """A file of a host."""
+
+    host: str
+    path: str
+    provider: str = ""
+
+    @property
+    def key(self) -> str:
+        """What it is found by."""
+        return hashlib.sha256(f"{self.host}\x1f{self.path}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 async def ensure(connection: AsyncConnection, tenant: str, whose: Whose, now: datetime) -> sa.Row[Any]:
@@ -93,8 +111,9 @@ async def keep(
     events: Sequence[ConversationEvent],
     facts: Mapping[str, Any],
     now: datetime,
+    enclosures: Mapping[Enclosed, bytes] = MappingProxyType({}),
 ) -> Kept:
-    """Keep events of a conversation whose row is locked, each once for its id.
+    """Keep events of a conversation whose row is locked, each once for its id, and what came with them.
 
     One that is known with other content becomes the next revision in its place; one that stands in another
     conversation already, because this one is a copy, stays there.
@@ -109,6 +128,7 @@ async def keep(
             )
         )
     }
+    await _keep_enclosures(connection, conversation.tenant, enclosures, now)
     number = conversation.events
     fresh: list[dict[str, Any]] = []
     revised = 0
@@ -129,6 +149,7 @@ async def keep(
                     "revision": 1,
                     "kind": event.kind.value,
                     "ts": event.ts,
+                    "text": _searched(event),
                     "body": body,
                     "hash": told,
                 }
@@ -138,11 +159,19 @@ async def keep(
             await connection.execute(
                 sa.update(EVENTS)
                 .where(EVENTS.c.tenant == conversation.tenant, EVENTS.c.id == event.id)
-                .values(revision=before.revision + 1, ts=event.ts, body=body, hash=told)
+                .values(
+                    revision=before.revision + 1,
+                    revised=conversation.revised + 1,
+                    ts=event.ts,
+                    text=_searched(event),
+                    body=body,
+                    hash=told,
+                )
             )
     if fresh:
         await connection.execute(sa.insert(EVENTS), fresh)
-    await _follow(connection, conversation, list(latest.values()), facts, number, now)
+    counts = {"events": number, "revised": conversation.revised + bool(revised)}
+    await _follow(connection, conversation, list(latest.values()), facts, counts, now)
     return Kept(len(fresh), revised)
 
 
@@ -159,8 +188,7 @@ async def reading(connection: AsyncConnection, tenant: str, key: str) -> Reading
 async def keep_reading(
     connection: AsyncConnection,
     tenant: str,
-    key: str,
-    path: str,
+    file: File,
     conversation_id: str,
     reading: Reading,
     now: datetime,
@@ -170,6 +198,8 @@ async def keep_reading(
         "conversation_id": conversation_id,
         "offset": reading.offset,
         "fingerprint": reading.fingerprint,
+        "size": reading.size,
+        "modified_ns": reading.modified_ns,
         "state": dict(reading.state),
         "damaged": reading.damaged,
         "unknown": dict(reading.unknown),
@@ -177,11 +207,20 @@ async def keep_reading(
         "problem": reading.problem,
         "read_at": now,
     }
-    made = await insert_new(connection, FILES, {"tenant": tenant, "key": key, "path": path} | values)
+    where = {"tenant": tenant, "key": file.key, "host": file.host, "path": file.path}
+    made = await insert_new(connection, FILES, where | {"provider": file.provider} | values)
     if not made:
         await connection.execute(
-            sa.update(FILES).where(FILES.c.tenant == tenant, FILES.c.key == key).values(**values)
+            sa.update(FILES).where(FILES.c.tenant == tenant, FILES.c.key == file.key).values(**values)
         )
+
+
+async def files_of(connection: AsyncConnection, tenant: str, host: str) -> dict[str, tuple[int, int]]:
+    """Return size and time of every file of a host as it was last read, by its path."""
+    query = sa.select(FILES.c.path, FILES.c.size, FILES.c.modified_ns).where(
+        FILES.c.tenant == tenant, FILES.c.host == host
+    )
+    return {row.path: (row.size, row.modified_ns) for row in await connection.execute(query)}
 
 
 async def events_of(
@@ -206,12 +245,42 @@ async def events_of(
     )
 
 
+async def enclosure(connection: AsyncConnection, tenant: str, sha256: str) -> bytes | None:
+    """Return the bytes of an image or document; ``None`` for those that were not kept."""
+    table = schema.blobs
+    query = sa.select(table.c.data).where(table.c.tenant == tenant, table.c.sha256 == sha256)
+    found: bytes | None = (await connection.execute(query)).scalar_one_or_none()
+    return found
+
+
+async def _keep_enclosures(
+    connection: AsyncConnection, tenant: str, enclosures: Mapping[Enclosed, bytes], now: datetime
+) -> None:
+    for about, data in enclosures.items():
+        if len(data) <= MAX_ENCLOSURE:
+            # The same bytes are kept once, whatever they came with.
+            row = about.model_dump() | {"tenant": tenant, "data": data, "created_at": now}
+            await insert_new(connection, schema.blobs, row)
+
+
+def _searched(event: ConversationEvent) -> str | None:
+    """Return what of an event can be searched for."""
+    if event.tool is None:
+        return event.text
+    given = event.tool.input
+    shown = (
+        given if isinstance(given, str) else "" if given is None else json.dumps(given, ensure_ascii=False)
+    )
+    parts = (event.tool.name, shown, event.tool.output, event.text)
+    return "\n".join(part for part in parts if part)[:MAX_SEARCHED].replace("\x00", "") or None
+
+
 async def _follow(
     connection: AsyncConnection,
     conversation: sa.Row[Any],
     events: Sequence[ConversationEvent],
     facts: Mapping[str, Any],
-    number: int,
+    counts: Mapping[str, int],
     now: datetime,
 ) -> None:
     """Bring the conversation's own row up to date."""
@@ -232,7 +301,7 @@ async def _follow(
             facts={**conversation.facts, **facts},
             title=title and title[:_TITLE],
             title_rank=rank,
-            events=number,
+            **counts,
             started_at=first,
             last_at=last,
             updated_at=now,

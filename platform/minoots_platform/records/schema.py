@@ -625,6 +625,10 @@ conversations = sa.Table(
     sa.Column("title", sa.String(500)),
     sa.Column("title_rank", sa.Integer, nullable=False, server_default="0"),
     sa.Column("events", sa.BigInteger, nullable=False, server_default="0"),
+    # How often events that were known came with other content.
+    sa.Column("revised", sa.BigInteger, nullable=False, server_default="0"),
+    # Up to this event commands were looked for.
+    sa.Column("obeyed", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("started_at", Moment),
     # Of the last event that has a time.
     sa.Column("last_at", Moment),
@@ -641,11 +645,16 @@ transcripts = sa.Table(
     _tenant(),
     # SHA-256 of host and path; the path is for people.
     sa.Column("key", sa.String(64), nullable=False),
+    sa.Column("host", sa.String(63), nullable=False, server_default=""),
     sa.Column("path", sa.Text, nullable=False),
+    sa.Column("provider", sa.String(32), nullable=False, server_default=""),
     sa.Column("conversation_id", _ID, sa.ForeignKey("conversations.id"), nullable=False),
     # Read up to here, and what stood before it.
     sa.Column("offset", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("fingerprint", sa.String(64), nullable=False, server_default=""),
+    # As the file was when reading began: one that still is so has nothing new.
+    sa.Column("size", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("modified_ns", sa.BigInteger, nullable=False, server_default="0"),
     _json("state"),
     sa.Column("damaged", sa.Integer, nullable=False, server_default="0"),
     _json("unknown"),
@@ -654,23 +663,32 @@ transcripts = sa.Table(
     sa.Column("read_at", Moment, nullable=False),
     sa.PrimaryKeyConstraint("tenant", "key"),
     sa.Index(None, "conversation_id"),
+    sa.Index(None, "tenant", "host"),
 )
 
 conversation_events = sa.Table(
     "conversation_events",
     metadata,
+    # What the search index knows it by.
+    sa.Column(
+        "key", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True
+    ),
     _tenant(),
     sa.Column("id", _ID, nullable=False),
     sa.Column("conversation_id", _ID, sa.ForeignKey("conversations.id"), nullable=False),
     # In the order in which they were first read.
     sa.Column("number", sa.BigInteger, nullable=False),
     sa.Column("revision", sa.Integer, nullable=False),
+    # What `conversations.revised` was when it last came with other content.
+    sa.Column("revised", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("kind", sa.String(32), nullable=False),
     sa.Column("ts", Moment),
+    # What can be searched for, as text.
+    sa.Column("text", sa.Text),
     _json("body"),
     # Of the body: the same content is no revision.
     sa.Column("hash", sa.String(64), nullable=False),
-    sa.PrimaryKeyConstraint("tenant", "id"),
+    sa.UniqueConstraint("tenant", "id"),
     sa.UniqueConstraint("conversation_id", "number"),
 )
 
@@ -684,4 +702,65 @@ blobs = sa.Table(
     sa.Column("data", sa.LargeBinary, nullable=False),
     sa.Column("created_at", Moment, nullable=False),
     sa.PrimaryKeyConstraint("tenant", "sha256"),
+)
+
+recordings = sa.Table(
+    "recordings",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    _tenant(),
+    sa.Column("conversation_id", _ID, sa.ForeignKey("conversations.id"), nullable=False),
+    sa.Column("host", sa.String(63), nullable=False),
+    # Of the workspace, whose registry is a file of the host; none of what was exported by hand.
+    sa.Column("workspace_id", sa.String(40)),
+    sa.Column("alias", sa.String(63)),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("problem", sa.Text),
+    sa.Column("format", sa.String(32), nullable=False),
+    # Where it is written; the key is SHA-256 of host and path.
+    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("path_key", sa.String(64), nullable=False),
+    # The root of the write gate below which that is, and how the file is to look: as it was at the start.
+    sa.Column("root", sa.Text, nullable=False),
+    _json("options"),
+    # The first event, and the line in it from which on; the last event, and the line before which.
+    sa.Column("from_number", sa.BigInteger, nullable=False),
+    sa.Column("from_line", sa.Integer),
+    sa.Column("until_number", sa.BigInteger),
+    sa.Column("until_line", sa.Integer),
+    # Written up to this event; with what the rest depends on; as the file was then.
+    sa.Column("written", sa.BigInteger, nullable=False),
+    sa.Column("revised", sa.BigInteger, nullable=False),
+    _json("rendering"),
+    sa.Column("size", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("modified_ns", sa.BigInteger, nullable=False, server_default="0"),
+    # What is being written at this moment: enough to tell after a crash whether it was.
+    sa.Column("intent", sa.JSON(none_as_null=True)),
+    sa.Column("started_at", Moment, nullable=False),
+    sa.Column("stopped_at", Moment),
+    sa.Column("written_at", Moment),
+    sa.Index(None, "conversation_id"),
+    sa.Index(None, "tenant", "started_at", "id"),
+    sa.Index(
+        "ix_recordings_active_path",
+        "tenant",
+        "path_key",
+        unique=True,
+        sqlite_where=sa.text("state = 'active'"),
+        postgresql_where=sa.text("state = 'active'"),
+    ),
+)
+
+capture_hosts = sa.Table(
+    "capture_hosts",
+    metadata,
+    _tenant(),
+    sa.Column("host", sa.String(63), nullable=False),
+    sa.Column("version", sa.String(32), nullable=False),
+    sa.Column("started_at", Moment, nullable=False),
+    sa.Column("seen_at", Moment, nullable=False),
+    # How many files and bytes it looks after, how far behind it is, what went wrong last.
+    _json("status"),
+    sa.PrimaryKeyConstraint("tenant", "host"),
 )
