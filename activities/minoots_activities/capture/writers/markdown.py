@@ -1,0 +1,283 @@
+"""Markdown: headings by speaker and time, with what machines said among themselves folded away."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable
+from datetime import datetime
+from html import escape
+from pathlib import PurePosixPath
+from typing import Any, ClassVar, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from minoots.contracts.conversations import ConversationEvent, ConversationEventKind, Enclosed
+
+from . import front_matter
+from .closing import closer_of, fence_for
+from .writer import Beside, Look, Rendered, Writer
+
+Kind = ConversationEventKind
+
+LONGEST_SHOWN: Final = 4000
+"""Characters of what a tool was given or gave; what is longer goes into a file beside the recording."""
+_CALLS: Final = 500
+"""Names of tools that are remembered for their results."""
+_MODEL_VERSION: Final = re.compile(r"-(\d)-(\d{1,2})$")
+_LINK: Final = re.compile(r"\]\((?P<path>/[^()\s]+)\)")
+_WIKI: Final = re.compile(r"\[(?P<name>[^\[\]]*)\]\((?P<path>/[^()\s]+\.md)\)")
+_FOLDS: Final = re.compile(r"(?i)<(?=/?(?:details|summary)\b)")
+_MARKED: Final = re.compile(r"[-+*>#|`~<=_]|[0-9]+[.)]| {4}|\t")
+_EXTENSIONS: Final = {
+    "image/png": ".png",
+    "image/jpeg": ".jpg",
+    "image/gif": ".gif",
+    "image/webp": ".webp",
+    "image/svg+xml": ".svg",
+    "application/pdf": ".pdf",
+}
+
+
+class Markdown(Writer):
+    """Writes conversations for people."""
+
+    format: ClassVar[str] = "markdown"
+    extension: ClassVar[str] = ".md"
+
+    def render(self, event: ConversationEvent, look: Look, state: dict[str, Any], into: Rendered) -> None:
+        """Append one event."""
+        how = _RENDERINGS.get(event.kind)
+        if how is not None:
+            how(_Block(event, look, state, into))
+
+    def head(self, look: Look, rendered: Rendered) -> str:
+        """Return the front matter."""
+        return front_matter.made(look, rendered) if look.front_matter else ""
+
+    def headed(self, existing: str, look: Look, rendered: Rendered, now: datetime) -> str | None:
+        """Return a file whose front matter has grown; ``None`` where nothing is new in it."""
+        return front_matter.grown(existing, look, rendered, now) if look.front_matter else None
+
+
+class _Block:
+    """One event, about to be appended."""
+
+    def __init__(self, event: ConversationEvent, look: Look, state: dict[str, Any], into: Rendered) -> None:
+        self.event = event
+        self.look = look
+        self.state = state
+        self.into = into
+
+    def append(self, text: str) -> None:
+        """Append a block with a blank line behind it."""
+        self.into.text += text + "\n\n"
+        if self.event.kind.value not in self.into.kinds:
+            self.into.kinds.append(self.event.kind.value)
+
+    def heading(self, speaker: str, participant: str | None) -> None:
+        """Append a heading, unless the same speaker goes on."""
+        if self.state.get("speaker") != speaker:
+            self.state["speaker"] = speaker
+            self.append(f"# {_plain(speaker)}_{_stamp(self.event.ts, self.look)}")
+        if participant and participant not in self.into.participants:
+            self.into.participants.append(participant)
+
+    def body(self, text: str) -> str:
+        """Return a text of somebody's such that nothing in it reaches beyond its end."""
+        text = text.replace("\r\n", "\n").replace("\r", "\n").strip("\n").rstrip()
+        text = _linked(text, self.look)
+        closer = closer_of(text)
+        return f"{text}\n{closer}" if closer else text
+
+    def fold(self, summary: str, content: str) -> None:
+        """Append something that is folded away."""
+        self.append(f"<details>\n<summary>{escape(summary)}</summary>\n\n{content}\n\n</details>")
+
+    def fenced(self, text: str, language: str, name: str) -> str:
+        """Return a text in a fence; what is too long of it in a file beside."""
+        shown, link = text, ""
+        if len(text) > LONGEST_SHOWN:
+            file = f"{name}-{_digest(text)}.txt"
+            self.into.beside.append(Beside(file, text=text))
+            shown = text[:LONGEST_SHOWN] + "…"
+            link = f"\n\n[all of it]({_target(self.look, file)})"
+        fence = fence_for(shown)
+        return f"{fence}{language}\n{shown}\n{fence}{link}"
+
+    def enclosed(self) -> str:
+        """Return links to what came with the message."""
+        return "\n\n".join(self._link(one) for one in self.event.enclosed)
+
+    def _link(self, one: Enclosed) -> str:
+        file = one.sha256[:16] + _EXTENSIONS.get(one.media_type, ".bin")
+        self.into.beside.append(Beside(file, sha256=one.sha256))
+        image = "!" if one.media_type.startswith("image/") else ""
+        return f"{image}[{_plain(one.media_type)}]({_target(self.look, file)})"
+
+
+def _user(block: _Block) -> None:
+    event, look = block.event, block.look
+    if event.injected:
+        return
+    name = look.username or "user"
+    block.heading(name, name if look.participant_username else None)
+    text = block.body(event.text or "")
+    if look.italic_user:
+        text = "\n".join(_italic(line) for line in text.split("\n"))
+    _say(block, text)
+
+
+def _assistant(block: _Block) -> None:
+    event, look, state = block.event, block.look, block.state
+    if event.phase == "commentary" and not look.commentary:
+        return
+    text = block.body(event.text or "")
+    told = [event.turn_id, _digest(text)]
+    if event.turn_id is not None and state.get("said") == told:
+        return  # the final answer repeats the last comment
+    state["said"] = told
+    speaker = speaker_of(event.model)
+    block.heading(speaker, speaker)
+    _say(block, text)
+
+
+def _say(block: _Block, text: str) -> None:
+    for part in (text, block.enclosed()):
+        if part:
+            block.append(part)
+
+
+def _system(block: _Block) -> None:
+    if block.look.system_events and block.event.text:
+        block.heading("system", None)
+        block.append(block.body(block.event.text))
+
+
+def _thinking(block: _Block) -> None:
+    if block.look.thinking and block.event.text:
+        block.fold("Thinking", _FOLDS.sub("&lt;", block.body(block.event.text)))
+
+
+def _call(block: _Block) -> None:
+    tool = block.event.tool
+    if tool is None:
+        return
+    calls: dict[str, str] = block.state.setdefault("calls", {})
+    calls[tool.call_id] = tool.name or "tool"
+    while len(calls) > _CALLS:
+        del calls[next(iter(calls))]
+    if not block.look.tool_calls:
+        return
+    if isinstance(tool.input, str):
+        content = block.fenced(tool.input, "", "call")
+    else:
+        content = block.fenced(json.dumps(tool.input, ensure_ascii=False, indent=2), "json", "call")
+    block.fold(f"Tool: {tool.name or 'tool'}", content)
+
+
+def _result(block: _Block) -> None:
+    tool = block.event.tool
+    if tool is None or not block.look.tool_results:
+        return
+    name = tool.name or block.state.get("calls", {}).get(tool.call_id, "tool")
+    parts = [block.fenced(tool.output or "", "", "result"), block.enclosed()]
+    if block.event.agent_id:
+        parts.append(f"Sub-agent: {_plain(block.event.agent_id)}")
+    block.fold(f"{'Error' if tool.is_error else 'Result'}: {name}", "\n\n".join(filter(None, parts)))
+
+
+def _decision(block: _Block) -> None:
+    choice, look = block.event.choice, block.look
+    if choice is None or not look.decisions:
+        return
+    lines = [f"**Decision [{_plain(choice.key)}]:** {_plain(choice.question)}"]
+    if look.decision_options and choice.options:
+        lines += ["", *(f"- {_plain(option)}" for option in choice.options)]
+    if look.decision_selection and choice.chosen:
+        lines += ["", f"Chosen: {', '.join(_plain(one) for one in choice.chosen)}"]
+    block.append("\n".join(lines))
+
+
+def _compaction(block: _Block) -> None:
+    block.append("*The conversation was compacted here.*")
+
+
+def _rewind(block: _Block) -> None:
+    block.append("*What came before was taken back, up to an earlier point.*")
+
+
+def _error(block: _Block) -> None:
+    block.append("> **Error:** " + _plain(block.event.text or "something went wrong"))
+
+
+_RENDERINGS: Final[dict[ConversationEventKind, Callable[[_Block], None]]] = {
+    Kind.USER: _user,
+    Kind.ASSISTANT: _assistant,
+    Kind.SYSTEM: _system,
+    Kind.THINKING: _thinking,
+    Kind.TOOL_CALL: _call,
+    Kind.TOOL_RESULT: _result,
+    Kind.DECISION: _decision,
+    Kind.COMPACTION: _compaction,
+    Kind.REWIND: _rewind,
+    Kind.ERROR: _error,
+}
+
+
+def speaker_of(model: str | None) -> str:
+    """Return what an assistant is called: its model, with ``-4-5`` at the end as ``-4.5``."""
+    return _MODEL_VERSION.sub(r"-\1.\2", model) if model else "assistant"
+
+
+def zone_of(name: str) -> ZoneInfo | None:
+    """Return a time zone; ``None`` for that of this machine."""
+    if name == "local":
+        return None
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return ZoneInfo("UTC")
+
+
+def _stamp(ts: datetime | None, look: Look) -> str:
+    return "unknown-time" if ts is None else f"{ts.astimezone(zone_of(look.timezone)):%Y-%m-%d_%H%M_%S}"
+
+
+def _plain(text: str) -> str:
+    """Return a text of one line in which nothing means anything to Markdown."""
+    return re.sub(r"([\\`*_\[\]<>#|~!&])", r"\\\1", " ".join(text.split()))
+
+
+def _italic(line: str) -> str:
+    # Only plain lines: a mark of a list, quote or fence would no longer be one.
+    text = line.strip()
+    return f"*{text}*" if text and not _MARKED.match(line) and "*" not in text else line
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def _target(look: Look, file: str) -> str:
+    return f"<{look.beside}/{file}>"
+
+
+def _linked(text: str, look: Look) -> str:
+    """Return a text whose links to files of the workspace are relative to the recording."""
+    root = look.root
+    if root is None or "](/" not in text:
+        return text
+
+    def wiki(match: re.Match[str]) -> str:
+        path = PurePosixPath(match["path"])
+        return f"[[{path.stem}]]" if path.is_relative_to(root) else match[0]
+
+    def relative(match: re.Match[str]) -> str:
+        path = PurePosixPath(match["path"])
+        return f"]({os.path.relpath(path, look.folder)})" if path.is_relative_to(root) else match[0]
+
+    if look.wikilinks:
+        text = _WIKI.sub(wiki, text)
+    return _LINK.sub(relative, text) if look.relative_links else text
