@@ -57,7 +57,7 @@ async def run_worker(
     Raises:
         Failure: unavailable, when Temporal does not answer.
     """
-    stop = stop or _stop_on_signals()
+    stop = stop or stop_on_signals()
     started = asyncio.Event()
     serving = asyncio.create_task(_serve(settings, telemetry, queues, started, stop), name="serving")
     stopping = asyncio.create_task(stop.wait(), name="stop")
@@ -105,7 +105,8 @@ async def _serve(
                 await task
 
 
-def _stop_on_signals() -> asyncio.Event:
+def stop_on_signals() -> asyncio.Event:
+    """Return an event that SIGTERM and SIGINT set."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):

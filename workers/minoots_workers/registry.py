@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from minoots_activities.capture.adapter import Capture
 from minoots_activities.checks.adapter import Checks
 from minoots_activities.deliveries.adapter import Deliveries
 from minoots_activities.escalations.adapter import Escalations
@@ -14,6 +15,8 @@ from minoots_activities.plans.adapter import Plans
 from minoots_activities.replays.adapter import Replays
 from minoots_activities.schedules.adapter import Schedules
 from minoots_activities.timers.adapter import Timers
+from minoots_workflows.capture.workflow import CaptureWorkflow
+from minoots_workflows.capture.writer import WriterWorkflow
 from minoots_workflows.checks.workflow import CheckWorkflow
 from minoots_workflows.deliveries.workflow import DeliveryWorkflow
 from minoots_workflows.escalations.workflow import EscalationWorkflow
@@ -32,6 +35,8 @@ WORKFLOWS: tuple[type, ...] = (
     EscalationWorkflow,
     HeartbeatWorkflow,
     CheckWorkflow,
+    CaptureWorkflow,
+    WriterWorkflow,
 )
 
 
@@ -46,6 +51,11 @@ class Serving:
 def serving_core() -> Serving:
     """Return what the queue ``core`` serves: workflows, which need nothing but a processor."""
     return Serving(workflows=WORKFLOWS)
+
+
+def serving_files(capture: Capture) -> Serving:
+    """Return what the queue of a host serves: everything that touches its files."""
+    return Serving(activities=(capture.read, capture.obey, capture.write))
 
 
 def serving_io(

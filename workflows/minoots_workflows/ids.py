@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple, cast, get_args
 
-Kind = Literal["timer", "delivery", "replay", "schedule", "plan", "escalation", "heartbeat", "check"]
+Kind = Literal[
+    "timer", "delivery", "replay", "schedule", "plan", "escalation", "heartbeat", "check", "capture", "writer"
+]
 _KINDS: Final = get_args(Kind)
 
 

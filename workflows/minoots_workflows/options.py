@@ -8,7 +8,7 @@ from typing import Final
 from temporalio.common import RetryPolicy
 from temporalio.workflow import ActivityCancellationType, ActivityConfig
 
-from .queues import Queue
+from .queues import Queue, files_of
 
 _UNTIL_IT_WORKS: Final = RetryPolicy(
     # 100 ms: what fails here is a killed worker or a records database that restarts; both come back soon.
@@ -37,6 +37,19 @@ LOOKING: Final[ActivityConfig] = {
     # The workflow's own time limit ends it: somebody waits for the answer, and not for long.
     "retry_policy": _UNTIL_IT_WORKS,
 }
+
+
+def on_host(host: str) -> ActivityConfig:
+    """Return the options of what only one host can do: reading and writing its files."""
+    return {
+        "task_queue": files_of(host),
+        # 10 minutes: a transcript of gigabytes that is seen for the first time; each part of it is kept.
+        "start_to_close_timeout": timedelta(minutes=10),
+        # 10 s: a process that reads a line of megabytes does nothing else meanwhile.
+        "heartbeat_timeout": timedelta(seconds=10),
+        "retry_policy": _UNTIL_IT_WORKS,
+    }
+
 
 RECORDS: Final[ActivityConfig] = {
     "task_queue": Queue.IO,

@@ -12,3 +12,8 @@ class Queue(StrEnum):
     """Workflows: CPU and memory, no way out."""
     IO = "io"
     """Deliveries: the network and the records."""
+
+
+def files_of(host: str) -> str:
+    """Return the queue of a host whose files are read and written: only it can."""
+    return f"files-{host}"

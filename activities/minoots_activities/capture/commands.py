@@ -71,6 +71,11 @@ def from_line(text: str, line: int) -> str:
     return "\n".join(_lines(text)[line - 1 :])
 
 
+def before_line(text: str, line: int) -> str:
+    """Return a message up to a line: what a recording that ends there ends with."""
+    return "\n".join(_lines(text)[: line - 1])
+
+
 def destination_in(argument: str) -> str:
     """Return the path that an argument names: without link, quotes and backticks.
 

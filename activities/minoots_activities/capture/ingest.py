@@ -81,7 +81,7 @@ class Ingest:
         # Before it is read: what is appended meanwhile makes another size.
         about = os.fstat(raw.fileno())
         with expanded(raw, path) as file:
-            identity = reader.identify(path, _head(reader, file))
+            identity = reader.identify(path, head_of(reader, file))
             if identity is None:
                 return Ingested()
             where = File(self._host, str(path), reader.provider)
@@ -205,7 +205,7 @@ def _whole(file: BinaryIO, reading: Reading) -> Iterator[_Batch]:
         yield _Batch(list(records), sum(found.damaged for found in lines) - reading.damaged, mark)
 
 
-def _head(reader: Reader, file: BinaryIO) -> Mapping[str, Any] | None:
+def head_of(reader: Reader, file: BinaryIO) -> Mapping[str, Any] | None:
     """Return the first record of a file, however long it is; ``None`` where there is none yet."""
     if reader.cursor == "whole":
         file.seek(0)

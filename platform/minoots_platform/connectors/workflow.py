@@ -31,10 +31,15 @@ def _missing(settings: Settings) -> str | None:
 def _refusal(settings: Settings, config: StartWorkflow) -> Refusal | None:
     allowed = settings.connectors.workflow.task_queues
     # Never our own: whoever starts a workflow of ours says which tenant it is for.
-    if config.task_queue in allowed and config.task_queue not in OWN_QUEUES:
+    if config.task_queue in allowed and not _is_own(config.task_queue):
         return None
-    own = ", ".join(queue for queue in allowed if queue not in OWN_QUEUES)
+    own = ", ".join(queue for queue in allowed if not _is_own(queue))
     return Refusal("task_queue", f"one of {own}")
+
+
+def _is_own(queue: str) -> bool:
+    # Those of hosts are called files-<host>.
+    return queue.partition("-")[0] in OWN_QUEUES
 
 
 OWN_QUEUES: Final = frozenset({"core", "io", "wheel", "llm", "sandbox", "files"})

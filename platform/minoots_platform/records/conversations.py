@@ -175,6 +175,64 @@ async def keep(
     return Kept(len(fresh), revised)
 
 
+async def lock(connection: AsyncConnection, conversation_id: str) -> sa.Row[Any] | None:
+    """Return the row of a conversation, locked; ``None`` where there is none."""
+    query = sa.select(TABLE).where(TABLE.c.id == conversation_id).with_for_update()
+    return (await connection.execute(query)).one_or_none()
+
+
+async def obeyed(connection: AsyncConnection, conversation_id: str, number: int) -> None:
+    """Remember up to which event commands were looked for."""
+    await connection.execute(sa.update(TABLE).where(TABLE.c.id == conversation_id).values(obeyed=number))
+
+
+async def note_refusals(
+    connection: AsyncConnection, tenant: str, event_id: str, refusals: Sequence[str]
+) -> None:
+    """Keep with an event which of its commands were refused, and why: recordings show it."""
+    where = (EVENTS.c.tenant == tenant, EVENTS.c.id == event_id)
+    body = (await connection.execute(sa.select(EVENTS.c.body).where(*where))).scalar_one()
+    told = {**body.get("details", {}), "refused": list(refusals)}
+    # No revision: it is not what the program wrote.
+    await connection.execute(sa.update(EVENTS).where(*where).values(body={**body, "details": told}))
+
+
+async def title_by(connection: AsyncConnection, tenant: str, conversation_id: str, number: int) -> str:
+    """Return what a conversation was called when its event ``number`` came."""
+    mine = (EVENTS.c.tenant == tenant, EVENTS.c.conversation_id == conversation_id, EVENTS.c.number <= number)
+    titles = sa.select(EVENTS).where(*mine, EVENTS.c.kind == ConversationEventKind.TITLE.value)
+    best = max(
+        (_event(row) for row in await connection.execute(titles.order_by(EVENTS.c.number))),
+        key=lambda event: event.rank,
+        default=None,
+    )
+    if best is not None and best.text:
+        return best.text[:_TITLE]
+    asked = sa.select(EVENTS).where(*mine, EVENTS.c.kind == ConversationEventKind.USER.value)
+    for row in await connection.execute(asked.order_by(EVENTS.c.number).limit(50)):
+        event = _event(row)
+        if not event.injected and event.text and event.text.strip():
+            return first_line(event.text)[:_TITLE]
+    return ""
+
+
+def first_line(text: str) -> str:
+    """Return the first line of a text that is no command."""
+    lines = (line.strip() for line in text.strip().split("\n"))
+    return next((line for line in lines if line and not line.startswith("::")), "")
+
+
+async def behind(connection: AsyncConnection, tenant: str, host: str, limit: int) -> list[File]:
+    """Return files of a host in whose conversations commands have not been looked for yet."""
+    query = (
+        sa.select(FILES.c.path, FILES.c.provider)
+        .join(TABLE, TABLE.c.id == FILES.c.conversation_id)
+        .where(FILES.c.tenant == tenant, FILES.c.host == host, TABLE.c.obeyed < TABLE.c.events)
+        .limit(limit)
+    )
+    return [File(host, row.path, row.provider) for row in await connection.execute(query)]
+
+
 async def reading(connection: AsyncConnection, tenant: str, key: str) -> Reading | None:
     """Return how far a file was read; ``None`` for one that is new."""
     query = sa.select(FILES).where(FILES.c.tenant == tenant, FILES.c.key == key)
@@ -237,11 +295,41 @@ async def events_of(
         .order_by(EVENTS.c.number)
         .limit(limit)
     )
-    return tuple(
-        ConversationEvent.model_validate(
-            {**row.body, "id": row.id, "revision": row.revision, "kind": row.kind, "ts": row.ts}
-        )
-        for row in await connection.execute(query)
+    return tuple(_event(row) for row in await connection.execute(query))
+
+
+async def numbered(
+    connection: AsyncConnection,
+    tenant: str,
+    conversation_id: str,
+    *,
+    after: int,
+    until: int | None = None,
+    limit: int = 1000,
+) -> list[tuple[int, ConversationEvent]]:
+    """Return events of a conversation with their numbers, after one and up to another."""
+    mine = [EVENTS.c.tenant == tenant, EVENTS.c.conversation_id == conversation_id, EVENTS.c.number > after]
+    if until is not None:
+        mine.append(EVENTS.c.number <= until)
+    query = sa.select(EVENTS).where(*mine).order_by(EVENTS.c.number).limit(limit)
+    return [(row.number, _event(row)) for row in await connection.execute(query)]
+
+
+async def revised_since(
+    connection: AsyncConnection, conversation_id: str, revised: int, *, first: int, last: int
+) -> bool:
+    """Tell whether one of these events has come with other content since."""
+    query = sa.select(EVENTS.c.key).where(
+        EVENTS.c.conversation_id == conversation_id,
+        EVENTS.c.revised > revised,
+        EVENTS.c.number.between(first, last),
+    )
+    return (await connection.execute(query.limit(1))).first() is not None
+
+
+def _event(row: sa.Row[Any]) -> ConversationEvent:
+    return ConversationEvent.model_validate(
+        {**row.body, "id": row.id, "revision": row.revision, "kind": row.kind, "ts": row.ts}
     )
 
 
@@ -290,7 +378,7 @@ async def _follow(
         if event.kind is ConversationEventKind.TITLE and event.text and event.rank >= rank:
             title, rank = event.text, event.rank
         elif title is None and event.kind is ConversationEventKind.USER and not event.injected and event.text:
-            title = event.text.strip().partition("\n")[0]
+            title = first_line(event.text) or None
     times = [event.ts for event in events if event.ts is not None]
     first = min((one for one in (conversation.started_at, *times) if one is not None), default=None)
     last = max((one for one in (conversation.last_at, *times) if one is not None), default=None)

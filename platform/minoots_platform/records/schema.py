@@ -660,6 +660,8 @@ transcripts = sa.Table(
     _json("unknown"),
     sa.Column("understood", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("problem", sa.Text),
+    # The last problem that was told to the feed.
+    sa.Column("told", sa.Text),
     sa.Column("read_at", Moment, nullable=False),
     sa.PrimaryKeyConstraint("tenant", "key"),
     sa.Index(None, "conversation_id"),

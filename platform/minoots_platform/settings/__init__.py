@@ -9,6 +9,7 @@ from .environment import to_environment
 from .faults import Fault, SettingsError
 from .loading import LoadedSettings, load_settings, load_with_origins
 from .sections import (
+    CaptureSettings,
     DeliverySettings,
     FlagsSettings,
     GatewaySettings,
@@ -23,6 +24,7 @@ from .validation import require_startable, startup_faults
 
 __all__ = [
     "SCHEMA_VERSION",
+    "CaptureSettings",
     "DeliverySettings",
     "Fault",
     "FlagsSettings",

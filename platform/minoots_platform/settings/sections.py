@@ -6,6 +6,7 @@ files or the environment.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
@@ -212,6 +213,47 @@ class WorkflowsSettings(Section):
 
     task_queues: tuple[Text, ...] = Field(
         (), max_length=64, description="Task queues on which workflows may be started; none: nowhere."
+    )
+
+
+class CaptureSettings(Section):
+    """Transcripts of agents on this machine, and recordings of them."""
+
+    enabled: bool = Field(False, description="Whether `minoots dev` looks after transcripts, too.")
+    tenant: Text = Field("dev", description="Whose conversations those of this machine are.")
+    host: Text | None = Field(None, description="Name of this machine; default: its host name.")
+    providers: tuple[Text, ...] = Field(
+        (), max_length=64, description="Programs whose transcripts are read; empty: all that are known."
+    )
+    roots: tuple[Text, ...] = Field(
+        (),
+        max_length=64,
+        description="Folders of transcripts instead of a program's usual ones: `claude=/srv/claude`.",
+    )
+    registry: LocalPath = Field(
+        Path("~/.minoots/workspaces.json"),
+        description="File with the workspaces of this user; `minoots workspace` writes it.",
+    )
+    write_roots: tuple[LocalPath, ...] = Field(
+        (), max_length=64, description="Folders below which recordings may be written, beside workspaces."
+    )
+    redaction: Literal["redact", "detect", "off"] = Field(
+        "redact", description="What is done about secrets in transcripts before anything is kept."
+    )
+    redaction_disabled: tuple[Text, ...] = Field(
+        (), max_length=64, description="Rules of redaction that are not used."
+    )
+    redaction_allowed: tuple[Text, ...] = Field(
+        (), max_length=256, description="Texts that are no secrets; between slashes, a pattern."
+    )
+    settle: float = Field(
+        0.05, ge=0.01, le=10, description="Seconds without a change before a file is read on."
+    )
+    rescan: float = Field(
+        2.0, ge=0.1, le=300, description="Seconds between looks at all files: some appends raise no event."
+    )
+    idle: float = Field(
+        600.0, ge=1, le=86_400, description="Seconds after which the workflow of a quiet conversation ends."
     )
 
 

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from .kinds import LocalPath
 from .sections import (
+    CaptureSettings,
     ConnectorsSettings,
     DeliverySettings,
     FlagsSettings,
@@ -49,6 +50,9 @@ class Settings(BaseSettings):
     delivery: DeliverySettings = Field(default_factory=DeliverySettings, description="Outgoing webhooks.")
     connectors: ConnectorsSettings = Field(
         default_factory=ConnectorsSettings, description="What connectors need to know."
+    )
+    capture: CaptureSettings = Field(
+        default_factory=CaptureSettings, description="Transcripts of agents and recordings of them."
     )
     secrets: SecretsSettings = Field(default_factory=SecretsSettings, description="Encryption of secrets.")
     flags: FlagsSettings = Field(default_factory=FlagsSettings, description="Feature flags.")

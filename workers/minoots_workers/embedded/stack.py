@@ -82,7 +82,8 @@ class Stack:
         self._temporal = None if server is None else self._child_temporal(server)
         self._workers = [self._child_worker(queue, listener) for queue, listener in self._metrics.items()]
         self._gateway = self._child_gateway()
-        ordered = [self._temporal, *self._workers, self._gateway]
+        watching = [self._child_watch()] if self.settings.capture.enabled else []
+        ordered = [self._temporal, *self._workers, self._gateway, *watching]
         self._children = [child for child in ordered if child is not None]
         self.supervisor = Supervisor(self._children)
 
@@ -134,6 +135,10 @@ class Stack:
         descriptor = self._listener.fileno()
         command = [_minoots(), "gateway", "--fd", str(descriptor)]
         spec = Spec("gateway", command, self._environment, pass_fds=(descriptor,))
+        return Child(spec, self._data_dir.logs, verbose=self._verbose)
+
+    def _child_watch(self) -> Child:
+        spec = Spec("watch", [_minoots(), "watch"], self._environment)
         return Child(spec, self._data_dir.logs, verbose=self._verbose)
 
     def _child_temporal(self, server: TemporalServer) -> Child:

@@ -51,6 +51,7 @@ class Codex(Reader):
     cursor: ClassVar[Literal["lines", "whole"]] = "lines"
     roots: ClassVar[Sequence[str]] = (".codex/sessions", ".codex/archived_sessions")
     variable: ClassVar[str | None] = "CODEX_HOME"
+    endings: ClassVar[tuple[str, ...]] = (".jsonl", ".jsonl.zst")
 
     def identify(self, path: PurePath, head: Mapping[str, Any] | None) -> Identity | None:
         """The first ``session_meta`` says whose it is; later ones are copies of a parent's, or repeats."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, ClassVar, Final, Literal
 
 import orjson
@@ -35,6 +35,11 @@ class Gemini(Reader):
     cursor: ClassVar[Literal["lines", "whole"]] = "whole"
     roots: ClassVar[Sequence[str]] = (".gemini/tmp",)
     variable: ClassVar[str | None] = "GEMINI_CLI_HOME"
+    endings: ClassVar[tuple[str, ...]] = (".json", ".jsonl")
+
+    def folders(self, home: Path, environ: Mapping[str, str]) -> list[Path]:
+        """This program's variable stands for the home folder."""
+        return super().folders(Path(environ.get("GEMINI_CLI_HOME") or home), {})
 
     def identify(self, path: PurePath, head: Mapping[str, Any] | None) -> Identity | None:
         """The header says whose it is; a sub-agent's file stands in the folder of its parent."""

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, ClassVar, Literal
 
 from minoots.contracts.conversations import ConversationEvent, ConversationEventKind, Enclosed
@@ -99,7 +99,16 @@ class Reader(ABC):
     roots: ClassVar[Sequence[str]]
     """Where transcripts are, below the home folder, unless the settings say otherwise."""
     variable: ClassVar[str | None] = None
-    """Environment variable that the program takes for its folder."""
+    """Environment variable that the program takes for its folder, the first part of the roots."""
+    endings: ClassVar[tuple[str, ...]] = (".jsonl",)
+    """How the names of transcripts end."""
+
+    def folders(self, home: Path, environ: Mapping[str, str]) -> list[Path]:
+        """Return where this user's transcripts are, whether there are any or not."""
+        own = environ.get(self.variable or "")
+        if not own:
+            return [home / root for root in self.roots]
+        return [Path(own, *PurePath(root).parts[1:]) for root in self.roots]
 
     @abstractmethod
     def identify(self, path: PurePath, head: Mapping[str, Any] | None) -> Identity | None:

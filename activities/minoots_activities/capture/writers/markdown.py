@@ -45,6 +45,7 @@ class Markdown(Writer):
 
     format: ClassVar[str] = "markdown"
     extension: ClassVar[str] = ".md"
+    gap: ClassVar[str] = "\n\n"
 
     def render(self, event: ConversationEvent, look: Look, state: dict[str, Any], into: Rendered) -> None:
         """Append one event."""
@@ -127,6 +128,8 @@ def _user(block: _Block) -> None:
     if look.italic_user:
         text = "\n".join(_italic(line) for line in text.split("\n"))
     _say(block, text)
+    for refusal in event.details.get("refused", ()):
+        block.append(f"> **Minoots:** {_plain(str(refusal))}")
 
 
 def _assistant(block: _Block) -> None:

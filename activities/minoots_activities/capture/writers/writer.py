@@ -8,7 +8,6 @@ not.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
@@ -92,6 +91,8 @@ class Writer(ABC):
 
     format: ClassVar[str]
     extension: ClassVar[str]
+    gap: ClassVar[str] = "\n"
+    """What has to stand at the end of a file before something is appended."""
 
     @abstractmethod
     def render(self, event: ConversationEvent, look: Look, state: dict[str, Any], into: Rendered) -> None:
@@ -107,8 +108,3 @@ class Writer(ABC):
     def headed(self, existing: str, look: Look, rendered: Rendered, now: datetime) -> str | None:
         """Return a file with its head brought up to date; ``None`` where nothing has to change."""
         return None
-
-
-def options_of(values: Mapping[str, Any]) -> Look:
-    """Return a look as it was kept."""
-    return Look.model_validate(values)

@@ -118,7 +118,7 @@ def downgrade() -> None:
     op.drop_column("conversations", "revised")
 
 
-_OF_TRANSCRIPTS = ("host", "provider", "size", "modified_ns")
+_OF_TRANSCRIPTS = ("host", "provider", "size", "modified_ns", "told")
 
 
 def _grow_0007() -> None:
@@ -130,6 +130,7 @@ def _grow_0007() -> None:
     )
     for name in ("size", "modified_ns"):
         op.add_column("transcripts", _number(name))
+    op.add_column("transcripts", sa.Column("told", sa.Text(), nullable=True))
     op.create_index(op.f("ix_transcripts_tenant_host"), "transcripts", ["tenant", "host"])
     # Made anew, because its primary key is another; no surface has ever written to it.
     op.drop_table("conversation_events")

@@ -1,0 +1,146 @@
+"""`CapturePort`: transcripts are read and recordings written, on the host that has the files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from temporalio import activity
+from temporalio.client import Client
+
+from minoots.contracts import EventType
+from minoots_platform.clock import Clock
+from minoots_platform.records import Database, conversations, events
+from minoots_platform.telemetry import audit, get_logger
+from minoots_workflows.capture.contracts import FileChanged, Obey, Obeyed, Read, WriterStart, Written
+from minoots_workflows.capture.port import CapturePort
+from minoots_workflows.capture.telling import tell_writer
+
+from .compressed import Damaged
+from .ingest import Ingest, Ingested
+from .obeying import Obeying
+from .readers import installed
+from .roots import ReadDenied
+from .writing import Writing
+
+
+class Capture(CapturePort):
+    """Capture on one host, for one tenant."""
+
+    def __init__(
+        self,
+        database: Database,
+        ingest: Ingest,
+        obeying: Obeying,
+        writing: Writing,
+        client: Client,
+        clock: Clock,
+        *,
+        tenant: str,
+        host: str,
+    ) -> None:
+        self._database = database
+        self._ingest = ingest
+        self._obeying = obeying
+        self._writing = writing
+        self._client = client
+        self._clock = clock
+        self._tenant = tenant
+        self._host = host
+        self._log = get_logger("minoots.capture")
+
+    @activity.defn(name="capture.read")
+    async def read(self, file: FileChanged) -> Read:
+        """Read on in a file. One that is gone is no error: what was kept of it stays."""
+        self._require_own(file.tenant)
+        reader = installed().get(file.provider)
+        if reader is None:
+            return await self._troubled(file, f"there is no reader of {file.provider} on this host")
+        try:
+            done = await self._ingest.file(reader, Path(file.path), activity.heartbeat)
+        except FileNotFoundError:
+            return Read()
+        except ReadDenied as denied:
+            reason = str(denied)
+            audit(
+                "transcript.read",
+                actor=f"host/{self._host}",
+                tenant=self._tenant,
+                decision="deny",
+                path=file.path,
+                reason=reason,
+            )
+            return await self._troubled(file, reason)
+        except Damaged as damaged:
+            return await self._troubled(file, str(damaged))
+        except OSError as error:
+            # Its owner may change that: tried again and again, for all to see.
+            await self._troubled(file, str(error))
+            raise
+        return await self._told(file, done)
+
+    @activity.defn(name="capture.obey")
+    async def obey(self, request: Obey) -> Obeyed:
+        """Obey what was typed, and tell the writers of what there is to be written."""
+        self._require_own(request.tenant)
+        done = await self._obeying.conversation(
+            request.conversation_id, fresh=request.fresh, beat=activity.heartbeat
+        )
+        # Told again if this process dies in between: what is pending stays so until it is written.
+        for key, path in {row.path_key: row.path for row in done.pending}.items():
+            start = WriterStart(tenant=self._tenant, host=self._host, path_key=key, name=Path(path).name)
+            await tell_writer(self._client, start)
+        return Obeyed(obeyed=done.obeyed, refused=done.refused, writing=len(done.pending))
+
+    @activity.defn(name="capture.write")
+    async def write(self, file: WriterStart) -> Written:
+        """Write what there is to be written into a file."""
+        self._require_own(file.tenant)
+        done = await self._writing.file(file.path_key, activity.heartbeat)
+        return Written(over=done.over, wake_at=done.again_at, problem=done.problem)
+
+    def _require_own(self, tenant: str) -> None:
+        # A queue has no password: what comes over it for somebody else is refused.
+        if tenant != self._tenant:
+            raise PermissionError(f"this host captures for {self._tenant} only")
+
+    async def _told(self, file: FileChanged, done: Ingested) -> Read:
+        if done.redacted:
+            audit(
+                "secrets.redacted",
+                actor=f"host/{self._host}",
+                tenant=self._tenant,
+                decision="allow",
+                conversation=done.conversation_id,
+                rules=dict(done.redacted),
+            )
+        problem = done.problem
+        if done.dropped:
+            problem = f"{done.dropped} events were dropped: a rule of redaction failed on them"
+        if problem is not None:
+            await self._troubled(file, problem)
+        return Read(
+            new=done.new,
+            revised=done.revised,
+            damaged=done.damaged,
+            dropped=done.dropped,
+            redacted=done.redacted.total(),
+            problem=problem,
+        )
+
+    async def _troubled(self, file: FileChanged, problem: str) -> Read:
+        """Tell what is wrong with a transcript, once for each problem."""
+        self._log.warning("transcript.troubled", path=file.path, provider=file.provider, reason=problem)
+        table = conversations.FILES
+        key = conversations.File(self._host, file.path).key
+        mine = (table.c.tenant == self._tenant, table.c.key == key)
+        async with self._database.write() as connection:
+            known = (await connection.execute(sa.select(table.c.told).where(*mine))).scalar_one_or_none()
+            if known != problem:
+                await connection.execute(sa.update(table).where(*mine).values(told=problem))
+                about = {"path": file.path, "provider": file.provider, "host": self._host, "reason": problem}
+                told = events.NewEvent(
+                    EventType.CONVERSATION_TROUBLED, file.conversation_id, self._clock(), about
+                )
+                await events.append(connection, self._tenant, [told])
+        return Read(problem=problem)

@@ -1,0 +1,87 @@
+"""Bytes into files: appended or put in place at one moment, relative to a folder that was entered safely."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from typing import Final
+
+from .gate import WriteDenied
+
+# No link is followed, and a pipe is not waited for.
+_SAFE: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+def about(folder: int, name: str) -> os.stat_result | None:
+    """Return what is known of a file; ``None`` where there is none.
+
+    Raises:
+        WriteDenied: it is a link, a folder, or anything else that is no file.
+    """
+    try:
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        raise WriteDenied(f"{name} is no regular file")
+    return found
+
+
+def content(folder: int, name: str, begin: int = 0, length: int | None = None) -> bytes:
+    """Return bytes of a file."""
+    with os.fdopen(os.open(name, os.O_RDONLY | _SAFE, dir_fd=folder), "rb") as file:
+        file.seek(begin)
+        return file.read() if length is None else file.read(length)
+
+
+def append(folder: int, name: str, data: bytes) -> os.stat_result:
+    """Append to a file that exists; return what is known of it then."""
+    handle = os.open(name, os.O_WRONLY | os.O_APPEND | _SAFE, dir_fd=folder)
+    try:
+        _write(handle, data)
+        os.fsync(handle)
+        return os.fstat(handle)
+    finally:
+        os.close(handle)
+
+
+def put(folder: int, name: str, data: bytes, aside: str) -> os.stat_result:
+    """Put a whole file in place, at one moment; ``aside`` is a name for it until then."""
+    forget(folder, aside)
+    try:
+        handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFE, 0o644, dir_fd=folder)
+        try:
+            _write(handle, data)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        os.rename(aside, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        forget(folder, aside)
+        raise
+    os.fsync(folder)
+    return os.stat(name, dir_fd=folder, follow_symlinks=False)
+
+
+def shorten(folder: int, name: str, size: int) -> None:
+    """Cut a file off."""
+    handle = os.open(name, os.O_WRONLY | _SAFE, dir_fd=folder)
+    try:
+        os.ftruncate(handle, size)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def forget(folder: int, name: str) -> None:
+    """Remove a file, if it is there."""
+    with suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=folder)
+
+
+def _write(handle: int, data: bytes) -> None:
+    # One call may write less than it was given.
+    view = memoryview(data)
+    while view:
+        view = view[os.write(handle, view) :]

@@ -1,0 +1,75 @@
+"""Which folders hold transcripts of which program, and which files in them are transcripts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from minoots.errors import Failure, FailureKind
+from minoots_platform.settings import CaptureSettings
+
+from .readers import Reader, installed
+
+
+@dataclass(frozen=True)
+class Source:
+    """A folder with the transcripts of one program."""
+
+    reader: Reader
+    root: Path
+    """Without links."""
+
+    def holds(self, path: str) -> bool:
+        """Tell whether a path is that of a transcript, as far as its name tells."""
+        return path.startswith(f"{self.root}{os.sep}") and path.endswith(self.reader.endings)
+
+    def files(self) -> Iterator[tuple[str, os.stat_result]]:
+        """Yield every file that may be a transcript; folders that cannot be entered are passed over."""
+        waiting = [str(self.root)]
+        while waiting:
+            try:
+                entries = list(os.scandir(waiting.pop()))
+            except OSError:
+                continue
+            for entry in entries:
+                try:
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    elif entry.name.endswith(self.reader.endings):
+                        yield entry.path, entry.stat()
+                except OSError:
+                    continue  # gone since
+
+
+def sources_of(settings: CaptureSettings, environ: Mapping[str, str]) -> list[Source]:
+    """Return the folders that the settings name, or else the usual ones.
+
+    Raises:
+        Failure: invalid, for a program that is not known.
+    """
+    readers = installed()
+    chosen = settings.providers or tuple(readers)
+    for provider in (*chosen, *(root.partition("=")[0] for root in settings.roots)):
+        if provider not in readers:
+            raise Failure(
+                FailureKind.INVALID,
+                f"capture: there is no reader of {provider!r}; there are {', '.join(sorted(readers))}",
+                remedy="Correct capture.providers or capture.roots, such as claude=/srv/claude.",
+            )
+    named: dict[str, list[Path]] = {}
+    for text in settings.roots:
+        provider, _, place = text.partition("=")
+        named.setdefault(provider, []).append(Path(place).expanduser())
+    found = []
+    for provider in chosen:
+        reader = readers[provider]
+        for folder in named.get(provider) or reader.folders(Path.home(), environ):
+            found.append(Source(reader, Path(os.path.realpath(folder))))
+    return found
+
+
+def owner_of(sources: Iterable[Source], path: str) -> Source | None:
+    """Return the source that a path belongs to."""
+    return next((source for source in sources if source.holds(path)), None)

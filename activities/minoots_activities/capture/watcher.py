@@ -1,0 +1,270 @@
+"""Watching transcripts: whatever is new in a file is told to the workflow of its conversation.
+
+By events of the file system, and by looking at every file now and then: some appends raise no event. What
+could not be told is told at the next look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from watchfiles import Change, awatch
+
+from minoots.errors import Failure
+from minoots_platform.records.conversations import Whose
+from minoots_platform.telemetry import audit, get_logger
+from minoots_workflows.capture.contracts import CaptureStart, FileChanged
+
+from .compressed import Damaged, expanded
+from .ingest import head_of
+from .roots import ReadDenied, ReadRoots
+from .sources import Source, owner_of
+
+Tell = Callable[[CaptureStart, FileChanged], Awaitable[None]]
+
+_AT_ONCE: Final = 20
+_LONGEST_BATCH: Final = 0.25
+"""Seconds after which changes are told although more keep coming."""
+_SHARE: Final = 50
+"""A look at all files may take this part of the time: the more there are, the rarer it is."""
+
+
+@dataclass
+class Stats:
+    """How the watching stands."""
+
+    files: int = 0
+    told: int = 0
+    failures: int = 0
+    denied: int = 0
+    problem: str | None = None
+    looked_in: float = 0.0
+    """Seconds that the last look at all files took."""
+
+
+@dataclass
+class _Seen:
+    size: int
+    modified_ns: int
+
+
+@dataclass
+class _Memory:
+    seen: dict[str, _Seen] = field(default_factory=dict)
+    """Each file as it was when it was last told, or found to be none of ours."""
+    met: set[str] = field(default_factory=set)
+    """Every file that was ever looked at."""
+    whose: dict[tuple[str, int], Whose] = field(default_factory=dict)
+    """Whose conversation a file tells of, by its path and inode."""
+    troubled: dict[str, str] = field(default_factory=dict)
+    """Why a file cannot be read."""
+
+
+class Watcher:
+    """Looks after the transcripts of one host, for one tenant."""
+
+    def __init__(
+        self,
+        sources: Iterable[Source],
+        roots: ReadRoots,
+        tell: Tell,
+        *,
+        tenant: str,
+        host: str,
+        settle: float,
+        rescan: float,
+        idle: float,
+    ) -> None:
+        self._sources = list(sources)
+        self._roots = roots
+        self._tell = tell
+        self._tenant = tenant
+        self._host = host
+        self._settle = settle
+        self._rescan = rescan
+        self._idle = idle
+        self._memory = _Memory()
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._began = False
+        self.stats = Stats()
+        self._log = get_logger("minoots.capture")
+
+    async def run(self, known: Mapping[str, tuple[int, int]]) -> None:
+        """Watch until cancelled; ``known`` says how each file was when it was last read."""
+        self._memory.seen = {path: _Seen(*about) for path, about in known.items()}
+        self._memory.met = set(known)
+        await self.look()
+        self._began = True
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._look_again())
+            group.create_task(self._follow())
+
+    async def look(self) -> None:
+        """Look at every file once."""
+        began = time.monotonic()
+        found = await asyncio.to_thread(self._changed_of_all)
+        self.stats.looked_in = time.monotonic() - began
+        await self._tell_all(found)
+
+    async def changed(self, paths: Iterable[str]) -> None:
+        """Look at files of which an event has told."""
+        found = []
+        for path in paths:
+            source = owner_of(self._sources, path)
+            if source is None:
+                continue
+            try:
+                about = os.stat(path)
+            except OSError:
+                continue  # gone: what was kept of it stays
+            if self._is_new(path, about):
+                found.append((source, path, about))
+        await self._tell_all(found)
+
+    async def again(self, paths: Iterable[str]) -> None:
+        """Tell of files once more, although nothing is new in them."""
+        for path in paths:
+            self._memory.seen.pop(path, None)
+            await self.changed([path])
+
+    async def _look_again(self) -> None:
+        while True:
+            await asyncio.sleep(max(self._rescan, _SHARE * self.stats.looked_in))
+            await self.look()
+
+    async def _follow(self) -> None:
+        """Follow the events of the folders that there are; begin anew when there are others."""
+        while True:
+            folders = self._folders()
+            over = asyncio.Event()
+            watching = asyncio.create_task(self._until_others(folders, over))
+            try:
+                if folders:
+                    async for changes in awatch(
+                        *folders,
+                        step=round(self._settle * 1000),
+                        debounce=round(_LONGEST_BATCH * 1000),
+                        stop_event=over,
+                        ignore_permission_denied=True,
+                        watch_filter=self._is_wanted,
+                        rust_timeout=1000,
+                    ):
+                        await self.changed(path for _, path in changes)
+                else:
+                    await over.wait()
+            except OSError as error:
+                # Too many watches, or a folder that went away: looking at every file goes on.
+                self.stats.problem = f"no events of files: {error}"
+                self._log.warning("capture.events_lost", reason=str(error))
+                await asyncio.sleep(self._rescan)
+            finally:
+                watching.cancel()
+
+    async def _until_others(self, folders: list[Path], over: asyncio.Event) -> None:
+        while not over.is_set():
+            await asyncio.sleep(self._rescan)
+            if self._folders() != folders:
+                over.set()
+
+    def _folders(self) -> list[Path]:
+        return sorted({source.root for source in self._sources if source.root.is_dir()})
+
+    def _is_wanted(self, change: Change, path: str) -> bool:
+        return change is not Change.deleted and owner_of(self._sources, path) is not None
+
+    def _changed_of_all(self) -> list[tuple[Source, str, os.stat_result]]:
+        count, found = 0, []
+        for source in self._sources:
+            for path, about in source.files():
+                count += 1
+                if self._is_new(path, about):
+                    found.append((source, path, about))
+        self.stats.files = count
+        return found
+
+    def _is_new(self, path: str, about: os.stat_result) -> bool:
+        seen = self._memory.seen.get(path)
+        return about.st_size > 0 and (
+            seen is None or (seen.size, seen.modified_ns) != (about.st_size, about.st_mtime_ns)
+        )
+
+    async def _tell_all(self, found: Iterable[tuple[Source, str, os.stat_result]]) -> None:
+        await asyncio.gather(*(self._told(*one) for one in found))
+
+    async def _told(self, source: Source, path: str, about: os.stat_result) -> None:
+        async with self._slots:
+            fresh = self._began and path not in self._memory.met
+            self._memory.met.add(path)
+            # Before it is told: what is appended from here on is told again.
+            self._memory.seen[path] = _Seen(about.st_size, about.st_mtime_ns)
+            whose = self._whose(source, path, about)
+            if whose is None:
+                return
+            conversation_id = whose.id_for(self._tenant)
+            start = CaptureStart(
+                tenant=self._tenant,
+                conversation_id=conversation_id,
+                host=self._host,
+                name=f"{whose.provider} {whose.session_id}",
+                idle_seconds=self._idle,
+            )
+            file = FileChanged(
+                tenant=self._tenant,
+                host=self._host,
+                provider=source.reader.provider,
+                path=path,
+                conversation_id=conversation_id,
+                fresh=fresh,
+            )
+            try:
+                await self._tell(start, file)
+            except Failure as failure:
+                self.stats.failures += 1
+                self.stats.problem = failure.detail
+                self._memory.seen.pop(path, None)
+            else:
+                self.stats.told += 1
+
+    def _whose(self, source: Source, path: str, about: os.stat_result) -> Whose | None:
+        """Return whose conversation a file tells of; ``None`` for other files, and while that is unknown."""
+        known = self._memory.whose.get((path, about.st_ino))
+        if known is not None:
+            return known
+        try:
+            file = Path(path)
+            with expanded(self._roots.open(file), file) as opened:
+                identity = source.reader.identify(file, head_of(source.reader, opened))
+        except ReadDenied as denied:
+            self.stats.denied += 1
+            audit(
+                "transcript.read",
+                actor=f"host/{self._host}",
+                tenant=self._tenant,
+                decision="deny",
+                path=path,
+                reason=str(denied),
+            )
+            return None
+        except (Damaged, OSError) as error:
+            self._unreadable(path, str(error))
+            return None
+        self._memory.troubled.pop(path, None)
+        if identity is None:
+            return None
+        whose = Whose(source.reader.provider, identity.session_id)
+        self._memory.whose[path, about.st_ino] = whose
+        return whose
+
+    def _unreadable(self, path: str, reason: str) -> None:
+        """Tell once why a file cannot be read, and try it again at the next look."""
+        self._memory.seen.pop(path, None)
+        self.stats.problem = f"{path}: {reason}"
+        if self._memory.troubled.get(path) != reason:
+            self._memory.troubled[path] = reason
+            self._log.warning("transcript.unreadable", path=path, reason=reason)

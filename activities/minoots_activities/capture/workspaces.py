@@ -1,0 +1,292 @@
+"""Workspaces: folders that recordings go into, with an alias by which chats name them.
+
+A workspace says in a file of its own how its recordings look. Which there are stands in a registry, a file of
+the user's, which is read anew whenever it has changed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from minoots.contracts.wording import expected_and_got, findings, place
+from minoots.errors import Failure, FailureKind
+
+from .flags import DEFAULTS
+
+FILE: Final = ".minoots-workspace.toml"
+ALIAS_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
+TEMPLATE: Final = "{timestamp}-{snippet}-{provider}"
+TOKENS: Final = frozenset(
+    "provider session session_short YYYY YY MM DD HH mm timestamp snippet username workspace".split()
+)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FrontMatter(_Section):
+    """What stands at the top of a recording."""
+
+    include: bool = True
+    updated: bool = False
+    participant_username: bool = False
+    session_ids: bool = True
+    workspace_ids: bool = True
+    recording_ids: bool = True
+    event_kinds: bool = False
+
+
+class WorkspaceConfig(_Section):
+    """The file of a workspace. Unknown keys are refused: what is misspelt would be ignored silently."""
+
+    id: Annotated[str, Field(pattern=r"^wsp_[0-9a-z]{8,36}$")]
+    output: str = "."
+    """Folder for recordings that are given no path, below the workspace."""
+    filename: Annotated[str, Field(min_length=1, max_length=200)] = TEMPLATE
+    format: str = "markdown"
+    timezone: str = "local"
+    username: Annotated[str, Field(max_length=64)] | None = None
+    tags: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] = ()
+    auto_record: bool = False
+    """Record every conversation that is held below one of ``auto_record_roots``."""
+    auto_record_subagents: bool = False
+    auto_record_roots: tuple[str, ...] = ()
+    """Folders; of none, the workspace itself."""
+    front_matter: FrontMatter = Field(default_factory=FrontMatter)
+    flags: dict[str, bool] = Field(default_factory=dict)
+    """Feature flags of this workspace, by name."""
+
+    @field_validator("flags")
+    @classmethod
+    def _known(cls, value: dict[str, bool]) -> dict[str, bool]:
+        unknown = sorted(set(value) - set(DEFAULTS))
+        if unknown:
+            raise ValueError(f"expected flags of {', '.join(DEFAULTS)}")
+        return value
+
+    @field_validator("output")
+    @classmethod
+    def _inside(cls, value: str) -> str:
+        path = PurePosixPath(value)
+        if path.is_absolute() or ".." in path.parts or "\x00" in value:
+            raise ValueError("expected a folder below the workspace, such as notes/chats")
+        return value
+
+    @field_validator("filename")
+    @classmethod
+    def _template(cls, value: str) -> str:
+        rest = value
+        for token in TOKENS:
+            rest = rest.replace("{" + token + "}", "")
+        if "{" in rest or "}" in rest or "/" in rest or "\x00" in rest:
+            known = ", ".join("{" + token + "}" for token in sorted(TOKENS))
+            raise ValueError(f"expected a name without slashes, with tokens of {known}")
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+        if value != "local":
+            try:
+                ZoneInfo(value)
+            except (ZoneInfoNotFoundError, ValueError, OSError):
+                raise ValueError("expected local, UTC or a zone such as Europe/Berlin") from None
+        return value
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A workspace that is registered."""
+
+    alias: str
+    root: Path
+    config: WorkspaceConfig
+
+    @property
+    def folder(self) -> Path:
+        """Where recordings go that are given no path."""
+        return self.root / self.config.output
+
+    def holds(self, cwd: str) -> bool:
+        """Tell whether conversations held in ``cwd`` are recorded by themselves."""
+        roots = self.config.auto_record_roots or (str(self.root),)
+        here = os.path.realpath(cwd)
+        return any(Path(here).is_relative_to(os.path.realpath(Path(one).expanduser())) for one in roots)
+
+
+class _Entry(_Section):
+    alias: Annotated[str, Field(pattern=ALIAS_PATTERN)]
+    root: str
+
+
+class _Registry(_Section):
+    version: Literal[1] = 1
+    workspaces: tuple[_Entry, ...] = ()
+
+
+class Registry:
+    """The workspaces of a user."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._read_at: tuple[int, int] | None = None
+        self._entries: tuple[_Entry, ...] = ()
+
+    def roots(self) -> dict[str, Path]:
+        """Return the folder of every workspace by its alias, whether its file is sound or not.
+
+        Raises:
+            Failure: invalid, when the registry cannot be read.
+        """
+        return {entry.alias: Path(entry.root) for entry in self._current()}
+
+    def get(self, alias: str) -> Workspace:
+        """Return a workspace by its alias.
+
+        Raises:
+            Failure: not_found, naming the nearest; invalid, for a file that is not sound.
+        """
+        entries = {entry.alias: entry for entry in self._current()}
+        entry = entries.get(alias)
+        if entry is None:
+            folded = {name.lower(): name for name in entries}
+            near = get_close_matches(alias.lower(), folded, n=1, cutoff=0.5)
+            known = ", ".join(sorted(entries)) or "none"
+            meant = f"; the nearest is {folded[near[0]]}" if near else f"; registered are: {known}"
+            raise Failure(
+                FailureKind.NOT_FOUND,
+                f"there is no workspace {alias}{meant}",
+                remedy="minoots workspace register makes a folder one.",
+            )
+        root = Path(entry.root)
+        return Workspace(alias, root, read_config(root))
+
+    def all(self) -> list[Workspace]:
+        """Return every workspace whose file is sound.
+
+        Raises:
+            Failure: invalid, when the registry cannot be read.
+        """
+        found = []
+        for entry in self._current():
+            try:
+                found.append(self.get(entry.alias))
+            except Failure:
+                continue
+        return found
+
+    def add(self, alias: str, root: Path) -> None:
+        """Register a folder.
+
+        Raises:
+            Failure: conflict, when the alias or the folder is taken; invalid, for an alias that cannot be.
+        """
+        for entry in self._current():
+            if entry.alias == alias and Path(entry.root) != root:
+                raise Failure(
+                    FailureKind.CONFLICT,
+                    f"the alias {alias} is taken by {entry.root}",
+                    remedy="Choose another: --alias",
+                )
+            if Path(entry.root) == root and entry.alias != alias:
+                raise Failure(
+                    FailureKind.CONFLICT,
+                    f"{root} is registered as {entry.alias}",
+                    remedy=f"minoots workspace unregister {entry.alias} first.",
+                )
+        try:
+            new = _Entry(alias=alias, root=str(root))
+        except ValidationError as error:
+            raise Failure(
+                FailureKind.INVALID,
+                f"{alias!r} cannot be an alias: expected letters, digits, . _ and -",
+                remedy="Choose another: --alias",
+            ) from error
+        self._write([*(entry for entry in self._current() if entry.alias != alias), new])
+
+    def remove(self, alias: str) -> None:
+        """Forget a workspace; its files stay.
+
+        Raises:
+            Failure: not_found.
+        """
+        left = [entry for entry in self._current() if entry.alias != alias]
+        if len(left) == len(self._current()):
+            self.get(alias)
+        self._write(left)
+
+    def _current(self) -> tuple[_Entry, ...]:
+        try:
+            about = self._file.stat()
+        except FileNotFoundError:
+            self._read_at, self._entries = None, ()
+            return ()
+        seen = (about.st_mtime_ns, about.st_ino)
+        if seen != self._read_at:
+            try:
+                self._entries = _Registry.model_validate_json(self._file.read_bytes()).workspaces
+            except (ValidationError, OSError) as error:
+                raise Failure(
+                    FailureKind.INVALID,
+                    f"the registry of workspaces {self._file} cannot be read",
+                    remedy="Mend or remove it; `minoots workspace register` makes it anew.",
+                ) from error
+            self._read_at = seen
+        return self._entries
+
+    def _write(self, entries: Iterable[_Entry]) -> None:
+        registry = _Registry(workspaces=tuple(sorted(entries, key=lambda entry: entry.alias)))
+        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_whole(self._file, json.dumps(registry.model_dump(), indent=2) + "\n")
+
+
+def read_config(root: Path) -> WorkspaceConfig:
+    """Return what the file of a workspace says.
+
+    Raises:
+        Failure: not_found or invalid, naming the key and what was expected.
+    """
+    file = root / FILE
+    try:
+        values: dict[str, Any] = tomllib.loads(file.read_text("utf-8"))
+        return WorkspaceConfig.model_validate(values)
+    except FileNotFoundError:
+        raise Failure(
+            FailureKind.NOT_FOUND, f"{file} is missing", remedy=f"minoots workspace init {root}"
+        ) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise Failure(FailureKind.INVALID, f"{file} cannot be read: {error}", remedy="Mend it.") from error
+    except ValidationError as error:
+        first = findings(error.errors(include_url=False))[0]
+        expected, got = expected_and_got(first)
+        key = ".".join(str(part) for part in place(first))
+        raise Failure(
+            FailureKind.INVALID, f"{file}: {key}: expected {expected}; got {got}", remedy="Mend it."
+        ) from error
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Write a file so that it is whole or not there at all."""
+    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(name).replace(file)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

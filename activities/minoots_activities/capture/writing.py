@@ -1,0 +1,381 @@
+"""Writing recordings: each piece once, whole or not at all, whatever dies in between.
+
+Before a piece is written, the records say which bytes go where; afterwards, that they are there. Whoever
+finds the first without the second looks into the file, which tells whether it was written, torn, or never
+begun.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from minoots.contracts import EventType
+from minoots.contracts.conversations import ConversationEvent
+from minoots_platform.clock import Clock
+from minoots_platform.records import Database, conversations, events, recordings
+from minoots_platform.records.recordings import Kind, State
+
+from . import placing
+from .commands import before_line, from_line
+from .gate import Target, WriteDenied, folder_of
+from .writers import Beside, Look, Rendered, Writer, installed
+
+PART: Final = 500
+"""Events that are written at a time."""
+
+AGAIN: Final = timedelta(seconds=10)
+"""How long a disk that is full is left alone."""
+
+_HOPELESS: Final = frozenset({errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENAMETOOLONG})
+
+
+@dataclass(frozen=True)
+class Written:
+    """How a file stands."""
+
+    over: bool
+    """Whether nothing is recorded into it any more."""
+    again_at: datetime | None = None
+    """When to try again what did not work."""
+    problem: str | None = None
+
+
+class Writing:
+    """Writes into the files of one host, for one tenant."""
+
+    def __init__(self, database: Database, clock: Clock, *, tenant: str, host: str) -> None:
+        self._database = database
+        self._clock = clock
+        self._tenant = tenant
+        self._host = host
+
+    async def file(self, path_key: str, beat: Callable[[], None] = lambda: None) -> Written:
+        """Write whatever there is to be written into a file, the oldest recording first."""
+        while True:
+            beat()
+            async with self._database.read() as connection:
+                rows = await recordings.at_path(connection, self._tenant, path_key)
+            # In order: who comes later writes behind who came before.
+            row = next((row for row in rows if row.state in recordings.WRITING), None)
+            if row is None:
+                return Written(over=True)
+            try:
+                more = await self._part(row, beat)
+            except WriteDenied as denied:
+                await self._failed(row, str(denied))
+                continue
+            except OSError as error:
+                if error.errno in _HOPELESS:
+                    await self._failed(row, os.strerror(error.errno))
+                    continue
+                problem = error.strerror or str(error)
+                await self._troubled(row, problem)
+                return Written(over=False, again_at=self._clock() + AGAIN, problem=problem)
+            if row.problem is not None:
+                await self._recovered(row)
+            if not more:
+                return Written(over=False)
+
+    async def _part(self, row: sa.Row[Any], beat: Callable[[], None]) -> bool:
+        """Write the next events of a recording; return whether to look again."""
+        piece = _Piece(self._database, self._tenant, row, self._clock, beat)
+        await piece.prepare()
+        if row.intent is not None:
+            done = await piece.settle()
+            async with self._database.write() as connection:
+                await self._keep(connection, row, done)
+            return True
+        done = await piece.write()
+        async with self._database.write() as connection:
+            await self._keep(connection, row, done)
+            if done is not None and done["over"]:
+                await self._stopped(connection, row)
+        # One that has ended makes way for the next one into its file.
+        return done is not None
+
+    async def _keep(self, connection: AsyncConnection, row: sa.Row[Any], done: dict[str, Any] | None) -> None:
+        values = {} if done is None else {key: value for key, value in done.items() if key != "over"}
+        if values or row.intent is not None:
+            await recordings.change(connection, row.id, intent=None, **values)
+
+    async def _stopped(self, connection: AsyncConnection, row: sa.Row[Any]) -> None:
+        stopped_at = row.stopped_at or self._clock()
+        await recordings.change(connection, row.id, state=State.STOPPED.value, stopped_at=stopped_at)
+        await self._tell(connection, EventType.RECORDING_STOPPED, row, {})
+
+    async def _failed(self, row: sa.Row[Any], why: str) -> None:
+        values = {"state": State.FAILED.value, "problem": why, "stopped_at": self._clock(), "intent": None}
+        async with self._database.write() as connection:
+            await recordings.change(connection, row.id, **values)
+            await self._tell(connection, EventType.RECORDING_FAILED, row, {"reason": why})
+
+    async def _troubled(self, row: sa.Row[Any], why: str) -> None:
+        if row.problem == why:
+            return
+        async with self._database.write() as connection:
+            await recordings.change(connection, row.id, problem=why)
+            await self._tell(connection, EventType.RECORDING_TROUBLED, row, {"reason": why})
+
+    async def _recovered(self, row: sa.Row[Any]) -> None:
+        async with self._database.write() as connection:
+            await recordings.change(connection, row.id, problem=None)
+            await self._tell(connection, EventType.RECORDING_RECOVERED, row, {})
+
+    async def _tell(
+        self, connection: AsyncConnection, type: EventType, row: sa.Row[Any], data: dict[str, Any]
+    ) -> None:
+        about = {"conversation": row.conversation_id, "path": row.path, **data}
+        await events.append(connection, self._tenant, [events.NewEvent(type, row.id, self._clock(), about)])
+
+
+class _Piece:
+    """The next piece of one recording."""
+
+    def __init__(
+        self,
+        database: Database,
+        tenant: str,
+        row: sa.Row[Any],
+        clock: Clock,
+        beat: Callable[[], None],
+    ) -> None:
+        self._database = database
+        self._tenant = tenant
+        self._row = row
+        self._clock = clock
+        self._beat = beat
+        writer = installed().get(row.format)
+        if writer is None:
+            raise WriteDenied(f"there is no writer of {row.format} on this host")
+        self._writer: Writer = writer
+        self._look = Look.model_validate(row.options)
+        self._target = _target_of(row)
+        self._aside = f".{self._target.name[:180]}.{row.id}"
+
+    async def prepare(self) -> None:
+        """Read how the conversation stands."""
+        query = sa.select(conversations.TABLE).where(conversations.TABLE.c.id == self._row.conversation_id)
+        async with self._database.read() as connection:
+            self._conversation = (await connection.execute(query)).one()
+        until = self._row.until_number
+        obeyed = self._conversation.obeyed
+        self._until: int = obeyed if until is None else min(until, obeyed)
+
+    async def write(self) -> dict[str, Any] | None:
+        """Write the piece; return how the recording stands then, or ``None`` where nothing is new."""
+        row = self._row
+        with folder_of(self._target, make=True) as folder:
+            found = placing.about(folder, self._target.name)
+            if await self._has_to_be_made_anew(found):
+                rendered, state, written = await self._rendered(row.from_number - 1, {}, None)
+                return await self._put(folder, self._headed(None, rendered), rendered, state, written)
+            if row.written >= self._until:
+                return self._at_rest()
+            rendered, state, written = await self._rendered(row.written, row.rendering, PART)
+            begins = row.written_at is None
+            if found is None or (begins and row.kind != Kind.RECORD.value):
+                # A new file; or that of an earlier capture or export, which this takes the place of.
+                state["own"] = True
+                return await self._put(folder, self._headed(None, rendered), rendered, state, written)
+            if begins or rendered.participants or rendered.kinds:
+                existing = placing.content(folder, self._target.name)
+                whole = self._headed(existing, rendered)
+                if whole is not None:
+                    return await self._put(folder, whole, rendered, state, written)
+            if not rendered.text:
+                return self._standing(state, written, found)
+            gap = _gap(self._writer, placing.content(folder, self._target.name, max(0, found.st_size - 2)))
+            data = (gap + rendered.text).encode("utf-8", "replace")
+            await self._intend({"mode": "append", "at": found.st_size, "gap": gap}, data, state, written)
+            await self._beside(rendered.beside)
+            return self._standing(state, written, placing.append(folder, self._target.name, data))
+
+    async def settle(self) -> dict[str, Any] | None:
+        """Find out whether what was about to be written was, and take back what was torn.
+
+        Return how the recording stands then, or ``None`` where nothing was written.
+        """
+        row, intent, name = self._row, self._row.intent, self._target.name
+        with folder_of(self._target, make=True) as folder:
+            placing.forget(folder, self._aside)
+            found = placing.about(folder, name)
+            if found is None:
+                return None
+            begin = 0 if intent["mode"] == "replace" else intent["at"]
+            there = placing.content(folder, name, begin, intent["length"])
+            if hashlib.sha256(there).hexdigest() == intent["sha256"]:
+                return self._standing(intent["rendering"], intent["written"], found, intent["revised"])
+            if intent["mode"] == "append" and there:
+                rendered, _, _ = await self._rendered(row.written, row.rendering, None, intent["written"])
+                data = (intent["gap"] + rendered.text).encode("utf-8", "replace")
+                # Cut off only what is ours for certain: somebody may have written there meanwhile.
+                if data.startswith(there) and found.st_size == begin + len(there):
+                    placing.shorten(folder, name, begin)
+        return None
+
+    async def _has_to_be_made_anew(self, found: os.stat_result | None) -> bool:
+        """Tell whether the file is gone, or something in it is told otherwise now.
+
+        What somebody else has written into is left as it is.
+        """
+        row = self._row
+        if row.written_at is None:
+            return False
+        if found is None:
+            return True
+        own = row.rendering.get("own") and (found.st_size, found.st_mtime_ns) == (row.size, row.modified_ns)
+        if not own or row.revised >= self._conversation.revised:
+            return False
+        async with self._database.read() as connection:
+            return await conversations.revised_since(
+                connection, row.conversation_id, row.revised, first=row.from_number, last=row.written
+            )
+
+    async def _rendered(
+        self, after: int, state: dict[str, Any], most: int | None, until: int | None = None
+    ) -> tuple[Rendered, dict[str, Any], int]:
+        """Return what the next events look like, the state behind them, and the number of the last.
+
+        Without ``most``, all that have been written and those that would be.
+        """
+        state = {**state, "calls": dict(state.get("calls", {}))}
+        if most is None:
+            state["own"] = True if after < self._row.from_number else state.get("own")
+        rendered, last = Rendered(), after
+        end = self._until if until is None else until
+        while last < end:
+            async with self._database.read() as connection:
+                found = await conversations.numbered(
+                    connection, self._tenant, self._row.conversation_id, after=last, until=end, limit=PART
+                )
+            if not found:
+                break
+            for number, event in found:
+                shown = _shown(event, number, self._row)
+                if shown is not None:
+                    self._writer.render(shown, self._look, state, rendered)
+            last = found[-1][0]
+            self._beat()
+            if most is not None:
+                break
+        return rendered, state, last
+
+    def _headed(self, existing: bytes | None, rendered: Rendered) -> bytes | None:
+        """Return the whole file with its head and the new text; ``None`` where its head stays as it is."""
+        if existing is None:
+            head = self._writer.head(self._look, rendered)
+            return (head + rendered.text).encode("utf-8", "replace")
+        # Whatever stands in it, also what is no UTF-8, comes out as it went in.
+        headed = self._writer.headed(
+            existing.decode("utf-8", "surrogateescape"), self._look, rendered, self._clock()
+        )
+        if headed is None:
+            return None
+        whole = headed.encode("utf-8", "surrogateescape")
+        gap = _gap(self._writer, whole[-2:]) if rendered.text else ""
+        return whole + (gap + rendered.text).encode("utf-8", "replace")
+
+    async def _put(
+        self, folder: int, whole: bytes | None, rendered: Rendered, state: dict[str, Any], written: int
+    ) -> dict[str, Any]:
+        data = whole or b""
+        await self._intend({"mode": "replace"}, data, state, written)
+        await self._beside(rendered.beside)
+        return self._standing(state, written, placing.put(folder, self._target.name, data, self._aside))
+
+    async def _intend(self, how: dict[str, Any], data: bytes, state: dict[str, Any], written: int) -> None:
+        """Say what is about to be written, and how the recording stands when it is."""
+        intent = how | {
+            "length": len(data),
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "written": written,
+            "rendering": state,
+            "revised": self._conversation.revised,
+        }
+        async with self._database.write() as connection:
+            await recordings.change(connection, self._row.id, intent=intent)
+
+    async def _beside(self, files: Sequence[Beside]) -> None:
+        """Write images and big outputs next to the recording. Their names are made of their content."""
+        for one in dict.fromkeys(files):
+            data: bytes | None
+            if one.sha256 is None:
+                data = (one.text or "").encode("utf-8", "replace")
+            else:
+                async with self._database.read() as connection:
+                    data = await conversations.enclosure(connection, self._tenant, one.sha256)
+            if data is None:
+                continue
+            place = self._target.beside(self._look.beside, one.name)
+            with folder_of(place, make=True) as folder:
+                found = placing.about(folder, one.name)
+                if found is None or found.st_size != len(data):
+                    placing.put(folder, one.name, data, f".{one.name}.new")
+
+    def _at_rest(self) -> dict[str, Any] | None:
+        """Return how a recording stands of which everything is written; ``None`` where that is known."""
+        row, standing = (
+            self._row,
+            {"revised": self._conversation.revised, "over": self._is_over(self._row.written)},
+        )
+        return standing if standing["over"] or row.revised != self._conversation.revised else None
+
+    def _standing(
+        self,
+        state: dict[str, Any],
+        written: int,
+        found: os.stat_result | None,
+        revised: int | None = None,
+    ) -> dict[str, Any]:
+        standing: dict[str, Any] = {
+            "written": written,
+            "rendering": state,
+            "revised": self._conversation.revised if revised is None else revised,
+            "written_at": self._clock(),
+            "over": self._is_over(written),
+        }
+        if found is not None:
+            standing |= {"size": found.st_size, "modified_ns": found.st_mtime_ns}
+        return standing
+
+    def _is_over(self, written: int) -> bool:
+        until = self._row.until_number
+        return until is not None and written >= until
+
+
+def _target_of(row: sa.Row[Any]) -> Target:
+    """Return the file of a recording, as it was judged when it began."""
+    root, path = Path(row.root), Path(row.path)
+    if os.path.realpath(root) != row.root:
+        raise WriteDenied(f"{root} has become a link")
+    return Target(root, path.relative_to(root).parts)
+
+
+def _shown(event: ConversationEvent, number: int, row: sa.Row[Any]) -> ConversationEvent | None:
+    """Return what of an event belongs into a recording that begins or ends in the middle of it."""
+    text = event.text or ""
+    if number == row.until_number and row.until_line is not None:
+        text = before_line(text, row.until_line)
+        if not text.strip():
+            return None
+    if number == row.from_number and row.from_line is not None:
+        text = from_line(text, row.from_line)
+    return event if text == (event.text or "") else event.model_copy(update={"text": text})
+
+
+def _gap(writer: Writer, end: bytes) -> str:
+    """Return what has to stand between the end of a file and what is appended."""
+    if not end:
+        return ""
+    missing = len(writer.gap) - (len(end) - len(end.rstrip(b"\n")))
+    return "\n" * max(0, missing)

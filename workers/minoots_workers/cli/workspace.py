@@ -1,0 +1,131 @@
+"""``minoots workspace``: folders of this user that recordings go into, and their aliases."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from pathlib import Path
+from typing import Annotated, Final, NoReturn
+
+import typer
+
+from minoots.cli import output
+from minoots.errors import Failure
+from minoots_activities.capture.flags import DEFAULTS
+from minoots_activities.capture.workspaces import FILE, TEMPLATE, Registry, read_config, write_whole
+from minoots_platform.settings import SettingsError, load_settings
+
+app = typer.Typer(
+    name="workspace",
+    help="Folders that recordings of chats go into, named in chats by their aliases.",
+    no_args_is_help=True,
+)
+
+Config = Annotated[Path | None, typer.Option("--config", help="Settings file (minoots.toml).")]
+Folder = Annotated[Path, typer.Argument(help="The folder; default: this one.")]
+Alias = Annotated[str | None, typer.Option(help="What chats call it; default: the name of the folder.")]
+
+_ID_LENGTH: Final = 8
+
+
+@app.command()
+def init(folder: Folder = Path()) -> None:
+    """Make the file of a workspace, with everything that can be set in it. One that exists is left alone."""
+    file = Path(os.path.realpath(folder)) / FILE
+    if not file.parent.is_dir():
+        _fail(f"{file.parent} is no folder")
+    if file.exists():
+        output.line(f"{file} is there already")
+        return
+    write_whole(file, _template())
+    output.line(f"{file} was made; `minoots workspace register {folder}` lets chats record into it")
+
+
+@app.command()
+def register(folder: Folder = Path(), alias: Alias = None, config: Config = None) -> None:
+    """Let chats record into a folder, by an alias: ::record-<alias>. Makes its file where there is none."""
+    root = Path(os.path.realpath(folder))
+    if not (root / FILE).exists():
+        init(root)
+    name = alias or re.sub(r"[^A-Za-z0-9_.-]+", "-", root.name).strip("-._") or "workspace"
+    try:
+        read_config(root)
+        _registry(config).add(name, root)
+    except Failure as failure:
+        _fail(f"{failure.detail}\n  {failure.remedy or ''}".rstrip())
+    output.line(f"{root} is registered as {name}: type ::record-{name} in a chat")
+
+
+@app.command("list")
+def list_workspaces(config: Config = None) -> None:
+    """List the workspaces that are registered."""
+    registry = _registry(config)
+    rows = []
+    try:
+        for alias, root in sorted(registry.roots().items()):
+            try:
+                registry.get(alias)
+                state = "ready"
+            except Failure as failure:
+                state = failure.detail
+            rows.append((alias, str(root), state))
+    except Failure as failure:
+        _fail(f"{failure.detail}\n  {failure.remedy or ''}".rstrip())
+    output.table(("ALIAS", "FOLDER", "STATE"), rows)
+
+
+@app.command()
+def unregister(alias: Annotated[str, typer.Argument(help="Its alias.")], config: Config = None) -> None:
+    """Let no chat record into a folder any more. Its files stay, and recordings that go on go on."""
+    try:
+        _registry(config).remove(alias)
+    except Failure as failure:
+        _fail(f"{failure.detail}\n  {failure.remedy or ''}".rstrip())
+    output.line(f"{alias} is not registered any more")
+
+
+def _registry(config: Path | None) -> Registry:
+    try:
+        return Registry(load_settings(config).capture.registry)
+    except SettingsError as error:
+        _fail(str(error))
+
+
+def _fail(text: str) -> NoReturn:
+    typer.echo(f"minoots workspace: {text}", err=True)
+    raise typer.Exit(4)
+
+
+def _template() -> str:
+    flags = "\n".join(f"{name} = {str(value).lower()}" for name, value in DEFAULTS.items())
+    return f"""# A workspace of Minoots: what chats record into, and how it looks.
+id = "wsp_{secrets.token_hex(_ID_LENGTH)}"
+
+# Folder for recordings that are given no path, below this one.
+output = "."
+filename = "{TEMPLATE}"
+format = "markdown"
+# local, UTC, or a zone such as Europe/Berlin.
+timezone = "local"
+# What you are called in headings.
+# username = "ada"
+tags = []
+
+# Record every conversation that is held below these folders (none: this one) by itself.
+auto_record = false
+auto_record_subagents = false
+auto_record_roots = []
+
+[front_matter]
+include = true
+updated = false
+participant_username = false
+session_ids = true
+workspace_ids = true
+recording_ids = true
+event_kinds = false
+
+[flags]
+{flags}
+"""

@@ -1,0 +1,204 @@
+"""A host that captures: watches transcripts, and serves the queue on which its files are read and written."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from minoots._version import __version__
+from minoots.errors import Failure
+from minoots_activities.capture.adapter import Capture
+from minoots_activities.capture.flags import WorkspaceFlags
+from minoots_activities.capture.ingest import Ingest
+from minoots_activities.capture.obeying import Obeying
+from minoots_activities.capture.redaction import Policy, Redactor
+from minoots_activities.capture.roots import ReadRoots
+from minoots_activities.capture.sources import Source, sources_of
+from minoots_activities.capture.watcher import Watcher
+from minoots_activities.capture.workspaces import Registry
+from minoots_activities.capture.writing import Writing
+from minoots_platform.clock import utc_now
+from minoots_platform.records import Database, capture_hosts, conversations, recordings, revision, tenants
+from minoots_platform.settings import CaptureSettings, Settings
+from minoots_platform.telemetry import Telemetry, get_logger
+from minoots_workflows.capture.contracts import CaptureStart, FileChanged, WriterStart
+from minoots_workflows.capture.telling import tell_changed, tell_writer
+from minoots_workflows.queues import files_of
+
+from .namespace import ensure_search_attributes
+from .parts import temporal_client
+from .registry import Serving, serving_files
+
+_BEAT: Final = 5.0
+"""Seconds between two signs of life of a host, and between two looks for what was left behind."""
+_BATCH: Final = 200
+
+
+@dataclass(frozen=True)
+class Host:
+    """What a host that captures is made of."""
+
+    name: str
+    tenant: str
+    serving: Serving
+    watcher: Watcher
+    sources: tuple[Source, ...]
+
+
+def host_name(settings: CaptureSettings) -> str:
+    """Return the name of this machine, as queues and rows know it."""
+    name = settings.host or socket.gethostname()
+    return re.sub(r"[^a-z0-9.-]+", "-", name.lower()).strip("-")[:60] or "host"
+
+
+def host_of(settings: Settings, database: Database, client: Client) -> Host:
+    """Return the parts of this host.
+
+    Raises:
+        Failure: invalid, for settings that cannot work.
+    """
+    capture = settings.capture
+    tenant, name = capture.tenant, host_name(capture)
+    sources = sources_of(capture, os.environ)
+    roots = ReadRoots(source.root for source in sources)
+    policy = Policy(
+        capture.redaction, frozenset(capture.redaction_disabled), tuple(capture.redaction_allowed)
+    )
+    obeying = Obeying(
+        database,
+        Registry(capture.registry),
+        capture.write_roots,
+        WorkspaceFlags(),
+        utc_now,
+        tenant=tenant,
+        host=name,
+    )
+    serving = serving_files(
+        Capture(
+            database,
+            Ingest(database, roots, Redactor(policy), utc_now, tenant=tenant, host=name),
+            obeying,
+            Writing(database, utc_now, tenant=tenant, host=name),
+            client,
+            utc_now,
+            tenant=tenant,
+            host=name,
+        )
+    )
+
+    async def tell(start: CaptureStart, file: FileChanged) -> None:
+        await tell_changed(client, start, file)
+
+    watcher = Watcher(
+        sources,
+        roots,
+        tell,
+        tenant=tenant,
+        host=name,
+        settle=capture.settle,
+        rescan=capture.rescan,
+        idle=capture.idle,
+    )
+    return Host(name, tenant, serving, watcher, tuple(sources))
+
+
+@asynccontextmanager
+async def serving(host: Host, client: Client, settings: Settings) -> AsyncIterator[None]:
+    """Serve the queue of a host."""
+    worker = Worker(
+        client,
+        task_queue=files_of(host.name),
+        activities=host.serving.activities,
+        # Reading is work for one processor; more at a time would only take turns.
+        max_concurrent_activities=8,
+        graceful_shutdown_timeout=timedelta(seconds=settings.workers.graceful_shutdown),
+        max_heartbeat_throttle_interval=timedelta(seconds=1),
+    )
+    async with worker:
+        yield
+
+
+async def watch(host: Host, database: Database, client: Client) -> None:
+    """Watch until cancelled, and see to what was left behind."""
+    async with database.write() as connection:
+        await tenants.ensure(connection, host.tenant, utc_now())
+    async with database.read() as connection:
+        known = await conversations.files_of(connection, host.tenant, host.name)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(host.watcher.run(known))
+        group.create_task(_live(host, database, client))
+
+
+async def _live(host: Host, database: Database, client: Client) -> None:
+    """Give signs of life, and tell again what nobody sees to."""
+    log = get_logger("minoots.capture")
+    started_at = utc_now()
+    while True:
+        try:
+            await _catch_up(host, database, client)
+            async with database.write() as connection:
+                await capture_hosts.seen(
+                    connection,
+                    host.tenant,
+                    host.name,
+                    asdict(host.watcher.stats),
+                    version=__version__,
+                    started_at=started_at,
+                    now=utc_now(),
+                )
+        except (Failure, sa.exc.SQLAlchemyError, OSError) as error:
+            log.warning("capture.behind", reason=str(error))
+        await asyncio.sleep(_BEAT)
+
+
+async def _catch_up(host: Host, database: Database, client: Client) -> None:
+    async with database.read() as connection:
+        unwritten = await recordings.behind(connection, host.tenant, host.name, _BATCH)
+        unread = await conversations.behind(connection, host.tenant, host.name, _BATCH)
+    for key, path in {row.path_key: row.path for row in unwritten}.items():
+        name = Path(path).name
+        await tell_writer(client, WriterStart(tenant=host.tenant, host=host.name, path_key=key, name=name))
+    # A change in one file of a conversation has everything in it obeyed that was not.
+    await host.watcher.again(file.path for file in unread)
+
+
+async def run_watch(settings: Settings, telemetry: Telemetry, stop: asyncio.Event) -> None:
+    """Watch and serve until ``stop``.
+
+    Raises:
+        Failure: unavailable, when Temporal or the records are away; invalid, for settings that cannot work.
+    """
+    log = get_logger("minoots.capture")
+    async with (
+        temporal_client(settings, telemetry) as client,
+        Database(
+            settings.records.url,
+            pool_size=settings.records.pool_size,
+            busy_timeout_ms=settings.records.busy_timeout_ms,
+        ) as database,
+    ):
+        await revision.wait_until_current(database)
+        await ensure_search_attributes(client)
+        host = host_of(settings, database, client)
+        async with serving(host, client, settings):
+            watching = asyncio.create_task(watch(host, database, client))
+            stopping = asyncio.create_task(stop.wait())
+            log.info("capture.started", host=host.name, folders=[str(one.root) for one in host.sources])
+            await asyncio.wait([watching, stopping], return_when=asyncio.FIRST_COMPLETED)
+            log.info("capture.stopping")
+            stopping.cancel()
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching

@@ -1,0 +1,1 @@
+"""Capture: transcripts of agents become records, and recordings that people asked for."""
