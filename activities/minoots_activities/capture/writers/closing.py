@@ -14,8 +14,9 @@ _FENCE: Final = re.compile(r"(?P<marker>`{3,}(?=[^`]*$)|~{3,})")
 _QUOTE: Final = re.compile(r" {0,3}>")
 _ITEM: Final = re.compile(r"(?P<marker>[-+*]|(?P<number>[0-9]{1,9})[.)])(?P<space> +|$)")
 _BREAK: Final = re.compile(r"(?:(?:\* *){3,}|(?:- *){3,}|(?:_ *){3,})")
+_UNDERLINE: Final = re.compile(r" {0,3}(?:=+|-+) *")
 _HEADING: Final = re.compile(r"#{1,6}(?: |$)")
-_RAW: Final = re.compile(r"(?i)<(?:script|pre|style|textarea)(?=[\s>]|$)")
+_RAW: Final = re.compile(r"(?i)<(?P<tag>script|pre|style|textarea)(?=[\s>]|$)")
 _RAW_END: Final = re.compile(r"(?i)</(?:script|pre|style|textarea)>")
 _BLOCKS: Final = re.compile(
     r"(?i)</?(?:address|article|aside|base|basefont|blockquote|body|caption|center|col|colgroup|dd|details|"
@@ -25,7 +26,9 @@ _BLOCKS: Final = re.compile(
 )
 _ATTRIBUTE: Final = r"""\s+[A-Za-z_:][\w.:-]*(?:\s*=\s*(?:[^\s"'=<>`]+|'[^']*'|"[^"]*"))?"""
 _TAG: Final = re.compile(rf"(?:<[A-Za-z][\w-]*(?:{_ATTRIBUTE})*\s*/?>|</[A-Za-z][\w-]*\s*>)\s*$", re.ASCII)
-_LONGEST_TAG: Final = 1000
+_LONGEST_TAG: Final = 10_000
+_DEEPEST: Final = 64
+"""Lists and quotes in one another. What is open in so many ends with them, whatever it is."""
 
 
 class _Anchored:
@@ -72,7 +75,7 @@ class _Blocks:
             self._go_on(rest)
             return
         if not whole:
-            if self.paragraph and not self._begins(rest):
+            if self.paragraph and not self._begins(rest, lazy=True):
                 return  # a lazy line of the paragraph
             del self.inside[matched:]
             self.open, self.paragraph = None, False
@@ -87,7 +90,7 @@ class _Blocks:
                 if quote is None:
                     return rest, count
                 rest = rest[quote.end() :].removeprefix(" ")
-            elif not rest.strip():
+            elif not rest.strip(" "):
                 if item.empty:
                     return rest, count
                 continue
@@ -100,10 +103,10 @@ class _Blocks:
 
     def _go_on(self, rest: str) -> None:
         block = self.open
-        if block is not None and (block.end.search(rest) if block.end else not rest.strip()):
+        if block is not None and (block.end.search(rest) if block.end else not rest.strip(" ")):
             self.open = None
 
-    def _begins(self, rest: str) -> bool:
+    def _begins(self, rest: str, *, lazy: bool = False) -> bool:
         """Tell whether a line interrupts a paragraph."""
         text = rest.lstrip(" ")
         if not text:
@@ -111,13 +114,15 @@ class _Blocks:
         if _indent(rest) > 3:
             return False
         item = _ITEM.match(text)
-        lists = item is not None and item["space"] != "" and item["number"] in (None, "1")
+        lists = item is not None and (
+            lazy or (bool(text[item.end() :].strip(" ")) and int(item["number"] or 1) == 1)
+        )
         return bool(
             text[0] == ">"
             or _FENCE.match(text)
             or _HEADING.match(text)
-            or _BREAK.fullmatch(text.rstrip())
-            or (lists and text[item.end() :].strip() if item else False)
+            or _BREAK.fullmatch(text.rstrip(" "))
+            or lists
             or _html(text, interrupting=True)
         )
 
@@ -129,22 +134,25 @@ class _Blocks:
             if not text:
                 self.paragraph = False
                 return
+            if self.paragraph and _UNDERLINE.fullmatch(rest):
+                self.paragraph = False
+                return
             if self.paragraph and not self._begins(rest):
                 return
             if indent > 3:
                 return  # indented code, of one line each
             self.paragraph = False
-            if text[0] == ">":
+            if text[0] == ">" and len(self.inside) < _DEEPEST:
                 self.inside.append(None)
                 rest = text[1:].removeprefix(" ")
                 continue
             item = _ITEM.match(text)
-            if item is None or _BREAK.fullmatch(text.rstrip()):
+            if item is None or _BREAK.fullmatch(text.rstrip(" ")) or len(self.inside) >= _DEEPEST:
                 break
             space = item["space"]
             behind = text[item.end() :]
             wide = len(space) if behind and len(space) <= 4 else 1
-            self.inside.append(_Item(indent + len(item["marker"]) + wide, not behind.strip()))
+            self.inside.append(_Item(indent + len(item["marker"]) + wide, not behind.strip(" ")))
             rest = " " * (len(space) - wide) + behind if behind else ""
         self._leaf(text)
 
@@ -161,7 +169,7 @@ class _Blocks:
             if html.end is not None and html.end.search(text):
                 self.open = None
             return
-        self.paragraph = not (_HEADING.match(text) or _BREAK.fullmatch(text.rstrip()))
+        self.paragraph = not (_HEADING.match(text) or _BREAK.fullmatch(text.rstrip(" ")))
 
 
 def closer_of(text: str) -> str:
@@ -185,7 +193,7 @@ def _html(text: str, *, interrupting: bool) -> _Open | None:
         return None
     raw = _RAW.match(text)
     if raw:
-        return _Open("</pre>", _RAW_END)
+        return _Open(f"</{raw['tag']}>", _RAW_END)
     for begin, end in (("<!--", "-->"), ("<?", "?>"), ("<![CDATA[", "]]>")):
         if text.startswith(begin):
             return _Open(end, re.compile(re.escape(end)))

@@ -16,8 +16,12 @@ from .writer import Look, Rendered
 
 _FENCE: Final = "---"
 _KEY: Final = re.compile(r"(?P<key>[A-Za-z][\w-]*):(?P<value>.*)")
-_ITEM: Final = re.compile(r"\s*- (?P<value>.*)")
+_ITEM: Final = re.compile(r"(?P<indent>\s*)- (?P<value>.*)")
+_LINE: Final = re.compile(r"(?:[\w\"'][^:\[{]*:(?:\s.*)?|\s+\S.*|- .*|\s*(?:#.*)?)")
+"""A line that front matter may have: a key, something below one, an item, a comment."""
+_BETWEEN: Final = re.compile(r"\s*(?:#.*)?")
 _PLAIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9 ._/@-]*")
+_UNSAFE: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _WORDS: Final = frozenset("true false null yes no on off y n".split())
 
 
@@ -40,13 +44,17 @@ def grown(existing: str, look: Look, rendered: Rendered, now: datetime) -> str |
     end = next((at for at, line in enumerate(lines) if at and line.rstrip() == _FENCE), None)
     if lines[0].rstrip() != _FENCE or end is None:
         return None
-    head = lines[1:end]
+    # As somebody's editor ends its lines.
+    ending = "\r" if lines[0].endswith("\r") else ""
+    head = [line.removesuffix("\r") for line in lines[1:end]]
+    if not all(_LINE.fullmatch(line) for line in head) or (head and head[0].startswith("- ")):
+        return None
     changed = [_grow(head, key, values) for key, values in _lists(look, rendered).items()]
     if not any(changed):
         return None
     if look.updated:
         _set(head, "updated", _millis(now))
-    return "\n".join([lines[0], *head, *lines[end:]])
+    return "\n".join([lines[0], *(line + ending for line in head), *lines[end:]])
 
 
 def _lists(look: Look, rendered: Rendered) -> Mapping[str, list[str]]:
@@ -73,13 +81,20 @@ def _grow(head: list[str], key: str, values: Iterable[str]) -> bool:
         return False
     end = at + 1
     present = []
-    while end < len(head) and (item := _ITEM.fullmatch(head[end])):
-        present.append(_value(item["value"]))
-        end += 1
+    indent = "  "
+    for number, line in enumerate(head[end:], start=end):
+        if item := _ITEM.fullmatch(line):
+            present.append(_value(item["value"]))
+            indent = item["indent"]
+            end = number + 1
+        elif line.startswith((" ", "\t")) and not _BETWEEN.fullmatch(line):
+            return False  # something else than a list, or one that is nested
+        elif not _BETWEEN.fullmatch(line):
+            break
     new = [value for value in values if value not in present]
     if new:
         head[at] = f"{key}:"
-        head[end:end] = [f"  - {_scalar(value)}" for value in new]
+        head[end:end] = [f"{indent}- {_scalar(value)}" for value in new]
     return bool(new)
 
 
@@ -105,17 +120,21 @@ def _list(key: str, values: Iterable[str]) -> list[str]:
 def _scalar(text: str) -> str:
     # A JSON string is a YAML one; what cannot be mistaken stays bare.
     bare = _PLAIN.fullmatch(text) and text == text.strip() and text.lower() not in _WORDS
-    return text if bare else json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if bare:
+        return text
+    return _UNSAFE.sub(lambda one: f"\\u{ord(one[0]):04x}", json.dumps(text, ensure_ascii=False))
 
 
 def _value(text: str) -> str:
     text = text.strip()
     if text.startswith('"'):
         try:
-            return str(json.loads(text))
+            return str(json.JSONDecoder().raw_decode(text)[0])
         except ValueError:
             return text
-    return text.strip("'")
+    text = text.partition(" #")[0].rstrip()
+    quoted = len(text) > 1 and text.startswith("'") and text.endswith("'")
+    return text[1:-1].replace("''", "'") if quoted else text
 
 
 def _millis(moment: datetime) -> int:

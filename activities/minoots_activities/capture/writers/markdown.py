@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from html import escape
 from pathlib import PurePosixPath
@@ -28,8 +29,10 @@ _CALLS: Final = 500
 _MODEL_VERSION: Final = re.compile(r"-(\d)-(\d{1,2})$")
 _LINK: Final = re.compile(r"\]\((?P<path>/[^()\s]+)\)")
 _WIKI: Final = re.compile(r"\[(?P<name>[^\[\]]*)\]\((?P<path>/[^()\s]+\.md)\)")
+_CODE: Final = re.compile(r"(?ms)^ {0,3}(?P<fence>`{3,}|~{3,}).*?(?:^ {0,3}(?P=fence)|\Z)|`+[^`\n]+`+")
 _FOLDS: Final = re.compile(r"(?i)<(?=/?(?:details|summary)\b)")
-_MARKED: Final = re.compile(r"[-+*>#|`~<=_]|[0-9]+[.)]| {4}|\t")
+_MARKED: Final = re.compile(r"[-+*>#|`~<=_[]|[0-9]+[.)]| {4}|\t")
+_UNITALIC: Final = re.compile(r"```|~~~|<")
 _EXTENSIONS: Final = {
     "image/png": ".png",
     "image/jpeg": ".jpg",
@@ -70,6 +73,7 @@ class _Block:
         self.look = look
         self.state = state
         self.into = into
+        self.headed = False
 
     def append(self, text: str) -> None:
         """Append a block with a blank line behind it."""
@@ -82,19 +86,25 @@ class _Block:
         if self.state.get("speaker") != speaker:
             self.state["speaker"] = speaker
             self.append(f"# {_plain(speaker)}_{_stamp(self.event.ts, self.look)}")
+            self.headed = True
         if participant and participant not in self.into.participants:
             self.into.participants.append(participant)
 
-    def body(self, text: str) -> str:
+    def body(self, text: str, *, italic: bool = False) -> str:
         """Return a text of somebody's such that nothing in it reaches beyond its end."""
         text = text.replace("\r\n", "\n").replace("\r", "\n").strip("\n").rstrip()
         text = _linked(text, self.look)
+        if italic and not _UNITALIC.search(text):
+            text = "\n".join(_italic(line) for line in text.split("\n"))
+        if text.startswith((" ", "\t")) and not self.headed:
+            text = "<!-- -->\n\n" + text  # a list of the message before would take it in
         closer = closer_of(text)
         return f"{text}\n{closer}" if closer else text
 
     def fold(self, summary: str, content: str) -> None:
         """Append something that is folded away."""
-        self.append(f"<details>\n<summary>{escape(summary)}</summary>\n\n{content}\n\n</details>")
+        told = escape(" ".join(summary.split()))
+        self.append(f"<details>\n<summary>{told}</summary>\n\n{content}\n\n</details>")
 
     def fenced(self, text: str, language: str, name: str) -> str:
         """Return a text in a fence; what is too long of it in a file beside."""
@@ -124,9 +134,7 @@ def _user(block: _Block) -> None:
         return
     name = look.username or "user"
     block.heading(name, name if look.participant_username else None)
-    text = block.body(event.text or "")
-    if look.italic_user:
-        text = "\n".join(_italic(line) for line in text.split("\n"))
+    text = block.body(event.text or "", italic=look.italic_user)
     _say(block, text)
     for refusal in event.details.get("refused", ()):
         block.append(f"> **Minoots:** {_plain(str(refusal))}")
@@ -136,14 +144,14 @@ def _assistant(block: _Block) -> None:
     event, look, state = block.event, block.look, block.state
     if event.phase == "commentary" and not look.commentary:
         return
-    text = block.body(event.text or "")
-    told = [event.turn_id, _digest(text)]
-    if event.turn_id is not None and state.get("said") == told:
+    told = [event.turn_id, _digest((event.text or "").strip())]
+    repeats = event.phase == "final" and event.turn_id is not None and state.get("said") == told
+    if repeats and not event.enclosed:
         return  # the final answer repeats the last comment
-    state["said"] = told
+    state["said"] = told if event.phase == "commentary" else None
     speaker = speaker_of(event.model)
     block.heading(speaker, speaker)
-    _say(block, text)
+    _say(block, block.body(event.text or ""))
 
 
 def _say(block: _Block, text: str) -> None:
@@ -160,7 +168,7 @@ def _system(block: _Block) -> None:
 
 def _thinking(block: _Block) -> None:
     if block.look.thinking and block.event.text:
-        block.fold("Thinking", _FOLDS.sub("&lt;", block.body(block.event.text)))
+        block.fold("Thinking", block.body(_FOLDS.sub("&lt;", block.event.text)))
 
 
 def _call(block: _Block) -> None:
@@ -245,7 +253,11 @@ def zone_of(name: str) -> ZoneInfo | None:
 
 
 def _stamp(ts: datetime | None, look: Look) -> str:
-    return "unknown-time" if ts is None else f"{ts.astimezone(zone_of(look.timezone)):%Y-%m-%d_%H%M_%S}"
+    if ts is None:
+        return "unknown-time"
+    with suppress(OverflowError):  # at the ends of the calendar
+        ts = ts.astimezone(zone_of(look.timezone))
+    return f"{ts:%Y-%m-%d_%H%M_%S}"
 
 
 def _plain(text: str) -> str:
@@ -256,7 +268,8 @@ def _plain(text: str) -> str:
 def _italic(line: str) -> str:
     # Only plain lines: a mark of a list, quote or fence would no longer be one.
     text = line.strip()
-    return f"*{text}*" if text and not _MARKED.match(line) and "*" not in text else line
+    plain = text and not _MARKED.match(line) and not _MARKED.match(text) and not re.search(r"[*\\]", text)
+    return f"*{text}*" if plain else line
 
 
 def _digest(text: str) -> str:
@@ -274,13 +287,20 @@ def _linked(text: str, look: Look) -> str:
         return text
 
     def wiki(match: re.Match[str]) -> str:
-        path = PurePosixPath(match["path"])
+        path = PurePosixPath(os.path.normpath(match["path"]))
         return f"[[{path.stem}]]" if path.is_relative_to(root) else match[0]
 
     def relative(match: re.Match[str]) -> str:
-        path = PurePosixPath(match["path"])
+        path = PurePosixPath(os.path.normpath(match["path"]))
         return f"]({os.path.relpath(path, look.folder)})" if path.is_relative_to(root) else match[0]
 
-    if look.wikilinks:
-        text = _WIKI.sub(wiki, text)
-    return _LINK.sub(relative, text) if look.relative_links else text
+    def change(part: str) -> str:
+        part = _WIKI.sub(wiki, part) if look.wikilinks else part
+        return _LINK.sub(relative, part) if look.relative_links else part
+
+    # What stands in code is no link.
+    changed, at = [], 0
+    for code in _CODE.finditer(text):
+        changed += [change(text[at : code.start()]), code[0]]
+        at = code.end()
+    return "".join((*changed, change(text[at:])))
