@@ -31,6 +31,7 @@ from .plans import routes as plans
 from .principals import DEV_TENANT
 from .schedules import routes as schedules
 from .secrets import routes as secrets
+from .sessions import routes as sessions
 from .timers import routes as timers
 from .timers import templates
 
@@ -50,6 +51,7 @@ _ROUTES = (
     deliveries,
     destinations,
     secrets,
+    sessions,
     health,
     docs,
 )

@@ -93,6 +93,7 @@ AgentsReader = Annotated[Principal, Depends(requires(Scope.AGENTS_READ))]
 AgentsWriter = Annotated[Principal, Depends(requires(Scope.AGENTS_WRITE))]
 EscalationsReader = Annotated[Principal, Depends(requires(Scope.ESCALATIONS_READ))]
 EscalationsWriter = Annotated[Principal, Depends(requires(Scope.ESCALATIONS_WRITE))]
+SessionsReader = Annotated[Principal, Depends(requires(Scope.SESSIONS_READ))]
 Admin = Annotated[Principal, Depends(requires(Scope.ADMIN))]
 
 

@@ -25,6 +25,7 @@ from .resources.outbox import AsyncOutboxResource
 from .resources.plans import AsyncPlans
 from .resources.schedules import AsyncSchedules
 from .resources.secrets import AsyncSecrets
+from .resources.sessions import AsyncFleet, AsyncRecordings, AsyncSessions
 from .resources.timers import AsyncTimers, CreatedT
 from .sleeping import WakeOn, Woken, asleep
 
@@ -48,6 +49,9 @@ class AsyncMinoots(Generic[CreatedT]):
         agents: who commands go to, and their inboxes.
         events: the feed.
         dead_letters: deliveries that were given up.
+        sessions: what was captured of sessions with agents.
+        recordings: files that sessions are written into.
+        fleet: hosts that capture.
         secrets: what webhooks are signed with.
         connectors: what actions are sent through.
         destinations: receivers that are closed.
@@ -94,6 +98,9 @@ class AsyncMinoots(Generic[CreatedT]):
         self.agents = AsyncAgents(self._engine)
         self.events = AsyncEvents(self._engine)
         self.dead_letters = AsyncDeadLetters(self._engine)
+        self.sessions = AsyncSessions(self._engine)
+        self.recordings = AsyncRecordings(self._engine)
+        self.fleet = AsyncFleet(self._engine)
         self.secrets = AsyncSecrets(self._engine)
         self.connectors = AsyncConnectors(self._engine)
         self.destinations = AsyncDestinations(self._engine)

@@ -25,6 +25,7 @@ from .resources.outbox import OutboxResource
 from .resources.plans import Plans
 from .resources.schedules import Schedules
 from .resources.secrets import Secrets
+from .resources.sessions import Fleet, Recordings, Sessions
 from .resources.timers import CreatedT, Timers
 from .sleeping import WakeOn, Woken, asleep
 
@@ -48,6 +49,9 @@ class Minoots(Generic[CreatedT]):
         agents: who commands go to, and their inboxes.
         events: the feed.
         dead_letters: deliveries that were given up.
+        sessions: what was captured of sessions with agents.
+        recordings: files that sessions are written into.
+        fleet: hosts that capture.
         secrets: what webhooks are signed with.
         connectors: what actions are sent through.
         destinations: receivers that are closed.
@@ -94,6 +98,9 @@ class Minoots(Generic[CreatedT]):
         self.agents = Agents(self._engine)
         self.events = Events(self._engine)
         self.dead_letters = DeadLetters(self._engine)
+        self.sessions = Sessions(self._engine)
+        self.recordings = Recordings(self._engine)
+        self.fleet = Fleet(self._engine)
         self.secrets = Secrets(self._engine)
         self.connectors = Connectors(self._engine)
         self.destinations = Destinations(self._engine)

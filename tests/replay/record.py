@@ -17,6 +17,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
+from capturing import CapturingHost, Chat, capturing
 from receivers import Receiver, receiving
 from stacks import TENANT, Stack, eventually, stack_of
 from temporalio.testing import WorkflowEnvironment
@@ -293,6 +294,41 @@ async def timer_awaiting(stack: Stack, receiver: Receiver) -> str:
     return workflow_id("timer", TENANT, timer.id)
 
 
+async def captured(stack: Stack, receiver: Receiver) -> str:
+    """A chat that is recorded, stopped, and goes quiet."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with capturing(stack, Path(folder), idle=1) as host:
+            chat = host.chat()
+            await recorded_and_stopped(host, chat)
+            public_id = workflow_id("capture", TENANT, chat.id)
+            await stack.client.get_workflow_handle(public_id).result()
+    return public_id
+
+
+async def written(stack: Stack, receiver: Receiver) -> str:
+    """The file that a chat is recorded into."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with capturing(stack, Path(folder)) as host:
+            chat = host.chat("22220000-0000-4000-8000-000000000002")
+            await recorded_and_stopped(host, chat)
+            row = await host.recording(chat)
+            assert row is not None
+            public_id = workflow_id("writer", TENANT, row.path_key)
+            await stack.client.get_workflow_handle(public_id).result()
+    return public_id
+
+
+async def recorded_and_stopped(host: CapturingHost, chat: Chat) -> None:
+    """Record a chat, and stop."""
+    chat.say("::record-notes\nhello")
+    chat.answer("one")
+    await host.recorded(chat, "one")
+    chat.answer("two")
+    await host.recorded(chat, "two")
+    chat.say("::stop")
+    await eventually(lambda: host.recording(chat), lambda row: row is not None and row.state == "stopped")
+
+
 async def check_unwell(stack: Stack, receiver: Receiver) -> str:
     """A webhook of whose host nothing takes connections."""
     action = b'{"kind": "webhook", "url": "http://127.0.0.1:9/hook"}'
@@ -348,6 +384,8 @@ SCENES: dict[str, Callable[[Stack, Receiver], Awaitable[str]]] = {
     "timer-awaiting": timer_awaiting,
     "delivery-waiting": delivery_waiting,
     "check-unwell": check_unwell,
+    "capture-recorded": captured,
+    "writer-stopped": written,
 }
 
 

@@ -10,13 +10,18 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+import sqlalchemy as sa
+
+from minoots.contracts import EventType
 from minoots.contracts.conversations import ConversationEvent, Enclosed
 from minoots_platform.clock import Clock
 from minoots_platform.records import Database, conversations
-from minoots_platform.records.conversations import File, Reading, Whose
+from minoots_platform.records import events as feed
+from minoots_platform.records.conversations import File, Kept, Reading, Whose
 
 from .compressed import expanded
 from .lines import Mark, is_continued, lines_from, mark_at
@@ -122,6 +127,9 @@ class Ingest:
             conversation = await conversations.ensure(connection, self._tenant, whose, now)
             kept = await conversations.keep(connection, conversation, events, parsed.facts, now, enclosures)
             await conversations.keep_reading(connection, self._tenant, where, conversation.id, reading, now)
+            told = _told(conversation, kept, now)
+            if told:
+                await feed.append(connection, self._tenant, told)
         done.conversation_id = conversation.id
         done.new += kept.new
         done.revised += kept.revised
@@ -216,6 +224,19 @@ def head_of(reader: Reader, file: BinaryIO) -> Mapping[str, Any] | None:
         if records := records_of(line.data).records:
             return records[0]
     return None
+
+
+def _told(conversation: sa.Row[Any], kept: Kept, now: datetime) -> list[feed.NewEvent]:
+    """Return what the feed is told: never what was said."""
+    told = []
+    about = {"provider": conversation.provider, "session": conversation.session_id}
+    if not conversation.events and kept.new:
+        told.append(feed.NewEvent(EventType.CONVERSATION_BEGUN, conversation.id, now, about))
+    if kept.new or kept.revised:
+        last = conversation.events + kept.new
+        grew = about | {"first": conversation.events + 1, "last": last, "revised": kept.revised}
+        told.append(feed.NewEvent(EventType.CONVERSATION_GREW, conversation.id, now, grew))
+    return told
 
 
 def _problem(understood: int, unknown: Counter[str]) -> str | None:

@@ -44,6 +44,7 @@ _USUAL: Final = (
     Scope.EVENTS_READ,
     Scope.AGENTS_WRITE,
     Scope.ESCALATIONS_WRITE,
+    Scope.SESSIONS_READ,
 )
 """What a key may do when nothing else is said: everything but administration."""
 
@@ -77,13 +78,7 @@ def create(
         _fail(f"--expires: {error}")
     if acts_as is not None and re.fullmatch(SOMEBODY_PATTERN, acts_as) is None:
         _fail(f"--as: expected agent:<id> or person:<id>; got {acts_as!r}")
-    scopes = scope or [
-        Scope.TIMERS_READ,
-        Scope.TIMERS_WRITE,
-        Scope.EVENTS_READ,
-        Scope.AGENTS_WRITE,
-        Scope.ESCALATIONS_WRITE,
-    ]
+    scopes = scope or list(_USUAL)
 
     async def work(connection: AsyncConnection) -> tuple[ApiKey, str]:
         now = utc_now()

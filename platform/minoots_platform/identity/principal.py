@@ -21,6 +21,8 @@ class Scope(StrEnum):
     ESCALATIONS_READ = "escalations:read"
     ESCALATIONS_WRITE = "escalations:write"
     """Begin and answer escalations, call heartbeats, save people, rotations and policies; and read them."""
+    SESSIONS_READ = "sessions:read"
+    """Read what was captured of sessions with agents: every word that was said."""
     ADMIN = "admin"
     """Everything, secrets included."""
 

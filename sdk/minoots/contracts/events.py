@@ -105,6 +105,8 @@ class EventType(StrEnum):
     DESTINATION_GONE = "destination.gone"
     CONVERSATION_BEGUN = "conversation.begun"
     """A transcript was seen for the first time."""
+    CONVERSATION_GREW = "conversation.grew"
+    """Events came to it, or some that were known came with other content."""
     CONVERSATION_TROUBLED = "conversation.troubled"
     """A transcript cannot be read, or nothing in it is understood."""
     CHAT_COMMAND_REFUSED = "chat_command.refused"

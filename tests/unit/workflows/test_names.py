@@ -7,6 +7,7 @@ import inspect
 import pytest
 from temporalio import activity, workflow
 
+from minoots_activities.capture.adapter import Capture
 from minoots_activities.checks.adapter import Checks
 from minoots_activities.deliveries.adapter import Deliveries
 from minoots_activities.escalations.adapter import Escalations
@@ -16,6 +17,7 @@ from minoots_activities.replays.adapter import Replays
 from minoots_activities.schedules.adapter import Schedules
 from minoots_activities.timers.adapter import Timers
 from minoots_workers.registry import WORKFLOWS
+from minoots_workflows.capture.port import CapturePort
 from minoots_workflows.checks.port import ChecksPort
 from minoots_workflows.deliveries.port import DeliveriesPort
 from minoots_workflows.escalations.port import EscalationsPort
@@ -38,6 +40,7 @@ from minoots_workflows.timers.port import TimersPort
         (EscalationsPort, Escalations),
         (HeartbeatsPort, Heartbeats),
         (ChecksPort, Checks),
+        (CapturePort, Capture),
     ],
 )
 def test_an_adapter_answers_under_the_names_of_its_port(port: type, adapter: type) -> None:
@@ -61,6 +64,8 @@ def test_workflows_have_names_that_outlive_a_rename_of_the_class() -> None:
         "EscalationWorkflow": "Escalation",
         "HeartbeatWorkflow": "Heartbeat",
         "CheckWorkflow": "Check",
+        "CaptureWorkflow": "Capture",
+        "WriterWorkflow": "Writer",
     }
 
 

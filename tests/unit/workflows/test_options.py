@@ -71,6 +71,8 @@ def test_every_activity_is_called_with_a_named_option_set() -> None:
             ):
                 spread = [ast.unparse(one.value) for one in node.keywords if one.arg is None]
                 assert len(spread) == 1, f"{path.name}:{node.lineno} takes no option set"
+                if spread[0].startswith("options.on_host("):
+                    continue
                 # A summary for the Temporal UI may be added; no number may.
                 known = re.fullmatch(r"options\.([A-Z]+)( \| \{'summary': [^,]*\})?", spread[0])
                 assert known, f"{path.name}:{node.lineno} passes {spread[0]}"
@@ -127,3 +129,10 @@ def test_every_patch_that_the_code_asks_for_is_listed_and_no_other() -> None:
         for match in re.findall(r"workflow\.patched\(\"([^\"]+)\"", path.read_text())
     }
     assert asked == {patch.id for patch in PATCHES}
+
+
+def test_what_one_host_alone_can_do_is_tried_there_until_it_works() -> None:
+    chosen = options.on_host("ada")
+    assert chosen["task_queue"] == "files-ada"
+    assert chosen["retry_policy"] == options.RECORDS["retry_policy"]
+    assert chosen["heartbeat_timeout"] < chosen["start_to_close_timeout"]

@@ -61,8 +61,9 @@ class CaptureWorkflow:
         files, self._changed = list(self._changed.values()), {}
         seen = self._state
         for file in files:
-            there = options.on_host(file.host)
-            read = await workflow.execute_activity_method(CapturePort.read, file, **there)
+            read = await workflow.execute_activity_method(
+                CapturePort.read, file, **options.on_host(file.host)
+            )
             seen = seen.model_copy(
                 update={
                     "files": seen.files + 1,
@@ -80,8 +81,9 @@ class CaptureWorkflow:
                 conversation_id=self._start.conversation_id,
                 fresh=any(file.fresh for file in files if file.host == host),
             )
-            there = options.on_host(host)
-            obeyed = await workflow.execute_activity_method(CapturePort.obey, request, **there)
+            obeyed = await workflow.execute_activity_method(
+                CapturePort.obey, request, **options.on_host(host)
+            )
             seen = seen.model_copy(
                 update={
                     "obeyed": seen.obeyed + obeyed.obeyed,

@@ -1,0 +1,1 @@
+"""Captured sessions, recordings of them, and the hosts that capture."""

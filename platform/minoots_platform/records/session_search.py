@@ -1,0 +1,150 @@
+"""Searching in everything that was said: all words that are asked for, the newest first."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from minoots.contracts import FieldProblem, Page
+from minoots.contracts.sessions import SessionHit
+from minoots.errors import Failure, FailureKind
+
+from . import schema
+
+_EVENTS = schema.conversation_events
+_SESSIONS = schema.conversations
+_AROUND: Final = 120
+"""Characters shown before and behind the first word that was found."""
+_TERM: Final = re.compile(r'"(?P<phrase>[^"]*)"|(?P<word>\S+)')
+_MOST_TERMS: Final = 16
+
+
+@dataclass(frozen=True)
+class Term:
+    """Words that have to stand one behind the other; of the last, a beginning is enough if it says so."""
+
+    words: tuple[str, ...]
+    prefix: bool = False
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is looked for, and where."""
+
+    terms: tuple[Term, ...]
+    provider: str | None = None
+    session_id: str | None = None
+    kind: str | None = None
+
+
+def terms_of(text: str) -> tuple[Term, ...]:
+    """Return what a query asks for: words, phrases in quotes, beginnings with ``*`` behind them.
+
+    Raises:
+        Failure: invalid, when there is no word in it, or too many.
+    """
+    found = []
+    for match in _TERM.finditer(text):
+        given = match["phrase"] if match["phrase"] is not None else match["word"]
+        words = tuple(word.casefold() for word in re.findall(r"\w+", given))
+        if words:
+            found.append(Term(words, prefix=match["word"] is not None and given.endswith("*")))
+    if not found or len(found) > _MOST_TERMS:
+        raise Failure(
+            FailureKind.INVALID,
+            "nothing can be searched for",
+            remedy='Give words, "phrases in quotes", or the beginning of a word with * behind it.',
+            errors=(
+                FieldProblem(
+                    field="query.q", expected=f"1 to {_MOST_TERMS} words or phrases", got=repr(text[:60])
+                ),
+            ),
+        )
+    return tuple(found)
+
+
+async def search(
+    connection: AsyncConnection, tenant: str, wanted: Search, *, limit: int, before: int | None
+) -> Page[SessionHit]:
+    """Return events in which all terms stand, the newest first; the cursor is the key of the last."""
+    query = (
+        sa.select(
+            _EVENTS.c.key,
+            _EVENTS.c.id,
+            _EVENTS.c.number,
+            _EVENTS.c.kind,
+            _EVENTS.c.ts,
+            _EVENTS.c.text,
+            _EVENTS.c.conversation_id,
+            _SESSIONS.c.provider,
+            _SESSIONS.c.title,
+        )
+        .join(_SESSIONS, _SESSIONS.c.id == _EVENTS.c.conversation_id)
+        .where(_EVENTS.c.tenant == tenant, _matches(connection.dialect.name, wanted.terms))
+    )
+    if before is not None:
+        query = query.where(_EVENTS.c.key < before)
+    if wanted.session_id is not None:
+        query = query.where(_EVENTS.c.conversation_id == wanted.session_id)
+    if wanted.kind is not None:
+        query = query.where(_EVENTS.c.kind == wanted.kind)
+    if wanted.provider is not None:
+        query = query.where(_SESSIONS.c.provider == wanted.provider)
+    rows = (await connection.execute(query.order_by(_EVENTS.c.key.desc()).limit(limit + 1))).all()
+    more = len(rows) > limit
+    hits = tuple(_hit(row, wanted.terms) for row in rows[:limit])
+    return Page(items=hits, next_cursor=str(rows[limit - 1].key) if more else None)
+
+
+def _matches(dialect: str, terms: tuple[Term, ...]) -> sa.ColumnElement[bool]:
+    if dialect == "sqlite":
+        # Quoted, so that nothing in them is an operator; words hold no quotes.
+        told = " AND ".join(f'"{" ".join(term.words)}"' + ("*" if term.prefix else "") for term in terms)
+        found = sa.text("SELECT rowid FROM conversation_words WHERE conversation_words MATCH :told")
+        return _EVENTS.c.key.in_(found.bindparams(told=told).columns(sa.column("rowid", sa.Integer)))
+    told = " & ".join(_lexemes(term) for term in terms)
+    words: sa.ColumnElement[Any] = sa.literal_column("conversation_events.words")
+    return words.op("@@")(sa.func.to_tsquery("simple", told))
+
+
+def _lexemes(term: Term) -> str:
+    # Words are letters, digits and _ only: nothing in them is an operator.
+    *first, last = (f"'{word}'" for word in term.words)
+    return "(" + " <-> ".join((*first, last + (":*" if term.prefix else ""))) + ")"
+
+
+def _hit(row: Any, terms: tuple[Term, ...]) -> SessionHit:
+    snippet, marks = snippet_of(row.text or "", terms)
+    return SessionHit(
+        session_id=row.conversation_id,
+        provider=row.provider,
+        title=row.title,
+        number=row.number,
+        event_id=row.id,
+        kind=row.kind,
+        ts=row.ts,
+        snippet=snippet,
+        marks=marks,
+    )
+
+
+def snippet_of(text: str, terms: tuple[Term, ...]) -> tuple[str, tuple[tuple[int, int], ...]]:
+    """Return the part of a text around the first word that was found, and where such words stand in it."""
+    patterns = [
+        r"\W+".join(re.escape(word) for word in term.words) + (r"\w*" if term.prefix else "")
+        for term in terms
+    ]
+    pattern = re.compile(rf"(?i)(?<!\w)(?:{'|'.join(patterns)})(?!\w)")
+    first = pattern.search(text)
+    middle = first.start() if first else 0
+    begin, end = max(0, middle - _AROUND), min(len(text), middle + 2 * _AROUND)
+    shown = text[begin:end]
+    before, behind = "…" if begin else "", "…" if end < len(text) else ""
+    marks = tuple(
+        (match.start() + len(before), match.end() + len(before)) for match in pattern.finditer(shown)
+    )
+    return before + shown + behind, marks

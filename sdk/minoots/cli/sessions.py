@@ -1,0 +1,209 @@
+"""``minoots sessions`` and ``minoots recordings``: what was captured of sessions with agents."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Annotated, Any
+
+import typer
+
+from minoots.contracts.conversations import ConversationEvent
+from minoots.contracts.sessions import Session as Captured
+from minoots.contracts.sessions import SessionHit, SessionTree
+
+from . import output
+from .arguments import given
+from .moments import local, relative
+from .session import Session, group, remote
+
+app = group("Read and search what was said in sessions with agents.")
+recordings = group("See which sessions are written into which files.")
+
+Id = Annotated[
+    str,
+    typer.Argument(
+        metavar="SESSION",
+        help="Its id, the program's own id or the beginning of it; provider/ID where several have it.",
+        show_default=False,
+    ),
+]
+_SHORT = 60
+
+
+@remote(app, "list")
+def list_sessions(
+    session: Session,
+    provider: Annotated[str | None, typer.Option(help="Such as claude, codex, gemini.")] = None,
+    cwd: Annotated[str | None, typer.Option(help="Held in this folder, or below it.")] = None,
+    title: Annotated[str | None, typer.Option(help="What the title holds.")] = None,
+    subagents: Annotated[bool, typer.Option(help="Also those of sub-agents.")] = False,
+    recorded: Annotated[bool, typer.Option("--recorded", help="Only those being recorded.")] = False,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="At most so many; 0 for all.")] = 30,
+) -> None:
+    """List sessions, those that something came to last first."""
+    wanted: dict[str, Any] = given(provider=provider, cwd=cwd, title=title)
+    if recorded:
+        wanted["recorded"] = True
+    found = islice(session.client.sessions.list(**wanted, subagents=subagents), limit or None)
+    if session.json:
+        for one in found:
+            output.json_line(one)
+        return
+    now = datetime.now(UTC)
+    rows = [
+        (
+            one.id,
+            one.provider,
+            relative(one.last_at or one.updated_at, now),
+            one.events,
+            one.children or "",
+            "●" if one.recordings else "",
+            (one.title or "")[:_SHORT],
+        )
+        for one in found
+    ]
+    output.table(("ID", "PROVIDER", "LAST", "EVENTS", "SUB", "REC", "TITLE"), rows)
+
+
+@remote(app)
+def show(
+    session: Session,
+    id: Id,
+    after: Annotated[int | None, typer.Option(min=0, help="Begin after the event of this number.")] = None,
+    tools: Annotated[bool, typer.Option(help="Also what tools were given and gave.")] = False,
+) -> None:
+    """Show what was said in a session."""
+    found = session.client.sessions.get(_id(session, id))
+    events = session.client.sessions.events(found.id, after=after)
+    if session.json:
+        for one in events:
+            output.json_line(one)
+        return
+    now = datetime.now(UTC)
+    output.fields(
+        [
+            ("id", found.id),
+            ("session", f"{found.provider} {found.session_id}"),
+            ("title", found.title or "-"),
+            ("folder", found.cwd or "-"),
+            ("model", found.model or "-"),
+            ("last", local(found.last_at, now)),
+        ]
+    )
+    for one in events:
+        text = _said(one.event, tools=tools)
+        if text:
+            output.line(f"\n[{one.number}] {_who(one.event)}\n{text}")
+
+
+@remote(app)
+def tree(session: Session, id: Id) -> None:
+    """Show a session with those of its sub-agents."""
+    found = session.client.sessions.tree(_id(session, id))
+    if session.json:
+        output.json_line(found)
+        return
+    _branch(found, 0)
+
+
+@remote(app)
+def state(session: Session, id: Id) -> None:
+    """Tell what a session does: idle, thinking, waiting for a tool, unanswered."""
+    found = session.client.sessions.state(_id(session, id))
+    if session.json:
+        output.json_line(found)
+        return
+    tools = f" ({', '.join(found.tools)})" if found.tools else ""
+    output.line(f"{found.activity}{tools} since {local(found.since, datetime.now(UTC))}")
+
+
+@remote(app)
+def search(
+    session: Session,
+    words: Annotated[
+        list[str], typer.Argument(help='Words, "phrases in quotes", or the beginning of a word with *.')
+    ],
+    provider: Annotated[str | None, typer.Option(help="Only of this program.")] = None,
+    within: Annotated[str | None, typer.Option("--in", metavar="SESSION", help="Only in this one.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="At most so many; 0 for all.")] = 20,
+) -> None:
+    """Search in everything that was said and done, the newest first."""
+    inside = None if within is None else _id(session, within)
+    found = session.client.sessions.search(" ".join(words), provider=provider, session_id=inside)
+    for one in islice(found, limit or None):
+        if session.json:
+            output.json_line(one)
+        else:
+            _show_hit(one)
+
+
+@remote(recordings, "list")
+def list_recordings(
+    session: Session,
+    everything: Annotated[bool, typer.Option("--all", help="Also those that have stopped.")] = False,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="At most so many; 0 for all.")] = 50,
+) -> None:
+    """List recordings, the newest first."""
+    states = () if everything else ("active", "stopping")
+    found = islice(session.client.recordings.list(state=states), limit or None)
+    if session.json:
+        for one in found:
+            output.json_line(one)
+        return
+    rows = [
+        (one.id, one.state, one.host, one.workspace or "-", one.written, one.path, one.problem or "")
+        for one in found
+    ]
+    output.table(("ID", "STATE", "HOST", "WORKSPACE", "WRITTEN", "FILE", "PROBLEM"), rows)
+
+
+def _id(session: Session, text: str) -> str:
+    """Return the id of a session that may be given by that of its program."""
+    if text.startswith("cnv_"):
+        return text
+    provider, _, name = text.rpartition("/") if text.split("/")[0].isalpha() else ("", "", text)
+    found: list[Captured] = list(
+        islice(
+            session.client.sessions.list(**given(provider=provider or None), session=name, subagents=True), 6
+        )
+    )
+    exact = [one for one in found if one.session_id == name]
+    if len(exact) == 1 or len(found) == 1:
+        return (exact or found)[0].id
+    if not found:
+        expected = "a session of `minoots sessions list`"
+        raise typer.BadParameter(f"expected {expected}; got {text}", param_hint="SESSION")
+    several = ", ".join(f"{one.provider}/{one.session_id}" for one in found)
+    raise typer.BadParameter(f"several sessions begin so: {several}", param_hint="SESSION")
+
+
+def _who(event: ConversationEvent) -> str:
+    name = event.model if event.kind == "message.assistant" and event.model else event.kind.value
+    return name if event.ts is None else f"{name}  {event.ts.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def _said(event: ConversationEvent, *, tools: bool) -> str:
+    if event.tool is not None:
+        if not tools:
+            return ""
+        return event.tool.output or f"{event.tool.name}: {event.tool.input}"
+    if event.choice is not None:
+        return f"{event.choice.question} {', '.join(event.choice.chosen)}"
+    return "" if event.kind == "usage" or event.injected else (event.text or "")
+
+
+def _branch(tree: SessionTree, depth: int) -> None:
+    one = tree.session
+    title = (one.title or one.agent_id or "")[:_SHORT]
+    output.line(f"{'  ' * depth}{one.id}  {one.relation or one.provider}  {one.events} events  {title}")
+    for child in tree.children:
+        _branch(child, depth + 1)
+    if tree.omitted:
+        output.line(f"{'  ' * (depth + 1)}… and {tree.omitted} more")
+
+
+def _show_hit(hit: SessionHit) -> None:
+    when = "" if hit.ts is None else f"  {hit.ts.astimezone():%Y-%m-%d %H:%M}"
+    output.line(f"{hit.session_id} [{hit.number}] {hit.kind}{when}  {(hit.title or '')[:_SHORT]}")
+    output.line(f"    {' '.join(hit.snippet.split())}")
