@@ -16,9 +16,9 @@ import dev_stacks
 import psutil
 from dev_stacks import DevStack
 
-from . import creation, fanout, inbox, punctuality, recovery, report
+from . import capture, creation, fanout, inbox, punctuality, recovery, report
 
-LANES = ("punctuality", "capacity", "creation", "inbox", "fanout", "memory", "recovery")
+LANES = ("punctuality", "capacity", "creation", "inbox", "fanout", "memory", "recovery", "capture")
 CAPACITY_RATES = (30, 40, 50, 60, 80, 100)
 PROMISE_MS = 250
 
@@ -77,6 +77,9 @@ def run(lanes: list[str]) -> dict[str, object]:
         with tempfile.TemporaryDirectory(prefix="minoots-bench-") as folder:
             found["recovery"] = asyncio.run(recovery.measure(lambda: dev_stacks.start(Path(folder))))
             print(found["recovery"])
+    if "capture" in lanes:
+        found["capture"] = asyncio.run(capture.measure())
+        print(found["capture"])
     return found
 
 

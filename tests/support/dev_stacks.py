@@ -59,7 +59,13 @@ class DevStack:
 
     def pid(self, name: str) -> int:
         """Of one part, as it runs now."""
-        words = {"temporal": "start-dev", "worker-core": "core", "worker-io": "io", "gateway": "gateway"}
+        words = {
+            "temporal": "start-dev",
+            "worker-core": "core",
+            "worker-io": "io",
+            "gateway": "gateway",
+            "watch": "watch",
+        }
         for process in self.family():
             with suppress(psutil.NoSuchProcess):  # it may end while it is looked at
                 if words[name] in process.cmdline():

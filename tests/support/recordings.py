@@ -256,10 +256,11 @@ class Crashes:
         self._check()
         return done
 
-    def _shortening(self, folder: int, name: str, size: int) -> None:
+    def _shortening(self, folder: int, name: str, size: int) -> Any:
         self._check()
-        self._shorten(folder, name, size)
+        found = self._shorten(folder, name, size)
         self._check()
+        return found
 
     @asynccontextmanager
     async def _committing(self) -> AsyncIterator[AsyncConnection]:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
 from .writers.markdown import zone_of
 
 _SLUG: Final = 40
+_TOKEN: Final = re.compile(r"\{(\w+)\}")
+_BYTES: Final = 200
+"""Of a name; 255 is what file systems take, and a number and an ending come behind it."""
 _MOST: Final = 9999
 
 
@@ -26,7 +30,9 @@ def name_from(
     alias: str,
 ) -> str:
     """Return the name of a recording, without its ending."""
-    when = (moment or datetime.fromtimestamp(0, UTC)).astimezone(zone_of(timezone))
+    when = moment or datetime.fromtimestamp(0, UTC)
+    with suppress(OverflowError):  # at the ends of the calendar
+        when = when.astimezone(zone_of(timezone))
     values = {
         "provider": provider,
         "session": session_id,
@@ -42,9 +48,8 @@ def name_from(
         "username": username or "user",
         "workspace": alias,
     }
-    for token, value in values.items():
-        template = template.replace("{" + token + "}", _safe(value))
-    return _safe(template)[:120] or "conversation"
+    name = _TOKEN.sub(lambda match: values.get(match[1], match[0]), template)
+    return _safe(name).encode("utf-8", "replace")[:_BYTES].decode("utf-8", "ignore").strip() or "conversation"
 
 
 def slug(text: str, most: int = _SLUG) -> str:

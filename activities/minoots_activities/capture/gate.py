@@ -16,6 +16,8 @@ from typing import Final
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LONGEST_NAME: Final = 255
+_LONGEST_PATH: Final = 3800
+"""Of the 4096 that Linux takes: images and long outputs go beside."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,10 @@ class WriteGate:
             raise WriteDenied("an absolute path is expected")
         if ".." in path.parts:
             raise WriteDenied("`..` leads out of a folder; give the path without it")
-        if any(len(os.fsencode(part)) > _LONGEST_NAME for part in path.parts):
+        if any(len(part.encode("utf-8", "surrogatepass")) > _LONGEST_NAME for part in path.parts):
             raise WriteDenied(f"a name is longer than {_LONGEST_NAME} bytes")
+        if len(text.encode("utf-8", "surrogatepass")) > _LONGEST_PATH:
+            raise WriteDenied(f"the path is longer than {_LONGEST_PATH} bytes")
         if not self._roots:
             raise WriteDenied(
                 "no folder is open for writing; register a workspace: minoots workspace register"
@@ -94,8 +98,8 @@ class WriteGate:
         try:
             # Of the whole path, whether it exists or not: also a link to nothing leads somewhere.
             real = Path(os.path.realpath(path))
-        except OSError as error:
-            raise WriteDenied(f"it cannot be followed: {error.strerror}") from error
+        except (OSError, ValueError) as error:
+            raise WriteDenied(f"it cannot be followed: {error}") from error
         below = [root for root in self._roots if real.is_relative_to(root) and real != root]
         if not below:
             raise WriteDenied(
@@ -114,30 +118,34 @@ def folder_of(target: Target, *, make: bool) -> Iterator[int]:
         WriteDenied: something on the way is a link, or no folder: it was put there after the judgement.
         OSError: it is missing, or may not be entered or made.
     """
-    folder = os.open(target.root, _FOLDER)
+    folder = os.open("/", _FOLDER)
     try:
+        # The root, too: a folder above it may have become a link since.
+        for part in target.root.parts[1:]:
+            inner = _entered(folder, part, make=False)
+            os.close(folder)
+            folder = inner
         for part in target.way[:-1]:
-            folder = _entered(folder, part, make=make)
+            inner = _entered(folder, part, make=make)
+            os.close(folder)
+            folder = inner
         yield folder
     finally:
         os.close(folder)
 
 
 def _entered(folder: int, part: str, *, make: bool) -> int:
-    """Return a descriptor of a folder in ``folder``, which is closed."""
+    """Return a descriptor of a folder in another."""
     try:
         if make:
             try:
                 os.mkdir(part, 0o755, dir_fd=folder)
             except FileExistsError:
                 pass  # the usual case
-        inner = os.open(part, _FOLDER, dir_fd=folder)
+        return os.open(part, _FOLDER, dir_fd=folder)
     except NotADirectoryError:
         raise WriteDenied(f"{part} on the way is no folder") from None
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise WriteDenied(f"{part} on the way is a link") from None
         raise
-    finally:
-        os.close(folder)
-    return inner

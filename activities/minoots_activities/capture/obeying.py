@@ -83,6 +83,8 @@ class Obeying:
         self._clock = clock
         self._tenant = tenant
         self._host = host
+        self.told: set[tuple[str, str, str]] = set()
+        """Recordings that could not begin by themselves: conversation, workspace, why."""
 
     async def conversation(
         self, conversation_id: str, *, fresh: bool, beat: Callable[[], None] = lambda: None
@@ -96,13 +98,17 @@ class Obeying:
             Failure: the registry of workspaces cannot be read.
         """
         obeyed = refused = 0
-        more = True
+        more, live = True, fresh
+        first = True
         while more:
             async with self._database.write() as connection:
                 conversation = await conversations.lock(connection, conversation_id)
                 if conversation is None:
                     return Obeyed(())
-                run = _Run(self, connection, conversation, fresh=fresh)
+                if first:
+                    # One that was looked at before: what comes now has just been typed.
+                    live, first = live or conversation.obeyed > 0, False
+                run = _Run(self, connection, conversation, live=live)
                 more = await run.part()
             beat()
             obeyed, refused = obeyed + run.obeyed, refused + run.refused
@@ -130,12 +136,12 @@ class _Run:
     """One look at the next events of a conversation, in one transaction."""
 
     def __init__(
-        self, owner: Obeying, connection: AsyncConnection, conversation: sa.Row[Any], *, fresh: bool
+        self, owner: Obeying, connection: AsyncConnection, conversation: sa.Row[Any], *, live: bool
     ) -> None:
         self._owner = owner
         self._connection = connection
         self._conversation = conversation
-        self._fresh = fresh
+        self._live = live
         self._now = owner._clock()
         self._told: list[events.NewEvent] = []
         self._started = 0
@@ -152,8 +158,9 @@ class _Run:
             return False
         for number, event in found:
             if event.kind is ConversationEventKind.USER and not event.injected and self._is_new(event):
-                await self._message(number, event)
-        await self._by_itself([(number, event) for number, event in found if self._is_new(event)])
+                typed = commands_in(event.text or "")
+                await self._by_itself(number, event, typed)
+                await self._message(number, event, typed)
         await conversations.obeyed(self._connection, conversation.id, found[-1][0])
         if self._told:
             await events.append(self._connection, conversation.tenant, self._told)
@@ -164,18 +171,21 @@ class _Run:
         seen_at: datetime = self._conversation.created_at
         if event.ts is not None:
             return event.ts >= seen_at - GRACE
-        return self._fresh or self._conversation.obeyed > 0
+        return self._live
 
-    async def _message(self, number: int, event: ConversationEvent) -> None:
+    async def _message(
+        self, number: int, event: ConversationEvent, typed: Sequence[Command | Mistake]
+    ) -> None:
         refusals = []
-        for item in commands_in(event.text or ""):
+        for item in typed:
             place = _Place(self._conversation, number, event, item.line)
             try:
                 if isinstance(item, Mistake):
                     raise Refused(item.problem)
                 await self._obey(item, place)
                 self.obeyed += 1
-            except Refused as refusal:
+            except (Refused, OSError, RuntimeError) as refusal:
+                # Of the last two: a path too long, a home folder of nobody.
                 self.refused += 1
                 told = str(refusal)
                 refusals.append(told if told.startswith("::") else f"{item.raw}: {told}")
@@ -223,6 +233,8 @@ class _Run:
         await self._start(recordings.Kind(command.verb.value), workspace, target, writer, place)
 
     def _workspace(self, alias: str) -> Workspace:
+        # A registry that cannot be read is no mistake of who typed: that is tried again.
+        self._owner._registry.roots()
         try:
             return self._owner._registry.get(alias)
         except Failure as failure:
@@ -248,8 +260,7 @@ class _Run:
         if writer is None:
             path, writer = path.with_name(path.name + usual.extension), usual
         target = self._judged(gate, path)
-        if command.verb is not Verb.RECORD and await self._is_foreign(target):
-            raise Refused(f"{target.path} is there already; give another name")
+        await self._require_free(command.verb, target)
         return target, writer
 
     async def _free(
@@ -272,9 +283,7 @@ class _Run:
         )
         for candidate in numbered(name):
             target = self._judged(gate, folder / (candidate + writer.extension))
-            key = recordings.path_key(self._owner._host, str(target.path))
-            known = await recordings.at_path(self._connection, conversation.tenant, key)
-            if not known and not target.path.exists():
+            if not await self._at(target) and not target.path.exists():
                 return target
         raise Refused(f"no name is left in {folder}")
 
@@ -284,20 +293,42 @@ class _Run:
         except WriteDenied as denied:
             raise Refused(f"{path} may not be written: {denied}") from denied
 
-    async def _is_foreign(self, target: Target) -> bool:
-        """Tell whether there is a file that no recording of this conversation has written."""
-        if not target.path.exists():
+    async def _require_free(self, verb: Verb, target: Target) -> None:
+        """Refuse a file that somebody else records into, or whose content would be lost."""
+        known = await self._at(target)
+        mine = self._conversation.id
+        busy = [row for row in known if row.state in recordings.WRITING]
+        if any(row.conversation_id != mine and row.state == recordings.State.ACTIVE.value for row in busy):
+            raise Refused(f"{target.path} is being recorded into by another conversation")
+        if verb is Verb.RECORD:
+            return
+        # These take the place of what is there.
+        if any(verb is Verb.EXPORT or row.conversation_id != mine for row in busy):
+            raise Refused(f"{target.path} is being recorded into; give another name")
+        if target.path.exists() and not busy and not self._is_ours(known, target):
+            raise Refused(f"{target.path} is there already; give another name")
+
+    def _is_ours(self, known: Sequence[sa.Row[Any]], target: Target) -> bool:
+        """Tell whether nothing but recordings of this conversation stands in a file."""
+        written = [row for row in known if row.written_at is not None]
+        if not written or any(row.conversation_id != self._conversation.id for row in written):
             return False
+        found = os.stat(target.path, follow_symlinks=False)
+        as_left = (found.st_size, found.st_mtime_ns) == (written[-1].size, written[-1].modified_ns)
+        return bool(written[-1].rendering.get("ours")) and as_left
+
+    async def _at(self, target: Target) -> list[sa.Row[Any]]:
         key = recordings.path_key(self._owner._host, str(target.path))
-        known = await recordings.at_path(self._connection, self._conversation.tenant, key)
-        return all(row.conversation_id != self._conversation.id for row in known)
+        return await recordings.at_path(self._connection, self._conversation.tenant, key)
 
     async def _start(
         self, kind: recordings.Kind, workspace: Workspace, target: Target, writer: Writer, place: _Place
     ) -> None:
         conversation, host = self._conversation, self._owner._host
         whole = kind is not recordings.Kind.RECORD
-        recording_id = derived_id("rec", conversation.tenant, place.event.id, str(place.line))
+        recording_id = derived_id(
+            "rec", conversation.tenant, place.event.id, str(place.line), workspace.config.id, kind.value
+        )
         # One moment for each, so that those into one file keep their order.
         started_at = self._now + timedelta(microseconds=self._started)
         self._started += 1
@@ -380,27 +411,30 @@ class _Run:
             recording_id=recording_id,
             root=os.path.realpath(workspace.root),
             folder=str(target.path.parent),
-            beside=f"{Path(target.name).stem}.files",
+            beside=f"{_short(Path(target.name).stem)}.files",
         )
 
-    async def _by_itself(self, new: Sequence[tuple[int, ConversationEvent]]) -> None:
+    async def _by_itself(
+        self, number: int, event: ConversationEvent, typed: Sequence[Command | Mistake]
+    ) -> None:
         """Begin recordings of workspaces that want every conversation held in them."""
         conversation = self._conversation
         cwd = conversation.facts.get("cwd")
-        said = [(number, event) for number, event in new if event.kind is ConversationEventKind.USER]
-        if not isinstance(cwd, str) or not said:
+        if not isinstance(cwd, str):
             return
+        asked = {
+            one.alias for one in typed if isinstance(one, Command) and one.verb in (Verb.RECORD, Verb.CAPTURE)
+        }
         for workspace in self._owner._registry.all():
             config = workspace.config
             sub = conversation.relation == "subagent"
             if not config.auto_record or (sub and not config.auto_record_subagents):
                 continue
-            if not workspace.holds(cwd):
+            if workspace.alias in asked or not workspace.holds(cwd):
                 continue
             # Once: what somebody has stopped is not begun again.
             if await recordings.ever_of(self._connection, conversation.id, config.id):
                 continue
-            number, event = said[0]
             await self._record_by_itself(workspace, _Place(conversation, number, event, 1))
 
     async def _record_by_itself(self, workspace: Workspace, place: _Place) -> None:
@@ -408,14 +442,26 @@ class _Run:
         try:
             target, writer = await self._target(command, workspace, place)
             await self._start(recordings.Kind.RECORD, workspace, target, writer, place)
-        except Refused as refusal:
-            self._refuse(f"auto_record of {workspace.alias}", place, str(refusal))
+        except (Refused, OSError, RuntimeError) as refusal:
+            # Told once, not with every message.
+            about = (self._conversation.id, workspace.alias, str(refusal))
+            if about not in self._owner.told:
+                self._owner.told.add(about)
+                self._refuse(f"auto_record of {workspace.alias}", place, str(refusal))
 
 
 def _meant(given: str, root: Path) -> tuple[Path, bool]:
     """Return the path that was typed, and whether it is a folder for a name of our own."""
     path = Path(given).expanduser() if given.startswith("~") else root / given
-    return path, given.endswith(("/", os.sep)) or path.is_dir()
+    try:
+        return path, given.endswith(("/", os.sep)) or path.is_dir()
+    except OSError:
+        return path, False  # and the gate says why it cannot be
+
+
+def _short(name: str) -> str:
+    """Return as much of a name as leaves room for an ending."""
+    return os.fsencode(name)[:200].decode(errors="ignore")
 
 
 def _names() -> str:

@@ -25,14 +25,21 @@ def about(folder: int, name: str) -> os.stat_result | None:
         return None
     if not stat.S_ISREG(found.st_mode):
         raise WriteDenied(f"{name} is no regular file")
+    if found.st_nlink > 1:
+        # It has another name, which may be anywhere.
+        raise WriteDenied(f"{name} is a hard link")
     return found
 
 
 def content(folder: int, name: str, begin: int = 0, length: int | None = None) -> bytes:
     """Return bytes of a file."""
-    with os.fdopen(os.open(name, os.O_RDONLY | _SAFE, dir_fd=folder), "rb") as file:
+    handle = os.open(name, os.O_RDONLY | _SAFE, dir_fd=folder)
+    try:
+        file = os.fdopen(handle, "rb", closefd=False)
         file.seek(begin)
         return file.read() if length is None else file.read(length)
+    finally:
+        os.close(handle)
 
 
 def append(folder: int, name: str, data: bytes) -> os.stat_result:
@@ -47,11 +54,19 @@ def append(folder: int, name: str, data: bytes) -> os.stat_result:
 
 
 def put(folder: int, name: str, data: bytes, aside: str) -> os.stat_result:
-    """Put a whole file in place, at one moment; ``aside`` is a name for it until then."""
+    """Put a whole file in place, at one moment; ``aside`` is a name for it until then.
+
+    It is as private as the one whose place it takes.
+    """
     forget(folder, aside)
+    before = about(folder, name)
     try:
         handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFE, 0o644, dir_fd=folder)
         try:
+            if before is not None:
+                os.fchmod(handle, stat.S_IMODE(before.st_mode))
+                with suppress(PermissionError):
+                    os.fchown(handle, before.st_uid, before.st_gid)
             _write(handle, data)
             os.fsync(handle)
         finally:
@@ -64,12 +79,13 @@ def put(folder: int, name: str, data: bytes, aside: str) -> os.stat_result:
     return os.stat(name, dir_fd=folder, follow_symlinks=False)
 
 
-def shorten(folder: int, name: str, size: int) -> None:
-    """Cut a file off."""
+def shorten(folder: int, name: str, size: int) -> os.stat_result:
+    """Cut a file off; return what is known of it then."""
     handle = os.open(name, os.O_WRONLY | _SAFE, dir_fd=folder)
     try:
         os.ftruncate(handle, size)
         os.fsync(handle)
+        return os.fstat(handle)
     finally:
         os.close(handle)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
@@ -43,10 +44,10 @@ class ReadRoots:
                 folder = inner
             # Non-blocking: a pipe would be waited for until somebody writes.
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-            file = os.fdopen(os.open(name, flags, dir_fd=folder), "rb")
+            handle = os.open(name, flags, dir_fd=folder)
         finally:
             os.close(folder)
-        if not os.path.isfile(file.fileno()):
-            file.close()
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
             raise ReadDenied(f"{path} is no regular file")
-        return file
+        return os.fdopen(handle, "rb")

@@ -61,6 +61,12 @@ def sources_of(settings: CaptureSettings, environ: Mapping[str, str]) -> list[So
     named: dict[str, list[Path]] = {}
     for text in settings.roots:
         provider, _, place = text.partition("=")
+        if not place.strip():
+            raise Failure(
+                FailureKind.INVALID,
+                f"capture.roots: expected a folder behind the program; got {text!r}",
+                remedy="Such as claude=/srv/claude.",
+            )
         named.setdefault(provider, []).append(Path(place).expanduser())
     found = []
     for provider in chosen:

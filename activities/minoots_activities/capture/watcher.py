@@ -29,6 +29,8 @@ from .sources import Source, owner_of
 Tell = Callable[[CaptureStart, FileChanged], Awaitable[None]]
 
 _AT_ONCE: Final = 20
+_EVENTS: Final = ""
+"""Stands for the events of the file system where others are paths."""
 _LONGEST_BATCH: Final = 0.25
 """Seconds after which changes are told although more keep coming."""
 _SHARE: Final = 50
@@ -58,8 +60,8 @@ class _Seen:
 class _Memory:
     seen: dict[str, _Seen] = field(default_factory=dict)
     """Each file as it was when it was last told, or found to be none of ours."""
-    met: set[str] = field(default_factory=set)
-    """Every file that was ever looked at."""
+    old: set[str] = field(default_factory=set)
+    """Files that were there before watching began, or of which somebody has been told since."""
     whose: dict[tuple[str, int], Whose] = field(default_factory=dict)
     """Whose conversation a file tells of, by its path and inode."""
     troubled: dict[str, str] = field(default_factory=dict)
@@ -98,7 +100,7 @@ class Watcher:
     async def run(self, known: Mapping[str, tuple[int, int]]) -> None:
         """Watch until cancelled; ``known`` says how each file was when it was last read."""
         self._memory.seen = {path: _Seen(*about) for path, about in known.items()}
-        self._memory.met = set(known)
+        self._memory.old = set(known)
         await self.look()
         self._began = True
         async with asyncio.TaskGroup() as group:
@@ -108,6 +110,7 @@ class Watcher:
     async def look(self) -> None:
         """Look at every file once."""
         began = time.monotonic()
+        self.stats.problem = next(iter(self._memory.troubled.values()), None)
         found = await asyncio.to_thread(self._changed_of_all)
         self.stats.looked_in = time.monotonic() - began
         await self._tell_all(found)
@@ -117,7 +120,7 @@ class Watcher:
         found = []
         for path in paths:
             source = owner_of(self._sources, path)
-            if source is None:
+            if source is None or not _is_text(path):
                 continue
             try:
                 about = os.stat(path)
@@ -155,13 +158,15 @@ class Watcher:
                         watch_filter=self._is_wanted,
                         rust_timeout=1000,
                     ):
+                        self._memory.troubled.pop(_EVENTS, None)
                         await self.changed(path for _, path in changes)
                 else:
                     await over.wait()
-            except OSError as error:
-                # Too many watches, or a folder that went away: looking at every file goes on.
-                self.stats.problem = f"no events of files: {error}"
-                self._log.warning("capture.events_lost", reason=str(error))
+            except Exception as error:
+                # Too many watches, a folder that went away, a name that is no text (which the library reports
+                # as a group): looking at every file goes on.
+                self.stats.problem = self._memory.troubled[_EVENTS] = f"no events of files: {error}"
+                self._log.warning("capture.events_lost", reason=repr(error))
                 await asyncio.sleep(self._rescan)
             finally:
                 watching.cancel()
@@ -182,6 +187,8 @@ class Watcher:
         count, found = 0, []
         for source in self._sources:
             for path, about in source.files():
+                if not _is_text(path):
+                    continue
                 count += 1
                 if self._is_new(path, about):
                     found.append((source, path, about))
@@ -199,8 +206,9 @@ class Watcher:
 
     async def _told(self, source: Source, path: str, about: os.stat_result) -> None:
         async with self._slots:
-            fresh = self._began and path not in self._memory.met
-            self._memory.met.add(path)
+            if not self._began:
+                self._memory.old.add(path)
+            fresh = path not in self._memory.old
             # Before it is told: what is appended from here on is told again.
             self._memory.seen[path] = _Seen(about.st_size, about.st_mtime_ns)
             whose = self._whose(source, path, about)
@@ -230,6 +238,7 @@ class Watcher:
                 self._memory.seen.pop(path, None)
             else:
                 self.stats.told += 1
+                self._memory.old.add(path)
 
     def _whose(self, source: Source, path: str, about: os.stat_result) -> Whose | None:
         """Return whose conversation a file tells of; ``None`` for other files, and while that is unknown."""
@@ -268,3 +277,12 @@ class Watcher:
         if self._memory.troubled.get(path) != reason:
             self._memory.troubled[path] = reason
             self._log.warning("transcript.unreadable", path=path, reason=reason)
+
+
+def _is_text(path: str) -> bool:
+    """Tell whether a path can be told of; a name that is no UTF-8 cannot."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -6,11 +6,14 @@ the user's, which is read anew whenever it has changed.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import re
 import tempfile
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
@@ -62,7 +65,7 @@ class WorkspaceConfig(_Section):
     """Record every conversation that is held below one of ``auto_record_roots``."""
     auto_record_subagents: bool = False
     auto_record_roots: tuple[str, ...] = ()
-    """Folders; of none, the workspace itself."""
+    """Folders, below the workspace unless they are absolute; of none, the workspace itself."""
     front_matter: FrontMatter = Field(default_factory=FrontMatter)
     flags: dict[str, bool] = Field(default_factory=dict)
     """Feature flags of this workspace, by name."""
@@ -86,9 +89,7 @@ class WorkspaceConfig(_Section):
     @field_validator("filename")
     @classmethod
     def _template(cls, value: str) -> str:
-        rest = value
-        for token in TOKENS:
-            rest = rest.replace("{" + token + "}", "")
+        rest = re.sub(r"\{(\w+)\}", lambda match: "" if match[1] in TOKENS else match[0], value)
         if "{" in rest or "}" in rest or "/" in rest or "\x00" in rest:
             known = ", ".join("{" + token + "}" for token in sorted(TOKENS))
             raise ValueError(f"expected a name without slashes, with tokens of {known}")
@@ -122,14 +123,21 @@ class Workspace:
 
     def holds(self, cwd: str) -> bool:
         """Tell whether conversations held in ``cwd`` are recorded by themselves."""
-        roots = self.config.auto_record_roots or (str(self.root),)
-        here = os.path.realpath(cwd)
-        return any(Path(here).is_relative_to(os.path.realpath(Path(one).expanduser())) for one in roots)
+        if not os.path.isabs(cwd):
+            return False
+        roots = self.config.auto_record_roots or (".",)
+        try:
+            here = Path(os.path.realpath(cwd))
+            return any(
+                here.is_relative_to(os.path.realpath(self.root / Path(one).expanduser())) for one in roots
+            )
+        except (ValueError, RuntimeError):
+            return False  # a NUL in it, or a home folder of nobody
 
 
 class _Entry(_Section):
     alias: Annotated[str, Field(pattern=ALIAS_PATTERN)]
-    root: str
+    root: Annotated[str, Field(pattern=r"^/")]
 
 
 class _Registry(_Section):
@@ -193,7 +201,12 @@ class Registry:
 
         Raises:
             Failure: conflict, when the alias or the folder is taken; invalid, for an alias that cannot be.
+            OSError: the registry cannot be written.
         """
+        with self._alone():
+            self._add(alias, root)
+
+    def _add(self, alias: str, root: Path) -> None:
         for entry in self._current():
             if entry.alias == alias and Path(entry.root) != root:
                 raise Failure(
@@ -222,7 +235,12 @@ class Registry:
 
         Raises:
             Failure: not_found.
+            OSError: the registry cannot be written.
         """
+        with self._alone():
+            self._remove(alias)
+
+    def _remove(self, alias: str) -> None:
         left = [entry for entry in self._current() if entry.alias != alias]
         if len(left) == len(self._current()):
             self.get(alias)
@@ -234,22 +252,38 @@ class Registry:
         except FileNotFoundError:
             self._read_at, self._entries = None, ()
             return ()
+        except OSError as error:
+            raise self._unreadable() from error
         seen = (about.st_mtime_ns, about.st_ino)
         if seen != self._read_at:
             try:
                 self._entries = _Registry.model_validate_json(self._file.read_bytes()).workspaces
             except (ValidationError, OSError) as error:
-                raise Failure(
-                    FailureKind.INVALID,
-                    f"the registry of workspaces {self._file} cannot be read",
-                    remedy="Mend or remove it; `minoots workspace register` makes it anew.",
-                ) from error
+                raise self._unreadable() from error
             self._read_at = seen
         return self._entries
 
+    def _unreadable(self) -> Failure:
+        return Failure(
+            FailureKind.INVALID,
+            f"the registry of workspaces {self._file} cannot be read",
+            remedy="Mend or remove it; `minoots workspace register` makes it anew.",
+        )
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let nobody else change the registry meanwhile."""
+        self._current()
+        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = os.open(self._file.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
+
     def _write(self, entries: Iterable[_Entry]) -> None:
         registry = _Registry(workspaces=tuple(sorted(entries, key=lambda entry: entry.alias)))
-        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_whole(self._file, json.dumps(registry.model_dump(), indent=2) + "\n")
 
 

@@ -81,8 +81,6 @@ class Writing:
                 problem = error.strerror or str(error)
                 await self._troubled(row, problem)
                 return Written(over=False, again_at=self._clock() + AGAIN, problem=problem)
-            if row.problem is not None:
-                await self._recovered(row)
             if not more:
                 return Written(over=False)
 
@@ -96,6 +94,8 @@ class Writing:
                 await self._keep(connection, row, done)
             return True
         done = await piece.write()
+        if row.problem is not None:
+            await self._recovered(row)
         async with self._database.write() as connection:
             await self._keep(connection, row, done)
             if done is not None and done["over"]:
@@ -160,7 +160,7 @@ class _Piece:
         self._writer: Writer = writer
         self._look = Look.model_validate(row.options)
         self._target = _target_of(row)
-        self._aside = f".{self._target.name[:180]}.{row.id}"
+        self._aside = f".{row.id}.new"
 
     async def prepare(self) -> None:
         """Read how the conversation stands."""
@@ -183,10 +183,17 @@ class _Piece:
                 return self._at_rest()
             rendered, state, written = await self._rendered(row.written, row.rendering, PART)
             begins = row.written_at is None
+            if not begins and found is not None and _mark(found) != (row.size, row.modified_ns):
+                state |= {"own": False, "ours": False}  # somebody else has written into it
+            known = begins and found is not None and await self._is_ours(found)
             if found is None or (begins and row.kind != Kind.RECORD.value):
-                # A new file; or that of an earlier capture or export, which this takes the place of.
-                state["own"] = True
+                # A new file; or that of earlier recordings of this conversation, which it takes the place of.
+                if found is not None and not known:
+                    raise WriteDenied("there is a file of this name, which was not written by a recording")
+                state |= {"own": True, "ours": True}
                 return await self._put(folder, self._headed(None, rendered), rendered, state, written)
+            if begins:
+                state["ours"] = known
             if begins or rendered.participants or rendered.kinds:
                 existing = placing.content(folder, self._target.name)
                 whole = self._headed(existing, rendered)
@@ -214,14 +221,32 @@ class _Piece:
             begin = 0 if intent["mode"] == "replace" else intent["at"]
             there = placing.content(folder, name, begin, intent["length"])
             if hashlib.sha256(there).hexdigest() == intent["sha256"]:
-                return self._standing(intent["rendering"], intent["written"], found, intent["revised"])
+                state = intent["rendering"]
+                if found.st_size != begin + intent["length"]:
+                    state = {**state, "own": False, "ours": False}  # somebody has gone on writing
+                return self._standing(state, intent["written"], found, intent["revised"])
             if intent["mode"] == "append" and there:
                 rendered, _, _ = await self._rendered(row.written, row.rendering, None, intent["written"])
                 data = (intent["gap"] + rendered.text).encode("utf-8", "replace")
                 # Cut off only what is ours for certain: somebody may have written there meanwhile.
                 if data.startswith(there) and found.st_size == begin + len(there):
-                    placing.shorten(folder, name, begin)
+                    found = placing.shorten(folder, name, begin)
+                    size, modified_ns = _mark(found)
+                    return {"size": size, "modified_ns": modified_ns, "over": False}
         return None
+
+    async def _is_ours(self, found: os.stat_result) -> bool:
+        """Tell whether nothing but recordings of this conversation stands in the file."""
+        async with self._database.read() as connection:
+            rows = await recordings.at_path(connection, self._tenant, self._row.path_key)
+        before = [row for row in rows if row.written_at is not None and row.id != self._row.id]
+        return (
+            bool(before)
+            and all(row.conversation_id == self._row.conversation_id for row in before)
+            and bool(
+                before[-1].rendering.get("ours") and _mark(found) == (before[-1].size, before[-1].modified_ns)
+            )
+        )
 
     async def _has_to_be_made_anew(self, found: os.stat_result | None) -> bool:
         """Tell whether the file is gone, or something in it is told otherwise now.
@@ -233,7 +258,7 @@ class _Piece:
             return False
         if found is None:
             return True
-        own = row.rendering.get("own") and (found.st_size, found.st_mtime_ns) == (row.size, row.modified_ns)
+        own = row.rendering.get("own") and _mark(found) == (row.size, row.modified_ns)
         if not own or row.revised >= self._conversation.revised:
             return False
         async with self._database.read() as connection:
@@ -249,8 +274,8 @@ class _Piece:
         Without ``most``, all that have been written and those that would be.
         """
         state = {**state, "calls": dict(state.get("calls", {}))}
-        if most is None:
-            state["own"] = True if after < self._row.from_number else state.get("own")
+        if after < self._row.from_number:
+            state.update(own=True, ours=True)
         rendered, last = Rendered(), after
         end = self._until if until is None else until
         while last < end:
@@ -345,12 +370,17 @@ class _Piece:
             "over": self._is_over(written),
         }
         if found is not None:
-            standing |= {"size": found.st_size, "modified_ns": found.st_mtime_ns}
+            standing["size"], standing["modified_ns"] = _mark(found)
         return standing
 
     def _is_over(self, written: int) -> bool:
         until = self._row.until_number
         return until is not None and written >= until
+
+
+def _mark(found: os.stat_result) -> tuple[int, int]:
+    """Return what tells whether a file is as it was."""
+    return found.st_size, found.st_mtime_ns
 
 
 def _target_of(row: sa.Row[Any]) -> Target:

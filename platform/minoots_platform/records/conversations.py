@@ -156,6 +156,7 @@ async def keep(
             )
         elif before.hash != told and before.conversation_id == conversation.id:
             revised += 1
+            body = await _with_refusals(connection, conversation.tenant, event.id, body)
             await connection.execute(
                 sa.update(EVENTS)
                 .where(EVENTS.c.tenant == conversation.tenant, EVENTS.c.id == event.id)
@@ -195,6 +196,18 @@ async def note_refusals(
     told = {**body.get("details", {}), "refused": list(refusals)}
     # No revision: it is not what the program wrote.
     await connection.execute(sa.update(EVENTS).where(*where).values(body={**body, "details": told}))
+
+
+async def _with_refusals(
+    connection: AsyncConnection, tenant: str, event_id: str, body: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the new body of an event with what was noted with the old."""
+    query = sa.select(EVENTS.c.body).where(EVENTS.c.tenant == tenant, EVENTS.c.id == event_id)
+    before = (await connection.execute(query)).scalar_one()
+    refused = before.get("details", {}).get("refused")
+    if refused is None:
+        return body
+    return {**body, "details": {**body.get("details", {}), "refused": refused}}
 
 
 async def title_by(connection: AsyncConnection, tenant: str, conversation_id: str, number: int) -> str:

@@ -71,9 +71,11 @@ async def active_of(connection: AsyncConnection, conversation_id: str) -> list[s
 
 
 async def ever_of(connection: AsyncConnection, conversation_id: str, workspace_id: str) -> bool:
-    """Tell whether a conversation was ever recorded for a workspace."""
+    """Tell whether a conversation was ever recorded for a workspace; exports do not count."""
     query = sa.select(TABLE.c.id).where(
-        TABLE.c.conversation_id == conversation_id, TABLE.c.workspace_id == workspace_id
+        TABLE.c.conversation_id == conversation_id,
+        TABLE.c.workspace_id == workspace_id,
+        TABLE.c.kind != Kind.EXPORT.value,
     )
     return (await connection.execute(query.limit(1))).first() is not None
 

@@ -17,6 +17,8 @@ from . import schema
 
 _EVENTS = schema.conversation_events
 _SESSIONS = schema.conversations
+# The index of SQLite, which no migration tool knows.
+_WORDS = sa.table("conversation_words", sa.column("rowid", sa.Integer), sa.column("conversation_words"))
 _AROUND: Final = 120
 """Characters shown before and behind the first word that was found."""
 _TERM: Final = re.compile(r'"(?P<phrase>[^"]*)"|(?P<word>\S+)')
@@ -84,37 +86,44 @@ async def search(
             _SESSIONS.c.title,
         )
         .join(_SESSIONS, _SESSIONS.c.id == _EVENTS.c.conversation_id)
-        .where(_EVENTS.c.tenant == tenant, _matches(connection.dialect.name, wanted.terms))
+        .where(_EVENTS.c.tenant == tenant)
     )
+    key: sa.ColumnElement[int] = _EVENTS.c.key
+    if connection.dialect.name == "sqlite":
+        # By the index's own numbers, so that it is walked from the newest and left when the page is full.
+        key = _WORDS.c.rowid
+        query = query.join(_WORDS, _WORDS.c.rowid == _EVENTS.c.key).where(
+            _WORDS.c.conversation_words.op("MATCH")(_quoted(wanted.terms))
+        )
+    else:
+        words: sa.ColumnElement[Any] = sa.literal_column("conversation_events.words")
+        query = query.where(words.op("@@")(sa.func.to_tsquery("simple", _lexemes(wanted.terms))))
     if before is not None:
-        query = query.where(_EVENTS.c.key < before)
+        query = query.where(key < before)
     if wanted.session_id is not None:
         query = query.where(_EVENTS.c.conversation_id == wanted.session_id)
     if wanted.kind is not None:
         query = query.where(_EVENTS.c.kind == wanted.kind)
     if wanted.provider is not None:
         query = query.where(_SESSIONS.c.provider == wanted.provider)
-    rows = (await connection.execute(query.order_by(_EVENTS.c.key.desc()).limit(limit + 1))).all()
+    rows = (await connection.execute(query.order_by(key.desc()).limit(limit + 1))).all()
     more = len(rows) > limit
     hits = tuple(_hit(row, wanted.terms) for row in rows[:limit])
     return Page(items=hits, next_cursor=str(rows[limit - 1].key) if more else None)
 
 
-def _matches(dialect: str, terms: tuple[Term, ...]) -> sa.ColumnElement[bool]:
-    if dialect == "sqlite":
-        # Quoted, so that nothing in them is an operator; words hold no quotes.
-        told = " AND ".join(f'"{" ".join(term.words)}"' + ("*" if term.prefix else "") for term in terms)
-        found = sa.text("SELECT rowid FROM conversation_words WHERE conversation_words MATCH :told")
-        return _EVENTS.c.key.in_(found.bindparams(told=told).columns(sa.column("rowid", sa.Integer)))
-    told = " & ".join(_lexemes(term) for term in terms)
-    words: sa.ColumnElement[Any] = sa.literal_column("conversation_events.words")
-    return words.op("@@")(sa.func.to_tsquery("simple", told))
+def _quoted(terms: tuple[Term, ...]) -> str:
+    """Return terms as SQLite takes them: quoted, so that nothing in them is an operator."""
+    return " AND ".join(f'"{" ".join(term.words)}"' + ("*" if term.prefix else "") for term in terms)
 
 
-def _lexemes(term: Term) -> str:
-    # Words are letters, digits and _ only: nothing in them is an operator.
-    *first, last = (f"'{word}'" for word in term.words)
-    return "(" + " <-> ".join((*first, last + (":*" if term.prefix else ""))) + ")"
+def _lexemes(terms: tuple[Term, ...]) -> str:
+    """Return terms as Postgres takes them; words are letters, digits and _ only, so none is an operator."""
+    told = []
+    for term in terms:
+        *first, last = (f"'{word}'" for word in term.words)
+        told.append("(" + " <-> ".join((*first, last + (":*" if term.prefix else ""))) + ")")
+    return " & ".join(told)
 
 
 def _hit(row: Any, terms: tuple[Term, ...]) -> SessionHit:

@@ -7,8 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from minoots_activities.capture.flags import DEFAULTS
 from minoots_activities.capture.workspaces import FILE, FrontMatter, Registry, WorkspaceConfig, read_config
@@ -230,7 +229,7 @@ def test_list_tells_how_each_workspace_stands(home: Home) -> None:
         ["gone", str(home.folder / "gone")],
         ["notes", str(home.notes)],
     ]
-    assert "id: expected text; got 3" in rows[0] or "; got 3" in rows[0]
+    assert rows[0].rstrip().endswith("; got 3")
     assert rows[1].rstrip().endswith("is missing")
     assert rows[2].rstrip().endswith("ready")
 
@@ -275,7 +274,6 @@ def test_a_damaged_registry_is_told_and_left_alone(home: Home, arguments: list[s
     assert home.file.read_text() == "{damaged"
 
 
-@pytest.mark.xfail(raises=OSError, reason="errors of the disk are not caught: a traceback")
 @pytest.mark.parametrize("arguments", [["list"], ["register", "notes"], ["unregister", "notes"]])
 def test_a_registry_that_cannot_be_is_told(home: Home, arguments: list[str]) -> None:
     home.run("init", home.notes)
@@ -283,7 +281,6 @@ def test_a_registry_that_cannot_be_is_told(home: Home, arguments: list[str]) -> 
     assert str(home.file) in home.failed(*arguments)
 
 
-@pytest.mark.xfail(raises=OSError, reason="errors of the disk are not caught: a traceback")
 def test_a_disk_that_is_full_is_told(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: int) -> None:
         raise OSError("No space left on device")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final, NoReturn
 
@@ -35,10 +37,11 @@ def init(folder: Folder = Path()) -> None:
     file = Path(os.path.realpath(folder)) / FILE
     if not file.parent.is_dir():
         _fail(f"{file.parent} is no folder")
-    if file.exists():
+    if file.exists() or file.is_symlink():
         output.line(f"{file} is there already")
         return
-    write_whole(file, _template())
+    with _told():
+        write_whole(file, _template())
     output.line(f"{file} was made; `minoots workspace register {folder}` lets chats record into it")
 
 
@@ -49,11 +52,9 @@ def register(folder: Folder = Path(), alias: Alias = None, config: Config = None
     if not (root / FILE).exists():
         init(root)
     name = alias or re.sub(r"[^A-Za-z0-9_.-]+", "-", root.name).strip("-._") or "workspace"
-    try:
+    with _told():
         read_config(root)
         _registry(config).add(name, root)
-    except Failure as failure:
-        _fail(f"{failure.detail}\n  {failure.remedy or ''}".rstrip())
     output.line(f"{root} is registered as {name}: type ::record-{name} in a chat")
 
 
@@ -62,7 +63,7 @@ def list_workspaces(config: Config = None) -> None:
     """List the workspaces that are registered."""
     registry = _registry(config)
     rows = []
-    try:
+    with _told():
         for alias, root in sorted(registry.roots().items()):
             try:
                 registry.get(alias)
@@ -70,18 +71,14 @@ def list_workspaces(config: Config = None) -> None:
             except Failure as failure:
                 state = failure.detail
             rows.append((alias, str(root), state))
-    except Failure as failure:
-        _fail(f"{failure.detail}\n  {failure.remedy or ''}".rstrip())
     output.table(("ALIAS", "FOLDER", "STATE"), rows)
 
 
 @app.command()
 def unregister(alias: Annotated[str, typer.Argument(help="Its alias.")], config: Config = None) -> None:
     """Let no chat record into a folder any more. Its files stay, and recordings that go on go on."""
-    try:
+    with _told():
         _registry(config).remove(alias)
-    except Failure as failure:
-        _fail(f"{failure.detail}\n  {failure.remedy or ''}".rstrip())
     output.line(f"{alias} is not registered any more")
 
 
@@ -89,6 +86,17 @@ def _registry(config: Path | None) -> Registry:
     try:
         return Registry(load_settings(config).capture.registry)
     except SettingsError as error:
+        _fail(str(error))
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """End with a text, not with a traceback."""
+    try:
+        yield
+    except Failure as failure:
+        _fail(f"{failure.detail}\n  {failure.remedy or ''}".rstrip())
+    except OSError as error:
         _fail(str(error))
 
 

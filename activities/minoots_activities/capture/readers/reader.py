@@ -13,9 +13,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path, PurePath
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from minoots.contracts.conversations import ConversationEvent, ConversationEventKind, Enclosed
+
+_DEFAULTS: Final[dict[str, Any]] = {
+    name: field.default
+    for name, field in ConversationEvent.model_fields.items()
+    if not field.is_required() and field.default_factory is None
+}
 
 
 @dataclass(frozen=True)
@@ -71,9 +77,10 @@ class Parsed:
         if blobs:
             more["enclosed"] = tuple(one.about for one in blobs)
         # Built without checking: all fields are made by readers, and a transcript has many.
-        event = ConversationEvent.model_construct(
-            id=public_id, kind=kind, ts=ts, ts_source="record" if ts else "none", **more
-        )
+        # With every field: finding out a default takes longer than all the rest.
+        fields = _DEFAULTS | {"details": {}} | more
+        fields |= {"id": public_id, "kind": kind, "ts": ts, "ts_source": "record" if ts else "none"}
+        event = ConversationEvent.model_construct(**fields)
         self.drafts.append(Draft(event, tuple(blobs)))
 
 

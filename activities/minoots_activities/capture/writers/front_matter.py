@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -64,17 +64,20 @@ def _lists(look: Look, rendered: Rendered) -> Mapping[str, list[str]]:
         "workspaceIds": [look.workspace_id] if look.workspace_ids and look.workspace_id else [],
         "recordingIds": [look.recording_id] if look.recording_ids else [],
         "tags": list(look.tags),
-        "conversationEventKinds": rendered.kinds if look.event_kinds else [],
+        "conversationEventKinds": rendered.kinds,
     }
-    return {key: values for key, values in lists.items() if values}
+    # Those that grow have their place from the beginning, whenever they do.
+    growing = ["participants", *(["conversationEventKinds"] if look.event_kinds else [])]
+    fixed = [key for key in ("sessionIds", "workspaceIds", "recordingIds", "tags") if lists[key]]
+    return {key: lists[key] for key in lists if key in growing or key in fixed}
 
 
-def _grow(head: list[str], key: str, values: Iterable[str]) -> bool:
+def _grow(head: list[str], key: str, values: Sequence[str]) -> bool:
     """Add to a list what is not in it; return whether anything was added."""
     at = _line_of(head, key)
     if at is None:
-        head += _list(key, values)
-        return True
+        head += _list(key, values) if values else []
+        return bool(values)
     inline = head[at].partition(":")[2].strip()
     if inline not in ("", "[]"):
         # In one line, or no list at all: of somebody who writes it otherwise than we do.
@@ -113,7 +116,9 @@ def _line_of(head: list[str], key: str) -> int | None:
     return None
 
 
-def _list(key: str, values: Iterable[str]) -> list[str]:
+def _list(key: str, values: Sequence[str]) -> list[str]:
+    if not values:
+        return [f"{key}: []"]
     return [f"{key}:", *(f"  - {_scalar(value)}" for value in values)]
 
 
