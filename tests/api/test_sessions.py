@@ -243,9 +243,6 @@ async def test_a_query_that_cannot_be_is_refused_with_its_field(door: Door) -> N
     assert told == REFUSED
 
 
-@pytest.mark.xfail(
-    strict=True, reason="text of digits is read as seconds since 1970, against Instant's promise"
-)
 async def test_a_bare_number_is_no_time(door: Door) -> None:
     assert (await door.http.get("/v1/sessions?until=1")).status_code == 422
 

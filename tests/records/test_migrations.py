@@ -19,9 +19,8 @@ from minoots_platform.records.migrate import head, migrate
 
 async def test_a_migrated_database_is_what_the_code_expects(database: Database) -> None:
     def ours(thing: object, name: str | None, kind: str, reflected: bool, other: object) -> bool:
-        # The search index is made by hand, for each database its own.
-        by_hand = ("words", "conversation_words", "ix_conversation_events_words")
-        return not str(name).startswith(by_hand)
+        # The search index of SQLite is made by hand, that of Postgres is not known to SQLite.
+        return not str(name).startswith(("conversation_words", "ix_conversation_events_words"))
 
     def differences(connection: sa.Connection) -> list[object]:
         context = MigrationContext.configure(connection, opts={"include_object": ours})

@@ -59,11 +59,6 @@ CALLS = [
 EACH = pytest.mark.parametrize(("ask", "path"), CALLS, ids=[path[:60] for _, path in CALLS])
 
 
-def defect(reason):
-    """What ought to be so and is not yet."""
-    return pytest.mark.xfail(strict=True, reason=reason)
-
-
 class Recorder:
     """A transport that keeps the request and refuses it, so that no answer needs inventing."""
 
@@ -298,13 +293,11 @@ def test_show_tells_of_tools_when_asked_to(shown):
     assert "done" in text
 
 
-@defect("output.line shows line ends as ⏎, those that show puts there, too")
 def test_what_was_said_stands_on_lines_of_its_own(shown):
     lines = shown(event(1, text="first\nsecond")).splitlines()
     assert [line for line in lines if line in ("first", "second")] == ["first", "second"]
 
 
-@defect("a result without output is shown as the call that it is not")
 def test_a_tool_that_gave_nothing_is_not_shown_as_none(shown):
     assert "None" not in shown(
         event(1, "tool.result", tool={"call_id": "1", "output": ""}), options=["--tools"]
@@ -393,7 +386,6 @@ RECORDING = {
 }  # fmt: skip
 
 
-@defect("typer makes a group of one command that command, and `recordings list` has an argument too many")
 def test_recordings_are_listed_those_that_go_on_unless_all_are_asked_for(cli, gateway, make):
     gateway.answer("GET", "/v1/recordings", make.reply({"items": [RECORDING]}))
     head, row = cli("recordings", "list").stdout.splitlines()
@@ -457,19 +449,16 @@ def test_a_sub_agent_is_found_by_its_id(known):
     assert found == "cnv_a2"
 
 
-@defect("the provider is taken up to the last stroke, not the first")
 def test_a_sub_agent_of_a_program_is_found_by_its_id(known):
     _, found = known("claude/1111-2222/agent-2", agent(2), agent(1), session())
     assert found == "cnv_a2"
 
 
-@defect("only six that begin so are looked at, and the one whose whole id it is may be the seventh")
 def test_a_whole_id_is_found_behind_many_sub_agents(known):
     _, found = known("1111-2222", *(agent(number) for number in range(7)), session())
     assert found == "cnv_1"
 
 
-@defect("ids of sub-agents begin with that of their session, so no beginning of it is enough")
 def test_the_beginning_of_an_id_is_enough_for_a_session_with_sub_agents(known):
     _, found = known("1111", agent(1), agent(2), session())
     assert found == "cnv_1"

@@ -30,7 +30,8 @@ class Source:
         waiting = [str(self.root)]
         while waiting:
             try:
-                entries = list(os.scandir(waiting.pop()))
+                with os.scandir(waiting.pop()) as found:
+                    entries = list(found)
             except OSError:
                 continue
             for entry in entries:

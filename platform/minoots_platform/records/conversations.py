@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
@@ -18,14 +17,13 @@ from minoots_platform.ids import derived_id
 
 from . import schema
 from .inserting import insert_new
+from .words import words_of
 
 TABLE = schema.conversations
 EVENTS = schema.conversation_events
 FILES = schema.transcripts
 MAX_ENCLOSURE: Final = 20 * 1024 * 1024
 """Bytes of an image or document that are kept; of a larger one, only what it was."""
-MAX_SEARCHED: Final = 100_000
-"""Characters of what a tool was given and gave that can be searched for."""
 _TITLE: Final = 500
 
 
@@ -149,7 +147,7 @@ async def keep(
                     "revision": 1,
                     "kind": event.kind.value,
                     "ts": event.ts,
-                    "text": _searched(event),
+                    "words": " ".join(words_of(searched(event))) or None,
                     "body": body,
                     "hash": told,
                 }
@@ -164,7 +162,7 @@ async def keep(
                     revision=before.revision + 1,
                     revised=conversation.revised + 1,
                     ts=event.ts,
-                    text=_searched(event),
+                    words=" ".join(words_of(searched(event))) or None,
                     body=body,
                     hash=told,
                 )
@@ -215,7 +213,7 @@ async def title_by(connection: AsyncConnection, tenant: str, conversation_id: st
     mine = (EVENTS.c.tenant == tenant, EVENTS.c.conversation_id == conversation_id, EVENTS.c.number <= number)
     titles = sa.select(EVENTS).where(*mine, EVENTS.c.kind == ConversationEventKind.TITLE.value)
     best = max(
-        (_event(row) for row in await connection.execute(titles.order_by(EVENTS.c.number))),
+        (event_of(row) for row in await connection.execute(titles.order_by(EVENTS.c.number))),
         key=lambda event: event.rank,
         default=None,
     )
@@ -223,7 +221,7 @@ async def title_by(connection: AsyncConnection, tenant: str, conversation_id: st
         return best.text[:_TITLE]
     asked = sa.select(EVENTS).where(*mine, EVENTS.c.kind == ConversationEventKind.USER.value)
     for row in await connection.execute(asked.order_by(EVENTS.c.number).limit(50)):
-        event = _event(row)
+        event = event_of(row)
         if not event.injected and event.text and event.text.strip():
             return first_line(event.text)[:_TITLE]
     return ""
@@ -308,7 +306,7 @@ async def events_of(
         .order_by(EVENTS.c.number)
         .limit(limit)
     )
-    return tuple(_event(row) for row in await connection.execute(query))
+    return tuple(event_of(row) for row in await connection.execute(query))
 
 
 async def numbered(
@@ -325,7 +323,7 @@ async def numbered(
     if until is not None:
         mine.append(EVENTS.c.number <= until)
     query = sa.select(EVENTS).where(*mine).order_by(EVENTS.c.number).limit(limit)
-    return [(row.number, _event(row)) for row in await connection.execute(query)]
+    return [(row.number, event_of(row)) for row in await connection.execute(query)]
 
 
 async def revised_since(
@@ -340,7 +338,8 @@ async def revised_since(
     return (await connection.execute(query.limit(1))).first() is not None
 
 
-def _event(row: sa.Row[Any]) -> ConversationEvent:
+def event_of(row: Any) -> ConversationEvent:
+    """Return an event as it is kept."""
     return ConversationEvent.model_validate(
         {**row.body, "id": row.id, "revision": row.revision, "kind": row.kind, "ts": row.ts}
     )
@@ -364,16 +363,25 @@ async def _keep_enclosures(
             await insert_new(connection, schema.blobs, row)
 
 
-def _searched(event: ConversationEvent) -> str | None:
+def searched(event: ConversationEvent) -> str:
     """Return what of an event can be searched for."""
     if event.tool is None:
-        return event.text
-    given = event.tool.input
-    shown = (
-        given if isinstance(given, str) else "" if given is None else json.dumps(given, ensure_ascii=False)
-    )
-    parts = (event.tool.name, shown, event.tool.output, event.text)
-    return "\n".join(part for part in parts if part)[:MAX_SEARCHED].replace("\x00", "") or None
+        return event.text or ""
+    parts = [event.tool.name or "", *_texts_in(event.tool.input), event.tool.output or "", event.text or ""]
+    return "\n".join(part for part in parts if part)
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    """Yield the texts in a value, and the names of what holds them."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield str(name)
+            yield from _texts_in(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts_in(inner)
+    elif value is not None:
+        yield str(value)
 
 
 async def _follow(

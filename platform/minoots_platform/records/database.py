@@ -100,6 +100,8 @@ def _bad_url(scheme: str) -> Failure:
 def _tune_sqlite(engine: AsyncEngine) -> None:
     @sa.event.listens_for(engine.sync_engine, "connect")
     def _on_connect(connection: Any, _: Any) -> None:
+        # SQLite's own knows ASCII alone.
+        connection.create_function("lower", 1, _lower, deterministic=True)
         # The driver must not open transactions by itself: it would begin them without the write lock.
         connection.isolation_level = None
         cursor = connection.cursor()
@@ -117,3 +119,7 @@ def _tune_sqlite(engine: AsyncEngine) -> None:
     def _on_begin(connection: sa.Connection) -> None:
         if not connection.get_execution_options().get(_WRITING, False):
             connection.exec_driver_sql("BEGIN")
+
+
+def _lower(text: Any) -> Any:
+    return text.lower() if isinstance(text, str) else text

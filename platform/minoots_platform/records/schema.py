@@ -12,6 +12,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 
+from .words import Words
+
 
 class Moment(sa.types.TypeDecorator[datetime]):
     """A UTC moment with microseconds: ``timestamptz`` on Postgres, sortable ISO text on SQLite."""
@@ -685,13 +687,15 @@ conversation_events = sa.Table(
     sa.Column("revised", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("kind", sa.String(32), nullable=False),
     sa.Column("ts", Moment),
-    # What can be searched for, as text.
-    sa.Column("text", sa.Text),
+    # What can be searched for.
+    sa.Column("words", Words),
     _json("body"),
     # Of the body: the same content is no revision.
     sa.Column("hash", sa.String(64), nullable=False),
     sa.UniqueConstraint("tenant", "id"),
     sa.UniqueConstraint("conversation_id", "number"),
+    # On SQLite, the table conversation_words and its triggers: see migration 0008.
+    sa.Index(None, "words", postgresql_using="gin").ddl_if("postgresql"),
 )
 
 blobs = sa.Table(

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from minoots.contracts import FieldProblem, Page
 from minoots.contracts.sessions import SessionHit
 from minoots.errors import Failure, FailureKind
 
-from . import schema
+from . import conversations, schema
+from .words import LONGEST, words_of, written_in
 
 _EVENTS = schema.conversation_events
 _SESSIONS = schema.conversations
@@ -52,7 +55,7 @@ def terms_of(text: str) -> tuple[Term, ...]:
     found = []
     for match in _TERM.finditer(text):
         given = match["phrase"] if match["phrase"] is not None else match["word"]
-        words = tuple(word.casefold() for word in re.findall(r"\w+", given))
+        words = tuple(words_of(given))
         if words:
             found.append(Term(words, prefix=match["word"] is not None and given.endswith("*")))
     if not found or len(found) > _MOST_TERMS:
@@ -75,13 +78,7 @@ async def search(
     """Return events in which all terms stand, the newest first; the cursor is the key of the last."""
     query = (
         sa.select(
-            _EVENTS.c.key,
-            _EVENTS.c.id,
-            _EVENTS.c.number,
-            _EVENTS.c.kind,
-            _EVENTS.c.ts,
-            _EVENTS.c.text,
-            _EVENTS.c.conversation_id,
+            *(column for column in _EVENTS.c if column.name != "words"),
             _SESSIONS.c.provider,
             _SESSIONS.c.title,
         )
@@ -96,8 +93,8 @@ async def search(
             _WORDS.c.conversation_words.op("MATCH")(_quoted(wanted.terms))
         )
     else:
-        words: sa.ColumnElement[Any] = sa.literal_column("conversation_events.words")
-        query = query.where(words.op("@@")(sa.func.to_tsquery("simple", _lexemes(wanted.terms))))
+        asked = sa.cast(sa.literal(_lexemes(wanted.terms), sa.Text), postgresql.TSQUERY)
+        query = query.where(_EVENTS.c.words.op("@@")(asked))
     if before is not None:
         query = query.where(key < before)
     if wanted.session_id is not None:
@@ -127,7 +124,7 @@ def _lexemes(terms: tuple[Term, ...]) -> str:
 
 
 def _hit(row: Any, terms: tuple[Term, ...]) -> SessionHit:
-    snippet, marks = snippet_of(row.text or "", terms)
+    snippet, marks = snippet_of(conversations.searched(conversations.event_of(row)), terms)
     return SessionHit(
         session_id=row.conversation_id,
         provider=row.provider,
@@ -143,17 +140,22 @@ def _hit(row: Any, terms: tuple[Term, ...]) -> SessionHit:
 
 def snippet_of(text: str, terms: tuple[Term, ...]) -> tuple[str, tuple[tuple[int, int], ...]]:
     """Return the part of a text around the first word that was found, and where such words stand in it."""
-    patterns = [
-        r"\W+".join(re.escape(word) for word in term.words) + (r"\w*" if term.prefix else "")
-        for term in terms
-    ]
-    pattern = re.compile(rf"(?i)(?<!\w)(?:{'|'.join(patterns)})(?!\w)")
-    first = pattern.search(text)
-    middle = first.start() if first else 0
+    found = sorted(_places(text[:LONGEST], terms))
+    middle = found[0][0] if found else 0
     begin, end = max(0, middle - _AROUND), min(len(text), middle + 2 * _AROUND)
-    shown = text[begin:end]
     before, behind = "…" if begin else "", "…" if end < len(text) else ""
-    marks = tuple(
-        (match.start() + len(before), match.end() + len(before)) for match in pattern.finditer(shown)
-    )
-    return before + shown + behind, marks
+    move = len(before) - begin
+    marks = tuple((first + move, last + move) for first, last in found if begin <= first and last <= end)
+    return before + text[begin:end] + behind, marks
+
+
+def _places(text: str, terms: tuple[Term, ...]) -> Iterator[tuple[int, int]]:
+    """Yield where terms stand in a text."""
+    written = list(written_in(text))
+    for term in terms:
+        count = len(term.words)
+        for at in range(len(written) - count + 1):
+            *first, last = (word for word, _, _ in written[at : at + count])
+            ends = last.startswith(term.words[-1]) if term.prefix else last == term.words[-1]
+            if ends and tuple(first) == term.words[:-1]:
+                yield written[at][1], written[at + count - 1][2]

@@ -35,6 +35,17 @@ _TAIL: Final = 400
 Kind = ConversationEventKind
 
 
+_ACTIVITIES: Final = {
+    Kind.USER: Activity.UNANSWERED,
+    Kind.ASSISTANT: Activity.IDLE,
+    Kind.THINKING: Activity.THINKING,
+    Kind.TOOL_RESULT: Activity.THINKING,
+    Kind.TOOL_CALL: Activity.WAITING_FOR_TOOL,
+    Kind.DECISION: Activity.ASKING,
+    Kind.ERROR: Activity.FAILED,
+}
+
+
 @dataclass(frozen=True)
 class SessionFilter:
     """Which sessions; of what is not given, all."""
@@ -64,11 +75,11 @@ async def page(
     if wanted.cwd is not None:
         cwd = TABLE.c.facts["cwd"].as_string()
         folder = wanted.cwd.rstrip("/")
-        query = query.where(sa.or_(cwd == folder, cwd.startswith(folder + "/", autoescape=True)))
+        query = query.where(sa.or_(cwd == folder, _begins(cwd, folder + "/")))
     if wanted.title is not None:
         query = query.where(TABLE.c.title.icontains(wanted.title, autoescape=True))
     if wanted.session is not None:
-        query = query.where(TABLE.c.session_id.startswith(wanted.session, autoescape=True))
+        query = query.where(_begins(TABLE.c.session_id, wanted.session))
     if wanted.parent_id is not None:
         query = query.where(TABLE.c.parent_id == wanted.parent_id)
     elif not wanted.subagents:
@@ -115,7 +126,13 @@ async def tree(connection: AsyncConnection, tenant: str, public_id: str, depth: 
 async def _tree(connection: AsyncConnection, tenant: str, session: Session, depth: int) -> SessionTree:
     if depth == 0 or not session.children:
         return SessionTree(session=session, omitted=session.children)
-    query = _shown().where(TABLE.c.tenant == tenant, TABLE.c.parent_id == session.id)
+    query = _shown().where(
+        TABLE.c.tenant == tenant,
+        TABLE.c.parent_id == session.id,
+        TABLE.c.events > 0,
+        # One that began itself is none of its children.
+        TABLE.c.id != session.id,
+    )
     rows = await connection.execute(query.order_by(TABLE.c.started_at, TABLE.c.id).limit(_CHILDREN))
     children = [await _tree(connection, tenant, _session(row), depth - 1) for row in rows]
     return SessionTree(session=session, children=tuple(children), omitted=session.children - len(children))
@@ -148,43 +165,34 @@ async def state(connection: AsyncConnection, tenant: str, public_id: str, now: d
 
 def activity_of(tail: Sequence[tuple[int, ConversationEvent]]) -> SessionState:
     """Return what the last events of a session tell. Pure."""
+    telling = [(number, event) for number, event in tail if _ACTIVITIES.get(event.kind) and _counts(event)]
+    if not telling:
+        return SessionState(session_id="", activity=Activity.EMPTY)
+    number, last = telling[-1]
     answered = {event.tool.call_id for _, event in tail if event.kind is Kind.TOOL_RESULT and event.tool}
-    open_calls = [
-        (number, event)
-        for number, event in tail
-        if event.kind is Kind.TOOL_CALL and event.tool and event.tool.call_id not in answered
+    # Calls that are older than the last word were given up: a kill leaves them without an answer.
+    spoken = max((at for at, event in telling if event.kind in (Kind.USER, Kind.ASSISTANT)), default=0)
+    waiting = [
+        event.tool.name or "tool"
+        for at, event in telling
+        if event.kind is Kind.TOOL_CALL and event.tool and event.tool.call_id not in answered and at > spoken
     ]
-    telling = {
-        Kind.USER: Activity.UNANSWERED,
-        Kind.ASSISTANT: Activity.IDLE,
-        Kind.THINKING: Activity.THINKING,
-        Kind.TOOL_RESULT: Activity.THINKING,
-        Kind.TOOL_CALL: Activity.WAITING_FOR_TOOL,
-        Kind.DECISION: Activity.ASKING,
-        Kind.ERROR: Activity.FAILED,
-    }
-    for number, event in reversed(tail):
-        if event.kind not in telling or (event.kind is Kind.USER and event.injected):
-            continue
-        activity = telling[event.kind]
-        if event.kind is Kind.DECISION and event.choice and event.choice.chosen:
-            activity = Activity.THINKING
-        # Calls that are older than the last word were given up: a kill leaves them without an answer.
-        last_word = max((n for n, e in tail if e.kind in (Kind.USER, Kind.ASSISTANT)), default=0)
-        waiting = [(n, e) for n, e in open_calls if n > last_word or n == number]
-        if waiting and activity in (Activity.THINKING, Activity.WAITING_FOR_TOOL):
-            activity = Activity.WAITING_FOR_TOOL
-        elif activity is Activity.WAITING_FOR_TOOL:
-            activity = Activity.THINKING
-        names = tuple(dict.fromkeys(e.tool.name or "tool" for _, e in waiting if e.tool))
-        return SessionState(
-            session_id="",
-            activity=activity,
-            since=event.ts,
-            number=number,
-            tools=names if activity is Activity.WAITING_FOR_TOOL else (),
-        )
-    return SessionState(session_id="", activity=Activity.EMPTY)
+    activity = _ACTIVITIES[last.kind]
+    if last.details.get("interrupted"):
+        activity = Activity.IDLE
+    elif last.kind is Kind.DECISION and last.choice and last.choice.chosen:
+        activity = Activity.THINKING
+    elif last.kind is Kind.ASSISTANT and last.phase == "commentary":
+        activity = Activity.THINKING
+    if activity in (Activity.THINKING, Activity.WAITING_FOR_TOOL):
+        activity = Activity.WAITING_FOR_TOOL if waiting else Activity.THINKING
+    tools = tuple(dict.fromkeys(waiting)) if activity is Activity.WAITING_FOR_TOOL else ()
+    return SessionState(session_id="", activity=activity, since=last.ts, number=number, tools=tools)
+
+
+def _counts(event: ConversationEvent) -> bool:
+    """Tell whether an event says what a session does: what a program put in does not."""
+    return event.kind is not Kind.USER or not event.injected or bool(event.details.get("interrupted"))
 
 
 async def recordings_page(
@@ -260,13 +268,23 @@ async def fleet(connection: AsyncConnection, tenant: str, now: datetime) -> tupl
     return tuple(found)
 
 
+def _begins(column: sa.ColumnElement[str], text: str) -> sa.ColumnElement[bool]:
+    # Not by LIKE: SQLite's knows no case.
+    return sa.func.substr(column, 1, len(text)) == text
+
+
 def _shown() -> sa.Select[Any]:
     children = TABLE.alias("children")
     files = schema.transcripts
     begun = (
         sa.select(sa.func.count())
         .select_from(children)
-        .where(children.c.parent_id == TABLE.c.id, children.c.events > 0)
+        .where(
+            children.c.tenant == TABLE.c.tenant,
+            children.c.parent_id == TABLE.c.id,
+            children.c.id != TABLE.c.id,
+            children.c.events > 0,
+        )
         .correlate(TABLE)
     )
     problem = (

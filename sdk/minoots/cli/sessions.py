@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from minoots.contracts.conversations import ConversationEvent
-from minoots.contracts.sessions import Session as Captured
 from minoots.contracts.sessions import SessionHit, SessionTree
+from minoots.operations.sessions import Filter
 
 from . import output
 from .arguments import given
@@ -29,6 +29,7 @@ Id = Annotated[
     ),
 ]
 _SHORT = 60
+_MOST = 200
 
 
 @remote(app, "list")
@@ -94,7 +95,10 @@ def show(
     for one in events:
         text = _said(one.event, tools=tools)
         if text:
-            output.line(f"\n[{one.number}] {_who(one.event)}\n{text}")
+            output.line("")
+            output.line(f"[{one.number}] {_who(one.event)}")
+            for line in text.splitlines():
+                output.line(line)
 
 
 @remote(app)
@@ -138,6 +142,11 @@ def search(
             _show_hit(one)
 
 
+@recordings.callback()
+def files() -> None:
+    """See which sessions are written into which files."""
+
+
 @remote(recordings, "list")
 def list_recordings(
     session: Session,
@@ -159,23 +168,26 @@ def list_recordings(
 
 
 def _id(session: Session, text: str) -> str:
-    """Return the id of a session that may be given by that of its program."""
+    """Return the id of a session that may be given by that of its program, or the beginning of it."""
     if text.startswith("cnv_"):
         return text
-    provider, _, name = text.rpartition("/") if text.split("/")[0].isalpha() else ("", "", text)
-    found: list[Captured] = list(
-        islice(
-            session.client.sessions.list(**given(provider=provider or None), session=name, subagents=True), 6
-        )
-    )
-    exact = [one for one in found if one.session_id == name]
-    if len(exact) == 1 or len(found) == 1:
-        return (exact or found)[0].id
-    if not found:
-        expected = "a session of `minoots sessions list`"
-        raise typer.BadParameter(f"expected {expected}; got {text}", param_hint="SESSION")
-    several = ", ".join(f"{one.provider}/{one.session_id}" for one in found)
-    raise typer.BadParameter(f"several sessions begin so: {several}", param_hint="SESSION")
+    head, _, rest = text.partition("/")
+    ways: list[Filter] = [{"session": text}]
+    if rest:
+        ways.append({"provider": head, "session": rest})
+    # Sub-agents' ids begin with that of their session: they are meant only where nothing else is.
+    for subagents in (False, True):
+        for way in ways:
+            wanted: Filter = {**way, "subagents": subagents}
+            found = list(islice(session.client.sessions.list(**wanted), _MOST))
+            exact = [one for one in found if one.session_id == way["session"]]
+            if len(exact or found) == 1:
+                return (exact or found)[0].id
+            if found:
+                several = ", ".join(f"{one.provider}/{one.session_id}" for one in found[:6])
+                raise typer.BadParameter(f"several sessions begin so: {several}", param_hint="SESSION")
+    expected = "a session of `minoots sessions list`"
+    raise typer.BadParameter(f"expected {expected}; got {text}", param_hint="SESSION")
 
 
 def _who(event: ConversationEvent) -> str:
@@ -187,7 +199,9 @@ def _said(event: ConversationEvent, *, tools: bool) -> str:
     if event.tool is not None:
         if not tools:
             return ""
-        return event.tool.output or f"{event.tool.name}: {event.tool.input}"
+        if event.kind == "tool.result":
+            return event.tool.output or ""
+        return f"{event.tool.name or 'tool'}: {event.tool.input}"
     if event.choice is not None:
         return f"{event.choice.question} {', '.join(event.choice.chosen)}"
     return "" if event.kind == "usage" or event.injected else (event.text or "")

@@ -128,7 +128,7 @@ class View(BaseModel):
 
 def _aware(value: Any) -> Any:
     # Only RFC 3339 text or a datetime: pydantic would also read a bare number as seconds since 1970.
-    if isinstance(value, str | datetime):
+    if isinstance(value, datetime) or (isinstance(value, str) and re.match(r"\s*[0-9]{4}-", value)):
         return value
     raise ValueError(f"expected {RFC3339}")
 

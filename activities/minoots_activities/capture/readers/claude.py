@@ -37,7 +37,8 @@ _TITLES: Final = {
     "summary": ("summary", 1),
 }
 _FACTS: Final = {"cwd": "cwd", "gitBranch": "branch", "version": "version", "entrypoint": "entrypoint"}
-_COMMANDS: Final = ("<command-name>", "<command-message>", "Caveat: ", "[Request interrupted by user")
+_INTERRUPTED: Final = "[Request interrupted by user"
+_COMMANDS: Final = ("<command-name>", "<command-message>", "Caveat: ", _INTERRUPTED)
 
 
 class Claude(Reader):
@@ -130,7 +131,9 @@ class _ClaudeParser(Parser):
             return
         own = typed(text)
         injected = bool(record.get("isMeta")) or text.startswith(_COMMANDS) or not (own or blobs)
-        self._add(parsed, record, Kind.USER, text=text if injected else own, injected=injected, blobs=blobs)
+        more = {"details": {"interrupted": True}} if text.startswith(_INTERRUPTED) else {}
+        told = text if injected else own
+        self._add(parsed, record, Kind.USER, text=told, injected=injected, blobs=blobs, **more)
 
     def _result(self, record: Mapping[str, Any], block: Mapping[str, Any], parsed: Parsed) -> None:
         call_id = str(block.get("tool_use_id", ""))

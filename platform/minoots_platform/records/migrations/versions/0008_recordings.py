@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from minoots_platform.records.schema import Moment
+from minoots_platform.records.words import Words
 
 revision = "0008"
 down_revision = "0007"
@@ -16,26 +17,21 @@ depends_on = None
 
 _ACTIVE = "state = 'active'"
 
-_INDEX_SQLITE = (
+# Tokens are made by us: the index only divides them at the spaces.
+_INDEX = (
     "CREATE VIRTUAL TABLE conversation_words USING fts5("
-    "text, content='conversation_events', content_rowid='key', tokenize='unicode61 remove_diacritics 2')",
+    "words, content='conversation_events', content_rowid='key', tokenize='unicode61 remove_diacritics 0')",
     "CREATE TRIGGER conversation_words_insert AFTER INSERT ON conversation_events "
-    "WHEN new.text IS NOT NULL BEGIN "
-    "INSERT INTO conversation_words(rowid, text) VALUES (new.key, new.text); END",
-    "CREATE TRIGGER conversation_words_update AFTER UPDATE OF text ON conversation_events BEGIN "
-    "INSERT INTO conversation_words(conversation_words, rowid, text) "
-    "SELECT 'delete', old.key, old.text WHERE old.text IS NOT NULL; "
-    "INSERT INTO conversation_words(rowid, text) SELECT new.key, new.text WHERE new.text IS NOT NULL; END",
+    "WHEN new.words IS NOT NULL BEGIN "
+    "INSERT INTO conversation_words(rowid, words) VALUES (new.key, new.words); END",
+    "CREATE TRIGGER conversation_words_update AFTER UPDATE OF words ON conversation_events BEGIN "
+    "INSERT INTO conversation_words(conversation_words, rowid, words) "
+    "SELECT 'delete', old.key, old.words WHERE old.words IS NOT NULL; "
+    "INSERT INTO conversation_words(rowid, words) SELECT new.key, new.words WHERE new.words IS NOT NULL; END",
     "CREATE TRIGGER conversation_words_delete AFTER DELETE ON conversation_events "
-    "WHEN old.text IS NOT NULL BEGIN "
-    "INSERT INTO conversation_words(conversation_words, rowid, text) VALUES ('delete', old.key, old.text); "
+    "WHEN old.words IS NOT NULL BEGIN "
+    "INSERT INTO conversation_words(conversation_words, rowid, words) VALUES ('delete', old.key, old.words); "
     "END",
-)
-# A tsvector holds a megabyte at most, and words are longer in it than in the text.
-_INDEX_POSTGRES = (
-    "ALTER TABLE conversation_events ADD COLUMN words tsvector "
-    "GENERATED ALWAYS AS (to_tsvector('simple', left(text, 100000))) STORED",
-    "CREATE INDEX ix_conversation_events_words ON conversation_events USING gin (words)",
 )
 
 
@@ -98,9 +94,13 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["tenant"], ["tenants.id"], name=op.f("fk_capture_hosts_tenant")),
         sa.PrimaryKeyConstraint("tenant", "host", name=op.f("pk_capture_hosts")),
     )
-    sqlite = op.get_bind().dialect.name == "sqlite"
-    for statement in _INDEX_SQLITE if sqlite else _INDEX_POSTGRES:
-        op.execute(statement)
+    if op.get_bind().dialect.name == "sqlite":
+        for statement in _INDEX:
+            op.execute(statement)
+    else:
+        op.create_index(
+            op.f("ix_conversation_events_words"), "conversation_events", ["words"], postgresql_using="gin"
+        )
 
 
 def downgrade() -> None:
@@ -144,7 +144,7 @@ def _grow_0007() -> None:
         ),
         *_events(),
         _number("revised"),
-        sa.Column("text", sa.Text(), nullable=True),
+        sa.Column("words", Words(), nullable=True),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_conversation_events")),
         *_keys_of_events(primary=False),
     )
