@@ -22,8 +22,8 @@ from minoots.contracts import EventType
 from minoots.errors import Failure
 from minoots_activities.capture import placing, writing
 from minoots_activities.capture.workspaces import FILE
-from minoots_activities.capture.writers import Look, Rendered, installed
 from minoots_platform.records import Database, conversations, recordings, schema
+from minoots_platform.writers import Look, Rendered, installed
 
 IMAGE = b"\x89PNG no image, but bytes"
 PICTURE = {

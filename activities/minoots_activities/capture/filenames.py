@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
-from .writers.markdown import zone_of
+from minoots_platform.writers.markdown import zone_of
 
 _SLUG: Final = 40
 _TOKEN: Final = re.compile(r"\{(\w+)\}")

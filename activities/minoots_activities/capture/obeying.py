@@ -24,13 +24,13 @@ from minoots_platform.clock import Clock
 from minoots_platform.ids import derived_id
 from minoots_platform.records import Database, conversations, events, recordings
 from minoots_platform.telemetry import audit
+from minoots_platform.writers import Look, Writer, installed
 
 from .commands import Command, Mistake, Verb, commands_in, destination_in
 from .filenames import name_from, numbered, slug
 from .flags import WorkspaceFlags
 from .gate import Target, WriteDenied, WriteGate
 from .workspaces import Registry, Workspace
-from .writers import Look, Writer, installed
 
 GRACE: Final = timedelta(minutes=1)
 """How long before a conversation was first seen a command may have been typed."""

@@ -24,11 +24,11 @@ from minoots.contracts.conversations import ConversationEvent
 from minoots_platform.clock import Clock
 from minoots_platform.records import Database, conversations, events, recordings
 from minoots_platform.records.recordings import Kind, State
+from minoots_platform.writers import Beside, Look, Rendered, Writer, installed
 
 from . import placing
 from .commands import before_line, from_line
 from .gate import Target, WriteDenied, folder_of
-from .writers import Beside, Look, Rendered, Writer, installed
 
 PART: Final = 500
 """Events that are written at a time."""

@@ -75,7 +75,7 @@ def show(
     tools: Annotated[bool, typer.Option(help="Also what tools were given and gave.")] = False,
 ) -> None:
     """Show what was said in a session."""
-    found = session.client.sessions.get(_id(session, id))
+    found = session.client.sessions.get(session_id(session, id))
     events = session.client.sessions.events(found.id, after=after)
     if session.json:
         for one in events:
@@ -104,7 +104,7 @@ def show(
 @remote(app)
 def tree(session: Session, id: Id) -> None:
     """Show a session with those of its sub-agents."""
-    found = session.client.sessions.tree(_id(session, id))
+    found = session.client.sessions.tree(session_id(session, id))
     if session.json:
         output.json_line(found)
         return
@@ -114,7 +114,7 @@ def tree(session: Session, id: Id) -> None:
 @remote(app)
 def state(session: Session, id: Id) -> None:
     """Tell what a session does: idle, thinking, waiting for a tool, unanswered."""
-    found = session.client.sessions.state(_id(session, id))
+    found = session.client.sessions.state(session_id(session, id))
     if session.json:
         output.json_line(found)
         return
@@ -133,7 +133,7 @@ def search(
     limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="At most so many; 0 for all.")] = 20,
 ) -> None:
     """Search in everything that was said and done, the newest first."""
-    inside = None if within is None else _id(session, within)
+    inside = None if within is None else session_id(session, within)
     found = session.client.sessions.search(" ".join(words), provider=provider, session_id=inside)
     for one in islice(found, limit or None):
         if session.json:
@@ -167,7 +167,7 @@ def list_recordings(
     output.table(("ID", "STATE", "HOST", "WORKSPACE", "WRITTEN", "FILE", "PROBLEM"), rows)
 
 
-def _id(session: Session, text: str) -> str:
+def session_id(session: Session, text: str) -> str:
     """Return the id of a session that may be given by that of its program, or the beginning of it."""
     if text.startswith("cnv_"):
         return text

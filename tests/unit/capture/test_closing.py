@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from minoots_activities.capture.writers.closing import closer_of, fence_for
+from minoots_platform.writers.closing import closer_of, fence_for
 
 PARSER = MarkdownIt("commonmark")
 

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from minoots_activities.capture.filenames import name_from, numbered, slug
 from minoots_activities.capture.workspaces import TEMPLATE, TOKENS, WorkspaceConfig
-from minoots_activities.capture.writers import installed
+from minoots_platform.writers import installed
 
 MOMENT = datetime(2026, 7, 1, 22, 30, 59, tzinfo=UTC)
 LONGEST = max(len(writer.extension) for writer in installed().values()) + len("-9999")

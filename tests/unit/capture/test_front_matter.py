@@ -10,8 +10,8 @@ import yaml  # type: ignore[import-untyped]  # stubs for it are not installed
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from minoots_activities.capture.writers import Look, Rendered
-from minoots_activities.capture.writers.front_matter import grown, made
+from minoots_platform.writers import Look, Rendered
+from minoots_platform.writers.front_matter import grown, made
 
 NOW = datetime(2026, 11, 21, 10, 0, 0, 123_000, tzinfo=UTC)
 MILLIS = 1_795_255_200_123

@@ -21,10 +21,11 @@ from minoots.contracts.conversations import (
     Tokens,
     ToolUse,
 )
-from minoots_activities.capture.writers import Beside, Look, Rendered, Writer, installed
-from minoots_activities.capture.writers.front_matter import made
-from minoots_activities.capture.writers.jsonl import Jsonl
-from minoots_activities.capture.writers.markdown import LONGEST_SHOWN, Markdown, speaker_of
+from minoots_platform.writers import Beside, Look, Rendered, Writer, installed
+from minoots_platform.writers.front_matter import made
+from minoots_platform.writers.html import Html
+from minoots_platform.writers.jsonl import Jsonl
+from minoots_platform.writers.markdown import LONGEST_SHOWN, Markdown, speaker_of
 
 Kind = ConversationEventKind
 PARSER = MarkdownIt("commonmark")
@@ -660,5 +661,6 @@ def test_writers_are_found_by_their_format() -> None:
     assert {name: (type(one), one.extension) for name, one in found.items()} == {
         "markdown": (Markdown, ".md"),
         "jsonl": (Jsonl, ".jsonl"),
+        "html": (Html, ".html"),
     }
     assert all(name == one.format for name, one in found.items())

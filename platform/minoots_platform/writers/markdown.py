@@ -85,7 +85,7 @@ class _Block:
         """Append a heading, unless the same speaker goes on."""
         if self.state.get("speaker") != speaker:
             self.state["speaker"] = speaker
-            self.append(f"# {_plain(speaker)}_{_stamp(self.event.ts, self.look)}")
+            self.append(f"# {_plain(speaker)}_{stamp_of(self.event.ts, self.look)}")
             self.headed = True
         if participant and participant not in self.into.participants:
             self.into.participants.append(participant)
@@ -109,7 +109,7 @@ class _Block:
     def fenced(self, text: str, language: str, name: str) -> str:
         """Return a text in a fence; what is too long of it in a file beside."""
         shown, link = text, ""
-        if len(text) > LONGEST_SHOWN:
+        if len(text) > LONGEST_SHOWN and self.look.beside:
             file = f"{name}-{_digest(text)}.txt"
             self.into.beside.append(Beside(file, text=text))
             shown = text[:LONGEST_SHOWN] + "…"
@@ -122,6 +122,8 @@ class _Block:
         return "\n\n".join(self._link(one) for one in self.event.enclosed)
 
     def _link(self, one: Enclosed) -> str:
+        if not self.look.beside:
+            return f"*{_plain(one.media_type)}, {one.size} bytes*"
         file = one.sha256[:16] + _EXTENSIONS.get(one.media_type, ".bin")
         self.into.beside.append(Beside(file, sha256=one.sha256))
         image = "!" if one.media_type.startswith("image/") else ""
@@ -252,7 +254,8 @@ def zone_of(name: str) -> ZoneInfo | None:
         return ZoneInfo("UTC")
 
 
-def _stamp(ts: datetime | None, look: Look) -> str:
+def stamp_of(ts: datetime | None, look: Look) -> str:
+    """Return a time as headings show it."""
     if ts is None:
         return "unknown-time"
     with suppress(OverflowError):  # at the ends of the calendar

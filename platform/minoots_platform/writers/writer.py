@@ -56,7 +56,7 @@ class Look(BaseModel):
     folder: str = ""
     """Where the file is."""
     beside: str = ""
-    """Name of the folder for images and big outputs, next to the file."""
+    """Name of the folder for images and big outputs, next to the file; empty where there can be none."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,93 @@
+"""`minoots start`, `status`, `restart`, `stop`: the stack in the background."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from dev_stacks import run
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+
+class Background:
+    """A folder in which a stack may run in the background."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        # Of the file, for `start` takes only the gateway's port, and tests run beside one another.
+        (folder / "minoots.toml").write_text(
+            "schema_version = 2\n[gateway]\nport = 0\n[temporal]\nport = 0\nui_port = 0\n"
+        )
+
+    def run(self, *arguments: str) -> tuple[int, str]:
+        done = run(*arguments, cwd=self.folder, timeout=120)
+        return done.returncode, done.stdout + done.stderr
+
+    def known(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.folder / ".minoots" / "daemon.json").read_text())
+        return found
+
+
+@pytest.fixture
+def background(tmp_path: Path) -> Iterator[Background]:
+    """A folder; what runs there at the end is ended."""
+    found = Background(tmp_path)
+    yield found
+    found.run("stop")
+
+
+def test_it_starts_is_there_and_stops(background: Background) -> None:
+    assert background.run("status")[0] == 1
+    code, told = background.run("start")
+    assert code == 0, told
+    known = background.known()
+    assert f"process {known['pid']}" in told
+    assert httpx.get(f"{known['addresses']['gateway']}/ready").status_code == 200, "ready when it says so"
+    code, told = background.run("start")
+    assert (code, "runs already" in told) == (0, True)
+    code, told = background.run("status", "--json")
+    assert (code, json.loads(told)["state"]) == (0, "running")
+    family = psutil.Process(known["pid"]).children(recursive=True)
+    assert background.run("stop") == (0, "minoots has stopped\n")
+    assert not psutil.pid_exists(known["pid"]) or psutil.Process(known["pid"]).status() == "zombie"
+    _, alive = psutil.wait_procs(family, timeout=20)
+    assert alive == []
+    assert background.run("stop") == (0, "minoots does not run\n")
+
+
+def test_one_that_was_killed_is_told_and_started_again(background: Background) -> None:
+    assert background.run("start")[0] == 0
+    first = background.known()["pid"]
+    os.kill(first, signal.SIGKILL)
+    psutil.wait_procs([psutil.Process(first)] if psutil.pid_exists(first) else [], timeout=10)
+    code, told = background.run("status")
+    assert (code, "crashed" in told) == (1, True)
+    code, told = background.run("start")
+    assert (code, "was killed" in told) == (0, True)
+    assert background.known()["pid"] != first
+
+
+def test_what_cannot_start_says_why(background: Background) -> None:
+    (background.folder / "minoots.toml").write_text("schema_version = 2\n[gateway]\nport = 99999\n")
+    code, told = background.run("start", "--data-dir", "elsewhere")
+    assert code == 2
+    assert "gateway.port" in told
+
+
+def test_a_restart_keeps_what_it_was_started_with(background: Background) -> None:
+    own = background.folder / "own.toml"
+    own.write_text((background.folder / "minoots.toml").read_text())
+    assert background.run("start", "--config", "own.toml")[0] == 0
+    before = background.known()
+    assert background.run("restart")[0] == 0
+    after = background.known()
+    assert after["arguments"] == before["arguments"] == ["--config", str(own)]
+    assert after["pid"] != before["pid"]

@@ -1,0 +1,169 @@
+"""``minoots start``, ``stop``, ``restart`` and ``status``: the whole stack in the background."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from minoots import Minoots
+from minoots.cli import output
+from minoots.cli.moments import relative
+from minoots.contracts.sessions import CaptureHost, Recording
+from minoots.errors import MinootsError
+from minoots_platform.settings import SettingsError, load_settings
+from minoots_workers.embedded.daemon import Daemon, Running
+from minoots_workers.embedded.faults import CONFIG, StackFault
+
+_EVERY: Final = 2.0
+_SESSIONS: Final = 5
+
+DataDir = Annotated[Path | None, typer.Option(help="Where everything is kept. Default: .minoots")]
+Config = Annotated[Path | None, typer.Option(help="Settings file (minoots.toml).")]
+Port = Annotated[int | None, typer.Option(help="Port of the gateway; 0 takes a free one.")]
+
+
+def start(data_dir: DataDir = None, config: Config = None, port: Port = None) -> None:
+    """Start everything in the background; done when timers can be set, or it says why not."""
+    with _told("start"):
+        daemon = _daemon(data_dir, config)
+        running = daemon.running()
+        if running is not None:
+            output.line(f"minoots runs already (process {running.pid}): {running.addresses['gateway']}")
+            return
+        if daemon.crashed:
+            output.line("the last one was killed; what was accepted goes on")
+        arguments = [*(["--config", str(config.absolute())] if config else [])]
+        arguments += ["--port", str(port)] if port is not None else []
+        _say(daemon.start(arguments))
+
+
+def stop(data_dir: DataDir = None, config: Config = None) -> None:
+    """Stop what runs in the background; what is set stays set."""
+    with _told("stop"):
+        stopped = _daemon(data_dir, config).stop()
+        output.line("minoots has stopped" if stopped else "minoots does not run")
+
+
+def restart(data_dir: DataDir = None, config: Config = None) -> None:
+    """Stop what runs in the background and start it again as it was."""
+    with _told("restart"):
+        daemon = _daemon(data_dir, config)
+        arguments = daemon.last_arguments()
+        daemon.stop()
+        _say(daemon.start(arguments))
+
+
+def status(
+    data_dir: DataDir = None,
+    config: Config = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Also recordings that have stopped.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="Again every two seconds, until Ctrl-C.")] = False,
+) -> None:
+    """Tell what runs, what is captured and recorded, and what is wrong. Exit code 1: nothing runs."""
+    with _told("status"):
+        daemon = _daemon(data_dir, config)
+        show: Callable[[dict[str, Any]], None] = _print_json if as_json else _print
+        while True:
+            found = _status(daemon, everything=everything)
+            if live and not as_json:
+                output.console().clear()
+            show(found)
+            if not live:
+                break
+            time.sleep(_EVERY)
+        if found["state"] != "running":
+            raise typer.Exit(1)
+
+
+def _status(daemon: Daemon, *, everything: bool) -> dict[str, Any]:
+    running = daemon.running()
+    if running is None:
+        state = "crashed" if daemon.crashed else "stopped"
+        return {"state": state, "data_dir": str(daemon.data_dir)}
+    gateway = str(running.addresses["gateway"])
+    found: dict[str, Any] = {
+        "state": "running",
+        "pid": running.pid,
+        "started_at": running.started_at.isoformat(),
+        "gateway": gateway,
+        "data_dir": str(daemon.data_dir),
+    }
+    states = () if everything else ("active", "stopping")
+    try:
+        with Minoots(gateway) as client:
+            hosts = list(client.fleet.list())
+            recordings = list(islice(client.recordings.list(state=states), 50))
+            sessions = list(islice(client.sessions.list(), _SESSIONS))
+    except MinootsError as error:
+        return found | {"state": "unresponsive", "problem": str(error)}
+    return found | {
+        "hosts": [one.model_dump(mode="json") for one in hosts],
+        "recordings": [one.model_dump(mode="json") for one in recordings],
+        "sessions": [one.model_dump(mode="json") for one in sessions],
+    }
+
+
+def _print_json(found: dict[str, Any]) -> None:
+    typer.echo(json.dumps(found))
+
+
+def _print(found: dict[str, Any]) -> None:
+    now = datetime.now(UTC)
+    if found["state"] != "running":
+        output.line(f"minoots is {found['state']} ({found['data_dir']})")
+        if "problem" in found:
+            output.line(f"  {found['problem']}")
+        if found["state"] == "crashed":
+            output.line("  it was killed; `minoots start` goes on with what was accepted")
+        return
+    since = relative(datetime.fromisoformat(found["started_at"]), now)
+    output.line(f"minoots runs: process {found['pid']}, started {since}, {found['gateway']}")
+    for host in (CaptureHost.model_validate(one) for one in found["hosts"]):
+        life = "captures" if host.alive else f"was last heard of {relative(host.seen_at, now)}"
+        counts = f"{host.transcripts} transcripts, {host.troubled} troubled, {host.behind} recordings behind"
+        output.line(f"  {host.host} {life}: {counts}")
+        if host.status.get("problem"):
+            output.line(f"    {host.status['problem']}")
+    for row in (Recording.model_validate(one) for one in found["recordings"]):
+        written = f", written {relative(row.written_at, now)}" if row.written_at else ""
+        trouble = f": {row.problem}" if row.problem else ""
+        output.line(f"  {'●' if row.state == 'active' else '○'} {row.path} ({row.state}{written}){trouble}")
+    for one in found["sessions"]:
+        last = one["last_at"] and relative(datetime.fromisoformat(one["last_at"]), now)
+        output.line(f"  {one['provider']} “{(one['title'] or '')[:50]}” {last or ''}")
+
+
+def _say(running: Running) -> None:
+    where = running.addresses
+    output.line(f"minoots runs in the background (process {running.pid})")
+    output.line(f"  gateway      {where['gateway']}")
+    output.line(f"  Temporal UI  {where.get('temporal_ui') or 'at your own server'}")
+    output.line(f"  data         {where['data_dir']}")
+
+
+def _daemon(data_dir: Path | None, config: Path | None) -> Daemon:
+    return Daemon((data_dir or load_settings(config).data_dir).absolute())
+
+
+@contextmanager
+def _told(name: str) -> Iterator[None]:
+    try:
+        yield
+    except SettingsError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(CONFIG) from None
+    except StackFault as fault:
+        typer.echo(f"minoots {name}: {fault}", err=True)
+        raise typer.Exit(fault.code) from None
+    except OSError as error:
+        typer.echo(f"minoots {name}: {error}", err=True)
+        raise typer.Exit(CONFIG) from None
