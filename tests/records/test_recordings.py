@@ -1256,3 +1256,24 @@ async def test_each_recording_belongs_to_its_tenant(desk: Desk, chat: Chat) -> N
         assert await recordings.at_path(connection, "globex", row.path_key) == []
         query = sa.select(schema.recordings.c.tenant)
         assert set(await connection.scalars(query)) == {TENANT}
+
+
+async def test_a_stop_that_comes_while_the_writer_looks_is_the_end(
+    desk: Desk, chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat.says("::record-notes tea.md\none")
+    await chat.look()
+    prepare = writing._Piece.prepare
+
+    async def after_the_stop(piece: Any) -> Any:
+        # What the writer has seen of the recording is old by now.
+        monkeypatch.setattr(writing._Piece, "prepare", prepare)
+        chat.says("two\n::stop\nnothing of this")
+        chat.answers("nor this")
+        await chat.look()
+        return await prepare(piece)
+
+    monkeypatch.setattr(writing._Piece, "prepare", after_the_stop)
+    await desk.again("tea.md")
+    assert await desk.states() == [("tea.md", "stopped")]
+    assert said(desk, "tea.md") == ["::record-notes tea.md", "one", "two"]

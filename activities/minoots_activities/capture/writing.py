@@ -87,7 +87,7 @@ class Writing:
     async def _part(self, row: sa.Row[Any], beat: Callable[[], None]) -> bool:
         """Write the next events of a recording; return whether to look again."""
         piece = _Piece(self._database, self._tenant, row, self._clock, beat)
-        await piece.prepare()
+        row = await piece.prepare()
         if row.intent is not None:
             done = await piece.settle()
             async with self._database.write() as connection:
@@ -162,14 +162,18 @@ class _Piece:
         self._target = _target_of(row)
         self._aside = f".{row.id}.new"
 
-    async def prepare(self) -> None:
-        """Read how the conversation stands."""
-        query = sa.select(conversations.TABLE).where(conversations.TABLE.c.id == self._row.conversation_id)
+    async def prepare(self) -> sa.Row[Any]:
+        """Return how the recording and its conversation stand, at one moment.
+
+        A stop sets both, where the recording ends and up to where was obeyed: seen one after the other, they
+        could let the recording go on behind its end.
+        """
         async with self._database.read() as connection:
-            self._conversation = (await connection.execute(query)).one()
+            self._row = await recordings.as_it_stands(connection, self._row.id)
         until = self._row.until_number
-        obeyed = self._conversation.obeyed
+        obeyed = self._row.obeyed
         self._until: int = obeyed if until is None else min(until, obeyed)
+        return self._row
 
     async def write(self) -> dict[str, Any] | None:
         """Write the piece; return how the recording stands then, or ``None`` where nothing is new."""
@@ -259,7 +263,7 @@ class _Piece:
         if found is None:
             return True
         own = row.rendering.get("own") and _mark(found) == (row.size, row.modified_ns)
-        if not own or row.revised >= self._conversation.revised:
+        if not own or row.revised >= self._row.revisions:
             return False
         async with self._database.read() as connection:
             return await conversations.revised_since(
@@ -325,7 +329,7 @@ class _Piece:
             "sha256": hashlib.sha256(data).hexdigest(),
             "written": written,
             "rendering": state,
-            "revised": self._conversation.revised,
+            "revised": self._row.revisions,
         }
         async with self._database.write() as connection:
             await recordings.change(connection, self._row.id, intent=intent)
@@ -351,9 +355,9 @@ class _Piece:
         """Return how a recording stands of which everything is written; ``None`` where that is known."""
         row, standing = (
             self._row,
-            {"revised": self._conversation.revised, "over": self._is_over(self._row.written)},
+            {"revised": self._row.revisions, "over": self._is_over(self._row.written)},
         )
-        return standing if standing["over"] or row.revised != self._conversation.revised else None
+        return standing if standing["over"] or row.revised != self._row.revisions else None
 
     def _standing(
         self,
@@ -365,7 +369,7 @@ class _Piece:
         standing: dict[str, Any] = {
             "written": written,
             "rendering": state,
-            "revised": self._conversation.revised if revised is None else revised,
+            "revised": self._row.revisions if revised is None else revised,
             "written_at": self._clock(),
             "over": self._is_over(written),
         }

@@ -62,6 +62,16 @@ async def get(connection: AsyncConnection, tenant: str, recording_id: str) -> sa
     return (await connection.execute(query)).one_or_none()
 
 
+async def as_it_stands(connection: AsyncConnection, recording_id: str) -> sa.Row[Any]:
+    """Return a recording, with ``obeyed`` and ``revisions`` of its conversation as of the same moment."""
+    query = (
+        sa.select(TABLE, _CONVERSATIONS.c.obeyed, _CONVERSATIONS.c.revised.label("revisions"))
+        .join(_CONVERSATIONS, _CONVERSATIONS.c.id == TABLE.c.conversation_id)
+        .where(TABLE.c.id == recording_id)
+    )
+    return (await connection.execute(query)).one()
+
+
 async def active_of(connection: AsyncConnection, conversation_id: str) -> list[sa.Row[Any]]:
     """Return the recordings of a conversation that go on, the oldest first."""
     query = sa.select(TABLE).where(
