@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -137,3 +140,32 @@ async def test_a_tool_is_called_its_progress_is_told_and_its_token_never_shown(f
     ]
     [attempt] = (await full.http.get(f"/v1/timers/{made.json()['id']}/attempts")).json()["items"]
     assert attempt["response"] == '{"paged": "sda"}'
+
+
+async def test_an_address_that_is_a_secret_is_not_said_back(door: Door) -> None:
+    action = {"kind": "chat", "config": {"url": "http://user:secret@a.example/"}}
+    refused = await door.http.post("/v1/connectors/check", json={"action": action})
+    assert refused.status_code == 422
+    assert "secret" not in refused.text
+
+
+async def test_few_checks_are_under_way_at_a_time(full: Door) -> None:
+    async with slow_server() as slow:
+        action = {"kind": "mcp", "config": {"url": slow, "tool": "page"}}
+        answers = await asyncio.gather(
+            *(full.http.post("/v1/connectors/check", json={"action": action}, timeout=60) for _ in range(7))
+        )
+    assert sorted(answer.status_code for answer in answers) == [200] * 4 + [429] * 3
+
+
+@asynccontextmanager
+async def slow_server() -> AsyncIterator[str]:
+    """A server that takes a second for an answer, which is none."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        await asyncio.sleep(1)
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/mcp"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import sqlite3
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,6 +21,7 @@ from minoots_activities.capture.readers import Reader
 from minoots_activities.capture.readers.claude import Claude
 from minoots_activities.capture.readers.codex import Codex
 from minoots_activities.capture.readers.gemini import Gemini
+from minoots_activities.capture.readers.goose import Goose
 from minoots_activities.capture.redaction import Policy, Redactor, Rule
 from minoots_activities.capture.roots import ReadDenied, ReadRoots
 from minoots_platform.clock import utc_now
@@ -330,3 +332,34 @@ async def test_what_was_compressed_meanwhile_is_not_told_twice(host: Host) -> No
     assert (second.conversation_id, second.new, second.revised) == (first.conversation_id, 3, 0)
     assert [event.text for event in await host.events(thread, "codex")] == [f"message {n}" for n in range(6)]
     assert (await host.read(archived, Codex())).new == 0
+
+
+async def test_a_session_of_a_store_is_read_when_it_has_changed(host: Host) -> None:
+    path = host.path("sessions.db")
+    goose_in(path, "hello")
+    assert (await host.ingest.session(Goose(), path, "s1")).new == 2
+    assert (await host.ingest.session(Goose(), path, "s1")).new == 0
+    goose_in(path, "more")
+    done = await host.ingest.session(Goose(), path, "s1")
+    assert (done.new, done.revised) == (1, 0)
+    assert [event.text for event in await host.events("s1", "goose")] == ["Tea", "hello", "more"]
+    assert (await host.ingest.session(Goose(), path, "nobody")).conversation_id is None
+    async with host.database.read() as connection:
+        assert len(await conversations.marks_of(connection, TENANT, "here")) == 1
+
+
+def goose_in(path: Path, text: str) -> None:
+    """Say something in a session of Goose's database."""
+    with sqlite3.connect(path) as database:
+        database.executescript(
+            "CREATE TABLE IF NOT EXISTS sessions (id TEXT, description TEXT, updated_at TEXT);"
+            "CREATE TABLE IF NOT EXISTS messages (id INTEGER PRIMARY KEY, message_id TEXT, session_id TEXT,"
+            " role TEXT, content_json TEXT, created_timestamp INTEGER);"
+            "INSERT INTO sessions SELECT 's1', 'Tea', 'now' WHERE NOT EXISTS (SELECT 1 FROM sessions);"
+        )
+        content = json.dumps([{"type": "text", "text": text}])
+        database.execute(
+            "INSERT INTO messages (message_id, session_id, role, content_json) VALUES (?, 's1', 'user', ?)",
+            [text, content],
+        )
+    database.close()

@@ -136,8 +136,9 @@ async def watch(host: Host, database: Database, client: Client) -> None:
         await tenants.ensure(connection, host.tenant, utc_now())
     async with database.read() as connection:
         known = await conversations.files_of(connection, host.tenant, host.name)
+        marks = await conversations.marks_of(connection, host.tenant, host.name)
     async with asyncio.TaskGroup() as group:
-        group.create_task(host.watcher.run(known))
+        group.create_task(host.watcher.run(known, marks))
         group.create_task(_live(host, database, client))
 
 
@@ -171,7 +172,7 @@ async def _catch_up(host: Host, database: Database, client: Client) -> None:
         name = Path(path).name
         await tell_writer(client, WriterStart(tenant=host.tenant, host=host.name, path_key=key, name=name))
     # A change in one file of a conversation has everything in it obeyed that was not.
-    await host.watcher.again(file.path for file in unread)
+    await host.watcher.again(file.path.partition("#")[0] for file in unread)
 
 
 async def run_watch(settings: Settings, telemetry: Telemetry, stop: asyncio.Event) -> None:

@@ -57,7 +57,12 @@ class Capture(CapturePort):
         if reader is None:
             return await self._troubled(file, f"there is no reader of {file.provider} on this host")
         try:
-            done = await self._ingest.file(reader, Path(file.path), activity.heartbeat)
+            if file.session_id:
+                done = await self._ingest.session(
+                    reader, Path(file.path), file.session_id, activity.heartbeat
+                )
+            else:
+                done = await self._ingest.file(reader, Path(file.path), activity.heartbeat)
         except FileNotFoundError:
             return Read()
         except ReadDenied as denied:

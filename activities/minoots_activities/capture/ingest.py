@@ -27,6 +27,7 @@ from .compressed import expanded
 from .lines import Mark, is_continued, lines_from, mark_at
 from .readers import Identity, Parsed, Reader
 from .readers.gemini import records_of_whole
+from .readers.store import Listed, Store
 from .recovery import records_of
 from .redaction import Found, Redactor
 from .roots import ReadRoots
@@ -96,13 +97,7 @@ class Ingest:
             done = Ingested()
             if reader.cursor == "lines" and not is_continued(file, Mark(reading.offset, reading.fingerprint)):
                 reading, done.again = replace(reading, offset=0, fingerprint="", state={}), True
-            whose = Whose(
-                reader.provider,
-                identity.session_id,
-                identity.parent_id,
-                identity.relation,
-                identity.agent_id,
-            )
+            whose = _whose(reader, identity)
             last = None
             for parsed, last in _parts(reader, identity, file, reading):
                 await self._keep(whose, where, parsed, last, done)
@@ -111,6 +106,52 @@ class Ingest:
                 # Nothing complete is new, and that need not be looked for again.
                 await self._keep(whose, where, Parsed(), reading, done)
             return done
+
+    async def session(
+        self, reader: Reader, path: Path, session_id: str, beat: Callable[[], None] = lambda: None
+    ) -> Ingested:
+        """Read a session of a store as a whole, if anything in it is another; call ``beat`` after each part.
+
+        Raises:
+            ReadDenied: the store is not below a folder that may be read.
+            Damaged: it cannot be read as what it should be.
+            OSError: it is gone, or may not be read.
+        """
+        store = reader.store_of(path, self._roots.open)
+        listed = None if store is None else _listed(store, session_id)
+        if store is None or listed is None:
+            return Ingested()
+        identity = listed.identity
+        where = File(self._host, session_key(str(path), session_id), reader.provider)
+        async with self._database.read() as connection:
+            before = await conversations.reading(connection, self._tenant, where.key) or Reading()
+        done = Ingested()
+        if before.fingerprint == listed.mark:
+            return done
+        whose = _whose(reader, identity)
+        parser, reading = reader.parser(identity), Reading(fingerprint=before.fingerprint)
+        batch: list[Mapping[str, Any]] = []
+        for record in (*store.records(session_id), None):
+            if record is not None:
+                batch.append(record)
+            if record is not None and len(batch) < BATCH:
+                continue
+            parsed = Parsed()
+            parser.feed(batch, parsed)
+            batch = []
+            unknown = Counter(reading.unknown) + parsed.unknown
+            understood = reading.understood + parsed.understood
+            # The mark moves with the last part: until then it is read again.
+            mark = listed.mark if record is None else before.fingerprint
+            reading = Reading(
+                fingerprint=mark,
+                unknown=unknown,
+                understood=understood,
+                problem=_problem(understood, unknown),
+            )
+            await self._keep(whose, where, parsed, reading, done)
+            beat()
+        return done
 
     async def _keep(
         self, whose: Whose, where: File, parsed: Parsed, reading: Reading, done: Ingested
@@ -224,6 +265,21 @@ def head_of(reader: Reader, file: BinaryIO) -> Mapping[str, Any] | None:
         if records := records_of(line.data).records:
             return records[0]
     return None
+
+
+def session_key(path: str, session_id: str) -> str:
+    """Return what a session of a store is found by, where a file is found by its path."""
+    return f"{path}#{session_id}"
+
+
+def _whose(reader: Reader, identity: Identity) -> Whose:
+    return Whose(
+        reader.provider, identity.session_id, identity.parent_id, identity.relation, identity.agent_id
+    )
+
+
+def _listed(store: Store, session_id: str) -> Listed | None:
+    return next((one for one in store.listed() if one.identity.session_id == session_id), None)
 
 
 def _told(conversation: sa.Row[Any], kept: Kept, now: datetime) -> list[feed.NewEvent]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,38 @@ from minoots.errors import Failure, FailureKind
 from minoots_platform.settings import CaptureSettings
 
 from .readers import Reader, installed
+
+_BESIDE = ("-wal", "-journal", "-shm")
+"""What SQLite writes next to a database."""
+
+
+@dataclass(frozen=True)
+class About:
+    """How a file is: one that still is so has nothing new."""
+
+    size: int
+    modified_ns: int
+    inode: int
+
+
+def about(path: str) -> About:
+    """Return how a file is; of a database, with what has not been put into it yet.
+
+    Raises:
+        OSError: it is gone, or may not be looked at.
+    """
+    found = os.stat(path)
+    if path.endswith(".db"):
+        with suppress(OSError):
+            beside = os.stat(path + "-wal")
+            size, last = found.st_size + beside.st_size, max(found.st_mtime_ns, beside.st_mtime_ns)
+            return About(size, last, found.st_ino)
+    return About(found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+def meant(path: str) -> str:
+    """Return the database that a file lies beside; any other path as it is."""
+    return next((path.removesuffix(end) for end in _BESIDE if path.endswith(f".db{end}")), path)
 
 
 @dataclass(frozen=True)
@@ -23,9 +56,9 @@ class Source:
 
     def holds(self, path: str) -> bool:
         """Tell whether a path is that of a transcript, as far as its name tells."""
-        return path.startswith(f"{self.root}{os.sep}") and path.endswith(self.reader.endings)
+        return path.startswith(f"{self.root}{os.sep}") and self.reader.holds(path)
 
-    def files(self) -> Iterator[tuple[str, os.stat_result]]:
+    def files(self) -> Iterator[tuple[str, About]]:
         """Yield every file that may be a transcript; folders that cannot be entered are passed over."""
         waiting = [str(self.root)]
         while waiting:
@@ -38,8 +71,8 @@ class Source:
                 try:
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
-                    elif entry.name.endswith(self.reader.endings):
-                        yield entry.path, entry.stat()
+                    elif self.reader.holds(entry.path):
+                        yield entry.path, about(entry.path)
                 except OSError:
                     continue  # gone since
 

@@ -7,11 +7,11 @@ could not be told is told at the next look.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from watchfiles import Change, awatch
@@ -22,9 +22,10 @@ from minoots_platform.telemetry import audit, get_logger
 from minoots_workflows.capture.contracts import CaptureStart, FileChanged
 
 from .compressed import Damaged, expanded
-from .ingest import head_of
+from .ingest import head_of, session_key
+from .readers.store import Store
 from .roots import ReadDenied, ReadRoots
-from .sources import Source, owner_of
+from .sources import About, Source, about, meant, owner_of
 
 Tell = Callable[[CaptureStart, FileChanged], Awaitable[None]]
 
@@ -51,15 +52,11 @@ class Stats:
 
 
 @dataclass
-class _Seen:
-    size: int
-    modified_ns: int
-
-
-@dataclass
 class _Memory:
-    seen: dict[str, _Seen] = field(default_factory=dict)
-    """Each file as it was when it was last told, or found to be none of ours."""
+    seen: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Size and time of each file when it was last told, or found to be none of ours."""
+    marks: dict[str, str] = field(default_factory=dict)
+    """The mark of each session of a store when it was last told."""
     old: set[str] = field(default_factory=set)
     """Files that were there before watching began, or of which somebody has been told since."""
     whose: dict[tuple[str, int], Whose] = field(default_factory=dict)
@@ -97,10 +94,16 @@ class Watcher:
         self.stats = Stats()
         self._log = get_logger("minoots.capture")
 
-    async def run(self, known: Mapping[str, tuple[int, int]]) -> None:
-        """Watch until cancelled; ``known`` says how each file was when it was last read."""
-        self._memory.seen = {path: _Seen(*about) for path, about in known.items()}
-        self._memory.old = set(known)
+    async def run(
+        self, known: Mapping[str, tuple[int, int]], marks: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        """Watch until cancelled.
+
+        ``known`` says how each file was when it was last read, ``marks`` how each session of a store.
+        """
+        self._memory.seen = dict(known)
+        self._memory.marks = dict(marks)
+        self._memory.old = {*known, *marks}
         await self.look()
         self._began = True
         async with asyncio.TaskGroup() as group:
@@ -118,22 +121,24 @@ class Watcher:
     async def changed(self, paths: Iterable[str]) -> None:
         """Look at files of which an event has told."""
         found = []
-        for path in paths:
+        for path in dict.fromkeys(map(meant, paths)):
             source = owner_of(self._sources, path)
             if source is None or not _is_text(path):
                 continue
             try:
-                about = os.stat(path)
+                now = about(path)
             except OSError:
                 continue  # gone: what was kept of it stays
-            if self._is_new(path, about):
-                found.append((source, path, about))
+            if self._is_new(path, now):
+                found.append((source, path, now))
         await self._tell_all(found)
 
     async def again(self, paths: Iterable[str]) -> None:
         """Tell of files once more, although nothing is new in them."""
         for path in paths:
             self._memory.seen.pop(path, None)
+            for key in [key for key in self._memory.marks if key.startswith(f"{path}#")]:
+                del self._memory.marks[key]
             await self.changed([path])
 
     async def _look_again(self) -> None:
@@ -181,68 +186,95 @@ class Watcher:
         return sorted({source.root for source in self._sources if source.root.is_dir()})
 
     def _is_wanted(self, change: Change, path: str) -> bool:
-        return change is not Change.deleted and owner_of(self._sources, path) is not None
+        return change is not Change.deleted and owner_of(self._sources, meant(path)) is not None
 
-    def _changed_of_all(self) -> list[tuple[Source, str, os.stat_result]]:
+    def _changed_of_all(self) -> list[tuple[Source, str, About]]:
         count, found = 0, []
         for source in self._sources:
-            for path, about in source.files():
+            for path, now in source.files():
                 if not _is_text(path):
                     continue
                 count += 1
-                if self._is_new(path, about):
-                    found.append((source, path, about))
+                if self._is_new(path, now):
+                    found.append((source, path, now))
         self.stats.files = count
         return found
 
-    def _is_new(self, path: str, about: os.stat_result) -> bool:
-        seen = self._memory.seen.get(path)
-        return about.st_size > 0 and (
-            seen is None or (seen.size, seen.modified_ns) != (about.st_size, about.st_mtime_ns)
-        )
+    def _is_new(self, path: str, now: About) -> bool:
+        return now.size > 0 and self._memory.seen.get(path) != (now.size, now.modified_ns)
 
-    async def _tell_all(self, found: Iterable[tuple[Source, str, os.stat_result]]) -> None:
+    async def _tell_all(self, found: Iterable[tuple[Source, str, About]]) -> None:
         await asyncio.gather(*(self._told(*one) for one in found))
 
-    async def _told(self, source: Source, path: str, about: os.stat_result) -> None:
+    async def _told(self, source: Source, path: str, now: About) -> None:
         async with self._slots:
             if not self._began:
                 self._memory.old.add(path)
-            fresh = path not in self._memory.old
             # Before it is told: what is appended from here on is told again.
-            self._memory.seen[path] = _Seen(about.st_size, about.st_mtime_ns)
-            whose = self._whose(source, path, about)
-            if whose is None:
+            self._memory.seen[path] = (now.size, now.modified_ns)
+            store = source.reader.store_of(Path(path), self._roots.open)
+            if store is not None:
+                await self._store(source, path, store)
                 return
-            conversation_id = whose.id_for(self._tenant)
-            start = CaptureStart(
-                tenant=self._tenant,
-                conversation_id=conversation_id,
-                host=self._host,
-                name=f"{whose.provider} {whose.session_id}",
-                idle_seconds=self._idle,
-            )
-            file = FileChanged(
-                tenant=self._tenant,
-                host=self._host,
-                provider=source.reader.provider,
-                path=path,
-                conversation_id=conversation_id,
-                fresh=fresh,
-            )
-            try:
-                await self._tell(start, file)
-            except Failure as failure:
-                self.stats.failures += 1
-                self.stats.problem = failure.detail
+            whose = self._whose(source, path, now)
+            if whose is not None and not await self._one(source, path, whose, path):
                 self._memory.seen.pop(path, None)
-            else:
-                self.stats.told += 1
-                self._memory.old.add(path)
 
-    def _whose(self, source: Source, path: str, about: os.stat_result) -> Whose | None:
+    async def _store(self, source: Source, path: str, store: Store) -> None:
+        """Tell of the sessions of a store that have changed."""
+        try:
+            listed = await asyncio.to_thread(lambda: list(store.listed()))
+        except ReadDenied as denied:
+            self._refused(path, str(denied))
+            return
+        except (Damaged, OSError) as error:
+            self._unreadable(path, str(error))
+            return
+        self._memory.troubled.pop(path, None)
+        for one in listed:
+            key = session_key(path, one.identity.session_id)
+            if not self._began:
+                self._memory.old.add(key)
+            if self._memory.marks.get(key) == one.mark:
+                continue
+            whose = Whose(source.reader.provider, one.identity.session_id)
+            if await self._one(source, path, whose, key, one.identity.session_id):
+                self._memory.marks[key] = one.mark
+            else:
+                self._memory.seen.pop(path, None)
+
+    async def _one(self, source: Source, path: str, whose: Whose, key: str, session_id: str = "") -> bool:
+        """Tell of one session; return whether somebody knows of it now."""
+        conversation_id = whose.id_for(self._tenant)
+        start = CaptureStart(
+            tenant=self._tenant,
+            conversation_id=conversation_id,
+            host=self._host,
+            name=f"{whose.provider} {whose.session_id}",
+            idle_seconds=self._idle,
+        )
+        file = FileChanged(
+            tenant=self._tenant,
+            host=self._host,
+            provider=source.reader.provider,
+            path=path,
+            session_id=session_id,
+            conversation_id=conversation_id,
+            fresh=key not in self._memory.old,
+        )
+        try:
+            await self._tell(start, file)
+        except Failure as failure:
+            self.stats.failures += 1
+            self.stats.problem = failure.detail
+            return False
+        self.stats.told += 1
+        self._memory.old.add(key)
+        return True
+
+    def _whose(self, source: Source, path: str, now: About) -> Whose | None:
         """Return whose conversation a file tells of; ``None`` for other files, and while that is unknown."""
-        known = self._memory.whose.get((path, about.st_ino))
+        known = self._memory.whose.get((path, now.inode))
         if known is not None:
             return known
         try:
@@ -250,15 +282,7 @@ class Watcher:
             with expanded(self._roots.open(file), file) as opened:
                 identity = source.reader.identify(file, head_of(source.reader, opened))
         except ReadDenied as denied:
-            self.stats.denied += 1
-            audit(
-                "transcript.read",
-                actor=f"host/{self._host}",
-                tenant=self._tenant,
-                decision="deny",
-                path=path,
-                reason=str(denied),
-            )
+            self._refused(path, str(denied))
             return None
         except (Damaged, OSError) as error:
             self._unreadable(path, str(error))
@@ -267,8 +291,19 @@ class Watcher:
         if identity is None:
             return None
         whose = Whose(source.reader.provider, identity.session_id)
-        self._memory.whose[path, about.st_ino] = whose
+        self._memory.whose[path, now.inode] = whose
         return whose
+
+    def _refused(self, path: str, reason: str) -> None:
+        self.stats.denied += 1
+        audit(
+            "transcript.read",
+            actor=f"host/{self._host}",
+            tenant=self._tenant,
+            decision="deny",
+            path=path,
+            reason=reason,
+        )
 
     def _unreadable(self, path: str, reason: str) -> None:
         """Tell once why a file cannot be read, and try it again at the next look."""

@@ -16,7 +16,7 @@ from minoots.contracts import AttemptError
 from minoots.contracts.actions import Action
 from minoots_activities.http import shown
 from minoots_activities.result import Result
-from minoots_platform.connectors import ConnectorFault, ConnectorSpec, check_action, installed
+from minoots_platform.connectors import ConnectorFault, ConnectorSpec, check_action, hidden, installed
 from minoots_platform.envelope import event_of
 from minoots_platform.links import Links
 from minoots_platform.records.attempts import Claim
@@ -93,7 +93,7 @@ class Connector:
                 finished_at=now(),
                 status=answer.status,
                 error=answer.error,
-                detail=shown(answer.detail),
+                detail=answer.detail,
                 response=None,
                 retry_after=answer.retry_after,
             )
@@ -105,7 +105,7 @@ class Connector:
         async def ask() -> None:
             await self._sender.check(tenant, check_action(action, self._world.settings))
 
-        return await self._failure(ask())
+        return await self._failure(ask(), action)
 
     @property
     def watched(self) -> bool:
@@ -137,10 +137,16 @@ class Connector:
             config = check_action(sending.action, self._world.settings)
             answer = await self._sender.send(self._message(sending), config)
 
-        return await self._failure(send()) or answer
+        return await self._failure(send(), sending.action) or answer
 
-    async def _failure(self, work: Awaitable[None]) -> NotSent | None:
-        """Do it; return what went wrong."""
+    async def _failure(self, work: Awaitable[None], action: Action | None = None) -> NotSent | None:
+        """Do it; return what went wrong, in words that can be kept and shown."""
+        failure = await self._fault(work)
+        if failure is not None:
+            failure.detail = shown(hidden(failure.detail, action))
+        return failure
+
+    async def _fault(self, work: Awaitable[None]) -> NotSent | None:
         try:
             async with asyncio.timeout(self._sender.timeout):
                 await work

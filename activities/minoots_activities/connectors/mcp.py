@@ -6,6 +6,7 @@ In the ``_meta`` of the call a tool finds ``minoots/id``, the same for every att
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, cast
@@ -21,6 +22,9 @@ from minoots_activities.http.faults import explain
 from minoots_platform.connectors.mcp import CallTool
 
 from .sender import Message, NotSent, Sender
+
+# It logs what a receiver has answered, with a traceback; what matters of it is in the attempt.
+logging.getLogger("mcp.client.streamable_http").setLevel(logging.CRITICAL)
 
 _TIMEOUT: Final = 20.0
 _PAGES: Final = 10
@@ -60,8 +64,10 @@ class Tools(Sender[CallTool]):
                 cursor = page.next_cursor
                 if cursor is None or config.tool in names:
                     break
-        if config.tool not in names and cursor is None:
-            raise NotSent(AttemptError.ABSENT, f"the server has no tool {config.tool}; it has {_list(names)}")
+        if config.tool not in names:
+            where = "" if cursor is None else f" on the first {_PAGES} pages of its list"
+            told = f"the server has no tool {config.tool}{where}; it has {_list(names)}"
+            raise NotSent(AttemptError.ABSENT, told)
 
     @asynccontextmanager
     async def _session(self, config: CallTool, traceparent: str | None) -> AsyncIterator[Client]:
@@ -111,6 +117,10 @@ def _first(error: BaseException) -> BaseException:
 def _not_sent(error: BaseException) -> NotSent:
     """Return what it means for the attempt."""
     if isinstance(error, MCPError):
+        if error.message.startswith("Redirect to"):
+            return NotSent(AttemptError.REDIRECT, "the server redirects, which is not followed")
+        if error.code == types.PARSE_ERROR:
+            return NotSent(AttemptError.PROTOCOL, "the server's answer is no JSON of MCP")
         if error.code in _HOPELESS:
             return NotSent(AttemptError.REFUSED, f"the server refused the call: {error.message[:500]}")
         if error.code == types.REQUEST_TIMEOUT:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Final
 
@@ -14,7 +15,7 @@ from nats.js.errors import APIError, NoStreamResponseError
 from minoots.contracts import AttemptError
 from minoots_platform.connectors.nats import Publish
 
-from .sender import Message, NotSent, Sender
+from .sender import Message, NotSent, Sender, World
 
 _TIMEOUT: Final = 5.0
 
@@ -23,6 +24,10 @@ class Nats(Sender[Publish]):
     """Publishes over one connection, kept as long as the process lives."""
 
     _client: Client | None = None
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self._connecting = asyncio.Lock()
 
     async def send(self, message: Message, config: Publish) -> str | None:
         """Publish and wait for the stream to confirm."""
@@ -62,6 +67,11 @@ class Nats(Sender[Publish]):
             self._client = None
 
     async def _connected(self) -> Client:
+        # One at a time: of two that connect at once, one would be forgotten.
+        async with self._connecting:
+            return await self._connection()
+
+    async def _connection(self) -> Client:
         if self._client is None or self._client.is_closed:
             settings = self.world.settings.connectors.nats
             credentials = settings.credentials

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
 from fastapi import APIRouter
+from temporalio.client import Client
 
 from minoots.contracts import ActionCheck, AttemptError, Checked, ConnectorInfo, Page
+from minoots.contracts.actions import Action
 from minoots.errors import Failure, FailureKind
-from minoots_api.gateway import Here
+from minoots_api.gateway import Gateway, Here
 from minoots_api.principals import TimersReader, TimersWriter
 from minoots_api.timers.destinations import require_action
 from minoots_platform.connectors import installed
 from minoots_platform.ids import new_id
 from minoots_platform.records.deliveries import destination_of
 from minoots_workflows.checks.asking import ask
-from minoots_workflows.checks.contracts import CheckStart
+from minoots_workflows.checks.contracts import CheckAnswer, CheckStart
 
 router = APIRouter(prefix="/v1/connectors", tags=["connectors"])
+
+_MOST: Final = 16
+_MOST_OF_ONE: Final = 4
+"""Checks at a time of one gateway, and of one tenant."""
+_UNDER_WAY: Final = Counter[str]()
 
 
 @router.get("", response_model=Page[ConnectorInfo])
@@ -47,10 +59,8 @@ async def check_action(wanted: ActionCheck, gateway: Here, principal: TimersWrit
             "this gateway knows of no Temporal, and workers look",
             remedy="Start it with workers, or name the server in temporal.address.",
         )
-    # Addresses and tokens may be secrets, and histories are kept.
-    sealed = gateway.vault.encrypt(action.model_dump_json().encode()).decode()
-    start = CheckStart(tenant=principal.tenant, kind=action.kind, sealed=sealed)
-    answer = await ask(gateway.temporal, start, new_id("chk", gateway.clock()))
+    with _one_of_few(principal.tenant):
+        answer = await _asked(gateway.temporal, gateway, principal.tenant, action)
     return Checked(
         kind=action.kind,
         destination=destination_of(action.model_dump(mode="json")),
@@ -59,3 +69,30 @@ async def check_action(wanted: ActionCheck, gateway: Here, principal: TimersWrit
         detail=answer.detail,
         checked_at=answer.checked_at,
     )
+
+
+async def _asked(client: Client, gateway: Gateway, tenant: str, action: Action) -> CheckAnswer:
+    # Addresses and tokens may be secrets, and histories are kept.
+    sealed = gateway.vault.encrypt(action.model_dump_json().encode()).decode()
+    start = CheckStart(tenant=tenant, kind=action.kind, sealed=sealed)
+    return await ask(client, start, new_id("chk", gateway.clock()))
+
+
+@contextmanager
+def _one_of_few(tenant: str) -> Iterator[None]:
+    """Keep checks few: each may hold a connection of a worker, which deliveries need, for half a minute.
+
+    Raises:
+        Failure: throttled.
+    """
+    if _UNDER_WAY[tenant] >= _MOST_OF_ONE or _UNDER_WAY.total() >= _MOST:
+        raise Failure(
+            FailureKind.THROTTLED,
+            "too many checks are under way",
+            remedy="Wait until some are done; each takes half a minute at most.",
+        )
+    _UNDER_WAY[tenant] += 1
+    try:
+        yield
+    finally:
+        _UNDER_WAY[tenant] -= 1

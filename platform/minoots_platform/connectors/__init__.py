@@ -4,8 +4,8 @@ Found by entry points of the group ``minoots.connectors``, each of which names a
 checks actions by it; a worker loads the sender that it names.
 """
 
-from .checking import ConnectorFault, check_action, masked_config
+from .checking import ConnectorFault, check_action, hidden, masked_config
 from .installed import installed
 from .spec import ConnectorSpec
 
-__all__ = ["ConnectorFault", "ConnectorSpec", "check_action", "installed", "masked_config"]
+__all__ = ["ConnectorFault", "ConnectorSpec", "check_action", "hidden", "installed", "masked_config"]

@@ -79,6 +79,8 @@ def _config_of(action: Action, spec: ConnectorSpec) -> tuple[Any, list[str]]:
     except ValidationError as error:
         first = findings(error.errors(include_url=False))[0]
         expected, got = expected_and_got(first)
+        if set(place(first)) & set(spec.secret_fields):
+            got = MASK
         raise ConnectorFault(".".join(["config", *place(first)]), expected, got) from error
 
 
@@ -92,6 +94,18 @@ def masked_config(action: dict[str, Any]) -> dict[str, Any]:
         for name, value in action["config"].items()
     }
     return action | {"config": config}
+
+
+def hidden(text: str, action: Action | None) -> str:
+    """Return what a receiver said without the secrets that it was sent: a careless one says them back."""
+    if not isinstance(action, ConnectorAction):
+        return text
+    spec = installed().get(action.kind)
+    for name in spec.secret_fields if spec else ():
+        value = action.config.get(name)
+        if isinstance(value, str) and value:
+            text = text.replace(value, MASK)
+    return text
 
 
 def _masked(name: str, value: Any) -> str:

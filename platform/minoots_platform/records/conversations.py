@@ -292,6 +292,14 @@ async def files_of(connection: AsyncConnection, tenant: str, host: str) -> dict[
     return {row.path: (row.size, row.modified_ns) for row in await connection.execute(query)}
 
 
+async def marks_of(connection: AsyncConnection, tenant: str, host: str) -> dict[str, str]:
+    """Return the mark of every session of a store of a host as it was last read, by what it is found by."""
+    query = sa.select(FILES.c.path, FILES.c.fingerprint).where(
+        FILES.c.tenant == tenant, FILES.c.host == host, FILES.c.size == 0
+    )
+    return {row.path: row.fingerprint for row in await connection.execute(query)}
+
+
 async def events_of(
     connection: AsyncConnection, tenant: str, conversation_id: str, *, after: int = 0, limit: int = 1000
 ) -> tuple[ConversationEvent, ...]:

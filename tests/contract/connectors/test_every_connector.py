@@ -14,7 +14,7 @@ from ledger import Ledger
 from pydantic import ValidationError
 
 from minoots.contracts import AttemptError, ConnectorAction
-from minoots_activities.connectors import HealthWatch, Sending, connectors
+from minoots_activities.connectors import Connector, HealthWatch, Sending, connectors
 from minoots_activities.connectors.mcp import Tools
 from minoots_activities.connectors.relay import Relay
 from minoots_activities.connectors.sender import NotSent
@@ -381,3 +381,20 @@ async def test_what_the_settings_do_not_allow_any_more_is_neither_checked_nor_se
             assert result.error is AttemptError.BLOCKED
             assert "an address that is not loopback" in str(result.detail)
             assert ("secret-path" in str(result.detail)) is (action.kind == "webhook")
+
+
+async def test_what_a_receiver_says_back_is_shown_without_its_token(servers: Servers) -> None:
+    token = "t0ken-of-mine"
+    action: Any = ConnectorAction(
+        kind="mcp", config={"url": servers.receiver.url, "tool": "page", "token": token}
+    )
+    connector = Connector(installed()["mcp"], servers.world(), Links(servers.vault, ""))
+
+    async def careless(*_: Any) -> None:
+        raise NotSent(AttemptError.ABSENT, f"no such tool; it has Bearer {token}\x1b[31m")
+
+    connector._sender.check = careless  # type: ignore[method-assign]
+    told = await connector.check("acme", action)
+    assert told is not None
+    assert token not in told.detail
+    assert "\x1b" not in told.detail

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import os
+import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -21,6 +22,7 @@ from minoots_activities.capture.readers import Reader
 from minoots_activities.capture.readers.claude import Claude
 from minoots_activities.capture.readers.codex import Codex
 from minoots_activities.capture.readers.gemini import Gemini
+from minoots_activities.capture.readers.goose import Goose
 from minoots_activities.capture.readers.qwen import Qwen
 from minoots_activities.capture.roots import ReadRoots
 from minoots_activities.capture.sources import Source, owner_of, sources_of
@@ -696,6 +698,8 @@ def test_without_settings_the_usual_folders_are_watched(
         "copilot",
         "cursor",
         "gemini",
+        "goose",
+        "opencode",
         "qwen",
     }
     assert roots(found, "claude") == [ground.folder / ".claude" / "projects"]
@@ -738,7 +742,7 @@ def test_folders_of_the_settings_take_the_place_of_the_usual(
     ],
 )
 def test_a_program_that_is_not_known_is_refused(settings: CaptureSettings, named: str) -> None:
-    with pytest.raises(Failure, match="there are claude, codex, copilot, cursor, gemini, qwen") as failed:
+    with pytest.raises(Failure, match="there are aider, claude, .*, qwen") as failed:
         sources_of(settings, {})
     assert failed.value.kind is FailureKind.INVALID
     assert repr(named) in failed.value.detail
@@ -776,7 +780,7 @@ def test_every_file_is_found_however_deep(ground: Ground) -> None:
     ground.write(9).with_suffix(".jsonl").rename(ground.folder / "no.txt")
     found = dict(Source(Claude(), ground.folder).files())
     assert set(found) == {str(path) for path in paths}
-    assert {about.st_size for about in found.values()} == {len(LINE)}
+    assert {about.size for about in found.values()} == {len(LINE)}
     assert list(Source(Claude(), ground.folder / "missing").files()) == []
 
 
@@ -786,3 +790,23 @@ def test_a_path_belongs_to_the_first_that_holds_it(ground: Ground) -> None:
     assert owner_of([qwen, claude], f"{ground.folder}/a.jsonl") is claude
     assert owner_of([qwen, claude], "/a.jsonl") is None
     assert owner_of([], f"{ground.folder}/a.jsonl") is None
+
+
+async def test_a_session_of_a_database_is_told_when_it_changes_also_in_the_log_beside(ground: Ground) -> None:
+    path = ground.folder / "sessions.db"
+    database = sqlite3.connect(path)
+    database.execute("PRAGMA journal_mode=WAL")
+    database.executescript(
+        "CREATE TABLE sessions (id TEXT, updated_at TEXT);"
+        "CREATE TABLE messages (id INTEGER PRIMARY KEY, session_id TEXT, content_json TEXT);"
+        "INSERT INTO sessions VALUES ('s1', 'a'), ('s2', 'a');"
+    )
+    watcher = ground.watcher(Source(Goose(), ground.folder))
+    async with running(watcher):
+        await until(lambda: len(ground.told) == 2)
+        assert [(file.session_id, file.fresh) for file in ground.told] == [("s1", False), ("s2", False)]
+        database.execute("INSERT INTO messages (session_id, content_json) VALUES ('s2', '[]')")
+        database.commit()
+        await until(lambda: len(ground.told) == 3)
+    assert (ground.told[-1].session_id, ground.told[-1].path) == ("s2", str(path))
+    database.close()

@@ -28,6 +28,8 @@ class FileChanged(Contract):
     provider: str
     path: str
     conversation_id: str
+    session_id: str = ""
+    """Which one, where a file holds many."""
     fresh: bool = False
     """It came into being while it was looked after."""
 

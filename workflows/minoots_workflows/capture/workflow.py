@@ -23,7 +23,7 @@ class CaptureWorkflow:
     @workflow.init
     def __init__(self, start: CaptureStart) -> None:
         self._start = start
-        self._changed = {file.path: file for file in start.waiting}
+        self._changed = {(file.host, file.path): file for file in start.waiting}
         self._state = Captured()
 
     @workflow.run
@@ -47,9 +47,9 @@ class CaptureWorkflow:
     @workflow.signal
     def changed(self, file: FileChanged) -> None:
         """There is more in a file."""
-        known = self._changed.get(file.path)
+        known = self._changed.get((file.host, file.path))
         fresh = file.fresh or (known is not None and known.fresh)
-        self._changed[file.path] = file.model_copy(update={"fresh": fresh})
+        self._changed[file.host, file.path] = file.model_copy(update={"fresh": fresh})
 
     @workflow.query
     def state(self) -> Captured:

@@ -13,9 +13,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path, PurePath
-from typing import Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from minoots.contracts.conversations import ConversationEvent, ConversationEventKind, Enclosed
+
+if TYPE_CHECKING:
+    from .store import Open, Store
 
 _DEFAULTS: Final[dict[str, Any]] = {
     name: field.default
@@ -109,6 +112,14 @@ class Reader(ABC):
     """Environment variable that the program takes for its folder, the first part of the roots."""
     endings: ClassVar[tuple[str, ...]] = (".jsonl",)
     """How the names of transcripts end."""
+
+    def holds(self, path: str) -> bool:
+        """Tell whether a path may be that of a transcript, as far as its name tells."""
+        return path.endswith(self.endings)
+
+    def store_of(self, path: Path, open: Open) -> Store | None:
+        """Return the store that a file is, or belongs to; ``None`` where it is a session by itself."""
+        return None
 
     def folders(self, home: Path, environ: Mapping[str, str]) -> list[Path]:
         """Return where this user's transcripts are, whether there are any or not."""

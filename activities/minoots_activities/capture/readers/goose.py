@@ -1,0 +1,189 @@
+"""Goose: once a file of lines for each session, since 1.10 a database with all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path, PurePath
+from typing import Any, ClassVar, Literal
+
+from minoots.contracts.conversations import ConversationEventKind, ToolUse
+
+from .reader import Identity, Parsed, Parser, Reader, digest, event_id
+from .store import Listed, Open, Sqlite, Store, json_of
+from .texts import clean, typed
+from .values import as_text, blob, moment
+
+Kind = ConversationEventKind
+
+
+class Goose(Reader):
+    """Sessions of Goose."""
+
+    provider: ClassVar[str] = "goose"
+    cursor: ClassVar[Literal["lines", "whole"]] = "lines"
+    roots: ClassVar[Sequence[str]] = (".local/share/goose/sessions",)
+    endings: ClassVar[tuple[str, ...]] = (".jsonl", "sessions.db")
+
+    def identify(self, path: PurePath, head: Mapping[str, Any] | None) -> Identity | None:
+        """The header says whose it is; older files are called after it."""
+        if path.suffix != ".jsonl" or head is None or "role" in head:
+            return None
+        return Identity(str(head.get("id") or path.stem))
+
+    def store_of(self, path: Path, open: Open) -> Store | None:
+        """Return the database, for what is one."""
+        return _Sessions(path, open) if path.suffix == ".db" else None
+
+    def parser(self, identity: Identity, state: Mapping[str, Any] | None = None) -> Parser:
+        """Nothing of the past is needed but how many messages had no id."""
+        return _GooseParser(identity.session_id, dict(state or {}))
+
+
+class _Sessions(Sqlite):
+    def listed(self) -> Iterator[Listed]:
+        with self.rows() as ask:
+            found = ask(
+                "SELECT s.id, s.updated_at, count(m.id) AS messages, max(m.id) AS last, "
+                "sum(length(m.content_json)) AS size "
+                "FROM sessions s LEFT JOIN messages m ON m.session_id = s.id GROUP BY s.id"
+            )
+        for row in found:
+            mark = f"{row['updated_at']}/{row['messages']}/{row['last']}/{row['size']}"
+            yield Listed(Identity(str(row["id"])), digest(mark))
+
+    def records(self, session_id: str) -> Iterator[Mapping[str, Any]]:
+        with self.rows() as ask:
+            sessions = ask("SELECT * FROM sessions WHERE id = ?", session_id)
+            messages = ask("SELECT * FROM messages WHERE session_id = ? ORDER BY id", session_id)
+        yield from sessions
+        for row in messages:
+            yield {
+                "id": row.get("message_id") or f"row{row['id']}",
+                "role": row.get("role"),
+                "created": row.get("created_timestamp"),
+                "content": json_of(row.get("content_json")),
+            }
+
+
+class _GooseParser(Parser):
+    def __init__(self, session_id: str, state: dict[str, Any]) -> None:
+        self._session = session_id
+        self._state = state
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return self._state
+
+    def feed(self, records: Iterable[Mapping[str, Any]], parsed: Parsed) -> None:
+        """Read on."""
+        for record in records:
+            if "role" in record:
+                self._message(record, parsed)
+            elif "working_dir" in record or "description" in record:
+                parsed.understood += 1
+                self._header(record, parsed)
+            else:
+                parsed.unknown["record"] += 1
+
+    def _header(self, record: Mapping[str, Any], parsed: Parsed) -> None:
+        cwd = record.get("working_dir")
+        if isinstance(cwd, str) and cwd:
+            parsed.facts["cwd"] = cwd
+        title = record.get("description") or record.get("name")
+        if isinstance(title, str) and title.strip():
+            text = clean(title.strip())
+            public_id = event_id("goose", self._session, "title", text)
+            parsed.add(Kind.TITLE, None, public_id, text=text, rank=2)
+
+    def _message(self, record: Mapping[str, Any], parsed: Parsed) -> None:
+        content = record.get("content")
+        if not isinstance(content, list):
+            parsed.unknown["message"] += 1
+            return
+        parsed.understood += 1
+        ts = _moment(record.get("created"))
+        name = record.get("id")
+        if not isinstance(name, str) or not name:
+            # Older ones have none: their place among such is as good as one.
+            self._state["nameless"] = self._state.get("nameless", 0) + 1
+            name = f"n{self._state['nameless']}"
+        assistant = record.get("role") == "assistant"
+        for place, part in enumerate(content):
+            if isinstance(part, Mapping):
+                public_id = event_id("goose", self._session, name, place)
+                self._part(part, assistant, ts, name, public_id, parsed)
+
+    def _part(
+        self,
+        part: Mapping[str, Any],
+        assistant: bool,
+        ts: datetime | None,
+        name: str,
+        public_id: str,
+        parsed: Parsed,
+    ) -> None:
+        match part.get("type"):
+            case "text":
+                text = clean(str(part.get("text", "")))
+                if assistant:
+                    parsed.add(Kind.ASSISTANT, ts, public_id, text=text, message_id=name)
+                else:
+                    own = typed(text)
+                    parsed.add(Kind.USER, ts, public_id, text=own or text, message_id=name, injected=not own)
+            case "thinking":
+                parsed.add(Kind.THINKING, ts, public_id, text=clean(str(part.get("thinking", ""))))
+            case "image":
+                blobs = blob(part.get("data"), part.get("mimeType"))
+                kind = Kind.ASSISTANT if assistant else Kind.USER
+                parsed.add(kind, ts, public_id, text="", message_id=name, blobs=blobs)
+            case "toolRequest" | "frontendToolRequest":
+                call = _value(part.get("toolCall"))
+                tool = ToolUse(
+                    call_id=str(part.get("id", "")),
+                    name=str(call.get("name") or "tool"),
+                    input=call.get("arguments"),
+                )
+                parsed.add(Kind.TOOL_CALL, ts, public_id, tool=tool)
+            case "toolResponse":
+                result = part.get("toolResult")
+                failed = isinstance(result, Mapping) and result.get("status") == "error"
+                tool = ToolUse(
+                    call_id=str(part.get("id", "")), output=clean(_output(result)), is_error=failed
+                )
+                parsed.add(Kind.TOOL_RESULT, ts, public_id, tool=tool)
+            case "contextLengthExceeded" | "summarizationRequested" | "conversationCompacted":
+                parsed.add(Kind.COMPACTION, ts, public_id)
+            case "toolConfirmationRequest" | "redactedThinking":
+                return
+            case other:
+                parsed.unknown[f"part {other}"[:60]] += 1
+
+
+def _value(result: Any) -> Mapping[str, Any]:
+    value = result.get("value", result) if isinstance(result, Mapping) else None
+    return value if isinstance(value, Mapping) else {}
+
+
+def _output(result: Any) -> str:
+    if not isinstance(result, Mapping):
+        return as_text(result)
+    if result.get("status") == "error":
+        return as_text(result.get("error"))
+    value = result.get("value", result)
+    value = value.get("content", value) if isinstance(value, Mapping) else value
+    if not isinstance(value, list):
+        return as_text(value)
+    texts = [
+        part["text"] for part in value if isinstance(part, Mapping) and isinstance(part.get("text"), str)
+    ]
+    return "\n".join(texts) if texts else as_text(value)
+
+
+def _moment(value: Any) -> datetime | None:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            return datetime.fromtimestamp(value, UTC)
+        except (ValueError, OverflowError, OSError):
+            return None
+    return moment(value)

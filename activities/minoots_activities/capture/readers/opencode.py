@@ -1,0 +1,283 @@
+"""OpenCode: once a tree of small files, since 1.2 a database; the same messages and parts in both."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path, PurePath
+from typing import Any, ClassVar, Final, Literal
+
+from minoots.contracts.conversations import ConversationEventKind, Tokens, ToolUse
+
+from .reader import Identity, Parsed, Parser, Reader, digest, event_id
+from .store import Listed, Open, Sqlite, Store, json_of, whole
+from .texts import clean, typed
+from .values import as_text, count, data_url, moment
+
+Kind = ConversationEventKind
+
+_NAME: Final = re.compile(r"[\w.-]{1,128}")
+_SILENT: Final = frozenset({"step-start", "step-finish", "snapshot", "patch", "agent", "retry", "subtask"})
+
+
+class OpenCode(Reader):
+    """Sessions of OpenCode."""
+
+    provider: ClassVar[str] = "opencode"
+    cursor: ClassVar[Literal["lines", "whole"]] = "whole"
+    roots: ClassVar[Sequence[str]] = (".local/share/opencode",)
+    endings: ClassVar[tuple[str, ...]] = (".json", ".db")
+
+    def holds(self, path: str) -> bool:
+        """A database, or the file of a session in the tree; those of messages and parts belong to it."""
+        name = os.path.basename(path)
+        if name.startswith("opencode") and name.endswith(".db"):
+            return True
+        return name.startswith("ses_") and name.endswith(".json") and f"{os.sep}session{os.sep}" in path
+
+    def identify(self, path: PurePath, head: Mapping[str, Any] | None) -> Identity | None:
+        """No file is a session by itself."""
+        return None
+
+    def store_of(self, path: Path, open: Open) -> Store | None:
+        """Return the database, or the tree in which a session is."""
+        return _Database(path, open) if path.suffix == ".db" else _Tree(path, open)
+
+    def parser(self, identity: Identity, state: Mapping[str, Any] | None = None) -> Parser:
+        """Nothing of the past is needed: messages and parts have ids."""
+        return _OpenCodeParser(identity.session_id)
+
+
+class _Database(Sqlite):
+    def listed(self) -> Iterator[Listed]:
+        with self.rows() as ask:
+            sessions = ask("SELECT * FROM session")
+            about = {
+                row["session_id"]: row
+                for row in ask(
+                    "SELECT m.session_id, count(p.id) AS parts, max(p.rowid) AS last, "
+                    "sum(length(p.data)) + sum(length(m.data)) AS size "
+                    "FROM message m LEFT JOIN part p ON p.message_id = m.id GROUP BY m.session_id"
+                )
+            }
+        for row in sessions:
+            told = [row.get("time_updated"), *about.get(row["id"], {}).values()]
+            yield Listed(_identity(row, row.get("parent_id")), digest("/".join(map(str, told))))
+
+    def records(self, session_id: str) -> Iterator[Mapping[str, Any]]:
+        with self.rows() as ask:
+            sessions = ask("SELECT * FROM session WHERE id = ?", session_id)
+            messages = ask("SELECT * FROM message WHERE session_id = ? ORDER BY time_created, id", session_id)
+            parts: dict[str, list[Any]] = {}
+            for row in ask(
+                "SELECT p.id, p.message_id, p.data FROM part p JOIN message m ON m.id = p.message_id "
+                "WHERE m.session_id = ? ORDER BY p.rowid",
+                session_id,
+            ):
+                found = json_of(row["data"])
+                if isinstance(found, dict):
+                    parts.setdefault(row["message_id"], []).append({"id": row["id"], **found})
+        yield from ({"session": row} for row in sessions)
+        for row in messages:
+            info = json_of(row["data"])
+            about = info if isinstance(info, dict) else {}
+            time = {"created": row.get("time_created")}
+            yield {"message": {"id": row["id"], "time": time, **about}, "parts": parts.get(row["id"], [])}
+
+
+class _Tree(Store):
+    """One session's file, and those of its messages and parts beside it."""
+
+    def __init__(self, path: Path, open: Open) -> None:
+        self._path = path
+        self._open = open
+        # storage/session/<project>/ses_x.json
+        self._storage = path.parent.parent.parent
+
+    def listed(self) -> Iterator[Listed]:
+        info = self._json(self._path)
+        if isinstance(info, dict) and _NAME.fullmatch(str(info.get("id"))):
+            told = [str(info.get("time"))]
+            for path in (*self._messages(str(info["id"])), *self._all_parts(str(info["id"]))):
+                about = path.stat()
+                told.append(f"{path.name}:{about.st_size}:{about.st_mtime_ns}")
+            yield Listed(_identity(info, info.get("parentID")), digest("/".join(told)))
+
+    def records(self, session_id: str) -> Iterator[Mapping[str, Any]]:
+        yield {"session": self._json(self._path)}
+        messages = [(self._json(path), path) for path in self._messages(session_id)]
+        for info, _ in sorted(messages, key=lambda one: (_created(one[0]), one[1].name)):
+            if isinstance(info, dict):
+                parts = [self._json(part) for part in self._parts(info.get("id"))]
+                yield {"message": info, "parts": [part for part in parts if isinstance(part, dict)]}
+
+    def _messages(self, session_id: str) -> list[Path]:
+        return _json_in(self._storage / "message" / session_id)
+
+    def _parts(self, message_id: Any) -> list[Path]:
+        name = str(message_id)
+        return _json_in(self._storage / "part" / name) if _NAME.fullmatch(name) else []
+
+    def _all_parts(self, session_id: str) -> Iterator[Path]:
+        for path in self._messages(session_id):
+            info = self._json(path)
+            yield from self._parts(info.get("id") if isinstance(info, dict) else None)
+
+    def _json(self, path: Path) -> Any:
+        return json_of(whole(self._open, path).decode("utf-8", "replace"))
+
+
+class _OpenCodeParser(Parser):
+    def __init__(self, session_id: str) -> None:
+        self._session = session_id
+
+    def feed(self, records: Iterable[Mapping[str, Any]], parsed: Parsed) -> None:
+        """Read on."""
+        for record in records:
+            session, message = record.get("session"), record.get("message")
+            if isinstance(session, Mapping):
+                parsed.understood += 1
+                self._header(session, parsed)
+            elif isinstance(message, Mapping):
+                parsed.understood += 1
+                self._message(message, record.get("parts"), parsed)
+            else:
+                parsed.unknown["record"] += 1
+
+    def _header(self, session: Mapping[str, Any], parsed: Parsed) -> None:
+        for name, fact in (("directory", "cwd"), ("version", "version")):
+            value = session.get(name)
+            if isinstance(value, str) and value:
+                parsed.facts[fact] = value
+        title = session.get("title")
+        if isinstance(title, str) and title.strip():
+            text = clean(title.strip())
+            parsed.add(Kind.TITLE, None, self._id("title", text), text=text, rank=2)
+
+    def _message(self, message: Mapping[str, Any], parts: Any, parsed: Parsed) -> None:
+        name, role = str(message.get("id", "")), message.get("role")
+        time = message.get("time")
+        ts = _moment(time.get("created")) if isinstance(time, Mapping) else None
+        model = message.get("modelID")
+        model = model if isinstance(model, str) and model else None
+        if model:
+            parsed.facts["model"] = model
+        for place, part in enumerate(parts if isinstance(parts, list) else []):
+            if isinstance(part, Mapping):
+                self._part(part, name, str(part.get("id") or place), role, ts, model, parsed)
+        tokens = message.get("tokens")
+        if isinstance(tokens, Mapping) and any(isinstance(value, int) for value in tokens.values()):
+            parsed.add(Kind.USAGE, ts, self._id(name, "usage"), tokens=_tokens(tokens), model=model)
+        error = message.get("error")
+        if isinstance(error, Mapping):
+            data = error.get("data")
+            text = data.get("message") if isinstance(data, Mapping) else None
+            parsed.add(Kind.ERROR, ts, self._id(name, "error"), text=clean(str(text or error.get("name"))))
+
+    def _part(
+        self,
+        part: Mapping[str, Any],
+        message: str,
+        name: str,
+        role: Any,
+        ts: datetime | None,
+        model: str | None,
+        parsed: Parsed,
+    ) -> None:
+        time = part.get("time")
+        ts = (_moment(time.get("start")) if isinstance(time, Mapping) else None) or ts
+        public_id = self._id(message, name)
+        match part.get("type"):
+            case "text":
+                text = clean(str(part.get("text", "")))
+                if role == "user":
+                    own = "" if part.get("synthetic") else typed(text)
+                    parsed.add(
+                        Kind.USER, ts, public_id, text=own or text, message_id=message, injected=not own
+                    )
+                else:
+                    parsed.add(Kind.ASSISTANT, ts, public_id, text=text, message_id=message, model=model)
+            case "reasoning":
+                parsed.add(Kind.THINKING, ts, public_id, text=clean(str(part.get("text", ""))), model=model)
+            case "tool":
+                self._tool(part, message, name, ts, parsed)
+            case "compaction":
+                parsed.add(Kind.COMPACTION, ts, public_id)
+            case "file":
+                blobs = data_url(part.get("url"))
+                kind = Kind.USER if role == "user" else Kind.ASSISTANT
+                if blobs:
+                    parsed.add(kind, ts, public_id, text="", message_id=message, blobs=blobs)
+            case other if other in _SILENT:
+                return
+            case other:
+                parsed.unknown[f"part {other}"[:60]] += 1
+
+    def _tool(
+        self, part: Mapping[str, Any], message: str, name: str, ts: datetime | None, parsed: Parsed
+    ) -> None:
+        state = part.get("state")
+        state = state if isinstance(state, Mapping) else part
+        call_id = str(part.get("callID") or part.get("id") or name)
+        tool = str(part.get("tool") or part.get("name") or "tool")
+        if "input" in state:
+            parsed.add(
+                Kind.TOOL_CALL,
+                ts,
+                self._id(message, name, "call"),
+                tool=ToolUse(call_id=call_id, name=tool, input=state.get("input")),
+            )
+        failed = state.get("status") == "error"
+        if failed or state.get("output") is not None:
+            output = clean(as_text(state.get("error") if failed else state.get("output")))
+            parsed.add(
+                Kind.TOOL_RESULT,
+                ts,
+                self._id(message, name, "result"),
+                tool=ToolUse(call_id=call_id, name=tool, output=output, is_error=failed),
+            )
+
+    def _id(self, *of: str) -> str:
+        return event_id("opencode", self._session, *of)
+
+
+def _identity(info: Mapping[str, Any], parent: Any) -> Identity:
+    if isinstance(parent, str) and parent:
+        return Identity(str(info["id"]), parent, "subagent")
+    return Identity(str(info["id"]))
+
+
+def _tokens(tokens: Mapping[str, Any]) -> Tokens:
+    cache = tokens.get("cache")
+    cache = cache if isinstance(cache, Mapping) else {}
+    return Tokens(
+        input=count(tokens, "input"),
+        output=count(tokens, "output"),
+        thinking=count(tokens, "reasoning"),
+        cache_read=count(cache, "read"),
+        cache_write=count(cache, "write"),
+    )
+
+
+def _created(info: Any) -> float:
+    time = info.get("time") if isinstance(info, dict) else None
+    created = _moment(time.get("created")) if isinstance(time, dict) else None
+    return created.timestamp() if created else 0.0
+
+
+def _moment(value: Any) -> datetime | None:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            return datetime.fromtimestamp(value / 1000, UTC)
+        except (ValueError, OverflowError, OSError):
+            return None
+    return moment(value)
+
+
+def _json_in(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix == ".json")
+    except (FileNotFoundError, NotADirectoryError):
+        return []
