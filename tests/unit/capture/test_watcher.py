@@ -742,7 +742,7 @@ def test_folders_of_the_settings_take_the_place_of_the_usual(
     ],
 )
 def test_a_program_that_is_not_known_is_refused(settings: CaptureSettings, named: str) -> None:
-    with pytest.raises(Failure, match="there are aider, claude, .*, qwen") as failed:
+    with pytest.raises(Failure, match=r"there are aider, claude, .*, qwen") as failed:
         sources_of(settings, {})
     assert failed.value.kind is FailureKind.INVALID
     assert repr(named) in failed.value.detail
