@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
-from typing import Annotated, Any, Final, NoReturn, TypeVar
+from typing import Annotated, Any, Final
 
-import sqlalchemy as sa
 import typer
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from minoots.cli import output
 from minoots.contracts.escalations import SOMEBODY_PATTERN
 from minoots.durations import parse_duration
-from minoots.errors import Failure
 from minoots_platform.clock import utc_now
 from minoots_platform.identity import Scope
 from minoots_platform.ids import TENANT_PATTERN
-from minoots_platform.records import Database, api_keys
+from minoots_platform.records import api_keys
 from minoots_platform.records.api_keys import ApiKey
-from minoots_platform.records.migrate import migrate
-from minoots_platform.settings import SettingsError, load_settings
+
+from .on_records import AsJson, Config, DataDir, fail, run_on_records
 
 app = typer.Typer(name="keys", help="API keys: make, list, revoke.", no_args_is_help=True)
-
-T = TypeVar("T")
-Config = Annotated[Path | None, typer.Option("--config", help="Settings file (minoots.toml).")]
-DataDir = Annotated[
-    Path | None, typer.Option("--data-dir", help="Data directory, for the SQLite records of minoots dev.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 _USUAL: Final = (
@@ -69,15 +56,15 @@ def create(
 ) -> None:
     """Make a key and show it, this once."""
     if not re.match(TENANT_PATTERN, tenant):
-        _fail(f"--tenant: expected lower-case letters, digits, - and _, at most 63; got {tenant!r}")
+        fail(f"--tenant: expected lower-case letters, digits, - and _, at most 63; got {tenant!r}")
     if not 0 < len(name) <= 200:
-        _fail("--name: expected 1 to 200 characters")
+        fail("--name: expected 1 to 200 characters")
     try:
         lifetime = None if expires is None else parse_duration(expires)
     except ValueError as error:
-        _fail(f"--expires: {error}")
+        fail(f"--expires: {error}")
     if acts_as is not None and re.fullmatch(SOMEBODY_PATTERN, acts_as) is None:
-        _fail(f"--as: expected agent:<id> or person:<id>; got {acts_as!r}")
+        fail(f"--as: expected agent:<id> or person:<id>; got {acts_as!r}")
     scopes = scope or list(_USUAL)
 
     async def work(connection: AsyncConnection) -> tuple[ApiKey, str]:
@@ -87,7 +74,7 @@ def create(
             connection, tenant, name, scopes, now=now, expires_at=expires_at, acts_as=acts_as
         )
 
-    key, secret = _run(config, data_dir, work)
+    key, secret = run_on_records(config, data_dir, work)
     if as_json:
         typer.echo(json.dumps({**_shown(key), "key": secret}))
         return
@@ -103,7 +90,7 @@ def list_keys(
     as_json: AsJson = False,
 ) -> None:
     """Show every key, without its secret."""
-    keys = _run(config, data_dir, lambda connection: api_keys.page(connection, tenant))
+    keys = run_on_records(config, data_dir, lambda connection: api_keys.page(connection, tenant))
     if as_json:
         for key in keys:
             typer.echo(json.dumps(_shown(key)))
@@ -132,49 +119,10 @@ def revoke(
     as_json: AsJson = False,
 ) -> None:
     """End a key at once."""
-    key = _run(config, data_dir, lambda connection: api_keys.revoke(connection, key_id, now=utc_now()))
+    key = run_on_records(
+        config, data_dir, lambda connection: api_keys.revoke(connection, key_id, now=utc_now())
+    )
     typer.echo(json.dumps(_shown(key)) if as_json else f"{key.id} is revoked")
-
-
-def _run(config: Path | None, data_dir: Path | None, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-    async def run() -> T:
-        settings = load_settings(config)
-        if data_dir is not None:
-            settings = settings.with_overrides({"data_dir": str(data_dir)})
-        if settings.records.url.startswith("sqlite"):
-            _require_file(Path(sa.make_url(settings.records.url).database or ""), chosen=data_dir is not None)
-        async with Database(settings.records.url) as database:
-            await migrate(database)
-            async with database.write() as connection:
-                return await work(connection)
-
-    try:
-        return asyncio.run(run())
-    except SettingsError as error:
-        _fail(str(error))
-    except Failure as failure:
-        _fail("\n".join(filter(None, (failure.detail, failure.remedy))), code=3)
-    except (SQLAlchemyError, OSError) as error:
-        _fail(
-            f"the records cannot be opened ({type(error).__name__}); check records.url or --data-dir", code=5
-        )
-
-
-def _require_file(path: Path, *, chosen: bool) -> None:
-    """Refuse to make records that nobody serves: a key in them would open nothing."""
-    if chosen:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    elif not path.exists():
-        _fail(
-            f"there are no records at {path}. Name those of your stack: --data-dir (as of minoots dev), or "
-            "--config with records.url.",
-            code=5,
-        )
-
-
-def _fail(text: str, code: int = 2) -> NoReturn:
-    typer.echo(f"minoots: {text}", err=True)
-    raise typer.Exit(code)
 
 
 def _shown(key: ApiKey) -> dict[str, Any]:

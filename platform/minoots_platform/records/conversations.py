@@ -334,6 +334,15 @@ async def numbered(
     return [(row.number, event_of(row)) for row in await connection.execute(query)]
 
 
+async def last_of(
+    connection: AsyncConnection, tenant: str, conversation_id: str, *, limit: int
+) -> list[tuple[int, ConversationEvent]]:
+    """Return the last events of a conversation with their numbers, in their order."""
+    mine = (EVENTS.c.tenant == tenant, EVENTS.c.conversation_id == conversation_id)
+    query = sa.select(EVENTS).where(*mine).order_by(EVENTS.c.number.desc()).limit(limit)
+    return [(row.number, event_of(row)) for row in (await connection.execute(query)).all()[::-1]]
+
+
 async def revised_since(
     connection: AsyncConnection, conversation_id: str, revised: int, *, first: int, last: int
 ) -> bool:

@@ -629,6 +629,8 @@ conversations = sa.Table(
     sa.Column("events", sa.BigInteger, nullable=False, server_default="0"),
     # How often events that were known came with other content.
     sa.Column("revised", sa.BigInteger, nullable=False, server_default="0"),
+    # Up to this event nothing is kept any more.
+    sa.Column("cleaned", sa.BigInteger, nullable=False, server_default="0"),
     # Up to this event commands were looked for.
     sa.Column("obeyed", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("started_at", Moment),

@@ -69,7 +69,7 @@ async def page(
     connection: AsyncConnection, tenant: str, wanted: SessionFilter, *, limit: int, cursor: str | None
 ) -> Page[Session]:
     """Return sessions, those that something came to last first; empty ones are left out."""
-    query = _shown().where(TABLE.c.tenant == tenant, TABLE.c.events > 0)
+    query = _shown().where(TABLE.c.tenant == tenant, TABLE.c.events > TABLE.c.cleaned)
     if wanted.provider is not None:
         query = query.where(TABLE.c.provider == wanted.provider)
     if wanted.cwd is not None:
@@ -129,7 +129,7 @@ async def _tree(connection: AsyncConnection, tenant: str, session: Session, dept
     query = _shown().where(
         TABLE.c.tenant == tenant,
         TABLE.c.parent_id == session.id,
-        TABLE.c.events > 0,
+        TABLE.c.events > TABLE.c.cleaned,
         # One that began itself is none of its children.
         TABLE.c.id != session.id,
     )
@@ -155,9 +155,7 @@ async def state(connection: AsyncConnection, tenant: str, public_id: str, now: d
         Failure: not_found.
     """
     session = await get(connection, tenant, public_id)
-    tail = await conversations.numbered(
-        connection, tenant, public_id, after=max(0, session.events - _TAIL), limit=_TAIL
-    )
+    tail = await conversations.last_of(connection, tenant, public_id, limit=_TAIL)
     told = activity_of(tail)
     quiet = None if session.last_at is None else max(0.0, (now - session.last_at).total_seconds())
     return told.model_copy(update={"session_id": public_id, "quiet_seconds": quiet})
@@ -283,7 +281,7 @@ def _shown() -> sa.Select[Any]:
             children.c.tenant == TABLE.c.tenant,
             children.c.parent_id == TABLE.c.id,
             children.c.id != TABLE.c.id,
-            children.c.events > 0,
+            children.c.events > children.c.cleaned,
         )
         .correlate(TABLE)
     )
@@ -323,7 +321,7 @@ def _session(row: sa.Row[Any]) -> Session:
         branch=facts.get("branch"),
         model=facts.get("model"),
         version=facts.get("version"),
-        events=row.events,
+        events=row.events - row.cleaned,
         children=row.children,
         recordings=row.recordings,
         problem=row.problem,

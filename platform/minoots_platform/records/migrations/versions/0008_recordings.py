@@ -115,6 +115,7 @@ def downgrade() -> None:
     for name in _OF_TRANSCRIPTS:
         op.drop_column("transcripts", name)
     op.drop_column("conversations", "obeyed")
+    op.drop_column("conversations", "cleaned")
     op.drop_column("conversations", "revised")
 
 
@@ -122,7 +123,7 @@ _OF_TRANSCRIPTS = ("host", "provider", "size", "modified_ns", "told")
 
 
 def _grow_0007() -> None:
-    for name in ("revised", "obeyed"):
+    for name in ("revised", "cleaned", "obeyed"):
         op.add_column("conversations", _number(name))
     op.add_column("transcripts", sa.Column("host", sa.String(length=63), server_default="", nullable=False))
     op.add_column(

@@ -1,0 +1,129 @@
+"""Letting go of what was captured long ago."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from dev_stacks import run
+from stacks import TENANT
+
+from minoots.contracts.conversations import ConversationEvent, ConversationEventKind
+from minoots.contracts.sessions import Activity
+from minoots_platform.records import Database, cleaning, conversations, recordings, session_search, sessions
+from minoots_platform.records.cleaning import Cleaned
+from minoots_platform.records.conversations import File, Reading, Whose
+from minoots_platform.records.session_search import Search
+from minoots_platform.records.sessions import SessionFilter
+
+NOW = datetime(2026, 7, 1, 10, tzinfo=UTC)
+OLD = NOW - timedelta(days=40)
+
+
+async def put(database: Database, name: str, at: datetime, *texts: str) -> str:
+    """Keep a session whose texts came at one time."""
+    told = [
+        ConversationEvent(id=f"{name}-{text}", kind=ConversationEventKind.USER, text=text) for text in texts
+    ]
+    async with database.write() as connection:
+        row = await conversations.ensure(connection, TENANT, Whose("claude", name), at)
+        await conversations.keep(connection, row, told, {}, at)
+        file = File("here", f"/t/{name}.jsonl", "claude")
+        await conversations.keep_reading(connection, TENANT, file, row.id, Reading(offset=7, size=7), at)
+    return str(row.id)
+
+
+async def clean(database: Database, *, dry_run: bool = False, recordings: bool = False) -> Cleaned:
+    async with database.write() as connection:
+        before = NOW - timedelta(days=30)
+        return await cleaning.clean(
+            connection,
+            TENANT,
+            sessions_before=before,
+            recordings_before=before if recordings else None,
+            dry_run=dry_run,
+        )
+
+
+async def listed(database: Database) -> list[str]:
+    async with database.read() as connection:
+        page = await sessions.page(connection, TENANT, SessionFilter(), limit=50, cursor=None)
+    return sorted(one.session_id for one in page.items)
+
+
+async def record(database: Database, session: str, state: str, at: datetime) -> None:
+    async with database.write() as connection:
+        await recordings.start(
+            connection,
+            {
+                "id": f"rec_{state}",
+                "tenant": TENANT,
+                "conversation_id": session,
+                "host": "here",
+                "kind": "record",
+                "state": state,
+                "format": "markdown",
+                "path": f"/w/{state}.md",
+                "path_key": state,
+                "root": "/w",
+                "options": {},
+                "from_number": 1,
+                "revised": 0,
+                "started_at": at,
+            },
+        )
+
+
+async def test_what_is_quiet_for_long_goes_and_the_rest_stays(database: Database) -> None:
+    old = await put(database, "old", OLD, "green tea", "b")
+    await put(database, "new", NOW, "green tea")
+    assert await clean(database, dry_run=True) == Cleaned(sessions=1, events=2)
+    assert await listed(database) == ["new", "old"], "that was only asked"
+    assert await clean(database) == Cleaned(sessions=1, events=2)
+    assert await clean(database) == Cleaned(), "it is gone already"
+    assert await listed(database) == ["new"]
+    async with database.read() as connection:
+        wanted = Search(session_search.terms_of("tea"))
+        hits = await session_search.search(connection, TENANT, wanted, limit=9, before=None)
+        assert [hit.title for hit in hits.items] == ["green tea"]
+        assert (await sessions.state(connection, TENANT, old, NOW)).activity is Activity.EMPTY
+
+
+async def test_what_went_does_not_come_back_and_what_comes_then_is_counted_on(database: Database) -> None:
+    old = await put(database, "old", OLD, "a", "b")
+    await clean(database)
+    async with database.read() as connection:
+        key = File("here", "/t/old.jsonl").key
+        reading = await conversations.reading(connection, TENANT, key)
+    assert reading is not None
+    assert reading.offset == 7, "its file is not read again from the beginning"
+    await put(database, "old", NOW, "c")
+    async with database.read() as connection:
+        found = await sessions.events(connection, TENANT, old, after=0, limit=9)
+        assert [(one.number, one.event.text) for one in found.items] == [(3, "c")]
+        assert (await sessions.get(connection, TENANT, old)).events == 1
+
+
+async def test_a_session_that_is_recorded_stays_and_recordings_that_ended_go(database: Database) -> None:
+    busy = await put(database, "busy", OLD, "a")
+    await record(database, busy, "active", OLD)
+    await record(database, busy, "stopped", OLD)
+    assert await clean(database, recordings=True) == Cleaned(recordings=1)
+    async with database.read() as connection:
+        assert [row.state for row in await recordings.active_of(connection, busy)] == ["active"]
+
+
+def test_the_command_tells_what_it_does(tmp_path: Path) -> None:
+    logs = tmp_path / "data" / "logs"
+    logs.mkdir(parents=True)
+    (logs / "gateway.log").write_text("x" * 10)
+    (logs / "gateway.log.1").write_text("y" * 5)
+    where = ("--data-dir", "data")
+    assert run("clean", *where, cwd=tmp_path).returncode == 2, "nothing goes unless it is asked for"
+    asked = run("clean", "--logs", "--sessions", "30", "--dry-run", "--json", *where, cwd=tmp_path)
+    assert json.loads(asked.stdout) == {
+        "sessions": 0, "events": 0, "recordings": 0, "log_bytes": 15, "dry_run": True,
+    }  # fmt: skip
+    assert run("clean", "--logs", *where, cwd=tmp_path).returncode == 0
+    assert [(path.name, path.stat().st_size) for path in logs.iterdir()] == [("gateway.log", 0)]
