@@ -1277,3 +1277,11 @@ async def test_a_stop_that_comes_while_the_writer_looks_is_the_end(
     await desk.again("tea.md")
     assert await desk.states() == [("tea.md", "stopped")]
     assert said(desk, "tea.md") == ["::record-notes tea.md", "one", "two"]
+
+
+async def test_what_an_agent_says_to_its_sub_agent_is_no_command(desk: Desk) -> None:
+    path = desk.folder / "chats" / SESSION / "subagents" / "agent-1a2b3c4d.jsonl"
+    sub = Chat(desk, path)
+    sub.says("::record-notes tea.md")
+    assert (await sub.look()).obeyed == 0
+    assert await desk.states() == []

@@ -7,7 +7,6 @@ recording itself.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,22 +23,21 @@ from minoots_platform.clock import Clock
 from minoots_platform.ids import derived_id
 from minoots_platform.records import Database, conversations, events, recordings
 from minoots_platform.telemetry import audit
-from minoots_platform.writers import Look, Writer, installed
+from minoots_platform.writers import Writer
 
-from .commands import Command, Mistake, Verb, commands_in, destination_in
-from .filenames import name_from, numbered, slug
+from .aiming import Aim, Place, Refused
+from .commands import Command, Mistake, Verb, commands_in
 from .flags import WorkspaceFlags
-from .gate import Target, WriteDenied, WriteGate
+from .gate import Target, WriteGate
+from .looks import look_of
 from .workspaces import Registry, Workspace
 
 GRACE: Final = timedelta(minutes=1)
 """How long before a conversation was first seen a command may have been typed."""
 
 _PART: Final = 500
-
-
-class Refused(Exception):
-    """A command that is not obeyed; the text says why, and what to type instead."""
+_OF_AGENTS: Final = ("subagent", "review")
+"""Conversations in which the user is another agent."""
 
 
 @dataclass(frozen=True)
@@ -50,16 +48,6 @@ class Obeyed:
     """Recordings that have something to write now."""
     obeyed: int = 0
     refused: int = 0
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where a command was typed."""
-
-    conversation: sa.Row[Any]
-    number: int
-    event: ConversationEvent
-    line: int
 
 
 class Obeying:
@@ -143,6 +131,7 @@ class _Run:
         self._conversation = conversation
         self._live = live
         self._now = owner._clock()
+        self._aim = Aim(connection, conversation, owner.gate, owner._host)
         self._told: list[events.NewEvent] = []
         self._started = 0
         self.obeyed = 0
@@ -158,7 +147,8 @@ class _Run:
             return False
         for number, event in found:
             if event.kind is ConversationEventKind.USER and not event.injected and self._is_new(event):
-                typed = commands_in(event.text or "")
+                # To a sub-agent it is another agent that speaks, and nobody else's words are obeyed.
+                typed = () if conversation.relation in _OF_AGENTS else commands_in(event.text or "")
                 await self._by_itself(number, event, typed)
                 await self._message(number, event, typed)
         await conversations.obeyed(self._connection, conversation.id, found[-1][0])
@@ -178,7 +168,7 @@ class _Run:
     ) -> None:
         refusals = []
         for item in typed:
-            place = _Place(self._conversation, number, event, item.line)
+            place = Place(self._conversation, number, event, item.line)
             try:
                 if isinstance(item, Mistake):
                     raise Refused(item.problem)
@@ -193,7 +183,7 @@ class _Run:
         if refusals:
             await conversations.note_refusals(self._connection, self._conversation.tenant, event.id, refusals)
 
-    def _refuse(self, raw: str, place: _Place, why: str) -> None:
+    def _refuse(self, raw: str, place: Place, why: str) -> None:
         conversation = self._conversation
         about = {"command": raw[:200], "reason": why[:500], "event": place.event.id, "line": place.line}
         self._tell(EventType.CHAT_COMMAND_REFUSED, conversation.id, about)
@@ -209,7 +199,7 @@ class _Run:
     def _tell(self, type: EventType, subject: str, data: dict[str, Any]) -> None:
         self._told.append(events.NewEvent(type, subject, self._now, data))
 
-    async def _obey(self, command: Command, place: _Place) -> None:
+    async def _obey(self, command: Command, place: Place) -> None:
         active = await recordings.active_of(self._connection, self._conversation.id)
         if command.verb is Verb.STOP:
             mine = [row for row in active if command.alias in (None, row.alias)]
@@ -223,7 +213,7 @@ class _Run:
         running = next((row for row in active if row.workspace_id == workspace.config.id), None)
         if command.verb is Verb.RECORD and running is not None and command.argument is None:
             return  # it is recorded already
-        target, writer = await self._target(command, workspace, place)
+        target, writer = await self._aim.target(command, workspace, place)
         if command.verb is Verb.RECORD and running is not None:
             if running.path == str(target.path):
                 return
@@ -240,89 +230,8 @@ class _Run:
         except Failure as failure:
             raise Refused(f"{failure.detail}. {failure.remedy or ''}".strip()) from failure
 
-    async def _target(self, command: Command, workspace: Workspace, place: _Place) -> tuple[Target, Writer]:
-        """Return the file that a command means, and who writes it."""
-        writers = installed()
-        usual = writers.get(workspace.config.format)
-        if usual is None:
-            raise Refused(f"the workspace wants the format {workspace.config.format}; there are {_names()}")
-        gate = self._owner.gate()
-        if command.argument is None:
-            return await self._free(gate, workspace.folder, workspace, place, usual), usual
-        try:
-            given = destination_in(command.argument)
-        except ValueError as error:
-            raise Refused(str(error)) from error
-        path, is_folder = _meant(given, workspace.root)
-        if is_folder:
-            return await self._free(gate, path, workspace, place, usual), usual
-        writer = next((one for one in writers.values() if path.suffix == one.extension), None)
-        if writer is None:
-            path, writer = path.with_name(path.name + usual.extension), usual
-        target = self._judged(gate, path)
-        await self._require_free(command.verb, target)
-        return target, writer
-
-    async def _free(
-        self, gate: WriteGate, folder: Path, workspace: Workspace, place: _Place, writer: Writer
-    ) -> Target:
-        """Return a file in a folder whose name is not taken."""
-        config, conversation = workspace.config, self._conversation
-        title = await conversations.title_by(
-            self._connection, conversation.tenant, conversation.id, place.number
-        )
-        name = name_from(
-            config.filename,
-            moment=place.event.ts,
-            timezone=config.timezone,
-            provider=conversation.provider,
-            session_id=conversation.session_id,
-            title=title,
-            username=config.username,
-            alias=workspace.alias,
-        )
-        for candidate in numbered(name):
-            target = self._judged(gate, folder / (candidate + writer.extension))
-            if not await self._at(target) and not target.path.exists():
-                return target
-        raise Refused(f"no name is left in {folder}")
-
-    def _judged(self, gate: WriteGate, path: Path) -> Target:
-        try:
-            return gate.judge(path)
-        except WriteDenied as denied:
-            raise Refused(f"{path} may not be written: {denied}") from denied
-
-    async def _require_free(self, verb: Verb, target: Target) -> None:
-        """Refuse a file that somebody else records into, or whose content would be lost."""
-        known = await self._at(target)
-        mine = self._conversation.id
-        busy = [row for row in known if row.state in recordings.WRITING]
-        if any(row.conversation_id != mine and row.state == recordings.State.ACTIVE.value for row in busy):
-            raise Refused(f"{target.path} is being recorded into by another conversation")
-        if verb is Verb.RECORD:
-            return
-        # These take the place of what is there.
-        if any(verb is Verb.EXPORT or row.conversation_id != mine for row in busy):
-            raise Refused(f"{target.path} is being recorded into; give another name")
-        if target.path.exists() and not busy and not self._is_ours(known, target):
-            raise Refused(f"{target.path} is there already; give another name")
-
-    def _is_ours(self, known: Sequence[sa.Row[Any]], target: Target) -> bool:
-        """Tell whether nothing but recordings of this conversation stands in a file."""
-        written = [row for row in known if row.written_at is not None]
-        if not written or any(row.conversation_id != self._conversation.id for row in written):
-            return False
-        found = os.stat(target.path, follow_symlinks=False)
-        as_left = (found.st_size, found.st_mtime_ns) == (written[-1].size, written[-1].modified_ns)
-        return bool(written[-1].rendering.get("ours")) and as_left
-
-    async def _at(self, target: Target) -> list[sa.Row[Any]]:
-        key = recordings.path_key(self._owner._host, str(target.path))
-        return await recordings.at_path(self._connection, self._conversation.tenant, key)
-
     async def _start(
-        self, kind: recordings.Kind, workspace: Workspace, target: Target, writer: Writer, place: _Place
+        self, kind: recordings.Kind, workspace: Workspace, target: Target, writer: Writer, place: Place
     ) -> None:
         conversation, host = self._conversation, self._owner._host
         whole = kind is not recordings.Kind.RECORD
@@ -335,7 +244,18 @@ class _Run:
         title = await conversations.title_by(
             self._connection, conversation.tenant, conversation.id, place.number
         )
-        key = recordings.path_key(host, str(target.path))
+        flags = self._owner._flags.of(
+            workspace.config.flags, provider=conversation.provider, session_id=conversation.session_id
+        )
+        look = look_of(
+            flags,
+            workspace,
+            target,
+            conversation,
+            recording_id=recording_id,
+            title=title,
+            created=place.event.ts or self._now,
+        )
         export = kind is recordings.Kind.EXPORT
         made = await recordings.start(
             self._connection,
@@ -349,9 +269,9 @@ class _Run:
                 "kind": kind.value,
                 "format": writer.format,
                 "path": str(target.path),
-                "path_key": key,
+                "path_key": recordings.path_key(host, str(target.path)),
                 "root": str(target.root),
-                "options": self._look(workspace, target, recording_id, title, place).model_dump(mode="json"),
+                "options": look.model_dump(mode="json"),
                 "from_number": 1 if whole else place.number,
                 "from_line": None if whole else place.line,
                 "until_number": place.number if export else None,
@@ -362,57 +282,14 @@ class _Run:
             },
         )
         if not made:
-            busy = await recordings.at_path(self._connection, conversation.tenant, key)
-            if any(row.id == recording_id for row in busy):
+            if any(row.id == recording_id for row in await self._aim.at(target)):
                 return
             raise Refused(f"{target.path} is being recorded into by another conversation")
         about = {"conversation": conversation.id, "path": str(target.path), "kind": kind.value}
         self._tell(EventType.RECORDING_STARTED, recording_id, about | {"workspace": workspace.alias})
 
-    async def _stop(self, row: sa.Row[Any], place: _Place) -> None:
+    async def _stop(self, row: sa.Row[Any], place: Place) -> None:
         await recordings.stop(self._connection, row.id, number=place.number, line=place.line, now=self._now)
-
-    def _look(
-        self, workspace: Workspace, target: Target, recording_id: str, title: str, place: _Place
-    ) -> Look:
-        config, conversation = workspace.config, self._conversation
-        flags = self._owner._flags.of(
-            config.flags, provider=conversation.provider, session_id=conversation.session_id
-        )
-        short = conversation.session_id.rpartition("/")[2][:8]
-        front = config.front_matter
-        return Look(
-            commentary=flags["writerIncludeCommentary"],
-            thinking=flags["writerIncludeThinking"],
-            tool_calls=flags["writerIncludeToolCalls"],
-            tool_results=flags["writerIncludeToolResults"],
-            decisions=flags["writerIncludeDecisionPrompt"],
-            decision_options=flags["writerIncludeDecisionOptions"],
-            decision_selection=flags["writerIncludeDecisionSelection"],
-            system_events=flags["captureIncludeSystemEvents"],
-            italic_user=flags["writerItalicizeUserMessages"],
-            relative_links=flags["writerRelativizeLocalLinks"],
-            wikilinks=flags["writerUseDendronStyleWikilinks"],
-            username=config.username,
-            timezone=config.timezone,
-            front_matter=front.include,
-            updated=front.updated,
-            participant_username=front.participant_username,
-            session_ids=front.session_ids,
-            workspace_ids=front.workspace_ids,
-            recording_ids=front.recording_ids,
-            event_kinds=front.event_kinds,
-            tags=config.tags,
-            title=title or "Conversation",
-            id=f"{slug(title, 24) or 'conversation'}-{short}",
-            created=place.event.ts or self._now,
-            session_id=conversation.session_id,
-            workspace_id=config.id,
-            recording_id=recording_id,
-            root=os.path.realpath(workspace.root),
-            folder=str(target.path.parent),
-            beside=f"{_short(Path(target.name).stem)}.files",
-        )
 
     async def _by_itself(
         self, number: int, event: ConversationEvent, typed: Sequence[Command | Mistake]
@@ -435,12 +312,12 @@ class _Run:
             # Once: what somebody has stopped is not begun again.
             if await recordings.ever_of(self._connection, conversation.id, config.id):
                 continue
-            await self._record_by_itself(workspace, _Place(conversation, number, event, 1))
+            await self._record_by_itself(workspace, Place(conversation, number, event, 1))
 
-    async def _record_by_itself(self, workspace: Workspace, place: _Place) -> None:
+    async def _record_by_itself(self, workspace: Workspace, place: Place) -> None:
         command = Command(Verb.RECORD, workspace.alias, None, 1, f"::record-{workspace.alias}")
         try:
-            target, writer = await self._target(command, workspace, place)
+            target, writer = await self._aim.target(command, workspace, place)
             await self._start(recordings.Kind.RECORD, workspace, target, writer, place)
         except (Refused, OSError, RuntimeError) as refusal:
             # Told once, not with every message.
@@ -448,21 +325,3 @@ class _Run:
             if about not in self._owner.told:
                 self._owner.told.add(about)
                 self._refuse(f"auto_record of {workspace.alias}", place, str(refusal))
-
-
-def _meant(given: str, root: Path) -> tuple[Path, bool]:
-    """Return the path that was typed, and whether it is a folder for a name of our own."""
-    path = Path(given).expanduser() if given.startswith("~") else root / given
-    try:
-        return path, given.endswith(("/", os.sep)) or path.is_dir()
-    except OSError:
-        return path, False  # and the gate says why it cannot be
-
-
-def _short(name: str) -> str:
-    """Return as much of a name as leaves room for an ending."""
-    return os.fsencode(name)[:200].decode(errors="ignore")
-
-
-def _names() -> str:
-    return ", ".join(sorted(installed()))
