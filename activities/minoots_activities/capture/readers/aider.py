@@ -10,7 +10,8 @@ from typing import Any, ClassVar, Final, Literal
 from minoots.contracts.conversations import ConversationEventKind
 
 from .reader import Identity, Parsed, Parser, Reader, digest, event_id
-from .store import Listed, Open, Store, whole
+from .sqlite import whole
+from .store import Listed, Open, Store
 from .texts import clean
 
 Kind = ConversationEventKind

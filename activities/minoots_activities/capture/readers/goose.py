@@ -10,7 +10,8 @@ from typing import Any, ClassVar, Literal
 from minoots.contracts.conversations import ConversationEventKind, ToolUse
 
 from .reader import Identity, Parsed, Parser, Reader, digest, event_id
-from .store import Listed, Open, Sqlite, Store, json_of
+from .sqlite import Sqlite, json_of
+from .store import Listed, Open, Store
 from .texts import clean, typed
 from .values import as_text, blob, moment
 

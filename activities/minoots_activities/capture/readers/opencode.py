@@ -12,7 +12,8 @@ from typing import Any, ClassVar, Final, Literal
 from minoots.contracts.conversations import ConversationEventKind, Tokens, ToolUse
 
 from .reader import Identity, Parsed, Parser, Reader, digest, event_id
-from .store import Listed, Open, Sqlite, Store, json_of, whole
+from .sqlite import Sqlite, json_of, whole
+from .store import Listed, Open, Store
 from .texts import clean, typed
 from .values import as_text, count, data_url, moment
 

@@ -13,30 +13,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from minoots.contracts.conversations import ConversationEvent, ConversationEventKind, Enclosed
 
-if TYPE_CHECKING:
-    from .store import Open, Store
+from .identity import Identity
+from .store import Open, Store
 
 _DEFAULTS: Final[dict[str, Any]] = {
     name: field.default
     for name, field in ConversationEvent.model_fields.items()
     if not field.is_required() and field.default_factory is None
 }
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Whose transcript a file is. Never made from the folder: files move."""
-
-    session_id: str
-    """The program's own id of the conversation."""
-    parent_id: str | None = None
-    relation: Literal["subagent", "fork", "resume", "review"] | None = None
-    agent_id: str | None = None
-    """Of a sub-agent."""
 
 
 @dataclass(frozen=True)

@@ -5,26 +5,16 @@ A session in it is read as a whole whenever its mark is another: what was known 
 
 from __future__ import annotations
 
-import json
-import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO
 
-from minoots_activities.capture.compressed import Damaged
-
-from .reader import Identity
+from .identity import Identity
 
 Open = Callable[[Path], BinaryIO]
 """Opens a file that may be read; `ReadRoots.open`."""
-
-_PATIENCE: Final = 5.0
-"""Seconds that a database may be busy."""
-_LARGEST: Final = 64 << 20
-"""Bytes of a file that is read as a whole."""
 
 
 @dataclass(frozen=True)
@@ -51,63 +41,3 @@ class Store(ABC):
     @abstractmethod
     def records(self, session_id: str) -> Iterator[Mapping[str, Any]]:
         """Yield the records of a session, in their order; raises what `listed` raises."""
-
-
-class Sqlite(Store):
-    """A database of SQLite, which its program may be writing to."""
-
-    def __init__(self, path: Path, open: Open) -> None:
-        self._path = path
-        self._open = open
-
-    @contextmanager
-    def rows(self) -> Iterator[Callable[..., list[dict[str, Any]]]]:
-        """Yield a function that asks the database.
-
-        Raises:
-            Damaged: it is none, or not as expected.
-        """
-        # Whether it may be read is judged as for any file; a link would have been followed by then.
-        with self._open(self._path) as file:
-            if file.read(15) not in (b"SQLite format 3", b""):
-                raise Damaged(f"{self._path.name} is no database of SQLite")
-        connection = None
-        try:
-            # Never made and never written to: it is somebody else's.
-            address = f"{self._path.resolve().as_uri()}?mode=ro"
-            connection = sqlite3.connect(address, uri=True, timeout=_PATIENCE)
-            connection.row_factory = sqlite3.Row
-            connection.execute("PRAGMA query_only=ON")
-            connection.execute("PRAGMA trusted_schema=OFF")
-            connection.execute("BEGIN")
-
-            def ask(query: str, *values: Any) -> list[dict[str, Any]]:
-                return [dict(row) for row in connection.execute(query, values)]
-
-            yield ask
-        except sqlite3.Error as error:
-            raise Damaged(f"{self._path.name} cannot be read: {error}") from error
-        finally:
-            if connection is not None:
-                connection.close()
-
-
-def whole(open: Open, path: Path) -> bytes:
-    """Return the bytes of a file.
-
-    Raises:
-        Damaged: it is too large.
-    """
-    with open(path) as file:
-        data = file.read(_LARGEST + 1)
-    if len(data) > _LARGEST:
-        raise Damaged(f"{path.name} is larger than {_LARGEST} bytes")
-    return data
-
-
-def json_of(text: Any) -> Any:
-    """Return the JSON in a text; ``None`` where there is none."""
-    try:
-        return json.loads(text)
-    except (ValueError, TypeError, RecursionError):
-        return None
