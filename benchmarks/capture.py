@@ -232,10 +232,11 @@ async def _idle(sessions: int = 1000, seconds: float = 20) -> tuple[float, float
             async with asyncio.timeout(300):
                 while True:
                     async with database.read() as connection:
-                        if len(await conversations.files_of(connection, "dev", "bench")) >= sessions:
+                        read = len(await conversations.files_of(connection, "dev", "bench")) >= sessions
+                        if read and not await conversations.behind(connection, "dev", "bench", 1):
                             break
                     await asyncio.sleep(0.5)
-        await asyncio.sleep(5)
+        await asyncio.sleep(10)
         watcher = psutil.Process(stack.pid("watch"))
         before = watcher.cpu_times()
         await asyncio.sleep(seconds)
