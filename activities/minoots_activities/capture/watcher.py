@@ -7,6 +7,7 @@ could not be told is told at the next look.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,9 @@ from .ingest import head_of, session_key
 from .readers.store import Store
 from .roots import ReadDenied, ReadRoots
 from .sources import About, Source, about, meant, owner_of
+
+# It tells of every change, and how many; what came of it is told by us.
+logging.getLogger("watchfiles").setLevel(logging.WARNING)
 
 Tell = Callable[[CaptureStart, FileChanged], Awaitable[None]]
 
