@@ -24,6 +24,7 @@ from .events import routes as events
 from .events import socket
 from .gateway import Gateway
 from .health import routes as health
+from .ingest import routes as ingest
 from .middleware.body_limit import BodyLimit
 from .middleware.context import RequestContext
 from .parameters import known_parameters
@@ -32,6 +33,7 @@ from .principals import DEV_TENANT
 from .schedules import routes as schedules
 from .secrets import routes as secrets
 from .sessions import routes as sessions
+from .sources import routes as sources
 from .timers import routes as timers
 from .timers import templates
 
@@ -52,6 +54,8 @@ _ROUTES = (
     destinations,
     secrets,
     sessions,
+    ingest,
+    sources,
     health,
     docs,
 )
@@ -106,5 +110,6 @@ def _middleware(gateway: Gateway) -> Sequence[Middleware]:
                 expose_headers=["etag", "location", "x-request-id", "retry-after"],
             )
         )
-    layers.append(Middleware(BodyLimit, most=gateway.settings.gateway.max_body_bytes))
+    larger = {"/v1/ingest": gateway.settings.ingest.max_request_bytes}
+    layers.append(Middleware(BodyLimit, most=gateway.settings.gateway.max_body_bytes, larger=larger))
     return layers

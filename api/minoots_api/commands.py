@@ -47,8 +47,11 @@ async def run_once(
     work: Callable[[AsyncConnection], Awaitable[BaseModel]],
     *,
     status: int = 200,
+    fingerprint: str | None = None,
 ) -> Answered:
     """Run ``work`` in a writing transaction; with a key that came before, give the first answer instead.
+
+    ``fingerprint`` tells the request from others; by default it is made of all of it.
 
     Raises:
         Failure: whatever ``work`` raises; invalid, when the key came with another request.
@@ -57,7 +60,7 @@ async def run_once(
         async with gateway.database.write() as connection:
             done = await work(connection)
         return Answered(status, done.model_dump(mode="json"), replayed=False)
-    fingerprint = await _fingerprint(request)
+    fingerprint = fingerprint or await _fingerprint(request)
     try:
         return await _keyed(gateway, principal, key, fingerprint, work, status)
     except sa.exc.IntegrityError:

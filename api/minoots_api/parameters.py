@@ -96,6 +96,25 @@ TimerId = Annotated[str, Depends(timer_id)]
 TIMER_ID_PATTERN: Final = rf"^tmr_{ULID_PATTERN}$"
 
 
+def number_of(cursor: str | None) -> int | None:
+    """Return the number that the cursor of a list in order stands for.
+
+    Raises:
+        Failure: invalid, for one that is none of ours.
+    """
+    if cursor is None:
+        return None
+    if not cursor.isascii() or not cursor.isdecimal() or len(cursor) > 18:
+        expected = "next_cursor of the page before"
+        raise Failure(
+            FailureKind.INVALID,
+            "the cursor does not belong to this list",
+            remedy="Pass next_cursor of the page before; begin without a cursor.",
+            errors=(FieldProblem(field="query.cursor", expected=expected, got=cursor[:60]),),
+        )
+    return int(cursor)
+
+
 def known_parameters(request: HTTPConnection) -> None:
     """Refuse query parameters that the route does not have: a misspelt filter would match everything.
 

@@ -94,6 +94,8 @@ AgentsWriter = Annotated[Principal, Depends(requires(Scope.AGENTS_WRITE))]
 EscalationsReader = Annotated[Principal, Depends(requires(Scope.ESCALATIONS_READ))]
 EscalationsWriter = Annotated[Principal, Depends(requires(Scope.ESCALATIONS_WRITE))]
 SessionsReader = Annotated[Principal, Depends(requires(Scope.SESSIONS_READ))]
+SourcesReader = Annotated[Principal, Depends(requires(Scope.SOURCES_READ))]
+SourcesWriter = Annotated[Principal, Depends(requires(Scope.SOURCES_WRITE))]
 Admin = Annotated[Principal, Depends(requires(Scope.ADMIN))]
 
 

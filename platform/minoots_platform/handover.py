@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from minoots.errors import Failure
 
 from .clock import Clock, utc_now
-from .records import Database, escalation_reading, handovers, idempotency, wake_leads
+from .records import Database, escalation_reading, handovers, idempotency, staging, wake_leads
 from .telemetry import get_logger
 from .telemetry.trace_context import continued
 
@@ -32,7 +32,7 @@ OVERDUE: Final = timedelta(seconds=30)
 
 _RESCUE_EVERY: Final = 30
 _FORGET_EVERY: Final = 3600
-"""Rounds of the reconciler between two looks for lost timers, and for idempotency keys to forget."""
+"""Rounds of the reconciler between two looks for lost timers, and for what is to be forgotten."""
 
 _BATCH: Final = 200
 _AT_ONCE: Final = 20
@@ -80,7 +80,7 @@ class Engine(Protocol):
         ...
 
     async def look(self, *, kind: str, tenant: str, public_id: str, name: str, what: str) -> None:
-        """Look at a plan, escalation or heartbeat: ``what`` has happened to it."""
+        """Look at a plan, escalation, heartbeat or ingest: ``what`` has happened to it."""
         ...
 
 
@@ -164,6 +164,12 @@ class HandOver:
             handovers.LookHandover("heartbeat", tenant, heartbeat_id, heartbeat_id, 0, None), what
         )
 
+    async def ingest(self, ingest_id: str) -> bool:
+        """Have the files of an ingest taken in; return whether the engine knows that they are to be."""
+        async with self._database.read() as connection:
+            due = await handovers.ingest(connection, ingest_id)
+        return await self._look(due, "sent")
+
     async def after_timer(self, timer_id: str, *, schedule_id: str | None, parent_id: str | None) -> None:
         """Tell whoever waits for a timer that it has ended or was changed."""
         if schedule_id is not None:
@@ -188,12 +194,13 @@ class HandOver:
             schedules = await handovers.schedules_behind(connection, before=before, limit=_BATCH)
             plans = await handovers.plans_behind(connection, before=before, limit=_BATCH)
             ladders = await handovers.escalations_behind(connection, before=before, limit=_BATCH)
+            ingests = await handovers.ingests_behind(connection, before=before, limit=_BATCH)
         done = await asyncio.gather(
             *(self._in_turn(self._tell(due)) for due in timers),
             *(self._in_turn(self._deliver(due)) for due in deliveries),
             *(self._in_turn(self.replay(tenant, replay_id)) for tenant, replay_id in replays),
             *(self._in_turn(self._schedule(due)) for due in schedules),
-            *(self._in_turn(self._look(due, "left behind")) for due in (*plans, *ladders)),
+            *(self._in_turn(self._look(due, "left behind")) for due in (*plans, *ladders, *ingests)),
         )
         if done:
             self._log.info("handover.reconciled", taken=sum(done), left=len(done) - sum(done))
@@ -230,6 +237,8 @@ class HandOver:
                 if rounds % _FORGET_EVERY == 0:
                     async with self._database.write() as connection:
                         await idempotency.forget_old(connection, self._clock())
+                    async with self._database.write() as connection:
+                        await staging.forget_left(connection, self._clock())
             except (sa.exc.SQLAlchemyError, OSError) as error:
                 self._log.error("handover.reconcile_failed", error=type(error).__name__)
             rounds += 1

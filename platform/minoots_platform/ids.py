@@ -10,7 +10,23 @@ from typing import Final, Literal
 from ulid import ULID
 
 Prefix = Literal[
-    "tmr", "sch", "pln", "esc", "cmd", "lse", "dlv", "rpl", "evt", "dst", "key", "req", "cnv", "chk", "rec"
+    "tmr",
+    "sch",
+    "pln",
+    "esc",
+    "cmd",
+    "lse",
+    "dlv",
+    "rpl",
+    "evt",
+    "dst",
+    "key",
+    "req",
+    "cnv",
+    "chk",
+    "rec",
+    "ing",
+    "src",
 ]
 
 ULID_PATTERN: Final = "[0-7][0-9A-HJKMNP-TV-Z]{25}"

@@ -21,6 +21,7 @@ from .resources.dead_letters import AsyncDeadLetters
 from .resources.destinations import AsyncDestinations
 from .resources.escalations import AsyncEscalations, AsyncHeartbeats
 from .resources.events import AsyncEvents
+from .resources.ingest import AsyncIngests, AsyncSources
 from .resources.outbox import AsyncOutboxResource
 from .resources.plans import AsyncPlans
 from .resources.schedules import AsyncSchedules
@@ -52,6 +53,8 @@ class AsyncMinoots(Generic[CreatedT]):
         sessions: what was captured of sessions with agents.
         recordings: files that sessions are written into.
         fleet: hosts that capture.
+        ingest: take files and texts in.
+        sources: files and texts that were taken in.
         secrets: what webhooks are signed with.
         connectors: what actions are sent through.
         destinations: receivers that are closed.
@@ -101,6 +104,8 @@ class AsyncMinoots(Generic[CreatedT]):
         self.sessions = AsyncSessions(self._engine)
         self.recordings = AsyncRecordings(self._engine)
         self.fleet = AsyncFleet(self._engine)
+        self.ingest = AsyncIngests(self._engine)
+        self.sources = AsyncSources(self._engine)
         self.secrets = AsyncSecrets(self._engine)
         self.connectors = AsyncConnectors(self._engine)
         self.destinations = AsyncDestinations(self._engine)

@@ -29,6 +29,15 @@ KEY_HEADER: Final = "Idempotency-Key"
 _HEADER_TEXT: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
+@dataclass(frozen=True)
+class File:
+    """A file that goes with a request."""
+
+    name: str
+    content: bytes
+    media_type: str
+
+
 class Nothing(View):
     """An answer that says nothing but that it was done."""
 
@@ -42,6 +51,8 @@ class Call(Generic[ModelT]):
     result: type[ModelT]
     query: Pairs = ()
     body: Mapping[str, Any] | None = None
+    files: tuple[File, ...] = ()
+    """With any, the request is a form, and ``body`` its part ``about``."""
     headers: Pairs = ()
     idempotent: bool = True
     """Whether it may be sent again after a 500."""

@@ -21,6 +21,7 @@ from .resources.dead_letters import DeadLetters
 from .resources.destinations import Destinations
 from .resources.escalations import Escalations, Heartbeats
 from .resources.events import Events
+from .resources.ingest import Ingests, Sources
 from .resources.outbox import OutboxResource
 from .resources.plans import Plans
 from .resources.schedules import Schedules
@@ -52,6 +53,8 @@ class Minoots(Generic[CreatedT]):
         sessions: what was captured of sessions with agents.
         recordings: files that sessions are written into.
         fleet: hosts that capture.
+        ingest: take files and texts in.
+        sources: files and texts that were taken in.
         secrets: what webhooks are signed with.
         connectors: what actions are sent through.
         destinations: receivers that are closed.
@@ -101,6 +104,8 @@ class Minoots(Generic[CreatedT]):
         self.sessions = Sessions(self._engine)
         self.recordings = Recordings(self._engine)
         self.fleet = Fleet(self._engine)
+        self.ingest = Ingests(self._engine)
+        self.sources = Sources(self._engine)
         self.secrets = Secrets(self._engine)
         self.connectors = Connectors(self._engine)
         self.destinations = Destinations(self._engine)

@@ -83,13 +83,17 @@ class Connection:
         """Return the request for ``call``, in the current trace."""
         headers = dict(self.headers)
         headers.update({"Accept": "application/json", **dict(tracing.current()), **dict(call.headers)})
-        if call.body is not None:
+        what: dict[str, Any] = {"content": call.content}
+        if call.files:
+            form = [("file", (file.name, file.content, file.media_type)) for file in call.files]
+            what = {"data": {"about": (call.content or b"{}").decode()}, "files": form}
+        elif call.body is not None:
             headers["Content-Type"] = "application/json"
         return httpx.Request(
             call.method,
             self.base_url + call.path,
             params=list(call.query),
-            content=call.content,
+            **what,
             headers=headers,
             extensions={"timeout": self.timeouts(call.patience).as_dict()},
         )

@@ -9,13 +9,14 @@ from typing import Final, TypeVar
 from . import retrying
 from .call import Call
 from .connection import Connection
+from .contracts.ingest import Ingest
 from .contracts.plans import PlanSummary
 from .contracts.timers import Timer
 from .errors import ConnectionFailed, MinootsError, Throttled, Unavailable, WaitTimeout
 from .flow import Flow, Sleep, perform
 from .operations.timers import LONGEST_POLL
 
-EndingT = TypeVar("EndingT", bound=Timer | PlanSummary)
+EndingT = TypeVar("EndingT", bound=Timer | PlanSummary | Ingest)
 
 SHORTEST_POLL: Final = 1.0
 """Seconds from one poll to the next: a service that does not hold its answer back must not be hammered."""
@@ -24,7 +25,7 @@ SHORTEST_POLL: Final = 1.0
 def until_final(
     connection: Connection, what: str, read: Callable[[int | None], Call[EndingT]], timeout: float | None
 ) -> Flow[EndingT]:
-    """Return ``what`` once it is settled, failed or cancelled.
+    """Return ``what`` once it has ended.
 
     ``read`` makes the call that asks how it stands, held back for so many seconds.
 
@@ -66,11 +67,10 @@ def until_final(
             yield Sleep(pause if deadline is None else min(pause, deadline - now))
 
 
-def _expired(what: str, timeout: float | None, seen: Timer | PlanSummary | None) -> MinootsError:
+def _expired(what: str, timeout: float | None, seen: Timer | PlanSummary | Ingest | None) -> MinootsError:
     where = "unknown" if seen is None else str(seen.state)
     if isinstance(seen, Timer):
         where += f", due {seen.fire_at.isoformat()}"
     return WaitTimeout(
-        f"expected {what} to be settled, failed or cancelled within {timeout:g} s; it is {where}\n"
-        "  wait longer, or ask why"
+        f"expected {what} to have ended within {timeout:g} s; it is {where}\n  wait longer, or ask why"
     )

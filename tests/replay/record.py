@@ -18,6 +18,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 from capturing import CapturingHost, Chat, capturing
+from ingesting import ended, send
 from receivers import Receiver, receiving
 from stacks import TENANT, Stack, eventually, stack_of
 from temporalio.testing import WorkflowEnvironment
@@ -339,6 +340,14 @@ async def check_unwell(stack: Stack, receiver: Receiver) -> str:
     return workflow_id("check", TENANT, "chk_1")
 
 
+async def ingested(stack: Stack, receiver: Receiver) -> str:
+    """Files that are taken in, and one that cannot be read."""
+    files: dict[str, bytes | str] = {f"notes/{n}.md": f"# {n}\n\nSome words." for n in range(6)}
+    ingest = await send(stack, files | {"junk": bytes(range(256)) * 8})
+    await ended(stack, ingest)
+    return workflow_id("ingest", TENANT, ingest.id)
+
+
 async def delivery_waiting(stack: Stack, receiver: Receiver) -> str:
     """It waits for its destination's circuit, and is told when that is closed; the history is its own."""
     async with stack.database.write() as connection:
@@ -384,6 +393,7 @@ SCENES: dict[str, Callable[[Stack, Receiver], Awaitable[str]]] = {
     "timer-awaiting": timer_awaiting,
     "delivery-waiting": delivery_waiting,
     "check-unwell": check_unwell,
+    "ingest-completed": ingested,
     "capture-recorded": captured,
     "writer-stopped": written,
 }

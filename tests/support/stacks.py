@@ -27,6 +27,8 @@ from minoots_activities.deliveries.attempt import Attempts
 from minoots_activities.escalations.adapter import Escalations
 from minoots_activities.escalations.heartbeats import Heartbeats
 from minoots_activities.http import WebhookSender
+from minoots_activities.ingest.adapter import Ingests
+from minoots_activities.ingest.reading import Plan
 from minoots_activities.plans.adapter import Plans
 from minoots_activities.replays.adapter import Replays
 from minoots_activities.schedules.adapter import Schedules
@@ -39,8 +41,9 @@ from minoots_platform.records import Database, attempts, commands, timers
 from minoots_platform.settings import Settings
 from minoots_platform.telemetry import Telemetry
 from minoots_platform.vault import Vault
+from minoots_workers.parts import policy_of
 from minoots_workers.process import build_worker
-from minoots_workers.registry import serving_core, serving_io
+from minoots_workers.registry import serving_core, serving_files, serving_io
 from minoots_workflows.handover import Engine
 from minoots_workflows.ids import workflow_id
 from minoots_workflows.queues import Queue
@@ -189,6 +192,16 @@ async def stack_of(
                 Escalations(database, handover, clock),
                 Heartbeats(database, handover, clock),
                 Checks(installed, vault, clock),
+            ),
+            Queue.FILES: serving_files(
+                Ingests(
+                    database,
+                    vault,
+                    Plan(policy_of(settings.capture), settings.ingest.chunk_size, 20, 1024),
+                    clock,
+                    at_once=3,
+                    processes=1,
+                )
             ),
         }
         stack = Stack(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from temporalio.client import Client
 
+from minoots_activities.capture.redaction import Policy
 from minoots_activities.checks.adapter import Checks
 from minoots_activities.connectors import HealthWatch, World, connectors
 from minoots_activities.deliveries.adapter import Deliveries
@@ -17,6 +18,8 @@ from minoots_activities.deliveries.attempt import Attempts
 from minoots_activities.escalations.adapter import Escalations
 from minoots_activities.escalations.heartbeats import Heartbeats
 from minoots_activities.http import WebhookSender
+from minoots_activities.ingest.adapter import Ingests
+from minoots_activities.ingest.reading import Plan
 from minoots_activities.plans.adapter import Plans
 from minoots_activities.replays.adapter import Replays
 from minoots_activities.schedules.adapter import Schedules
@@ -26,13 +29,13 @@ from minoots_platform.clock import utc_now
 from minoots_platform.handover import HandOver
 from minoots_platform.links import Links
 from minoots_platform.records import Database, revision
-from minoots_platform.settings import Settings
+from minoots_platform.settings import CaptureSettings, Settings
 from minoots_platform.telemetry import Telemetry, temporal_runtime
 from minoots_platform.temporal import connect
 from minoots_platform.vault import Vault
 from minoots_workflows.handover import Engine
 
-from .registry import Serving, serving_io
+from .registry import Serving, serving_files, serving_io
 
 
 @asynccontextmanager
@@ -44,6 +47,40 @@ async def temporal_client(settings: Settings, telemetry: Telemetry) -> AsyncIter
     """
     async with temporal_runtime(telemetry) as runtime:
         yield await connect(settings.temporal, telemetry, runtime)
+
+
+def policy_of(capture: CaptureSettings) -> Policy:
+    """Return what is done about secrets in whatever is taken in."""
+    return Policy(capture.redaction, frozenset(capture.redaction_disabled), tuple(capture.redaction_allowed))
+
+
+@asynccontextmanager
+async def files_parts(settings: Settings) -> AsyncIterator[Serving]:
+    """Yield what the queue ``files`` serves.
+
+    Raises:
+        Failure: unavailable, when the records are away or at another schema.
+    """
+    ingest = settings.ingest
+    async with _records(settings) as database:
+        plan = Plan(
+            policy_of(settings.capture), ingest.chunk_size, ingest.read_seconds, ingest.read_megabytes
+        )
+        vault = Vault([key.get_secret_value() for key in settings.secrets.master_keys])
+        yield serving_files(
+            Ingests(database, vault, plan, utc_now, at_once=ingest.at_once, processes=ingest.processes)
+        )
+
+
+@asynccontextmanager
+async def _records(settings: Settings) -> AsyncIterator[Database]:
+    async with Database(
+        settings.records.url,
+        pool_size=settings.records.pool_size,
+        busy_timeout_ms=settings.records.busy_timeout_ms,
+    ) as database:
+        await revision.wait_until_current(database)
+        yield database
 
 
 @dataclass(frozen=True)
@@ -66,14 +103,7 @@ async def io_parts(settings: Settings, telemetry: Telemetry, client: Client) -> 
             work.
     """
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(
-            Database(
-                settings.records.url,
-                pool_size=settings.records.pool_size,
-                busy_timeout_ms=settings.records.busy_timeout_ms,
-            )
-        )
-        await revision.wait_until_current(database)
+        database = await stack.enter_async_context(_records(settings))
         vault = Vault([key.get_secret_value() for key in settings.secrets.master_keys])
         links = Links(vault, settings.gateway.link_base)
         sender = await stack.enter_async_context(

@@ -17,7 +17,7 @@ from minoots_platform.telemetry import Telemetry, get_logger
 from minoots_workflows.queues import Queue
 
 from .namespace import ensure_search_attributes
-from .parts import io_parts, temporal_client
+from .parts import files_parts, io_parts, temporal_client
 from .registry import Serving, serving_core
 
 # 20 pollers of which 60 % ask for new work: with the SDK's defaults the first task of most workflows finds no
@@ -92,6 +92,9 @@ async def _serve(
             background.append(asyncio.create_task(parts.watch.run(), name="lead"))
             background.append(asyncio.create_task(parts.health.run(), name="health of connectors"))
             await stack.enter_async_context(build_worker(client, Queue.IO, parts.serving, settings))
+        if Queue.FILES in queues:
+            files = await stack.enter_async_context(files_parts(settings))
+            await stack.enter_async_context(build_worker(client, Queue.FILES, files, settings))
         started.set()
         log.info("worker.started", queues=sorted(queues))
         stopping = asyncio.create_task(stop.wait(), name="stop")

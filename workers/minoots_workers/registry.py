@@ -11,6 +11,7 @@ from minoots_activities.checks.adapter import Checks
 from minoots_activities.deliveries.adapter import Deliveries
 from minoots_activities.escalations.adapter import Escalations
 from minoots_activities.escalations.heartbeats import Heartbeats
+from minoots_activities.ingest.adapter import Ingests
 from minoots_activities.plans.adapter import Plans
 from minoots_activities.replays.adapter import Replays
 from minoots_activities.schedules.adapter import Schedules
@@ -21,6 +22,7 @@ from minoots_workflows.checks.workflow import CheckWorkflow
 from minoots_workflows.deliveries.workflow import DeliveryWorkflow
 from minoots_workflows.escalations.workflow import EscalationWorkflow
 from minoots_workflows.heartbeats.workflow import HeartbeatWorkflow
+from minoots_workflows.ingest.workflow import IngestWorkflow
 from minoots_workflows.plans.workflow import PlanWorkflow
 from minoots_workflows.replays.workflow import ReplayWorkflow
 from minoots_workflows.schedules.workflow import ScheduleWorkflow
@@ -37,6 +39,7 @@ WORKFLOWS: tuple[type, ...] = (
     CheckWorkflow,
     CaptureWorkflow,
     WriterWorkflow,
+    IngestWorkflow,
 )
 
 
@@ -53,9 +56,14 @@ def serving_core() -> Serving:
     return Serving(workflows=WORKFLOWS)
 
 
-def serving_files(capture: Capture) -> Serving:
+def serving_host(capture: Capture) -> Serving:
     """Return what the queue of a host serves: everything that touches its files."""
     return Serving(activities=(capture.read, capture.obey, capture.write))
+
+
+def serving_files(ingests: Ingests) -> Serving:
+    """Return what the queue ``files`` serves: the reading of what was sent."""
+    return Serving(activities=(ingests.next, ingests.take))
 
 
 def serving_io(

@@ -23,7 +23,7 @@ from minoots_activities.capture.adapter import Capture
 from minoots_activities.capture.flags import WorkspaceFlags
 from minoots_activities.capture.ingest import Ingest
 from minoots_activities.capture.obeying import Obeying
-from minoots_activities.capture.redaction import Policy, Redactor
+from minoots_activities.capture.redaction import Redactor
 from minoots_activities.capture.roots import ReadRoots
 from minoots_activities.capture.sources import Source, sources_of
 from minoots_activities.capture.watcher import Watcher
@@ -38,8 +38,8 @@ from minoots_workflows.capture.telling import tell_changed, tell_writer
 from minoots_workflows.queues import files_of
 
 from .namespace import ensure_search_attributes
-from .parts import temporal_client
-from .registry import Serving, serving_files
+from .parts import policy_of, temporal_client
+from .registry import Serving, serving_host
 
 _BEAT: Final = 5.0
 """Seconds between two signs of life of a host, and between two looks for what was left behind."""
@@ -73,9 +73,6 @@ def host_of(settings: Settings, database: Database, client: Client) -> Host:
     tenant, name = capture.tenant, host_name(capture)
     sources = sources_of(capture, os.environ)
     roots = ReadRoots(source.root for source in sources)
-    policy = Policy(
-        capture.redaction, frozenset(capture.redaction_disabled), tuple(capture.redaction_allowed)
-    )
     obeying = Obeying(
         database,
         Registry(capture.registry),
@@ -85,10 +82,10 @@ def host_of(settings: Settings, database: Database, client: Client) -> Host:
         tenant=tenant,
         host=name,
     )
-    serving = serving_files(
+    serving = serving_host(
         Capture(
             database,
-            Ingest(database, roots, Redactor(policy), utc_now, tenant=tenant, host=name),
+            Ingest(database, roots, Redactor(policy_of(capture)), utc_now, tenant=tenant, host=name),
             obeying,
             Writing(database, utc_now, tenant=tenant, host=name),
             client,

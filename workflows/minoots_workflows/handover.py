@@ -25,6 +25,7 @@ from .deliveries.workflow import DeliveryWorkflow
 from .escalations.workflow import EscalationWorkflow
 from .heartbeats.workflow import HeartbeatWorkflow
 from .ids import Kind, workflow_id
+from .ingest.workflow import IngestWorkflow
 from .pacing import Moved, Subject
 from .plans.workflow import PlanWorkflow
 from .queues import Queue
@@ -39,10 +40,11 @@ from .timers.workflow import TimerWorkflow
 
 _RPC_TIMEOUT: Final = timedelta(seconds=5)
 
-_PACED: Final[dict[str, Callable[..., Any]]] = {
+_LOOKING: Final[dict[str, Callable[..., Any]]] = {
     "plan": PlanWorkflow.run,
     "escalation": EscalationWorkflow.run,
     "heartbeat": HeartbeatWorkflow.run,
+    "ingest": IngestWorkflow.run,
 }
 
 
@@ -199,10 +201,10 @@ class Engine:
             )
 
     async def look(self, *, kind: str, tenant: str, public_id: str, name: str, what: str) -> None:
-        """Make the workflow of a plan, escalation or heartbeat look at the records; start it if need be.
+        """Make the workflow of something look at the records; start it where there is none.
 
         Args:
-            kind: ``plan``, ``escalation`` or ``heartbeat``.
+            kind: ``plan``, ``escalation``, ``heartbeat`` or ``ingest``.
             tenant: whose it is.
             public_id: its id.
             name: its name, for the Temporal UI.
@@ -213,7 +215,7 @@ class Engine:
         """
         with _unavailable():
             await self._client.start_workflow(
-                _PACED[kind],
+                _LOOKING[kind],
                 Subject(tenant=tenant, id=public_id, name=name),
                 id=workflow_id(cast(Kind, kind), tenant, public_id),
                 task_queue=Queue.CORE,

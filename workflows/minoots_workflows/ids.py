@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple, cast, get_args
 
 Kind = Literal[
-    "timer", "delivery", "replay", "schedule", "plan", "escalation", "heartbeat", "check", "capture", "writer"
+    "timer",
+    "delivery",
+    "replay",
+    "schedule",
+    "plan",
+    "escalation",
+    "heartbeat",
+    "check",
+    "capture",
+    "writer",
+    "ingest",
 ]
 _KINDS: Final = get_args(Kind)
 

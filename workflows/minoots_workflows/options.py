@@ -38,6 +38,15 @@ LOOKING: Final[ActivityConfig] = {
     "retry_policy": _UNTIL_IT_WORKS,
 }
 
+FILES: Final[ActivityConfig] = {
+    "task_queue": Queue.FILES,
+    # 15 minutes: the longest that `ingest.read_seconds` may give a file, and the keeping of what was found.
+    "start_to_close_timeout": timedelta(minutes=15),
+    # 10 s: it gives a sign every second, but writes large rows in between.
+    "heartbeat_timeout": timedelta(seconds=10),
+    "retry_policy": _UNTIL_IT_WORKS,
+}
+
 
 def on_host(host: str) -> ActivityConfig:
     """Return the options of what only one host can do: reading and writing its files."""

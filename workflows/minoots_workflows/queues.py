@@ -12,6 +12,8 @@ class Queue(StrEnum):
     """Workflows: CPU and memory, no way out."""
     IO = "io"
     """Deliveries: the network and the records."""
+    FILES = "files"
+    """Files that were sent: processor and memory, in processes of their own."""
 
 
 def files_of(host: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from fastapi import Request
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -12,11 +14,18 @@ from minoots_api.problems import answer
 
 
 class BodyLimit:
-    """Counts the bytes of a request body, whether or not its length was announced."""
+    """Counts the bytes of a request body, whether or not its length was announced.
 
-    def __init__(self, app: ASGIApp, most: int) -> None:
+    Args:
+        app: what is served.
+        most: bytes of a body.
+        larger: of those to certain paths, which read no more of it than they have to.
+    """
+
+    def __init__(self, app: ASGIApp, most: int, larger: Mapping[str, int]) -> None:
         self._app = app
         self._most = most
+        self._larger = larger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -24,9 +33,10 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
+        most = self._larger.get(scope["path"], self._most)
         announced = request.headers.get("content-length", "0")
-        if announced.isdigit() and int(announced[:18]) > self._most:
-            await self._refuse(request, receive, send)
+        if announced.isdigit() and int(announced[:18]) > most:
+            await self._refuse(request, most, receive, send)
             return
         taken = 0
 
@@ -34,19 +44,19 @@ class BodyLimit:
             nonlocal taken
             message = await receive()
             taken += len(message.get("body", b""))
-            if taken > self._most:
+            if taken > most:
                 # An HTTPException is what the framework lets through while it reads a body.
                 raise HTTPException(413)
             return message
 
         await self._app(scope, counted, send)
 
-    async def _refuse(self, request: Request, receive: Receive, send: Send) -> None:
-        problem = FieldProblem(field="body", expected=f"at most {self._most} bytes", got="more")
+    async def _refuse(self, request: Request, most: int, receive: Receive, send: Send) -> None:
+        problem = FieldProblem(field="body", expected=f"at most {most} bytes", got="more")
         response = answer(
             request,
             FailureKind.TOO_LARGE,
-            f"the body is larger than {self._most} bytes",
+            f"the body is larger than {most} bytes",
             remedy="Send less, and large things by reference.",
             errors=[problem],
         )

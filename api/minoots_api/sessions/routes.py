@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from minoots.contracts import FieldProblem, Page
+from minoots.contracts import Page
 from minoots.contracts.base import Instant
 from minoots.contracts.conversations import ConversationEventKind
 from minoots.contracts.sessions import (
@@ -18,9 +18,8 @@ from minoots.contracts.sessions import (
     SessionState,
     SessionTree,
 )
-from minoots.errors import Failure, FailureKind
 from minoots_api.gateway import Here
-from minoots_api.parameters import Cursor, Limit, Text, known_form
+from minoots_api.parameters import Cursor, Limit, Text, known_form, number_of
 from minoots_api.principals import SessionsReader
 from minoots_platform.records import session_search, sessions
 from minoots_platform.records.recordings import State
@@ -72,7 +71,7 @@ async def search_sessions(
     wanted = Search(session_search.terms_of(q), provider, session_id, kind)
     async with gateway.database.read() as connection:
         return await session_search.search(
-            connection, principal.tenant, wanted, limit=limit, before=_number(cursor)
+            connection, principal.tenant, wanted, limit=limit, before=number_of(cursor)
         )
 
 
@@ -103,7 +102,7 @@ async def list_session_events(
 ) -> Page[NumberedEvent]:
     """List what was said and done in a session, the oldest first."""
     known_form(id, "cnv", "session")
-    begin = _number(cursor)
+    begin = number_of(cursor)
     async with gateway.database.read() as connection:
         await sessions.get(connection, principal.tenant, id)
         return await sessions.events(
@@ -150,25 +149,3 @@ async def list_fleet(gateway: Here, principal: SessionsReader) -> Page[CaptureHo
     async with gateway.database.read() as connection:
         found = await sessions.fleet(connection, principal.tenant, gateway.clock())
     return Page[CaptureHost](items=found)
-
-
-def _number(cursor: str | None) -> int | None:
-    """Return the number that a cursor stands for.
-
-    Raises:
-        Failure: invalid, for one that is none of ours.
-    """
-    if cursor is None:
-        return None
-    if not cursor.isascii() or not cursor.isdecimal() or len(cursor) > 18:
-        raise Failure(
-            FailureKind.INVALID,
-            "the cursor does not belong to this list",
-            remedy="Pass next_cursor of the page before; begin without a cursor.",
-            errors=(
-                FieldProblem(
-                    field="query.cursor", expected="next_cursor of the page before", got=cursor[:60]
-                ),
-            ),
-        )
-    return int(cursor)

@@ -23,6 +23,10 @@ class Scope(StrEnum):
     """Begin and answer escalations, call heartbeats, save people, rotations and policies; and read them."""
     SESSIONS_READ = "sessions:read"
     """Read what was captured of sessions with agents: every word that was said."""
+    SOURCES_READ = "sources:read"
+    """Read files and texts that were taken in."""
+    SOURCES_WRITE = "sources:write"
+    """Take files and texts in, and remove them; includes reading them."""
     ADMIN = "admin"
     """Everything, secrets included."""
 
@@ -31,6 +35,7 @@ _INCLUDED = {
     Scope.TIMERS_READ: frozenset({Scope.TIMERS_WRITE}),
     Scope.AGENTS_READ: frozenset({Scope.AGENTS_WRITE}),
     Scope.ESCALATIONS_READ: frozenset({Scope.ESCALATIONS_WRITE}),
+    Scope.SOURCES_READ: frozenset({Scope.SOURCES_WRITE}),
 }
 
 

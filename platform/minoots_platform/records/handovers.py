@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from minoots.contracts import (
     EventType,
     HeartbeatState,
+    IngestState,
     NodeState,
     PlanState,
     ScheduleState,
@@ -20,7 +21,7 @@ from minoots.contracts import (
 
 from . import schema, timers
 
-_LOOKED_AT: Final = {"plan": schema.plans, "escalation": schema.escalations}
+_LOOKED_AT: Final = {"plan": schema.plans, "escalation": schema.escalations, "ingest": schema.ingests}
 # As the partial indexes have it: SQLite takes them only where the very words stand in the query.
 _PLANNED: Final = sa.literal_column("deliveries.state IN ('retrying', 'waiting')", sa.Boolean)
 _UNTOLD: Final = sa.and_(sa.literal_column("NOT deliveries.handed_over", sa.Boolean), _PLANNED)
@@ -56,7 +57,7 @@ class DeliveryHandover:
 
 @dataclass(frozen=True)
 class LookHandover:
-    """A plan, escalation or heartbeat that the engine is to look at, as it stands."""
+    """A plan, escalation, heartbeat or ingest that the engine is to look at, as it stands."""
 
     kind: str
     tenant: str
@@ -264,6 +265,11 @@ async def escalation(connection: AsyncConnection, escalation_id: str) -> LookHan
     return await _one(connection, "escalation", escalation_id)
 
 
+async def ingest(connection: AsyncConnection, ingest_id: str) -> LookHandover:
+    """Return the hand-over of an ingest that is known to exist."""
+    return await _one(connection, "ingest", ingest_id)
+
+
 async def owners_of_awaiting(connection: AsyncConnection, escalation_id: str) -> Owners | None:
     """Return who waits for the timer that awaits an escalation, if it has ended."""
     table, escalations = timers.TABLE, schema.escalations
@@ -299,13 +305,27 @@ async def escalations_behind(
     return tuple(_look("escalation", row) for row in await connection.execute(query.limit(limit)))
 
 
+async def ingests_behind(
+    connection: AsyncConnection, *, before: datetime, limit: int
+) -> tuple[LookHandover, ...]:
+    """Return ingests that were sent before ``before`` of which the engine does not know yet."""
+    table = schema.ingests
+    query = sa.select(table).where(
+        table.c.state == IngestState.RUNNING.value,
+        table.c.armed_generation < table.c.generation,
+        table.c.updated_at < before,
+    )
+    return tuple(_look("ingest", row) for row in await connection.execute(query.limit(limit)))
+
+
 async def looks_overdue(
     connection: AsyncConnection, *, before: datetime, limit: int
 ) -> tuple[LookHandover, ...]:
     """Return what should have been looked at before ``before``.
 
     Running plans in which a deadline passed, or nothing runs that should; escalations and heartbeats whose
-    time has come. Usually nobody is there to look; but the engine may also have lost them.
+    time has come; ingests with files that wait. Usually nobody is there to look; but the engine may also
+    have lost them.
     """
     table, nodes = schema.plans, schema.plan_nodes
     mine = nodes.c.plan_id == table.c.id
@@ -324,6 +344,11 @@ async def looks_overdue(
         LookHandover("heartbeat", row.tenant, row.id, row.id, 0, None)
         for row in await connection.execute(silent.limit(limit))
     ]
+    ingests = schema.ingests
+    waits = sa.select(ingests).where(
+        ingests.c.state == IngestState.RUNNING.value, ingests.c.updated_at < before
+    )
+    found += [_look("ingest", row) for row in await connection.execute(waits.limit(limit))]
     return tuple(found)
 
 

@@ -772,3 +772,140 @@ capture_hosts = sa.Table(
     _json("status"),
     sa.PrimaryKeyConstraint("tenant", "host"),
 )
+
+ingests = sa.Table(
+    "ingests",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    _tenant(),
+    # For people: the first of its files.
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("generation", sa.Integer, nullable=False, server_default="1"),
+    sa.Column("armed_generation", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("files", sa.Integer, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    _json("labels"),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("updated_at", Moment, nullable=False),
+    sa.Column("ended_at", Moment),
+    sa.Column("created_by", sa.String(255), nullable=False),
+    sa.Column("traceparent", sa.String(64)),
+    sa.Index(None, "tenant", "created_at", "id"),
+    sa.Index(
+        "ix_ingests_running",
+        "updated_at",
+        sqlite_where=sa.text("state = 'running'"),
+        postgresql_where=sa.text("state = 'running'"),
+    ),
+)
+
+ingest_files = sa.Table(
+    "ingest_files",
+    metadata,
+    sa.Column("ingest_id", _ID, sa.ForeignKey("ingests.id"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    _tenant(),
+    # The source that it is of, by its name.
+    sa.Column("source_id", _ID, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    # What its sender says of it: media type, title, labels, metadata.
+    _json("about"),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("problem", sa.Text),
+    sa.Column("remedy", sa.Text),
+    sa.Column("version", sa.Integer),
+    sa.Column("chunks", sa.Integer),
+    sa.Column("chunks_new", sa.Integer),
+    sa.Column("redacted", sa.Integer),
+    sa.Column("ended_at", Moment),
+    sa.Index(
+        "ix_ingest_files_waiting",
+        "tenant",
+        "bytes",
+        sqlite_where=sa.text("state = 'waiting'"),
+        postgresql_where=sa.text("state = 'waiting'"),
+    ),
+)
+
+ingest_pieces = sa.Table(
+    "ingest_pieces",
+    metadata,
+    # What was sent, sealed, until it has been read. Pieces come before their ingest, which is made when all
+    # of them are there: small transactions, for others wait for each.
+    sa.Column("ingest_id", _ID, primary_key=True),
+    sa.Column("file", sa.Integer, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    _tenant(),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Index(None, "created_at"),
+)
+
+sources = sa.Table(
+    "sources",
+    metadata,
+    # Made of tenant and name: the same name is the same source.
+    sa.Column("id", _ID, primary_key=True),
+    _tenant(),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("title", sa.String(500), nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    _json("labels"),
+    _json("meta"),
+    # When the newest version was sent: what was sent before it comes too late.
+    sa.Column("sent_at", Moment, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("updated_at", Moment, nullable=False),
+    sa.Index(None, "tenant", "updated_at", "id"),
+)
+
+source_texts = sa.Table(
+    "source_texts",
+    metadata,
+    # What was found in some bytes, kept once however many sources have them.
+    sa.Column("id", _ID, primary_key=True),
+    _tenant(),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    # By what it was read, redacted and divided; what does it otherwise makes another text.
+    sa.Column("pipeline", sa.String(64), nullable=False),
+    # Whether all of its chunks are there.
+    sa.Column("ready", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("media_type", sa.String(200), nullable=False),
+    sa.Column("title", sa.String(500)),
+    sa.Column("characters", sa.BigInteger, nullable=False),
+    sa.Column("chunks", sa.Integer, nullable=False),
+    sa.Column("redacted", sa.Integer, nullable=False),
+    _json("found"),
+    sa.Column("created_at", Moment, nullable=False),
+)
+
+source_chunks = sa.Table(
+    "source_chunks",
+    metadata,
+    sa.Column("text_id", _ID, sa.ForeignKey("source_texts.id"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("begin", sa.BigInteger, nullable=False),
+    sa.Column("end", sa.BigInteger, nullable=False),
+    _json("headings"),
+    sa.Column("page", sa.Integer),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+)
+
+source_versions = sa.Table(
+    "source_versions",
+    metadata,
+    sa.Column("source_id", _ID, sa.ForeignKey("sources.id"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    _tenant(),
+    sa.Column("text_id", _ID, sa.ForeignKey("source_texts.id"), nullable=False),
+    sa.Column("ingest_id", _ID, nullable=False),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("chunks_new", sa.Integer, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Index(None, "text_id"),
+)

@@ -257,6 +257,35 @@ class CaptureSettings(Section):
     )
 
 
+class IngestSettings(Section):
+    """Files and texts that are sent to be taken in."""
+
+    max_request_bytes: int = Field(
+        67_108_864, ge=1024, le=1_073_741_824, description="Largest request with files, in bytes."
+    )
+    max_file_bytes: int = Field(
+        33_554_432, ge=1024, le=1_073_741_824, description="Largest single file, in bytes."
+    )
+    max_files: int = Field(200, ge=1, le=1000, description="Files in one request.")
+    max_waiting_bytes: int = Field(
+        1_073_741_824,
+        ge=1024,
+        le=1_099_511_627_776,
+        description="Bytes of one tenant that may wait to be read; beyond, requests are throttled.",
+    )
+    chunk_size: int = Field(
+        2000, ge=200, le=100_000, description="Characters of a chunk at most; a change has files read anew."
+    )
+    at_once: int = Field(4, ge=1, le=100, description="Files of one ingest that are taken in at a time.")
+    processes: int = Field(2, ge=1, le=64, description="Files that one worker reads at a time.")
+    read_seconds: float = Field(
+        120.0, ge=1, le=600, description="Seconds that reading one file may take before it is given up."
+    )
+    read_megabytes: int = Field(
+        1024, ge=256, le=65_536, description="Megabytes of memory that reading one file may take."
+    )
+
+
 class ConnectorsSettings(Section):
     """What connectors need to know of this service."""
 

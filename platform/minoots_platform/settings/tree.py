@@ -20,6 +20,7 @@ from .sections import (
     DeliverySettings,
     FlagsSettings,
     GatewaySettings,
+    IngestSettings,
     RecordsSettings,
     SecretsSettings,
     TelemetrySettings,
@@ -53,6 +54,9 @@ class Settings(BaseSettings):
     )
     capture: CaptureSettings = Field(
         default_factory=CaptureSettings, description="Transcripts of agents and recordings of them."
+    )
+    ingest: IngestSettings = Field(
+        default_factory=IngestSettings, description="Files and texts that are sent to be taken in."
     )
     secrets: SecretsSettings = Field(default_factory=SecretsSettings, description="Encryption of secrets.")
     flags: FlagsSettings = Field(default_factory=FlagsSettings, description="Feature flags.")

@@ -40,6 +40,12 @@ def line(text: str) -> None:
     sys.stdout.flush()
 
 
+def text(text: str) -> None:
+    """Print text of several lines as it is, but for control characters."""
+    sys.stdout.write(_CONTROL.sub(lambda found: repr(found[0])[1:-1], text))
+    sys.stdout.flush()
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print rows under headings, in colour on a terminal."""
     shown = Table(*columns, box=None, pad_edge=False, header_style="bold")

@@ -55,6 +55,17 @@ from .escalations import (
 )
 from .events import Event, EventType
 from .heartbeats import Heartbeat, HeartbeatSave, HeartbeatState
+from .ingest import (
+    Chunk,
+    FileState,
+    Ingest,
+    IngestAbout,
+    IngestedFile,
+    IngestState,
+    Source,
+    SourceAbout,
+    SourceVersion,
+)
 from .pages import Page
 from .plans import (
     NodeMove,
@@ -126,6 +137,7 @@ __all__ = [
     "Cancel",
     "CatchUp",
     "Checked",
+    "Chunk",
     "CircuitPolicy",
     "Command",
     "CommandCreate",
@@ -150,11 +162,16 @@ __all__ = [
     "Exclusion",
     "Extend",
     "FieldProblem",
+    "FileState",
     "HandOn",
     "Heartbeat",
     "HeartbeatSave",
     "HeartbeatState",
     "Hours",
+    "Ingest",
+    "IngestAbout",
+    "IngestState",
+    "IngestedFile",
     "Ladder",
     "Layer",
     "Lease",
@@ -215,6 +232,9 @@ __all__ = [
     "Shift",
     "Snooze",
     "SnoozeEscalation",
+    "Source",
+    "SourceAbout",
+    "SourceVersion",
     "TemplatePreview",
     "Terms",
     "Timer",

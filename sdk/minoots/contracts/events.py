@@ -118,6 +118,17 @@ class EventType(StrEnum):
     RECORDING_RECOVERED = "recording.recovered"
     RECORDING_FAILED = "recording.failed"
     """It cannot be written, and is given up."""
+    INGEST_ACCEPTED = "ingest.accepted"
+    """Files were sent to be taken in."""
+    INGEST_COMPLETED = "ingest.completed"
+    INGEST_CANCELLED = "ingest.cancelled"
+    SOURCE_CREATED = "source.created"
+    """A file or text was taken in under a new name."""
+    SOURCE_UPDATED = "source.updated"
+    """It has a new version."""
+    SOURCE_FAILED = "source.failed"
+    """A file that was sent cannot be read."""
+    SOURCE_REMOVED = "source.removed"
     SECRET_CREATED = "secret.created"  # noqa: S105 - an event type
     SECRET_ROTATED = "secret.rotated"  # noqa: S105 - an event type
     REPLAY_STARTED = "replay.started"

@@ -41,6 +41,8 @@ BY_BYTES = {
     "SchedulePatch.payload",
     "NodeTimer.payload",
     "NodeTimer.metadata.*",
+    "IngestAbout.metadata.*",
+    "SourceAbout.metadata.*",
     "PlanCreate.payload",
     "PlanCreate.metadata.*",
     "EscalationCreate.payload",

@@ -66,6 +66,7 @@ def test_workflows_have_names_that_outlive_a_rename_of_the_class() -> None:
         "CheckWorkflow": "Check",
         "CaptureWorkflow": "Capture",
         "WriterWorkflow": "Writer",
+        "IngestWorkflow": "Ingest",
     }
 
 

@@ -34,17 +34,17 @@ def trees() -> Iterator[tuple[Path, ast.Module]]:
 
 
 def test_queues_are_named_by_what_a_machine_needs() -> None:
-    assert {queue.name: queue.value for queue in Queue} == {"CORE": "core", "IO": "io"}
+    assert {queue.name: queue.value for queue in Queue} == {"CORE": "core", "IO": "io", "FILES": "files"}
 
 
 def test_the_named_option_sets_are_these() -> None:
-    assert NAMED.keys() == {"SENDING", "RECORDS", "LOOKING"}
+    assert NAMED.keys() == {"SENDING", "RECORDS", "LOOKING", "FILES"}
 
 
 @pytest.mark.parametrize("name", NAMED)
 def test_an_option_set_never_gives_up_and_never_waits_long(name: str) -> None:
     chosen = NAMED[name]
-    assert chosen["task_queue"] is Queue.IO
+    assert chosen["task_queue"] is (Queue.FILES if name == "FILES" else Queue.IO)
     policy = chosen["retry_policy"]
     assert policy.maximum_attempts == 0, "what was accepted is never given up for a fault of ours"
     assert policy.initial_interval == timedelta(milliseconds=100)

@@ -25,7 +25,8 @@ from .supervisor import Supervisor
 from .temporal_server import TemporalServer, find_binary
 
 READY_WITHIN: Final = 30.0
-_QUEUES: Final = ("core", "io")
+_WORKERS: Final = {"core": ("core", "files"), "io": ("io",)}
+"""Worker processes, and the queues of each."""
 _LOOPBACK_NETWORKS: Final = ("127.0.0.0/8", "::1/128")
 
 
@@ -73,14 +74,14 @@ class Stack:
         # Two workers: workflow code in threads would make the sending of webhooks wait for Python's lock.
         # Listened on from here on and inherited, like the gateway's: a port that was only free when it was
         # looked at may be another's when the worker starts.
-        self._metrics = {queue: listen_anywhere() for queue in _QUEUES}
+        self._metrics = {name: listen_anywhere() for name in _WORKERS}
         self.settings = _for_children(
             settings, data_dir.path, _url_of(self._listener), temporal_address, self._metrics.values()
         )
         self.addresses = _addresses(self.settings, self._listener, server)
         self._environment = to_environment(self.settings)
         self._temporal = None if server is None else self._child_temporal(server)
-        self._workers = [self._child_worker(queue, listener) for queue, listener in self._metrics.items()]
+        self._workers = [self._child_worker(name, listener) for name, listener in self._metrics.items()]
         self._gateway = self._child_gateway()
         watching = [self._child_watch()] if self.settings.capture.enabled else []
         ordered = [self._temporal, *self._workers, self._gateway, *watching]
@@ -125,10 +126,11 @@ class Stack:
         finally:
             running.cancel()
 
-    def _child_worker(self, queue: str, metrics: socket.socket) -> Child:
+    def _child_worker(self, name: str, metrics: socket.socket) -> Child:
         descriptor = metrics.fileno()
-        command = [_minoots(), "worker", "--queue", queue, "--metrics-fd", str(descriptor)]
-        spec = Spec(f"worker-{queue}", command, self._environment, pass_fds=(descriptor,))
+        queues = [argument for queue in _WORKERS[name] for argument in ("--queue", queue)]
+        command = [_minoots(), "worker", *queues, "--metrics-fd", str(descriptor)]
+        spec = Spec(f"worker-{name}", command, self._environment, pass_fds=(descriptor,))
         return Child(spec, self._data_dir.logs, verbose=self._verbose)
 
     def _child_gateway(self) -> Child:

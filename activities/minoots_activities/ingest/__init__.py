@@ -1,0 +1,1 @@
+"""Ingest: files and texts that were sent are read, redacted, divided and kept."""

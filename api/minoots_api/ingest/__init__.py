@@ -1,0 +1,1 @@
+"""Files and texts that are sent to be taken in."""

@@ -1,0 +1,262 @@
+"""``minoots ingest`` and ``minoots sources``: take files and texts in, and see what became of them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from minoots.contracts.ingest import FileState, Ingest, IngestedFile, IngestState
+from minoots.operations.ingest import Content
+
+from . import output
+from .arguments import duration, given, mapping
+from .exits import Exit
+from .moments import local, relative
+from .session import Session, group, remote
+
+app = group("Take files and texts in: read, cleaned of secrets, divided into chunks, in versions.")
+sources = group("Read and remove files and texts that were taken in.")
+
+IngestId = Annotated[str, typer.Argument(metavar="ID", help="Id of the ingest: ing_…", show_default=False)]
+SourceId = Annotated[str, typer.Argument(metavar="ID", help="Id of the source: src_…", show_default=False)]
+
+_MOST_FILES: Final = 100
+_MOST_BYTES: Final = 16 * 1024 * 1024
+"""Of one request; more are sent one after the other."""
+
+
+@remote(app)
+def add(
+    session: Session,
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="PATH…", help="Files, folders, or - for standard input.", show_default=False),
+    ],
+    name: Annotated[str | None, typer.Option(help="Name of what comes from standard input.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="KEY=VALUE; repeatable.", show_default=False)
+    ] = None,
+    metadata: Annotated[
+        list[str] | None, typer.Option(help="KEY=VALUE; repeatable.", show_default=False)
+    ] = None,
+    wait: Annotated[bool, typer.Option(help="Wait until all are read.")] = True,
+    timeout: Annotated[str | None, typer.Option(help="Wait no longer than: 30s, 10m.")] = None,
+) -> None:
+    """Take files in, those of folders with all below them; exit code 8 if one of them cannot be read.
+
+    What begins with a dot is left out, and links are not followed, unless they are named themselves.
+    """
+    seconds = None if timeout is None else duration(timeout, "--timeout").total_seconds()
+    about = given(labels=mapping(label, "--label", "="), metadata=mapping(metadata, "--metadata", "="))
+    failed = False
+    for files in _requests(paths, name):
+        ingest = session.client.ingest.send(files, **about)
+        if not wait:
+            _show(session, ingest)
+            continue
+        ended = session.client.ingest.wait(ingest.id, timeout=seconds)
+        for file in session.client.ingest.files(ended.id):
+            _show_file(session, file)
+        failed |= bool(ended.counts.get(FileState.FAILED)) or ended.state is IngestState.CANCELLED
+    if failed:
+        raise typer.Exit(Exit.ENDED_BADLY)
+
+
+@remote(app, "list")
+def list_ingests(
+    session: Session,
+    state: Annotated[list[IngestState] | None, typer.Option(help="Only those in this state.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="How many at most; 0 for all.")] = 100,
+) -> None:
+    """List ingests, the newest first."""
+    found = islice(session.client.ingest.list(state=state or ()), limit or None)
+    if session.json:
+        for one in found:
+            output.json_line(one)
+        return
+    now = datetime.now(UTC)
+    rows = [(one.id, one.state, one.files, _counts(one), local(one.created_at, now)) for one in found]
+    output.table(("ID", "STATE", "FILES", "OF THEM", "CREATED"), rows)
+
+
+@remote(app)
+def show(session: Session, ingest_id: IngestId) -> None:
+    """Show how far an ingest is."""
+    _show(session, session.client.ingest.get(ingest_id))
+
+
+@remote(app)
+def files(
+    session: Session,
+    ingest_id: IngestId,
+    state: Annotated[list[FileState] | None, typer.Option(help="Only those in this state.")] = None,
+) -> None:
+    """List the files of an ingest, and what became of each."""
+    for file in session.client.ingest.files(ingest_id, state=state or ()):
+        _show_file(session, file)
+
+
+@remote(app)
+def cancel(session: Session, ingest_id: IngestId) -> None:
+    """Take in no more of the files of an ingest."""
+    _show(session, session.client.ingest.cancel(ingest_id))
+
+
+@remote(sources, "list")
+def list_sources(
+    session: Session,
+    prefix: Annotated[str | None, typer.Argument(help="What their names begin with.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="How many at most; 0 for all.")] = 100,
+) -> None:
+    """List sources, those that changed last first."""
+    found = islice(session.client.sources.list(prefix=prefix), limit or None)
+    if session.json:
+        for one in found:
+            output.json_line(one)
+        return
+    now = datetime.now(UTC)
+    rows = [
+        (one.id, one.name, one.version, one.chunks, relative(one.updated_at, now), one.title) for one in found
+    ]
+    output.table(("ID", "NAME", "VERSION", "CHUNKS", "CHANGED", "TITLE"), rows)
+
+
+@remote(sources, "show")
+def show_source(session: Session, source_id: SourceId) -> None:
+    """Show a source and its versions."""
+    source = session.client.sources.get(source_id)
+    if session.json:
+        output.json_line(source)
+        return
+    now = datetime.now(UTC)
+    output.fields(
+        (
+            ("id", source.id),
+            ("name", source.name),
+            ("title", source.title),
+            ("kind", source.media_type),
+            ("bytes", source.bytes),
+            ("text", f"{source.characters} characters in {source.chunks} chunks"),
+            ("labels", _pairs(source.labels)),
+            ("metadata", _pairs(source.metadata)),
+            ("found", _pairs(source.found)),
+        )
+    )
+    rows = [
+        (one.number, local(one.created_at, now), one.bytes, one.chunks, one.chunks_new, one.redacted or "")
+        for one in session.client.sources.versions(source.id)
+    ]
+    output.table(("VERSION", "CREATED", "BYTES", "CHUNKS", "NEW", "REDACTED"), rows)
+
+
+@remote(sources)
+def text(
+    session: Session,
+    source_id: SourceId,
+    version: Annotated[int | None, typer.Option(min=1, help="Default: the newest.")] = None,
+) -> None:
+    """Print the text of a source; as JSON, its chunks."""
+    for chunk in session.client.sources.chunks(source_id, version=version):
+        if session.json:
+            output.json_line(chunk)
+        else:
+            output.text(chunk.text)
+
+
+@remote(sources)
+def remove(session: Session, source_id: SourceId) -> None:
+    """Remove a source with all of its versions, for good."""
+    session.client.sources.remove(source_id)
+
+
+def _requests(paths: Sequence[str], name: str | None) -> Iterator[dict[str, Content]]:
+    """Yield what is sent together: few files, and not too large."""
+    together: dict[str, Content] = {}
+    size = 0
+    for known_as, content, length in _found(paths, name):
+        if together and (len(together) >= _MOST_FILES or size + length > _MOST_BYTES):
+            yield together
+            together, size = {}, 0
+        together[known_as] = content
+        size += length
+    if together:
+        yield together
+
+
+def _found(paths: Sequence[str], name: str | None) -> Iterator[tuple[str, Content, int]]:
+    """Yield every file once: its name, where it is, and its length."""
+    if name is not None and "-" not in paths:
+        raise typer.BadParameter("only standard input can be given a name: minoots ingest add - --name …")
+    for given_path in paths:
+        if given_path != "-" and not Path(given_path).exists():
+            raise typer.BadParameter(f"there is no file or folder {given_path!r}", param_hint="PATH")
+    seen = set()
+    for given_path in paths:
+        if given_path == "-":
+            if name is None:
+                raise typer.BadParameter("what comes from standard input needs a name: --name notes.md")
+            content = sys.stdin.buffer.read()
+            yield name, content, len(content)
+            continue
+        path = Path(given_path)
+        for file in _below(path) if path.is_dir() else [path]:
+            known_as = Path(os.path.normpath(file)).as_posix()
+            if known_as not in seen:
+                seen.add(known_as)
+                yield known_as, file, file.stat().st_size
+    if not seen and "-" not in paths:
+        raise typer.BadParameter("there is no file in it", param_hint="PATH")
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(one for one in folders if not one.startswith("."))
+        for name in sorted(names):
+            file = Path(place) / name
+            if not name.startswith(".") and file.is_file() and not file.is_symlink():
+                yield file
+
+
+def _show(session: Session, ingest: Ingest) -> None:
+    if session.json:
+        output.json_line(ingest)
+        return
+    now = datetime.now(UTC)
+    output.fields(
+        (
+            ("id", ingest.id),
+            ("state", ingest.state),
+            ("files", f"{ingest.files}, {ingest.bytes} bytes"),
+            ("of them", _counts(ingest)),
+            ("labels", _pairs(ingest.labels)),
+            ("created", f"{local(ingest.created_at, now)} by {ingest.created_by}"),
+            ("ended", None if ingest.ended_at is None else local(ingest.ended_at, now)),
+        )
+    )
+
+
+def _show_file(session: Session, file: IngestedFile) -> None:
+    if session.json:
+        output.json_line(file)
+        return
+    told = f"{file.state:<10} {file.name}"
+    if file.problem is not None:
+        told += f": {file.problem}" + (f". {file.remedy}" if file.remedy else "")
+    elif file.version is not None:
+        told += f"  (version {file.version}, {file.chunks} chunks, {file.chunks_new} new)"
+    output.line(told.rstrip())
+
+
+def _counts(ingest: Ingest) -> str:
+    return ", ".join(f"{ingest.counts[state]} {state}" for state in FileState if ingest.counts.get(state))
+
+
+def _pairs(values: Any) -> str:
+    return ", ".join(f"{name}={value}" for name, value in values.items())
