@@ -17,7 +17,7 @@ from minoots_workflows.capture.port import CapturePort
 from minoots_workflows.capture.telling import tell_writer
 
 from .compressed import Damaged
-from .ingest import Ingest, Ingested
+from .ingest import Ingest, Ingested, session_key
 from .obeying import Obeying
 from .readers import installed
 from .roots import ReadDenied
@@ -47,6 +47,7 @@ class Capture(CapturePort):
         self._clock = clock
         self._tenant = tenant
         self._host = host
+        self._told_of: dict[str, str] = {}
         self._log = get_logger("minoots.capture")
 
     @activity.defn(name="capture.read")
@@ -124,6 +125,8 @@ class Capture(CapturePort):
             problem = f"{done.dropped} events were dropped: a rule of redaction failed on them"
         if problem is not None:
             await self._troubled(file, problem)
+        else:
+            await self._well(file)
         return Read(
             new=done.new,
             revised=done.revised,
@@ -137,10 +140,12 @@ class Capture(CapturePort):
         """Tell what is wrong with a transcript, once for each problem."""
         self._log.warning("transcript.troubled", path=file.path, provider=file.provider, reason=problem)
         table = conversations.FILES
-        key = conversations.File(self._host, file.path).key
+        key = _key(self._host, file)
         mine = (table.c.tenant == self._tenant, table.c.key == key)
         async with self._database.write() as connection:
-            known = (await connection.execute(sa.select(table.c.told).where(*mine))).scalar_one_or_none()
+            row = (await connection.execute(sa.select(table.c.told).where(*mine))).one_or_none()
+            # Of a file that was never read there is no row: it is remembered as long as this process lives.
+            known = self._told_of.get(key) if row is None else row.told
             if known != problem:
                 await connection.execute(sa.update(table).where(*mine).values(told=problem))
                 about = {"path": file.path, "provider": file.provider, "host": self._host, "reason": problem}
@@ -148,4 +153,22 @@ class Capture(CapturePort):
                     EventType.CONVERSATION_TROUBLED, file.conversation_id, self._clock(), about
                 )
                 await events.append(connection, self._tenant, [told])
+        self._told_of[key] = problem
         return Read(problem=problem)
+
+    async def _well(self, file: FileChanged) -> None:
+        """Forget what was wrong with a transcript: if it comes again, it is told again."""
+        table, key = conversations.FILES, _key(self._host, file)
+        self._told_of.pop(key, None)
+        mine = (table.c.tenant == self._tenant, table.c.key == key, table.c.told.is_not(None))
+        async with self._database.read() as connection:
+            known = (await connection.execute(sa.select(table.c.key).where(*mine))).first()
+        if known is not None:
+            async with self._database.write() as connection:
+                await connection.execute(sa.update(table).where(*mine).values(told=None))
+
+
+def _key(host: str, file: FileChanged) -> str:
+    """Return what the reading of a file is kept under."""
+    path = session_key(file.path, file.session_id) if file.session_id else file.path
+    return conversations.File(host, path).key

@@ -15,7 +15,9 @@ from typing import Final
 _LINE: Final = re.compile(r"::(?P<token>[^\s:]\S*)(?:\s+(?P<argument>.+))?", re.DOTALL)
 """Of a line without spaces at its ends."""
 
-_FENCE: Final = re.compile(r"[ \t]*(?P<marker>`{3,}|~{3,})(?P<rest>.*)")
+_FENCE: Final = re.compile(r"(?P<indent>[ \t]*)(?P<marker>`{3,}(?=[^`]*$)|~{3,})(?P<rest>.*)")
+"""Behind backticks stand none: they would be code within the line."""
+_INDENTED: Final = re.compile(r" {0,3}\t| {4}")
 _LINK: Final = re.compile(r"\[[^\]]*\]\((?P<target>[^()\s]+|<[^<>]+>)\)")
 _ALIAS: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _QUOTES: Final = ("`", '"', "'")
@@ -84,9 +86,8 @@ def destination_in(argument: str) -> str:
     """
     linked = _LINK.fullmatch(argument)
     path = linked["target"].strip("<>") if linked else argument
-    for quote in _QUOTES:
-        if len(path) > 1 and path.startswith(quote) and path.endswith(quote):
-            path = path[1:-1]
+    while len(path) > 1 and path[0] in _QUOTES and path[-1] == path[0]:
+        path = path[1:-1]
     path = path.strip()
     if path.startswith("@"):
         raise ValueError(f"expected a path; got the mention {path!r}: type the path without the @")
@@ -126,7 +127,8 @@ def _outside_fences(text: str) -> Iterator[tuple[int, str]]:
         if fence is None:
             fence = marker
         elif marker[0] == fence[0] and len(marker) >= len(fence) and not rest.strip():
-            fence = None
+            # A mark that is indented as code is belongs to the code.
+            fence = fence if _INDENTED.match(match["indent"]) else None
 
 
 def _lines(text: str) -> list[str]:

@@ -27,8 +27,8 @@ from .compressed import expanded
 from .lines import Mark, is_continued, lines_from, mark_at
 from .readers import Identity, Parsed, Reader
 from .readers.gemini import records_of_whole
-from .readers.store import Listed, Store
-from .recovery import records_of
+from .readers.store import Listed, Store, known
+from .recovery import holdable, records_of
 from .redaction import Found, Redactor
 from .roots import ReadRoots
 
@@ -133,7 +133,7 @@ class Ingest:
         batch: list[Mapping[str, Any]] = []
         for record in (*store.records(session_id), None):
             if record is not None:
-                batch.append(record)
+                batch.append(holdable(dict(record)))
             if record is not None and len(batch) < BATCH:
                 continue
             parsed = Parsed()
@@ -279,7 +279,7 @@ def _whose(reader: Reader, identity: Identity) -> Whose:
 
 
 def _listed(store: Store, session_id: str) -> Listed | None:
-    return next((one for one in store.listed() if one.identity.session_id == session_id), None)
+    return next((one for one in known(store) if one.identity.session_id == session_id), None)
 
 
 def _told(conversation: sa.Row[Any], kept: Kept, now: datetime) -> list[feed.NewEvent]:

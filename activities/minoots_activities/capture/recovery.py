@@ -58,7 +58,7 @@ def records_of(line: bytes) -> Recovered:
     if not isinstance(found, dict):
         return Recovered((), damaged=True)
     if line.count(b"{") + line.count(b"[") > _DEEPEST or any(part in line for part in _SUSPICIOUS):
-        found = _holdable(found)
+        found = holdable(found)
     return Recovered((found,))
 
 
@@ -79,23 +79,23 @@ def _recover(line: bytes) -> Recovered:
         # A part of a record that breaks off may be whole in itself; a record is followed by another or by
         # nothing.
         if isinstance(found, dict) and (not rest or rest.startswith("{")):
-            records.append(_holdable(found))
+            records.append(holdable(found))
             damaged = damaged or bool(text[position:begin].strip())
             position = end
     return Recovered(tuple(records), damaged or bool(text[position:].strip()))
 
 
-def _holdable(value: Any, level: int = 0) -> Any:
+def holdable(value: Any, level: int = 0) -> Any:
     """Return a value that every database and every encoding can hold."""
     if isinstance(value, str):
         return _SURROGATES.sub("\ufffd", value.replace("\x00", ""))
     if not isinstance(value, dict | list):
         return value
     if level == _DEEPEST:
-        return _holdable(_written(value))
+        return holdable(_written(value))
     if isinstance(value, list):
-        return [_holdable(one, level + 1) for one in value]
-    return {_holdable(name): _holdable(one, level + 1) for name, one in value.items()}
+        return [holdable(one, level + 1) for one in value]
+    return {holdable(name): holdable(one, level + 1) for name, one in value.items()}
 
 
 def _written(value: Any) -> str:

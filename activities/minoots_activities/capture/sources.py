@@ -13,9 +13,6 @@ from minoots_platform.settings import CaptureSettings
 
 from .readers import Reader, installed
 
-_BESIDE = ("-wal", "-journal", "-shm")
-"""What SQLite writes next to a database."""
-
 
 @dataclass(frozen=True)
 class About:
@@ -26,26 +23,6 @@ class About:
     inode: int
 
 
-def about(path: str) -> About:
-    """Return how a file is; of a database, with what has not been put into it yet.
-
-    Raises:
-        OSError: it is gone, or may not be looked at.
-    """
-    found = os.stat(path)
-    if path.endswith(".db"):
-        with suppress(OSError):
-            beside = os.stat(path + "-wal")
-            size, last = found.st_size + beside.st_size, max(found.st_mtime_ns, beside.st_mtime_ns)
-            return About(size, last, found.st_ino)
-    return About(found.st_size, found.st_mtime_ns, found.st_ino)
-
-
-def meant(path: str) -> str:
-    """Return the database that a file lies beside; any other path as it is."""
-    return next((path.removesuffix(end) for end in _BESIDE if path.endswith(f".db{end}")), path)
-
-
 @dataclass(frozen=True)
 class Source:
     """A folder with the transcripts of one program."""
@@ -53,6 +30,24 @@ class Source:
     reader: Reader
     root: Path
     """Without links."""
+
+    def about(self, path: str) -> About:
+        """Return how a file is, with those that belong to it.
+
+        Raises:
+            OSError: it is gone, or may not be looked at.
+        """
+        found = os.stat(path)
+        size, last = found.st_size, found.st_mtime_ns
+        for other in self.reader.beside(path):
+            with suppress(OSError):
+                beside = os.stat(other)
+                size, last = size + beside.st_size, max(last, beside.st_mtime_ns)
+        return About(size, last, found.st_ino)
+
+    def meant(self, path: str) -> str:
+        """Return the transcript that a file belongs to; any other path as it is."""
+        return self.reader.meant(path) if path.startswith(f"{self.root}{os.sep}") else path
 
     def holds(self, path: str) -> bool:
         """Tell whether a path is that of a transcript, as far as its name tells."""
@@ -72,7 +67,7 @@ class Source:
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
                     elif self.reader.holds(entry.path):
-                        yield entry.path, about(entry.path)
+                        yield entry.path, self.about(entry.path)
                 except OSError:
                     continue  # gone since
 
@@ -111,5 +106,5 @@ def sources_of(settings: CaptureSettings, environ: Mapping[str, str]) -> list[So
 
 
 def owner_of(sources: Iterable[Source], path: str) -> Source | None:
-    """Return the source that a path belongs to."""
-    return next((source for source in sources if source.holds(path)), None)
+    """Return the source that a path belongs to: that of a transcript, or of what lies beside one."""
+    return next((source for source in sources if source.holds(source.meant(path))), None)

@@ -24,9 +24,9 @@ from minoots_workflows.capture.contracts import CaptureStart, FileChanged
 
 from .compressed import Damaged, expanded
 from .ingest import head_of, session_key
-from .readers.store import Store
+from .readers.store import Store, known
 from .roots import ReadDenied, ReadRoots
-from .sources import About, Source, about, meant, owner_of
+from .sources import About, Source, owner_of
 
 # It tells of every change, and how many; what came of it is told by us.
 logging.getLogger("watchfiles").setLevel(logging.WARNING)
@@ -124,18 +124,18 @@ class Watcher:
 
     async def changed(self, paths: Iterable[str]) -> None:
         """Look at files of which an event has told."""
-        found = []
-        for path in dict.fromkeys(map(meant, paths)):
-            source = owner_of(self._sources, path)
-            if source is None or not _is_text(path):
+        found = {}
+        for changed in paths:
+            source = owner_of(self._sources, changed)
+            if source is None or (path := source.meant(changed)) in found or not _is_text(path):
                 continue
             try:
-                now = about(path)
+                now = source.about(path)
             except OSError:
                 continue  # gone: what was kept of it stays
             if self._is_new(path, now):
-                found.append((source, path, now))
-        await self._tell_all(found)
+                found[path] = (source, path, now)
+        await self._tell_all(found.values())
 
     async def again(self, paths: Iterable[str]) -> None:
         """Tell of files once more, although nothing is new in them."""
@@ -190,7 +190,7 @@ class Watcher:
         return sorted({source.root for source in self._sources if source.root.is_dir()})
 
     def _is_wanted(self, change: Change, path: str) -> bool:
-        return change is not Change.deleted and owner_of(self._sources, meant(path)) is not None
+        return change is not Change.deleted and owner_of(self._sources, path) is not None
 
     def _changed_of_all(self) -> list[tuple[Source, str, About]]:
         count, found = 0, []
@@ -227,12 +227,13 @@ class Watcher:
     async def _store(self, source: Source, path: str, store: Store) -> None:
         """Tell of the sessions of a store that have changed."""
         try:
-            listed = await asyncio.to_thread(lambda: list(store.listed()))
+            listed = await asyncio.to_thread(lambda: list(known(store)))
         except ReadDenied as denied:
             self._refused(path, str(denied))
             return
-        except (Damaged, OSError) as error:
-            self._unreadable(path, str(error))
+        except Exception as error:
+            # Damaged, gone, or a reader's defect: one store must not end the watching of the others.
+            self._unreadable(path, str(error) if isinstance(error, Damaged | OSError) else repr(error))
             return
         self._memory.troubled.pop(path, None)
         for one in listed:

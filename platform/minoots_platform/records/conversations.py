@@ -160,6 +160,7 @@ async def keep(
                 .where(EVENTS.c.tenant == conversation.tenant, EVENTS.c.id == event.id)
                 .values(
                     revision=before.revision + 1,
+                    kind=event.kind.value,
                     revised=conversation.revised + 1,
                     ts=event.ts,
                     words=" ".join(words_of(searched(event))) or None,

@@ -48,16 +48,15 @@ def test_a_message_that_is_written_again_replaces_itself_in_its_place() -> None:
     ]
 
 
-def test_a_checkpoint_replaces_everything_and_a_rewind_takes_back() -> None:
+def test_what_a_checkpoint_leaves_out_or_a_rewind_takes_back_is_told_as_to_who_read_earlier() -> None:
     assert of(
         user("1", "one"), user("2", "two"), {"$set": {"messages": [user("1", "one"), user("3", "three")]}}
-    ) == [("message.user", "one"), ("message.user", "three")]
+    ) == [("message.user", "one"), ("message.user", "two"), ("message.user", "three")]
     found = of(user("1", "one"), user("2", "two"), user("3", "three"), {"$rewindTo": "2"}, user("4", "four"))
     assert [one for one in found if one[0] == "message.user"] == [
-        ("message.user", "one"),
-        ("message.user", "four"),
+        ("message.user", word) for word in ("one", "two", "three", "four")
     ]
-    assert [kind for kind, _ in found].count("rewind") == 2
+    assert [kind for kind, _ in found] == [*["message.user"] * 3, "rewind", "rewind", "message.user"]
 
 
 def test_commands_that_the_shown_text_leaves_out_are_kept() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
@@ -61,8 +62,10 @@ class _Chats(Store):
     def _chats(self) -> Iterator[tuple[str, list[str]]]:
         """Yield the chats with something in them. Each is known by its beginning, wherever the file is."""
         text = whole(self._open, self._path).decode("utf-8", "replace").replace("\r\n", "\n")
+        # What stands behind the last line end is being written: it may become another line.
+        *lines, _ = text.split("\n")
         chat: list[str] = []
-        for line in (*text.split("\n"), _STARTED):
+        for line in (*lines, _STARTED):
             if not line.startswith(_STARTED):
                 chat.append(line)
                 continue
@@ -75,10 +78,12 @@ class _Chats(Store):
 class _AiderParser(Parser):
     def __init__(self, session_id: str) -> None:
         self._session = session_id
+        self._places = itertools.count()
 
     def feed(self, records: Iterable[Mapping[str, Any]], parsed: Parsed) -> None:
         """Read on."""
-        for place, record in enumerate(records):
+        for record in records:
+            place = next(self._places)
             if "started" in record:
                 parsed.understood += 1
                 # In the time of the machine, which is not told: it is shown, and no time is made of it.

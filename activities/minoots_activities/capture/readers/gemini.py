@@ -67,6 +67,35 @@ def records_of_whole(data: bytes) -> list[Mapping[str, Any]] | None:
     return [found] if isinstance(found, Mapping) else None
 
 
+class _Said:
+    """The messages of a log, also those that were taken back: whoever read earlier has seen them."""
+
+    def __init__(self) -> None:
+        self.messages: dict[str, Mapping[str, Any]] = {}
+        """As each was told last."""
+        self.order: dict[tuple[str, bool], None] = {}
+        """Which came, and which were taken back (true), in order."""
+        self._standing: dict[str, None] = {}
+
+    def add(self, messages: Mapping[str, Mapping[str, Any]]) -> None:
+        """Take messages that are new, or told anew."""
+        self.messages |= messages
+        for message_id in messages:
+            self._standing[message_id] = self.order[message_id, False] = None
+
+    def replace(self, messages: Mapping[str, Mapping[str, Any]]) -> None:
+        """Take messages in place of all."""
+        self._standing.clear()
+        self.add(messages)
+
+    def rewind(self, to: str) -> None:
+        """Take back a message and all after it; all of them, for an id that is not known."""
+        ids = list(self._standing)
+        for message_id in ids[ids.index(to) if to in self._standing else 0 :]:
+            del self._standing[message_id]
+            self.order[message_id, True] = None
+
+
 class _GeminiParser(Parser):
     def __init__(self, identity: Identity) -> None:
         self._session = identity.session_id
@@ -74,30 +103,30 @@ class _GeminiParser(Parser):
 
     def feed(self, records: Iterable[Mapping[str, Any]], parsed: Parsed) -> None:
         """Put the messages together, then tell what they say."""
-        messages: dict[str, Mapping[str, Any]] = {}
-        rewound: list[Mapping[str, Any]] = []
+        said = _Said()
         for number, record in enumerate(records):
             parsed.understood += 1
             if "$rewindTo" in record:
-                rewound += _rewind(messages, record["$rewindTo"])
+                said.rewind(str(record["$rewindTo"]))
             elif isinstance(patch := record.get("$set"), Mapping):
                 if isinstance(all_ := patch.get("messages"), list):
-                    messages = _by_id(all_, number)
+                    said.replace(_by_id(all_, number))
                 self._facts(patch, parsed)
             elif "sessionId" in record and "type" not in record:
                 self._facts(record, parsed)
-                messages |= _by_id(record.get("messages"), number)
+                said.add(_by_id(record.get("messages"), number))
             elif "type" in record and ("content" in record or "toolCalls" in record):
-                messages |= _by_id([record], number)
+                said.add(_by_id([record], number))
             else:
                 parsed.understood -= 1
                 parsed.unknown[",".join(sorted(map(str, record)))[:60]] += 1
-        for message_id, message in messages.items():
-            self._message(message_id, message, parsed)
-        for message in rewound:
-            message_id = str(message.get("id"))
-            key = event_id("gemini", self._session, "rewind", message_id)
-            self._add(parsed, Kind.REWIND, message, key, details={"message_id": message_id})
+        for message_id, taken_back in said.order:
+            message = said.messages[message_id]
+            if taken_back:
+                key = event_id("gemini", self._session, "rewind", message_id)
+                self._add(parsed, Kind.REWIND, message, key, details={"message_id": message_id})
+            else:
+                self._message(message_id, message, parsed)
 
     def _facts(self, record: Mapping[str, Any], parsed: Parsed) -> None:
         if isinstance(folders := record.get("directories"), list) and folders:
@@ -202,13 +231,6 @@ def _by_id(messages: Any, number: int) -> dict[str, Mapping[str, Any]]:
         if isinstance(message, Mapping):
             found[str(message.get("id") or f"{number}.{index}")] = message
     return found
-
-
-def _rewind(messages: dict[str, Mapping[str, Any]], to: Any) -> list[Mapping[str, Any]]:
-    """Take back a message and all after it; all of them, for an id that is not known."""
-    ids = list(messages)
-    begin = ids.index(str(to)) if str(to) in messages else 0
-    return [messages.pop(message_id) for message_id in ids[begin:]]
 
 
 def _content(content: Any) -> tuple[str, list[Blob]]:

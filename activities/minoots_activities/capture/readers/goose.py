@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
@@ -37,7 +38,7 @@ class Goose(Reader):
         return _Sessions(path, open) if path.suffix == ".db" else None
 
     def parser(self, identity: Identity, state: Mapping[str, Any] | None = None) -> Parser:
-        """Nothing of the past is needed but how many messages had no id."""
+        """Nothing of the past is needed but the messages of one second that had no id."""
         return _GooseParser(identity.session_id, dict(state or {}))
 
 
@@ -45,13 +46,11 @@ class _Sessions(Sqlite):
     def listed(self) -> Iterator[Listed]:
         with self.rows() as ask:
             found = ask(
-                "SELECT s.id, s.updated_at, count(m.id) AS messages, max(m.id) AS last, "
-                "sum(length(m.content_json)) AS size "
+                "SELECT s.id, s.updated_at, digest(m.id, m.content_json) AS messages "
                 "FROM sessions s LEFT JOIN messages m ON m.session_id = s.id GROUP BY s.id"
             )
         for row in found:
-            mark = f"{row['updated_at']}/{row['messages']}/{row['last']}/{row['size']}"
-            yield Listed(Identity(str(row["id"])), digest(mark))
+            yield Listed(Identity(str(row["id"])), digest(f"{row['updated_at']}/{row['messages']}"))
 
     def records(self, session_id: str) -> Iterator[Mapping[str, Any]]:
         with self.rows() as ask:
@@ -60,7 +59,7 @@ class _Sessions(Sqlite):
         yield from sessions
         for row in messages:
             yield {
-                "id": row.get("message_id") or f"row{row['id']}",
+                "id": row.get("message_id"),
                 "role": row.get("role"),
                 "created": row.get("created_timestamp"),
                 "content": json_of(row.get("content_json")),
@@ -106,14 +105,25 @@ class _GooseParser(Parser):
         ts = _moment(record.get("created"))
         name = record.get("id")
         if not isinstance(name, str) or not name:
-            # Older ones have none: their place among such is as good as one.
-            self._state["nameless"] = self._state.get("nameless", 0) + 1
-            name = f"n{self._state['nameless']}"
+            name = self._name(record)
         assistant = record.get("role") == "assistant"
         for place, part in enumerate(content):
             if isinstance(part, Mapping):
                 public_id = event_id("goose", self._session, name, place)
                 self._part(part, assistant, ts, name, public_id, parsed)
+
+    def _name(self, record: Mapping[str, Any]) -> str:
+        """Return a name for a message without one.
+
+        By what it says, for Goose writes conversations anew, into other rows and lines; of the same of one
+        second, each is one more.
+        """
+        said = json.dumps([record.get(part) for part in ("role", "created", "content")], sort_keys=True)
+        same, created = digest(said), record.get("created")
+        if self._state.get("created", ...) != created:
+            self._state = {"created": created, "said": {}}
+        again = self._state["said"][same] = self._state["said"].get(same, -1) + 1
+        return f"n{same}.{again}"
 
     def _part(
         self,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal, NamedTuple
 
 from minoots.contracts.conversations import ConversationEventKind, Tokens, ToolUse
 
@@ -38,6 +39,31 @@ class OpenCode(Reader):
             return True
         return name.startswith("ses_") and name.endswith(".json") and f"{os.sep}session{os.sep}" in path
 
+    def beside(self, path: str) -> Iterator[str]:
+        """Of a session in the tree, its last message with its parts; older ones change no more."""
+        if path.endswith(".db"):
+            yield from super().beside(path)
+            return
+        storage, name = _storage_of(path), Path(path).stem
+        messages = storage / "message" / name
+        yield str(messages)
+        if found := _json_in(messages):
+            parts = storage / "part" / found[-1].stem
+            yield from map(str, (found[-1], parts, *_json_in(parts)))
+
+    def meant(self, path: str) -> str:
+        """Of a message or part in the tree, the file of its session."""
+        place = Path(path)
+        kind, owner = place.parent.parent.name, place.parent.name
+        storage = place.parent.parent.parent
+        if kind == "part" and place.suffix == ".json":
+            message = next(storage.glob(f"message/*/{glob.escape(owner)}.json"), None)
+            owner, kind = ("", kind) if message is None else (message.parent.name, "message")
+        if kind == "message" and place.suffix == ".json":
+            session = next(storage.glob(f"session/*/{glob.escape(owner)}.json"), None)
+            return path if session is None else str(session)
+        return super().meant(path)
+
     def identify(self, path: PurePath, head: Mapping[str, Any] | None) -> Identity | None:
         """No file is a session by itself."""
         return None
@@ -51,20 +77,41 @@ class OpenCode(Reader):
         return _OpenCodeParser(identity.session_id)
 
 
+class _Changed(NamedTuple):
+    columns: str
+    by_time: str
+    by_content: str
+
+
+_CHANGED: Final = {
+    "message": _Changed(
+        "PRAGMA table_info(message)",
+        "SELECT session_id, digest(id, time_updated) AS rows FROM message GROUP BY session_id",
+        "SELECT session_id, digest(id, data) AS rows FROM message GROUP BY session_id",
+    ),
+    "part": _Changed(
+        "PRAGMA table_info(part)",
+        "SELECT m.session_id, digest(p.id, p.time_updated) AS rows "
+        "FROM part p JOIN message m ON m.id = p.message_id GROUP BY m.session_id",
+        "SELECT m.session_id, digest(p.id, p.data) AS rows "
+        "FROM part p JOIN message m ON m.id = p.message_id GROUP BY m.session_id",
+    ),
+}
+"""How to see that anything in a session has changed, in one pass over each table."""
+
+
 class _Database(Sqlite):
     def listed(self) -> Iterator[Listed]:
         with self.rows() as ask:
             sessions = ask("SELECT * FROM session")
-            about = {
-                row["session_id"]: row
-                for row in ask(
-                    "SELECT m.session_id, count(p.id) AS parts, max(p.rowid) AS last, "
-                    "sum(length(p.data)) + sum(length(m.data)) AS size "
-                    "FROM message m LEFT JOIN part p ON p.message_id = m.id GROUP BY m.session_id"
-                )
-            }
+            told_of: dict[Any, list[str]] = {}
+            for table, query in _CHANGED.items():
+                # Newer ones say when each row was changed; of older ones, everything is looked through.
+                dated = any(column["name"] == "time_updated" for column in ask(query.columns))
+                for row in ask(query.by_time if dated else query.by_content):
+                    told_of.setdefault(row["session_id"], []).append(f"{table} {row['rows']}")
         for row in sessions:
-            told = [row.get("time_updated"), *about.get(row["id"], {}).values()]
+            told = [row.get("time_updated"), *told_of.get(row["id"], ())]
             yield Listed(_identity(row, row.get("parent_id")), digest("/".join(map(str, told))))
 
     def records(self, session_id: str) -> Iterator[Mapping[str, Any]]:
@@ -94,14 +141,14 @@ class _Tree(Store):
     def __init__(self, path: Path, open: Open) -> None:
         self._path = path
         self._open = open
-        # storage/session/<project>/ses_x.json
-        self._storage = path.parent.parent.parent
+        self._storage = _storage_of(str(path))
 
     def listed(self) -> Iterator[Listed]:
         info = self._json(self._path)
-        if isinstance(info, dict) and _NAME.fullmatch(str(info.get("id"))):
+        name = info.get("id") if isinstance(info, dict) else None
+        if isinstance(name, str) and _NAME.fullmatch(name):
             told = [str(info.get("time"))]
-            for path in (*self._messages(str(info["id"])), *self._all_parts(str(info["id"]))):
+            for path in (*self._messages(name), *self._all_parts(name)):
                 about = path.stat()
                 told.append(f"{path.name}:{about.st_size}:{about.st_mtime_ns}")
             yield Listed(_identity(info, info.get("parentID")), digest("/".join(told)))
@@ -211,7 +258,7 @@ class _OpenCodeParser(Parser):
                 kind = Kind.USER if role == "user" else Kind.ASSISTANT
                 if blobs:
                     parsed.add(kind, ts, public_id, text="", message_id=message, blobs=blobs)
-            case other if other in _SILENT:
+            case str(other) if other in _SILENT:
                 return
             case other:
                 parsed.unknown[f"part {other}"[:60]] += 1
@@ -275,6 +322,11 @@ def _moment(value: Any) -> datetime | None:
         except (ValueError, OverflowError, OSError):
             return None
     return moment(value)
+
+
+def _storage_of(path: str) -> Path:
+    """Return the tree in which a session's file is: ``storage/session/<project>/ses_x.json``."""
+    return Path(path).parent.parent.parent
 
 
 def _json_in(folder: Path) -> list[Path]:

@@ -20,6 +20,9 @@ from minoots.contracts.conversations import ConversationEvent, ConversationEvent
 from .identity import Identity
 from .store import Open, Store
 
+_BESIDE: Final = ("-wal", "-journal", "-shm")
+"""What SQLite writes next to a database."""
+
 _DEFAULTS: Final[dict[str, Any]] = {
     name: field.default
     for name, field in ConversationEvent.model_fields.items()
@@ -104,6 +107,14 @@ class Reader(ABC):
     def holds(self, path: str) -> bool:
         """Tell whether a path may be that of a transcript, as far as its name tells."""
         return path.endswith(self.endings)
+
+    def beside(self, path: str) -> Iterable[str]:
+        """Return other files whose change is a change of this one: of a database, what is not in it yet."""
+        return (f"{path}-wal",) if path.endswith(".db") else ()
+
+    def meant(self, path: str) -> str:
+        """Return the transcript that a file lies beside; any other path as it is."""
+        return next((path.removesuffix(end) for end in _BESIDE if path.endswith(f".db{end}")), path)
 
     def store_of(self, path: Path, open: Open) -> Store | None:
         """Return the store that a file is, or belongs to; ``None`` where it is a session by itself."""
