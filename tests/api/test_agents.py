@@ -6,17 +6,24 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import stand_in_cli
 from gateways import Door
+from stacks import eventually
 
 from minoots import AsyncMinoots, Conflict
 from minoots.contracts import Command
+from minoots.contracts.conversations import ConversationEvent, ConversationEventKind
 from minoots.runner import RunnerSettings, run
 from minoots.runner.settings import Kind, Program
+from minoots_platform.clock import utc_now
+from minoots_platform.records import conversations
+from minoots_platform.records.conversations import Whose
 
 
 @pytest.fixture
@@ -177,3 +184,54 @@ async def test_a_runner_wakes_a_session_and_tells_when_it_does_not_wake(
     assert failed.state == "declined"
     assert "ended with 3 before the assistant spoke: the model is not there" in (failed.reason or "")
     assert any("is awake" in line for line in told)
+
+
+async def test_a_runner_takes_a_turn_that_only_the_captured_session_shows_as_a_wake(
+    door: Door, client: AsyncMinoots, tmp_path: Path
+) -> None:
+    session = "0199aaaa-bbbb-7ccc-8ddd-eeeeffff0002"
+    work, transcripts = tmp_path / "work", tmp_path / "transcripts"
+    work.mkdir()
+    (transcripts / "p").mkdir(parents=True)
+    (transcripts / "p" / f"{session}.jsonl").write_text("")
+
+    async def captured(id: str, kind: ConversationEventKind) -> None:
+        event = ConversationEvent(id=f"{session}/{id}", kind=kind, text=id)
+        async with door.gateway.database.write() as connection:
+            row = await conversations.ensure(connection, "dev", Whose("claude", session), utc_now())
+            await conversations.keep(connection, row, [event], {}, utc_now())
+
+    await captured("an old turn", ConversationEventKind.ASSISTANT)
+    settings = RunnerSettings(
+        agent="builder",
+        directories=(work,),
+        programs={
+            "claude": Program(
+                kind=Kind.CLAUDE_CODE,
+                path=Path(sys.executable),
+                arguments=(stand_in_cli.__file__, "claude-code", str(transcripts)),
+                transcripts=transcripts,
+            )
+        },
+        confirm_within=timedelta(seconds=20),
+        turn_within=timedelta(seconds=20),
+    )
+    told: list[str] = []
+    asked = {"program": "claude", "id": session, "directory": str(work), "prompt": "hang"}
+    command = await client.agents.command("builder", "wake", payload={"session": asked})
+    running = asyncio.create_task(run(client, settings, told.append, once=True))
+
+    async def state() -> str:
+        return (await client.agents.look_up("builder", command.id)).state
+
+    try:
+        await eventually(lambda: asyncio.to_thread((transcripts / "seen.json").exists), bool)
+        await captured("asked", ConversationEventKind.USER)
+        await eventually(state, lambda found: found == "leased")
+        assert not any("is awake" in line for line in told)
+        await captured("a new turn", ConversationEventKind.ASSISTANT)
+        await eventually(state, lambda found: found == "acknowledged")
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running

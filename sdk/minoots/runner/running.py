@@ -29,7 +29,7 @@ async def run(
             tell(f"{command.id}: {result['program']} session {result['session']} is awake")
 
         try:
-            await wake(settings, session_of(command.payload), woken)
+            await wake(settings, session_of(command.payload), woken, client)
         except WakeFailed as failure:
             tell(f"{command.id}: {failure}")
             await command.decline(str(failure)[:500])

@@ -12,10 +12,12 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, ValidationError
 
+from minoots.async_client import AsyncMinoots
 from minoots.contracts.base import Matching, Request
 from minoots.contracts.wording import expected_and_got, findings, place
 
 from .kinds import command_line
+from .liveness import Liveness
 from .settings import Program, RunnerSettings
 from .transcript import Watch
 
@@ -59,9 +61,14 @@ def session_of(payload: Any) -> Session:
 
 
 async def wake(
-    settings: RunnerSettings, session: Session, woken: Callable[[dict[str, Any]], Awaitable[None]]
+    settings: RunnerSettings,
+    session: Session,
+    woken: Callable[[dict[str, Any]], Awaitable[None]],
+    client: AsyncMinoots | None = None,
 ) -> None:
     """Resume a session, call ``woken`` once the assistant has taken a turn, and return when the program ends.
+
+    The turn shows in the session's transcript, and in its state where the service captures it.
 
     Raises:
         WakeFailed: nothing was run, the program failed first, or there was no turn in time.
@@ -74,11 +81,14 @@ async def wake(
     watch = Watch(program, session.id)
     if not watch.known:
         raise WakeFailed(f"there is no transcript of the session {session.id} of {session.program}")
+    liveness = None if client is None else Liveness(client, program.kind, session.id)
+    if liveness is not None:
+        await liveness.begin()
     process = await _start(program, session, directory)
     try:
         async with asyncio.timeout(settings.turn_within.total_seconds()):
             complaint = asyncio.create_task(_feed(process, session.prompt))
-            await _confirm(watch, process, complaint, settings.confirm_within.total_seconds())
+            await _confirm(watch, liveness, process, complaint, settings.confirm_within.total_seconds())
             await woken({"session": session.id, "program": session.program})
             await complaint
             await process.wait()
@@ -133,12 +143,16 @@ async def _feed(process: asyncio.subprocess.Process, prompt: str) -> str:
 
 
 async def _confirm(
-    watch: Watch, process: asyncio.subprocess.Process, complaint: asyncio.Task[str], within: float
+    watch: Watch,
+    liveness: Liveness | None,
+    process: asyncio.subprocess.Process,
+    complaint: asyncio.Task[str],
+    within: float,
 ) -> None:
     deadline = asyncio.get_running_loop().time() + within
     while True:
         ended = process.returncode is not None
-        if await asyncio.to_thread(watch.turn):
+        if await asyncio.to_thread(watch.turn) or (liveness is not None and await liveness.turn()):
             return
         if ended:
             said = await complaint
