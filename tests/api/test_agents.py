@@ -196,7 +196,7 @@ async def test_a_runner_takes_a_turn_that_only_the_captured_session_shows_as_a_w
     (transcripts / "p" / f"{session}.jsonl").write_text("")
 
     async def captured(id: str, kind: ConversationEventKind) -> None:
-        event = ConversationEvent(id=f"{session}/{id}", kind=kind, text=id)
+        event = ConversationEvent(id=f"cev_{id}", kind=kind, text=id)
         async with door.gateway.database.write() as connection:
             row = await conversations.ensure(connection, "dev", Whose("claude", session), utc_now())
             await conversations.keep(connection, row, [event], {}, utc_now())

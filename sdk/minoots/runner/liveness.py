@@ -1,4 +1,4 @@
-"""What the service knows of a session: where its host captures, its state tells of a turn of the assistant."""
+"""What the service knows of a session: where a host captures it, its state tells of the assistant's turn."""
 
 from __future__ import annotations
 
