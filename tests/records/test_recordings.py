@@ -18,11 +18,11 @@ import sqlalchemy as sa
 from recordings import BEGAN, HOST, MODEL, OTHER, SESSION, Chat, Crash, Crashes, Desk, dies_at, dies_by
 from stacks import TENANT
 
-from minoots.contracts import EventType
+from minoots.contracts import EventType, WebhookAction
 from minoots.errors import Failure
 from minoots_activities.capture import placing, writing
 from minoots_activities.capture.workspaces import FILE
-from minoots_platform.records import Database, conversations, recordings, schema
+from minoots_platform.records import Database, conversations, documents, recordings, schema
 from minoots_platform.writers import Look, Rendered, installed
 
 IMAGE = b"\x89PNG no image, but bytes"
@@ -178,6 +178,21 @@ async def test_what_cannot_be_obeyed_is_refused_told_and_shown(
     assert shown.replace("\\", "").count(why.split("`")[-1].strip()) == 1
     assert list(outside.iterdir()) == []
     assert (desk.root / "theirs.md").read_text() == "theirs\n"
+
+
+async def test_those_who_want_to_know_are_told_once_of_what_is_refused(desk: Desk, chat: Chat) -> None:
+    contact = WebhookAction(url="http://127.0.0.1:9/ada").model_dump(mode="json")
+    ada = {"name": "Ada", "contacts": [contact]}
+    async with desk.database.write() as connection:
+        await documents.save(connection, TENANT, "person", "ada", ada, now=desk.now, actor="test")
+    await chat.tell("::record-nowhere\n::recrod-notes", "::record-notes tea.md")
+    await chat.look()
+    async with desk.database.read() as connection:
+        [timer] = (await connection.execute(sa.select(schema.timers))).all()
+    assert (timer.name, timer.state) == ("a command in a chat was refused", "scheduled")
+    assert [action["url"] for action in timer.actions] == ["http://127.0.0.1:9/ada"]
+    assert timer.payload["conversation"] == chat.id
+    assert [one["command"] for one in timer.payload["refused"]] == ["::record-nowhere", "::recrod-notes"]
 
 
 async def test_what_is_refused_after_a_stop_is_in_the_recording_that_began(desk: Desk, chat: Chat) -> None:

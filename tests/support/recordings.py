@@ -113,7 +113,14 @@ class Desk:
             host=HOST,
         )
         self.obeying = Obeying(
-            database, self.registry, [], WorkspaceFlags(), self.clock, tenant=TENANT, host=HOST
+            database,
+            self.registry,
+            [],
+            WorkspaceFlags(),
+            self.clock,
+            tenant=TENANT,
+            host=HOST,
+            notify=["person:ada", "person:nobody"],
         )
 
     def clock(self) -> datetime:

@@ -81,6 +81,7 @@ def host_of(settings: Settings, database: Database, client: Client) -> Host:
         utc_now,
         tenant=tenant,
         host=name,
+        notify=capture.notify,
     )
     serving = serving_host(
         Capture(

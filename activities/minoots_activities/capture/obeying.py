@@ -1,8 +1,8 @@
 """Obeying the commands that people type into chats: what is to be recorded, from where on, into which file.
 
 One gate, closed by default: only a user's own words, only once, only from when the conversation was first
-seen, only into files that may be written. Whatever is refused is told: to the feed, the audit log, and in the
-recording itself.
+seen, only into files that may be written. Whatever is refused is told: to the feed, the audit log, to those
+whom the settings name, and in the recording itself.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from minoots.contracts.conversations import ConversationEvent, ConversationEvent
 from minoots.errors import Failure
 from minoots_platform.clock import Clock
 from minoots_platform.ids import derived_id
-from minoots_platform.records import Database, conversations, events, recordings
-from minoots_platform.telemetry import audit
+from minoots_platform.records import Database, conversations, events, notifying, recordings
+from minoots_platform.telemetry import audit, get_logger
 from minoots_platform.writers import Writer
 
 from .aiming import Aim, Place, Refused
@@ -63,8 +63,10 @@ class Obeying:
         *,
         tenant: str,
         host: str,
+        notify: Sequence[str] = (),
     ) -> None:
         self._database = database
+        self._notify = tuple(notify)
         self._registry = registry
         self._write_roots = tuple(write_roots)
         self._flags = flags
@@ -133,6 +135,7 @@ class _Run:
         self._now = owner._clock()
         self._aim = Aim(connection, conversation, owner.gate, owner._host)
         self._told: list[events.NewEvent] = []
+        self._refusals: list[dict[str, Any]] = []
         self._started = 0
         self.obeyed = 0
         self.refused = 0
@@ -152,6 +155,7 @@ class _Run:
                 await self._by_itself(number, event, typed)
                 await self._message(number, event, typed)
         await conversations.obeyed(self._connection, conversation.id, found[-1][0])
+        await self._notify()
         if self._told:
             await events.append(self._connection, conversation.tenant, self._told)
         return len(found) == _PART
@@ -187,6 +191,7 @@ class _Run:
         conversation = self._conversation
         about = {"command": raw[:200], "reason": why[:500], "event": place.event.id, "line": place.line}
         self._tell(EventType.CHAT_COMMAND_REFUSED, conversation.id, about)
+        self._refusals.append(about)
         audit(
             "chat_command.refused",
             actor=f"conversation/{conversation.id}",
@@ -195,6 +200,28 @@ class _Run:
             command=raw[:200],
             reason=why,
         )
+
+    async def _notify(self) -> None:
+        """Tell those who want to know what was refused: whoever typed it may not look at the recording."""
+        conversation, who = self._conversation, self._owner._notify
+        if not self._refusals or not who:
+            return
+        unknown = await notifying.notify(
+            self._connection,
+            conversation.tenant,
+            who,
+            name="a command in a chat was refused",
+            payload={
+                "conversation": conversation.id,
+                "provider": conversation.provider,
+                "session": conversation.session_id,
+                "refused": self._refusals,
+            },
+            now=self._now,
+            actor=f"conversation/{conversation.id}",
+        )
+        if unknown:
+            get_logger("minoots.capture").warning("capture.notify_unknown", who=unknown)
 
     def _tell(self, type: EventType, subject: str, data: dict[str, Any]) -> None:
         self._told.append(events.NewEvent(type, subject, self._now, data))

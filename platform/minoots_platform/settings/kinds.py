@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Final
@@ -67,6 +68,12 @@ def _address(value: str) -> str:
     raise ValueError('host and port, such as "127.0.0.1:7233"')
 
 
+def _told(value: str) -> str:
+    if re.fullmatch(r"(agent|person|rotation):[a-z0-9][a-z0-9_-]{0,62}", value):
+        return value
+    raise ValueError('who is told, such as "person:ada", "rotation:on-call" or "agent:builder"')
+
+
 Text = Annotated[str, Field(min_length=1, max_length=1024)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 LocalPath = Annotated[Path, AfterValidator(Path.expanduser)]
@@ -74,4 +81,5 @@ HttpUrl = Annotated[str, Field(max_length=2048), AfterValidator(_http_url), HAS_
 RecordsUrl = Annotated[str, Field(max_length=2048), AfterValidator(_records_url), HAS_PASSWORD]
 Address = Annotated[str, Field(max_length=512), AfterValidator(_address)]
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
+Told = Annotated[str, Field(max_length=80), AfterValidator(_told)]
 MasterKey = Annotated[SecretStr, AfterValidator(_master_key)]

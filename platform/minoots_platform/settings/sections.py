@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from minoots._version import __version__
 
-from .kinds import Address, HttpUrl, LocalPath, MasterKey, Network, Port, RecordsUrl, Text
+from .kinds import Address, HttpUrl, LocalPath, MasterKey, Network, Port, RecordsUrl, Text, Told
 
 LOOPBACK_HOSTS: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -236,6 +236,9 @@ class CaptureSettings(Section):
     )
     write_roots: tuple[LocalPath, ...] = Field(
         (), max_length=64, description="Folders below which recordings may be written, beside workspaces."
+    )
+    notify: tuple[Told, ...] = Field(
+        (), max_length=16, description="Who is told of commands in chats that are refused: `person:ada`."
     )
     redaction: Literal["redact", "detect", "off"] = Field(
         "redact", description="What is done about secrets in transcripts before anything is kept."
