@@ -57,6 +57,7 @@ def look_of(
         id=f"{slug(title, 24) or 'conversation'}-{short}",
         created=created,
         session_id=conversation.session_id,
+        agent_id=conversation.agent_id,
         workspace_id=config.id,
         recording_id=recording_id,
         root=os.path.realpath(workspace.root),

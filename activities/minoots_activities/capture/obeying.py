@@ -104,6 +104,8 @@ class Obeying:
             obeyed, refused = obeyed + run.obeyed, refused + run.refused
         async with self._database.read() as connection:
             pending = await recordings.pending_of(connection, conversation_id)
+            # Beside those of the conversation that began this one lies what is said in it.
+            pending += await recordings.active_of_parent(connection, conversation_id)
         return Obeyed(tuple(row for row in pending if row.host == self._host), obeyed, refused)
 
     def gate(self) -> WriteGate:

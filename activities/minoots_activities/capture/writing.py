@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,9 +24,11 @@ from minoots.contracts.conversations import ConversationEvent
 from minoots_platform.clock import Clock
 from minoots_platform.records import Database, conversations, events, recordings
 from minoots_platform.records.recordings import Kind, State
-from minoots_platform.writers import Beside, Look, Rendered, Writer, installed
+from minoots_platform.writers import Look, Rendered, Writer, installed
 
 from . import placing
+from .beside import BesideFiles
+from .beside import Written as Agents
 from .commands import before_line, from_line
 from .gate import Target, WriteDenied, folder_of
 
@@ -58,6 +60,7 @@ class Writing:
         self._clock = clock
         self._tenant = tenant
         self._host = host
+        self._agents: Agents = {}
 
     async def file(self, path_key: str, beat: Callable[[], None] = lambda: None) -> Written:
         """Write whatever there is to be written into a file, the oldest recording first."""
@@ -86,14 +89,16 @@ class Writing:
 
     async def _part(self, row: sa.Row[Any], beat: Callable[[], None]) -> bool:
         """Write the next events of a recording; return whether to look again."""
-        piece = _Piece(self._database, self._tenant, row, self._clock, beat)
+        piece = _Piece(self._database, self._tenant, row, self._clock, self._agents, beat)
         row = await piece.prepare()
         if row.intent is not None:
             done = await piece.settle()
+            await piece.agents(done)
             async with self._database.write() as connection:
                 await self._keep(connection, row, done)
             return True
         done = await piece.write()
+        await piece.agents(done)
         if row.problem is not None:
             await self._recovered(row)
         async with self._database.write() as connection:
@@ -147,6 +152,7 @@ class _Piece:
         tenant: str,
         row: sa.Row[Any],
         clock: Clock,
+        agents: Agents,
         beat: Callable[[], None],
     ) -> None:
         self._database = database
@@ -161,6 +167,7 @@ class _Piece:
         self._look = Look.model_validate(row.options)
         self._target = _target_of(row)
         self._aside = f".{row.id}.new"
+        self._beside = BesideFiles(database, tenant, row, writer, self._look, self._target, agents, beat)
 
     async def prepare(self) -> sa.Row[Any]:
         """Return how the recording and its conversation stand, at one moment.
@@ -174,6 +181,11 @@ class _Piece:
         obeyed = self._row.obeyed
         self._until: int = obeyed if until is None else min(until, obeyed)
         return self._row
+
+    async def agents(self, done: dict[str, Any] | None) -> None:
+        """Write what sub-agents said of whom the recording tells."""
+        rendering = self._row.rendering if done is None else done.get("rendering", self._row.rendering)
+        await self._beside.agents(rendering.get("agents", ()))
 
     async def write(self) -> dict[str, Any] | None:
         """Write the piece; return how the recording stands then, or ``None`` where nothing is new."""
@@ -208,7 +220,7 @@ class _Piece:
             gap = _gap(self._writer, placing.content(folder, self._target.name, max(0, found.st_size - 2)))
             data = (gap + rendered.text).encode("utf-8", "replace")
             await self._intend({"mode": "append", "at": found.st_size, "gap": gap}, data, state, written)
-            await self._beside(rendered.beside)
+            await self._beside.write(rendered.beside)
             return self._standing(state, written, placing.append(folder, self._target.name, data))
 
     async def settle(self) -> dict[str, Any] | None:
@@ -277,7 +289,7 @@ class _Piece:
 
         Without ``most``, all that have been written and those that would be.
         """
-        state = {**state, "calls": dict(state.get("calls", {}))}
+        state = {**state, "calls": dict(state.get("calls", {})), "agents": list(state.get("agents", ()))}
         if after < self._row.from_number:
             state.update(own=True, ours=True)
         rendered, last = Rendered(), after
@@ -319,7 +331,7 @@ class _Piece:
     ) -> dict[str, Any]:
         data = whole or b""
         await self._intend({"mode": "replace"}, data, state, written)
-        await self._beside(rendered.beside)
+        await self._beside.write(rendered.beside)
         return self._standing(state, written, placing.put(folder, self._target.name, data, self._aside))
 
     async def _intend(self, how: dict[str, Any], data: bytes, state: dict[str, Any], written: int) -> None:
@@ -333,23 +345,6 @@ class _Piece:
         }
         async with self._database.write() as connection:
             await recordings.change(connection, self._row.id, intent=intent)
-
-    async def _beside(self, files: Sequence[Beside]) -> None:
-        """Write images and big outputs next to the recording. Their names are made of their content."""
-        for one in dict.fromkeys(files):
-            data: bytes | None
-            if one.sha256 is None:
-                data = (one.text or "").encode("utf-8", "replace")
-            else:
-                async with self._database.read() as connection:
-                    data = await conversations.enclosure(connection, self._tenant, one.sha256)
-            if data is None:
-                continue
-            place = self._target.beside(self._look.beside, one.name)
-            with folder_of(place, make=True) as folder:
-                found = placing.about(folder, one.name)
-                if found is None or found.st_size != len(data):
-                    placing.put(folder, one.name, data, f".{one.name}.new")
 
     def _at_rest(self) -> dict[str, Any] | None:
         """Return how a recording stands of which everything is written; ``None`` where that is known."""

@@ -363,6 +363,12 @@ def event_of(row: Any) -> ConversationEvent:
     )
 
 
+async def children_of(connection: AsyncConnection, tenant: str, conversation_id: str) -> list[sa.Row[Any]]:
+    """Return the conversations that were begun in one, the oldest first."""
+    query = sa.select(TABLE).where(TABLE.c.tenant == tenant, TABLE.c.parent_id == conversation_id)
+    return list(await connection.execute(query.order_by(TABLE.c.created_at, TABLE.c.id)))
+
+
 async def enclosure(connection: AsyncConnection, tenant: str, sha256: str) -> bytes | None:
     """Return the bytes of an image or document; ``None`` for those that were not kept."""
     table = schema.blobs

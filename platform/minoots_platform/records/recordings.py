@@ -80,6 +80,13 @@ async def active_of(connection: AsyncConnection, conversation_id: str) -> list[s
     return list(await connection.execute(query.order_by(TABLE.c.started_at, TABLE.c.id)))
 
 
+async def active_of_parent(connection: AsyncConnection, conversation_id: str) -> list[sa.Row[Any]]:
+    """Return the recordings that go on of the conversation in which this one was begun."""
+    parent = sa.select(_CONVERSATIONS.c.parent_id).where(_CONVERSATIONS.c.id == conversation_id)
+    query = sa.select(TABLE).where(TABLE.c.conversation_id.in_(parent), TABLE.c.state == State.ACTIVE.value)
+    return list(await connection.execute(query.order_by(TABLE.c.started_at, TABLE.c.id)))
+
+
 async def ever_of(connection: AsyncConnection, conversation_id: str, workspace_id: str) -> bool:
     """Tell whether a conversation was ever recorded for a workspace; exports do not count."""
     query = sa.select(TABLE.c.id).where(

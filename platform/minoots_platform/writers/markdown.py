@@ -18,7 +18,7 @@ from minoots.contracts.conversations import ConversationEvent, ConversationEvent
 
 from . import front_matter
 from .closing import closer_of, fence_for
-from .writer import Beside, Look, Rendered, Writer
+from .writer import Beside, Look, Rendered, Writer, agent_file
 
 Kind = ConversationEventKind
 
@@ -121,6 +121,20 @@ class _Block:
         """Return links to what came with the message."""
         return "\n\n".join(self._link(one) for one in self.event.enclosed)
 
+    def agent(self) -> str:
+        """Return a link to what the sub-agent of a result said."""
+        agent_id = self.event.agent_id
+        if agent_id is None or agent_id == self.look.agent_id:
+            return ""
+        if not self.look.beside:
+            return f"Sub-agent: {_plain(agent_id)}" if self.look.tool_results else ""
+        agents: list[str] = self.state.setdefault("agents", [])
+        if agent_id not in agents:
+            agents.append(agent_id)
+        return (
+            f"[Sub-agent {_plain(agent_id)}]({_target(self.look, agent_file(agent_id, Markdown.extension))})"
+        )
+
     def _link(self, one: Enclosed) -> str:
         if not self.look.beside:
             return f"*{_plain(one.media_type)}, {one.size} bytes*"
@@ -192,12 +206,15 @@ def _call(block: _Block) -> None:
 
 def _result(block: _Block) -> None:
     tool = block.event.tool
-    if tool is None or not block.look.tool_results:
+    if tool is None:
+        return
+    agent = block.agent()
+    if not block.look.tool_results:
+        if agent:
+            block.append(agent)
         return
     name = tool.name or block.state.get("calls", {}).get(tool.call_id, "tool")
-    parts = [block.fenced(tool.output or "", "", "result"), block.enclosed()]
-    if block.event.agent_id:
-        parts.append(f"Sub-agent: {_plain(block.event.agent_id)}")
+    parts = [block.fenced(tool.output or "", "", "result"), block.enclosed(), agent]
     block.fold(f"{'Error' if tool.is_error else 'Result'}: {name}", "\n\n".join(filter(None, parts)))
 
 

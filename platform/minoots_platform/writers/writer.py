@@ -7,6 +7,8 @@ not.
 
 from __future__ import annotations
 
+import hashlib
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -55,6 +57,8 @@ class Look(BaseModel):
     """Of the workspace: links to files below it become relative."""
     folder: str = ""
     """Where the file is."""
+    agent_id: str | None = None
+    """Of the sub-agent whose conversation it is."""
     beside: str = ""
     """Name of the folder for images and big outputs, next to the file; empty where there can be none."""
 
@@ -84,6 +88,16 @@ class Rendered:
     participants: list[str] = field(default_factory=list)
     kinds: list[str] = field(default_factory=list)
     beside: list[Beside] = field(default_factory=list)
+
+
+def agent_file(agent_id: str, extension: str) -> str:
+    """Return the name of the file beside a recording in which a sub-agent's conversation is."""
+    name = agent_id if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", agent_id) else _hashed(agent_id)
+    return f"agent-{name}{extension}"
+
+
+def _hashed(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
 
 
 class Writer(ABC):

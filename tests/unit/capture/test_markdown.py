@@ -564,7 +564,13 @@ def test_results_are_named_after_their_call() -> None:
     assert "Result: tool<" in text_of(called("Bash", call_id="other"), gave("a"), **look)
     assert "Result: tool<" in text_of(called(None), gave("a"), **look)
     assert "Result: Bash<" in rendered([called("Bash"), gave("a")], Look(**look), 1).text
-    assert "Sub-agent: a\\_1\n" in text_of(gave("a", agent_id="a_1"), **look)
+    agent = gave("a", agent_id="a_1")
+    linked = "[Sub-agent a\\_1](<tea.assets/agent-a_1.md>)\n\n"
+    assert linked in text_of(agent, **look)
+    assert text_of(agent) == linked
+    assert "Sub-agent: a\\_1\n" in text_of(agent, **look, beside="")
+    assert text_of(agent, beside="") == ""
+    assert "Sub-agent" not in text_of(agent, **look, agent_id="a_1"), "it is its own conversation"
 
 
 def test_calls_are_forgotten_before_they_are_too_many() -> None:
