@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, TypeVar
 
 from minoots.errors import Failure, FailureKind
+
+T = TypeVar("T")
 
 
 def plugins(group: str, noun: str) -> Iterator[tuple[str, Any]]:
@@ -23,6 +25,23 @@ def plugins(group: str, noun: str) -> Iterator[tuple[str, Any]]:
                 noun, point.value, f"it cannot be loaded: {type(error).__name__}: {error}"
             ) from error
         yield point.value, found
+
+
+def classes(group: str, noun: str, base: type[T], name: Callable[[type[T]], str]) -> Mapping[str, T]:
+    """Return one object of each class that the entry points of a group name, by its own name.
+
+    Raises:
+        Failure: unavailable, for an entry point that cannot be loaded or is no such class, and for two of one
+            name.
+    """
+    found: dict[str, T] = {}
+    for value, kind in plugins(group, noun):
+        if not isinstance(kind, type) or not issubclass(kind, base):
+            raise broken(noun, value, f"expected a class of {base.__name__}; got {kind!r}")
+        if name(kind) in found:
+            raise broken(noun, value, f"there are two {noun}s of {name(kind)}")
+        found[name(kind)] = kind()
+    return found
 
 
 def broken(noun: str, value: str, why: str) -> Failure:

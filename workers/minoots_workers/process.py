@@ -32,13 +32,17 @@ _STICKY_TIMEOUT: Final = timedelta(seconds=1)
 
 def build_worker(client: Client, queue: Queue, serving: Serving, settings: Settings) -> Worker:
     """Return the worker of one queue."""
+    most = settings.workers.max_concurrent_activities
+    if queue is Queue.FILES:
+        # Files wait in Temporal, where no time runs, and not in a worker; two more only look.
+        most = min(most, settings.ingest.processes + 2)
     return Worker(
         client,
         task_queue=queue,
         workflows=serving.workflows,
         activities=serving.activities,
         max_cached_workflows=settings.workers.max_cached_workflows,
-        max_concurrent_activities=settings.workers.max_concurrent_activities,
+        max_concurrent_activities=most,
         workflow_task_poller_behavior=_WORKFLOW_POLLERS,
         nonsticky_to_sticky_poll_ratio=_NONSTICKY_RATIO,
         activity_task_poller_behavior=_ACTIVITY_POLLERS,

@@ -53,7 +53,7 @@ class Ingests(IngestPort):
         self._plan = plan
         self._clock = clock
         self._at_once = at_once
-        self._processes = anyio.CapacityLimiter(processes)
+        self._turns = anyio.CapacityLimiter(processes)
         self._log = get_logger("minoots.ingest")
 
     @activity.defn(name="ingest.next")
@@ -107,7 +107,13 @@ class Ingests(IngestPort):
         async with self._database.read() as connection:
             if await taking_in.is_known(connection, text):
                 return text
-        taken = await self._read(extractor.name, await self._bytes(file))
+        # In turn from here on: a large file is in memory until its text is kept.
+        async with self._turns:
+            taken = await self._read(extractor.name, await self._bytes(file))
+            await self._keep(file, text, media_type, pipeline, taken)
+        return text
+
+    async def _keep(self, file: FileToTake, text: str, media_type: str, pipeline: str, taken: Taken) -> None:
         self._tell_of_secrets(file, taken)
         known = Text(
             media_type=media_type,
@@ -122,14 +128,15 @@ class Ingests(IngestPort):
         for part in _parts(taken.chunks):
             async with self._database.write() as connection:
                 await taking_in.keep_chunks(connection, text, part)
-        return text
 
     async def _read(self, extractor: str, data: bytes) -> Taken:
         plan = self._plan
         try:
-            async with self._processes:
-                with anyio.fail_after(plan.seconds):
-                    return await to_process.run_sync(read, extractor, data, plan, cancellable=True)
+            with anyio.fail_after(plan.seconds):
+                # A limiter of its own for each: turns are taken already.
+                return await to_process.run_sync(
+                    read, extractor, data, plan, cancellable=True, limiter=anyio.CapacityLimiter(1)
+                )
         except TimeoutError:
             problem = f"reading it takes longer than {plan.seconds:g} s"
             raise Unreadable(problem, "Divide it, or raise ingest.read_seconds.") from None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Final
 
-from minoots_platform.plugins import broken, plugins
+from minoots_platform.plugins import classes
 
 from .writer import Writer
 
@@ -20,11 +20,4 @@ def installed() -> Mapping[str, Writer]:
     Raises:
         Failure: unavailable, for an entry point that cannot be loaded or is none.
     """
-    found: dict[str, Writer] = {}
-    for value, kind in plugins(GROUP, "writer"):
-        if not isinstance(kind, type) or not issubclass(kind, Writer):
-            raise broken("writer", value, f"expected a class of Writer; got {kind!r}")
-        if kind.format in found:
-            raise broken("writer", value, f"there are two writers of {kind.format}")
-        found[kind.format] = kind()
-    return found
+    return classes(GROUP, "writer", Writer, lambda kind: kind.format)  # type: ignore[type-abstract]  # a port

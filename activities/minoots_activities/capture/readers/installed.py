@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Final
 
-from minoots_platform.plugins import broken, plugins
+from minoots_platform.plugins import classes
 
 from .reader import Reader
 
@@ -20,11 +20,4 @@ def installed() -> Mapping[str, Reader]:
     Raises:
         Failure: unavailable, for an entry point that cannot be loaded or is none.
     """
-    found: dict[str, Reader] = {}
-    for value, kind in plugins(GROUP, "reader"):
-        if not isinstance(kind, type) or not issubclass(kind, Reader):
-            raise broken("reader", value, f"expected a class of Reader; got {kind!r}")
-        if kind.provider in found:
-            raise broken("reader", value, f"there are two readers of {kind.provider}")
-        found[kind.provider] = kind()
-    return found
+    return classes(GROUP, "reader", Reader, lambda kind: kind.provider)  # type: ignore[type-abstract]  # a port

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import PurePosixPath
 from typing import Final
 
-from minoots_platform.plugins import broken, plugins
+from minoots_platform.plugins import classes
 
 from .extractor import Extractor
 
@@ -31,14 +31,7 @@ def installed() -> Mapping[str, Extractor]:
     Raises:
         Failure: unavailable, for an entry point that cannot be loaded or is none.
     """
-    found: dict[str, Extractor] = {}
-    for value, kind in plugins(GROUP, "extractor"):
-        if not isinstance(kind, type) or not issubclass(kind, Extractor):
-            raise broken("extractor", value, f"expected a class of Extractor; got {kind!r}")
-        if kind.name in found:
-            raise broken("extractor", value, f"there are two extractors called {kind.name}")
-        found[kind.name] = kind()
-    return found
+    return classes(GROUP, "extractor", Extractor, lambda kind: kind.name)  # type: ignore[type-abstract]  # a port
 
 
 def pick(said: str | None, name: str, head: bytes) -> tuple[Extractor, str]:
