@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from minoots.errors import Failure
 
 from .clock import Clock, utc_now
-from .records import Database, escalation_reading, handovers, idempotency, staging, wake_leads
+from .records import Database, escalation_reading, handovers, idempotency, sources, staging, wake_leads
 from .telemetry import get_logger
 from .telemetry.trace_context import continued
 
@@ -239,6 +239,7 @@ class HandOver:
                         await idempotency.forget_old(connection, self._clock())
                     async with self._database.write() as connection:
                         await staging.forget_left(connection, self._clock())
+                        await sources.forget_unused(connection, self._clock() - staging.LEFT_FOR)
             except (sa.exc.SQLAlchemyError, OSError) as error:
                 self._log.error("handover.reconcile_failed", error=type(error).__name__)
             rounds += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import PurePosixPath
@@ -79,11 +80,15 @@ class Ingests(IngestPort):
     async def _take(self, file: FileToTake) -> FileState:
         try:
             while True:
-                text = await self._text(file)
+                text, media_type = await self._text(file)
                 async with self._database.write() as connection:
-                    title = PurePosixPath(file.name).name or file.name
                     done = await taking_in.settle(
-                        connection, file, text, now=self._clock(), default_title=title
+                        connection,
+                        file,
+                        text,
+                        media_type=media_type,
+                        default_title=PurePosixPath(file.name).name or file.name,
+                        now=self._clock(),
                     )
                 if done is not None:
                     return done
@@ -94,29 +99,32 @@ class Ingests(IngestPort):
                     connection, file, unreadable.problem, unreadable.remedy, self._clock()
                 )
 
-    async def _text(self, file: FileToTake) -> str:
-        """Return the id of the file's text, which is kept with all of its chunks afterwards.
+    async def _text(self, file: FileToTake) -> tuple[str, str]:
+        """Return the id of the file's text, which is kept with all of its chunks afterwards, and its kind.
 
         Raises:
             Unreadable: when there is none.
         """
-        head = await self._bytes(file, HEAD)
-        extractor, media_type = pick(file.about["media_type"], file.name, head)
+        head = (await self._bytes(file, HEAD))[:HEAD]
+        extractor, media_type = pick(file.about["media_type"], file.about["sent_as"], file.name, head)
         pipeline = self._plan.pipeline(extractor)
         text = taking_in.text_id(file.tenant, file.sha256, pipeline)
         async with self._database.read() as connection:
             if await taking_in.is_known(connection, text):
-                return text
+                return text, media_type
         # In turn from here on: a large file is in memory until its text is kept.
         async with self._turns:
-            taken = await self._read(extractor.name, await self._bytes(file))
-            await self._keep(file, text, media_type, pipeline, taken)
-        return text
+            data = await self._bytes(file)
+            if len(data) != file.bytes or hashlib.sha256(data).hexdigest() != file.sha256:
+                # Cancelled or seen to by another meanwhile; then nobody looks at what is told here.
+                raise Unreadable("what was sent is not there any more", "Send it again.")
+            taken = await self._read(extractor.name, data)
+            await self._keep(file, text, pipeline, taken)
+        return text, media_type
 
-    async def _keep(self, file: FileToTake, text: str, media_type: str, pipeline: str, taken: Taken) -> None:
+    async def _keep(self, file: FileToTake, text: str, pipeline: str, taken: Taken) -> None:
         self._tell_of_secrets(file, taken)
         known = Text(
-            media_type=media_type,
             title=taken.title,
             characters=taken.characters,
             chunks=len(taken.chunks),
@@ -127,7 +135,8 @@ class Ingests(IngestPort):
             await taking_in.begin_text(connection, text, file, pipeline, known, self._clock())
         for part in _parts(taken.chunks):
             async with self._database.write() as connection:
-                await taking_in.keep_chunks(connection, text, part)
+                if not await taking_in.keep_chunks(connection, text, part):
+                    return
 
     async def _read(self, extractor: str, data: bytes) -> Taken:
         plan = self._plan

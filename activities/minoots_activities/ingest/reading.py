@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from minoots.contracts import Chunk
+from minoots_activities.capture.recovery import holdable
 from minoots_activities.capture.redaction import Found, Policy, Redactor
 
 from . import chunking
@@ -75,7 +76,7 @@ def read(extractor: str, data: bytes, plan: Plan) -> Taken:
     """
     _limit(plan)
     try:
-        return _read(installed()[extractor], data, plan)
+        return take(installed()[extractor], data, plan)
     except MemoryError:
         raise Unreadable(
             f"reading it takes more than {plan.megabytes} MB of memory",
@@ -83,18 +84,14 @@ def read(extractor: str, data: bytes, plan: Plan) -> Taken:
         ) from None
 
 
-def _read(extractor: Extractor, data: bytes, plan: Plan) -> Taken:
-    extracted = extractor.read(data)
+def take(extractor: Extractor, data: bytes, plan: Plan) -> Taken:
+    """Return what is in a file, whatever it takes.
+
+    Raises:
+        Unreadable: when nothing is, or a rule of redaction fails on it.
+    """
     secrets = Found()
-    try:
-        clean = _redacted(extracted, Redactor(plan.policy), secrets)
-    except (MemoryError, Unreadable):
-        raise
-    except Exception as error:
-        raise Unreadable(
-            f"a rule of redaction failed on it: {type(error).__name__}",
-            "Correct or switch off the rule in capture.redaction_allowed or capture.redaction_disabled.",
-        ) from error
+    clean = _redacted(extract(extractor, data), Redactor(plan.policy), secrets)
     chunks = tuple(chunking.chunks(clean.text, clean.form, plan.chunk_size))
     return Taken(
         title=clean.title,
@@ -105,14 +102,42 @@ def _read(extractor: Extractor, data: bytes, plan: Plan) -> Taken:
     )
 
 
-def _redacted(extracted: Extracted, redactor: Redactor, found: Found) -> Extracted:
-    # The text as a whole, before it is divided: a secret may go over several lines.
+def extract(extractor: Extractor, data: bytes) -> Extracted:
+    """Return what an extractor finds, such as any database can hold it.
+
+    Raises:
+        Unreadable: when that is nothing.
+    """
+    try:
+        found = extractor.read(data)
+    except (Unreadable, MemoryError):
+        raise
+    except Exception as error:
+        # Without its words, which may quote the file: what fails here is told in the records.
+        raise Unreadable(
+            f"it cannot be read: {type(error).__name__}", "Convert it to plain text, and send that."
+        ) from None
     return Extracted(
-        redactor.text(extracted.text, found),
-        extracted.form,
-        extracted.title and redactor.text(extracted.title, found),
-        _bounded(redactor.value(dict(extracted.found), found)),
+        found.text, found.form, found.title and holdable(found.title), holdable(dict(found.found))
     )
+
+
+def _redacted(extracted: Extracted, redactor: Redactor, found: Found) -> Extracted:
+    try:
+        # The text as a whole, before it is divided: a secret may go over several lines.
+        return Extracted(
+            redactor.text(extracted.text, found),
+            extracted.form,
+            extracted.title and redactor.text(extracted.title, found),
+            _bounded(redactor.value(extracted.found, found)),
+        )
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise Unreadable(
+            f"a rule of redaction failed on it: {type(error).__name__}",
+            "Correct or switch off the rule in capture.redaction_allowed or capture.redaction_disabled.",
+        ) from None
 
 
 def _bounded(found: Mapping[str, Any]) -> dict[str, Any]:

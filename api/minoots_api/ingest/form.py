@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
-from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
 
 from minoots.contracts import FieldProblem, IngestAbout
 from minoots.contracts.ingest import MEDIA_TYPE_PATTERN, SourceName
@@ -22,10 +25,16 @@ from minoots.errors import Failure, FailureKind
 from minoots_platform.records.ingests import SentFile
 from minoots_platform.settings import IngestSettings
 
+from .names import name_in
+
 FILE: Final = "file"
 ABOUT: Final = "about"
 _REMEDY: Final = "Send multipart/form-data with a part `file` for each file: curl -F file=@notes.md …"
 _MOST_ABOUT: Final = 1024 * 1024
+_PADDING: Final = 512
+"""Bytes that may stand behind the end of a form."""
+_PATIENCE: Final = 300
+"""Seconds that a form may take to come: each holds a turn."""
 _NAME: Final = TypeAdapter(SourceName)
 
 
@@ -52,22 +61,51 @@ async def sent(request: Request, settings: IngestSettings) -> AsyncIterator[Sent
     Raises:
         Failure: invalid, for a form that is none, or lacks or has what it should not; too large.
     """
-    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        _refuse("header.Content-Type", "multipart/form-data", request.headers.get("content-type", "none"))
-    try:
-        form = await request.form(max_files=settings.max_files, max_fields=1, max_part_size=_MOST_ABOUT)
-    except HTTPException as error:
-        if error.status_code != 400:
-            raise
-        _refuse("body", f"a form of at most {settings.max_files} files and one part `about`", error.detail)
-    try:
+    async with _form(request, settings) as form:
         about = _about(form)
         uploads = _uploads(form)
         files = [await _file(upload, place, settings) for place, upload in enumerate(uploads, start=1)]
         _require_distinct(files, about)
         yield Sent(tuple(files), tuple(uploads), about)
+
+
+@asynccontextmanager
+async def _form(request: Request, settings: IngestSettings) -> AsyncIterator[FormData]:
+    kind, options = parse_options_header(request.headers.get("content-type"))
+    if kind != b"multipart/form-data" or not options.get(b"boundary"):
+        got = request.headers.get("content-type", "none")
+        _refuse("header.Content-Type", "multipart/form-data with a boundary", got)
+    end = b"--" + options[b"boundary"] + b"--"
+    tail = b""
+
+    async def body() -> AsyncGenerator[bytes]:
+        nonlocal tail
+        async for part in request.stream():
+            tail = (tail + part)[-len(end) - _PADDING :]
+            yield part
+
+    parser = MultiPartParser(
+        request.headers, body(), max_files=settings.max_files, max_fields=1, max_part_size=_MOST_ABOUT
+    )
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            form = await parser.parse()
+        if end not in tail:
+            # What came of it would look like a form with fewer files.
+            _refuse("body", "a form with its end", "one that breaks off")
+        yield form
+    except MultiPartException as error:
+        _refuse("body", f"a form of at most {settings.max_files} files and one part `about`", error.message)
+    except (UnicodeError, LookupError):
+        _refuse("header.Content-Type", "a charset that is known, such as utf-8", "another")
+    except ClientDisconnect:
+        _refuse("body", "a form with its end", "the connection ended")
+    except TimeoutError:
+        _refuse("body", f"a form within {_PATIENCE} s", "one that takes longer")
     finally:
-        await form.close()
+        # Also those of a form that breaks off, of which the parser has not told.
+        for file in parser._files_to_close_on_error:
+            file.close()
 
 
 def _about(form: FormData) -> IngestAbout:
@@ -81,8 +119,14 @@ def _about(form: FormData) -> IngestAbout:
     except ValidationError as error:
         if any(one["type"] == "json_invalid" for one in error.errors()):
             _refuse(f"body.{ABOUT}", "JSON", f"text that is none: {text[:60]!r}")
-        found = [{**one, "loc": ("body", ABOUT, *one["loc"])} for one in error.errors(include_url=False)]
-        raise RequestValidationError(found) from error
+        raise RequestValidationError([_placed(one) for one in error.errors(include_url=False)]) from error
+
+
+def _placed(found: ErrorDetails) -> dict[str, Any]:
+    """Return what is wrong in the part `about` with its place in the form."""
+    # What is found while looking through all of it names its place in words.
+    told = re.sub(r"^(Value error, (?:a key in )?body)", rf"\1.{ABOUT}", found["msg"])
+    return {**found, "loc": ("body", ABOUT, *found["loc"]), "msg": told}
 
 
 def _uploads(form: FormData) -> Sequence[UploadFile]:
@@ -103,7 +147,7 @@ def _uploads(form: FormData) -> Sequence[UploadFile]:
 async def _file(upload: UploadFile, place: int, settings: IngestSettings) -> SentFile:
     field = f"body.{FILE}.{place}"
     try:
-        name = _NAME.validate_python(upload.filename or "")
+        name = _NAME.validate_python(_name(upload) or "")
     except ValidationError:
         _refuse(
             f"{field}.filename", "a name of 1 to 1024 characters on one line", repr(upload.filename)[:100]
@@ -120,6 +164,12 @@ async def _file(upload: UploadFile, place: int, settings: IngestSettings) -> Sen
     media_type = (upload.content_type or "").partition(";")[0].strip().lower()
     known = media_type if re.match(MEDIA_TYPE_PATTERN, media_type) else None
     return SentFile(name, known, size, await asyncio.to_thread(_hash, upload))
+
+
+def _name(upload: UploadFile) -> str | None:
+    # Headers come as Latin-1; what is no UTF-8 becomes what no name may hold.
+    said = upload.headers.get("content-disposition", "")
+    return name_in(said.encode("latin-1", "replace").decode("utf-8", "surrogateescape"))
 
 
 def _hash(upload: UploadFile) -> str:

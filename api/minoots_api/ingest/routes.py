@@ -194,7 +194,8 @@ async def _stage(gateway: Gateway, tenant: str, ingest_id: str, files: Sent) -> 
 
 async def _forget(gateway: Gateway, ingest_id: str) -> None:
     async with gateway.database.write() as connection:
-        await staging.forget(connection, ingest_id)
+        # Its ingest may have been made although the request ended badly.
+        await staging.forget_unaccepted(connection, ingest_id)
 
 
 @contextmanager

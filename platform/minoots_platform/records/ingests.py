@@ -271,7 +271,8 @@ async def _counts(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, 
 def _about(file: SentFile, about: IngestAbout) -> dict[str, Any]:
     own = about.files.get(file.name, SourceAbout())
     return {
-        "media_type": own.media_type or file.media_type,
+        "media_type": own.media_type,
+        "sent_as": file.media_type,
         "title": own.title,
         "labels": {**about.labels, **own.labels},
         "metadata": {**about.metadata, **own.metadata},

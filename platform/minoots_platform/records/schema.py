@@ -873,7 +873,6 @@ source_texts = sa.Table(
     sa.Column("pipeline", sa.String(64), nullable=False),
     # Whether all of its chunks are there.
     sa.Column("ready", sa.Boolean, nullable=False, server_default=sa.false()),
-    sa.Column("media_type", sa.String(200), nullable=False),
     sa.Column("title", sa.String(500)),
     sa.Column("characters", sa.BigInteger, nullable=False),
     sa.Column("chunks", sa.Integer, nullable=False),
@@ -903,6 +902,7 @@ source_versions = sa.Table(
     _tenant(),
     sa.Column("text_id", _ID, sa.ForeignKey("source_texts.id"), nullable=False),
     sa.Column("ingest_id", _ID, nullable=False),
+    sa.Column("media_type", sa.String(200), nullable=False),
     sa.Column("sha256", sa.String(64), nullable=False),
     sa.Column("bytes", sa.BigInteger, nullable=False),
     sa.Column("chunks_new", sa.Integer, nullable=False),

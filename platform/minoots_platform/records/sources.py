@@ -16,12 +16,13 @@ from . import events, schema
 from .paging import newest_first
 
 TABLE: Final = schema.sources
+_MANY: Final = 200
 VERSIONS: Final = schema.source_versions
 TEXTS: Final = schema.source_texts
 CHUNKS: Final = schema.source_chunks
 
-_OF_VERSION: Final = (VERSIONS.c.sha256, VERSIONS.c.bytes)
-_OF_TEXT: Final = (TEXTS.c.media_type, TEXTS.c.characters, TEXTS.c.chunks, TEXTS.c.redacted, TEXTS.c.found)
+_OF_VERSION: Final = (VERSIONS.c.sha256, VERSIONS.c.bytes, VERSIONS.c.media_type)
+_OF_TEXT: Final = (TEXTS.c.characters, TEXTS.c.chunks, TEXTS.c.redacted, TEXTS.c.found)
 
 
 async def get(connection: AsyncConnection, tenant: str, source_id: str) -> Source:
@@ -43,7 +44,8 @@ async def page(
     """Return one page of sources, those that changed last first; of a ``prefix``, those below it."""
     query = _whole().where(TABLE.c.tenant == tenant)
     if prefix is not None:
-        query = query.where(TABLE.c.name.startswith(prefix, autoescape=True))
+        # No LIKE: on SQLite it takes small letters for large ones.
+        query = query.where(sa.func.substr(TABLE.c.name, 1, len(prefix)) == prefix)
     return await newest_first(
         connection, query, TABLE.c.updated_at, "sources", _view, limit=limit, cursor=cursor
     )
@@ -116,16 +118,23 @@ async def remove(
     await connection.execute(sa.select(TABLE.c.id).where(*mine).with_for_update())
     gone = await get(connection, tenant, source_id)
     of_it = VERSIONS.c.source_id == source_id
-    texts = list(await connection.scalars(sa.select(VERSIONS.c.text_id.distinct()).where(of_it)))
+    texts = list(await connection.scalars(sa.select(VERSIONS.c.text_id).where(of_it).distinct()))
     await connection.execute(sa.delete(VERSIONS).where(of_it))
     await connection.execute(sa.delete(TABLE).where(TABLE.c.id == source_id))
-    await _forget_texts(connection, texts)
+    await forget_texts(connection, texts)
     told = {"name": gone.name, "version": gone.version, "by": actor}
     new = events.NewEvent(EventType.SOURCE_REMOVED, source_id, now, told, gone.labels)
     await events.append(connection, tenant, [new])
 
 
-async def _forget_texts(connection: AsyncConnection, ids: Sequence[str]) -> None:
+async def forget_unused(connection: AsyncConnection, before: datetime) -> None:
+    """Let go of texts that were begun before a time and that no version has: whoever made them died."""
+    used = sa.select(VERSIONS.c.text_id)
+    query = sa.select(TEXTS.c.id).where(TEXTS.c.created_at < before, TEXTS.c.id.not_in(used)).limit(_MANY)
+    await forget_texts(connection, list(await connection.scalars(query)))
+
+
+async def forget_texts(connection: AsyncConnection, ids: Sequence[str]) -> None:
     """Let go of texts that no version has any more."""
     # Locked: a version that is being made of one of them waits, and finds it gone.
     await connection.execute(sa.select(TEXTS.c.id).where(TEXTS.c.id.in_(ids)).with_for_update())

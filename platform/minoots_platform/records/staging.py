@@ -57,6 +57,14 @@ async def forget(connection: AsyncConnection, ingest_id: str, file: int | None =
     await connection.execute(gone if file is None else gone.where(TABLE.c.file == file))
 
 
+async def forget_unaccepted(connection: AsyncConnection, ingest_id: str) -> None:
+    """Let go of pieces whose ingest was not made."""
+    known = sa.select(schema.ingests.c.id)
+    await connection.execute(
+        sa.delete(TABLE).where(TABLE.c.ingest_id == ingest_id, TABLE.c.ingest_id.not_in(known))
+    )
+
+
 async def forget_left(connection: AsyncConnection, now: datetime) -> int:
     """Let go of pieces that were sent long ago and belong to no ingest; return how many."""
     known = sa.select(schema.ingests.c.id)

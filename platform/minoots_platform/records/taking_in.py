@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from minoots.contracts import Chunk, EventType, FileState
 from minoots_platform.ids import derived_id
 
-from . import events, schema, staging
+from . import events, schema, sources, staging
 from .inserting import insert_new
 
 _FILES: Final = schema.ingest_files
@@ -46,7 +46,6 @@ class FileToTake:
 class Text:
     """What was found in some bytes, without its chunks."""
 
-    media_type: str
     title: str | None
     characters: int
     chunks: int
@@ -90,7 +89,6 @@ async def begin_text(
         "sha256": file.sha256,
         "pipeline": pipeline,
         "ready": False,
-        "media_type": text.media_type,
         "title": text.title and text.title[:500],
         "characters": text.characters,
         "chunks": text.chunks,
@@ -98,11 +96,20 @@ async def begin_text(
         "found": text.found,
         "created_at": now,
     }
-    await insert_new(connection, _TEXTS, row)
+    if not await insert_new(connection, _TEXTS, row):
+        # Somebody has begun it and broken off; once it is ready, it is what others see, and stays.
+        unready = (_TEXTS.c.id == id, sa.not_(_TEXTS.c.ready))
+        await connection.execute(sa.update(_TEXTS).where(*unready).values(**row))
 
 
-async def keep_chunks(connection: AsyncConnection, text: str, chunks: Sequence[Chunk]) -> None:
-    """Keep some chunks of a text; those of an attempt that broke off are written over."""
+async def keep_chunks(connection: AsyncConnection, text: str, chunks: Sequence[Chunk]) -> bool:
+    """Keep some chunks of a text; those of an attempt that broke off are written over.
+
+    Return whether there is a text that lacks them: another may have kept or removed it meanwhile.
+    """
+    begun = await _locked(connection, _TEXTS, text)
+    if begun is None or begun.ready:
+        return False
     rows = [{"text_id": text, **chunk.model_dump(), "headings": list(chunk.headings)} for chunk in chunks]
     insert: sqlite.Insert | postgresql.Insert
     insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(_CHUNKS)
@@ -110,27 +117,36 @@ async def keep_chunks(connection: AsyncConnection, text: str, chunks: Sequence[C
     await connection.execute(
         insert.on_conflict_do_update(index_elements=["text_id", "number"], set_=fresh), rows
     )
+    return True
 
 
 async def settle(
-    connection: AsyncConnection, file: FileToTake, text: str, *, now: datetime, default_title: str
+    connection: AsyncConnection,
+    file: FileToTake,
+    text: str,
+    *,
+    media_type: str,
+    default_title: str,
+    now: datetime,
 ) -> FileState | None:
     """Make the text the newest version of the file's source, and tell what became of the file.
 
     Returns:
-        ``None`` when the text was removed meanwhile: it is to be made anew.
+        ``None`` when the text was removed meanwhile, or lacks chunks: it is to be made anew.
     """
     waiting = await _lock_file(connection, file)
     if waiting is None:
+        await sources.forget_texts(connection, [text])
         return FileState.CANCELLED
     # The source before the text, as whoever removes one does.
     source = await _locked(connection, _SOURCES, waiting.source_id)
     found = await _locked(connection, _TEXTS, text)
-    if found is None:
+    if found is None or not await _is_whole(connection, found):
         return None
     ingest = (await connection.execute(sa.select(_INGESTS).where(_INGESTS.c.id == file.ingest_id))).one()
     done: dict[str, Any] = {"redacted": found.redacted}
     if source is not None and source.sent_at > ingest.created_at:
+        await sources.forget_texts(connection, [text])
         return await _end_file(connection, file, FileState.SUPERSEDED, now, **done)
     await _make_ready(connection, found)
     known = {
@@ -141,19 +157,29 @@ async def settle(
     }
     before = None if source is None else await _text_of(connection, source)
     if source is not None and before == text:
-        await _note(connection, source, known, now)
+        await _note(connection, source, known, media_type, now)
         done |= {"version": source.version, "chunks": found.chunks, "chunks_new": 0}
         return await _end_file(connection, file, FileState.UNCHANGED, now, **done)
     new = await _new_chunks(connection, text, before)
     number = await _next_version(connection, file, waiting.source_id, source, known, now)
-    version = {"ingest_id": file.ingest_id, "sha256": file.sha256, "bytes": file.bytes, "chunks_new": new}
-    made = {"source_id": waiting.source_id, "number": number, "tenant": file.tenant, "text_id": text}
-    await connection.execute(sa.insert(_VERSIONS).values(**made, **version, created_at=now))
+    version = {
+        "source_id": waiting.source_id,
+        "number": number,
+        "tenant": file.tenant,
+        "text_id": text,
+        "ingest_id": file.ingest_id,
+        "media_type": media_type,
+        "sha256": file.sha256,
+        "bytes": file.bytes,
+        "chunks_new": new,
+        "created_at": now,
+    }
+    await connection.execute(sa.insert(_VERSIONS).values(**version))
     state = FileState.CREATED if source is None else FileState.UPDATED
     done |= {"version": number, "chunks": found.chunks, "chunks_new": new}
     await _end_file(connection, file, state, now, **done)
     kind = EventType.SOURCE_CREATED if source is None else EventType.SOURCE_UPDATED
-    data = {"name": file.name, "ingest_id": file.ingest_id, "media_type": found.media_type, **done}
+    data = {"name": file.name, "ingest_id": file.ingest_id, "media_type": media_type, **done}
     told = events.NewEvent(kind, waiting.source_id, now, data, file.about["labels"], ingest.traceparent)
     await events.append(connection, file.tenant, [told])
     return state
@@ -200,6 +226,15 @@ async def _locked(connection: AsyncConnection, table: sa.Table, id: str) -> sa.R
     ).one_or_none()
 
 
+async def _is_whole(connection: AsyncConnection, text: sa.Row[Any]) -> bool:
+    """Tell whether every chunk of a text is there: another may have begun it anew after we kept ours."""
+    if text.ready:
+        return True
+    mine = (_CHUNKS.c.text_id == text.id, _CHUNKS.c.number <= text.chunks)
+    counted = sa.select(sa.func.count()).select_from(_CHUNKS).where(*mine)
+    return bool((await connection.execute(counted)).scalar_one() == text.chunks)
+
+
 async def _make_ready(connection: AsyncConnection, text: sa.Row[Any]) -> None:
     if not text.ready:
         beyond = (_CHUNKS.c.text_id == text.id, _CHUNKS.c.number > text.chunks)
@@ -208,13 +243,15 @@ async def _make_ready(connection: AsyncConnection, text: sa.Row[Any]) -> None:
 
 
 async def _note(
-    connection: AsyncConnection, source: sa.Row[Any], known: Mapping[str, Any], now: datetime
+    connection: AsyncConnection, source: sa.Row[Any], known: Mapping[str, Any], media_type: str, now: datetime
 ) -> None:
     """Keep what is known of a source whose content is the same."""
     values = dict(known)
     if any(getattr(source, name) != known[name] for name in ("title", "labels", "meta")):
         values["updated_at"] = now
     await connection.execute(sa.update(_SOURCES).where(_SOURCES.c.id == source.id).values(**values))
+    newest = (_VERSIONS.c.source_id == source.id, _VERSIONS.c.number == source.version)
+    await connection.execute(sa.update(_VERSIONS).where(*newest).values(media_type=media_type))
 
 
 async def _next_version(

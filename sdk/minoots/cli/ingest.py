@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from minoots.contracts.ingest import FileState, Ingest, IngestedFile, IngestState
+from minoots.contracts.ingest import SOURCE_NAME_PATTERN, FileState, Ingest, IngestedFile, IngestState
 from minoots.operations.ingest import Content
 
 from . import output
@@ -180,7 +181,8 @@ def _requests(paths: Sequence[str], name: str | None) -> Iterator[dict[str, Cont
     """Yield what is sent together: few files, and not too large."""
     together: dict[str, Content] = {}
     size = 0
-    for known_as, content, length in _found(paths, name):
+    for known_as, content in _found(paths, name).items():
+        length = len(content) if isinstance(content, bytes | str) else content.stat().st_size
         if together and (len(together) >= _MOST_FILES or size + length > _MOST_BYTES):
             yield together
             together, size = {}, 0
@@ -190,29 +192,37 @@ def _requests(paths: Sequence[str], name: str | None) -> Iterator[dict[str, Cont
         yield together
 
 
-def _found(paths: Sequence[str], name: str | None) -> Iterator[tuple[str, Content, int]]:
-    """Yield every file once: its name, where it is, and its length."""
-    if name is not None and "-" not in paths:
-        raise typer.BadParameter("only standard input can be given a name: minoots ingest add - --name …")
-    for given_path in paths:
-        if given_path != "-" and not Path(given_path).exists():
-            raise typer.BadParameter(f"there is no file or folder {given_path!r}", param_hint="PATH")
-    seen = set()
-    for given_path in paths:
-        if given_path == "-":
-            if name is None:
-                raise typer.BadParameter("what comes from standard input needs a name: --name notes.md")
-            content = sys.stdin.buffer.read()
-            yield name, content, len(content)
-            continue
+def _found(paths: Sequence[str], name: str | None) -> dict[str, Content]:
+    """Return every file by its name. Nothing is sent before all of them are known to be there."""
+    if (name is None) == ("-" in paths):
+        raise typer.BadParameter(
+            "what comes from standard input needs a name, and nothing else takes one: - --name notes.md",
+            param_hint="--name",
+        )
+    found: dict[str, Content] = {}
+    for given_path in dict.fromkeys(paths):
         path = Path(given_path)
+        if given_path == "-":
+            continue
+        if not path.is_file() and not path.is_dir():
+            raise typer.BadParameter(f"there is no file or folder {given_path!r}", param_hint="PATH")
         for file in _below(path) if path.is_dir() else [path]:
-            known_as = Path(os.path.normpath(file)).as_posix()
-            if known_as not in seen:
-                seen.add(known_as)
-                yield known_as, file, file.stat().st_size
-    if not seen and "-" not in paths:
+            found[_name_of(file)] = file
+    if name is not None:
+        if name in found:
+            raise typer.BadParameter(f"there is a file {name!r} among the others", param_hint="--name")
+        found[name] = sys.stdin.buffer.read()
+    if not found:
         raise typer.BadParameter("there is no file in it", param_hint="PATH")
+    return found
+
+
+def _name_of(file: Path) -> str:
+    name = Path(os.path.normpath(file)).as_posix()
+    if re.fullmatch(SOURCE_NAME_PATTERN, name) is None:
+        expected = "expected a name of 1 to 1024 characters on one line, in UTF-8"
+        raise typer.BadParameter(f"{expected}; got {name!r}", param_hint="PATH")
+    return name
 
 
 def _below(folder: Path) -> Iterator[Path]:

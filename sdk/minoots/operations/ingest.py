@@ -8,13 +8,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypedDict
 
+from pydantic import TypeAdapter, ValidationError
+
 from minoots.call import Call, File, Nothing, body_of, checked, get, invalid, key_header, path, post
-from minoots.contracts.ingest import Chunk, Ingest, IngestAbout, IngestedFile, Source, SourceVersion
+from minoots.contracts.ingest import (
+    Chunk,
+    Ingest,
+    IngestAbout,
+    IngestedFile,
+    Source,
+    SourceName,
+    SourceVersion,
+)
 from minoots.contracts.pages import Page
 
 Content = str | bytes | Path
 """What is taken in: a text, bytes, or the file at a path."""
 
+_NAME: Final = TypeAdapter(SourceName)
 _TEXT: Final = "text/plain"
 _UNKNOWN: Final = "application/octet-stream"
 
@@ -103,11 +114,20 @@ def remove(source_id: str) -> Call[Nothing]:
 
 
 def _file(name: str, content: Content) -> File:
+    try:
+        _NAME.validate_python(name)
+    except ValidationError:
+        raise invalid("files", "names of 1 to 1024 characters on one line", repr(name)[:100]) from None
     media_type = mimetypes.guess_type(name)[0]
+    if media_type is not None and not media_type.startswith(("text/", "application/")):
+        media_type = None  # .ts is a program more often than a film
     if isinstance(content, str):
         return File(name, content.encode("utf-8", "replace"), media_type or _TEXT)
     if isinstance(content, Path):
         try:
+            # A device or a pipe has no end.
+            if not content.is_file():
+                raise OSError("it is no plain file")
             content = content.read_bytes()
         except OSError as error:
             raise invalid(f"files.{name}", "a file that can be read", str(error)) from error

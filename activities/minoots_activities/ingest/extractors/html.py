@@ -53,7 +53,14 @@ class Html(Extractor):
         for comment in soup.find_all(string=lambda text: isinstance(text, Comment)):
             comment.extract()
         try:
-            text = MarkdownConverter(heading_style="ATX", bullets="-").convert_soup(soup)
+            text = MarkdownConverter(
+                heading_style="ATX",
+                bullets="-",
+                # What stands in it stays as it is: an escaped secret would not be known as one.
+                escape_asterisks=False,
+                escape_underscores=False,
+                escape_misc=False,
+            ).convert_soup(soup)
         except RecursionError:
             # Nested so deeply that nobody can have meant it: the words without the shape.
             text = soup.get_text("\n")

@@ -34,24 +34,27 @@ def installed() -> Mapping[str, Extractor]:
     return classes(GROUP, "extractor", Extractor, lambda kind: kind.name)  # type: ignore[type-abstract]  # a port
 
 
-def pick(said: str | None, name: str, head: bytes) -> tuple[Extractor, str]:
+def pick(meant: str | None, sent_as: str | None, name: str, head: bytes) -> tuple[Extractor, str]:
     """Return the extractor for a file, and its media type.
 
-    Its first bytes decide where they are certain; then what its sender says, then its name.
+    What its sender means it to be; else what its first bytes are for certain; else what it was sent as,
+    unless that says nothing; else what its name says. Whatever no extractor knows is read as text.
     """
-    every = installed()
+    every = installed().values()
     suffix = PurePosixPath(name).suffix.lower()
-    said = None if said in _SAYS_NOTHING else said
     guessed = mimetypes.guess_type(f"file{suffix}")[0]
-    for one in every.values():
-        if one.knows(head):
-            own = min(one.media_types)
-            return one, said if said in one.media_types else own
-    for one in every.values():
-        if said is not None and said in one.media_types:
+    said = meant or (None if sent_as in _SAYS_NOTHING else sent_as)
+    if meant is None:
+        for one in every:
+            if one.knows(head):
+                return one, said if said in one.media_types else min(one.media_types)
+    for one in every:
+        if said in one.media_types:
             return one, said
     if said is None:
-        for one in every.values():
+        for one in every:
             if suffix in one.suffixes:
                 return one, guessed if guessed in one.media_types else min(one.media_types)
-    return every[TEXT], said or guessed or "text/plain"
+    # What others take for a film may be a program: .ts.
+    text = guessed if guessed is not None and guessed.startswith(("text/", "application/")) else "text/plain"
+    return installed()[TEXT], said or text

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 from .decoding import clean
 from .extractor import Extracted, Extractor, Form, Unreadable
 
 if TYPE_CHECKING:
     from pypdf import PdfReader
+
+
+_BEGINS: Final = re.compile(rb"[\s\x00\xef\xbb\xbf]{0,64}%PDF-")
 
 
 class Pdf(Extractor):
@@ -22,7 +26,7 @@ class Pdf(Extractor):
 
     def knows(self, head: bytes) -> bool:
         """Tell by the first bytes."""
-        return b"%PDF-" in head
+        return _BEGINS.match(head) is not None
 
     def read(self, data: bytes) -> Extracted:
         """Return the text of every page."""
@@ -35,9 +39,18 @@ class Pdf(Extractor):
                 raise Unreadable("the PDF is locked by a password", "Send it without one.")
             pages, unread = _pages(reader)
         # A library that reads what others have written by hand fails in many ways.
-        except (PyPdfError, ValueError, LookupError, TypeError, AttributeError, OSError) as error:
+        except (
+            PyPdfError,
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            OSError,
+            NotImplementedError,
+        ) as error:
             raise Unreadable(
-                f"the PDF is damaged: {type(error).__name__}: {str(error)[:200]}",
+                # Without its words, which quote the file.
+                f"the PDF is damaged or of a kind that is not read: {type(error).__name__}",
                 "Open it in a PDF program, save it anew, and send that.",
             ) from error
         if not any(page.strip() for page in pages):
@@ -57,7 +70,10 @@ def _pages(reader: PdfReader) -> tuple[list[str], int]:
     for page in reader.pages:
         try:
             pages.append(clean(page.extract_text()))
-        except Exception:  # noqa: BLE001, RUF100 - one page that is broken is counted, the others are read
+        except MemoryError:
+            raise
+        except Exception:
+            # One page that is broken is counted; the others are read.
             pages.append("")
             unread += 1
     return pages, unread
@@ -76,6 +92,7 @@ def _about(reader: PdfReader) -> dict[str, Any]:
             "keywords": said.keywords,
             "created": None if created is None else created.isoformat(),
         }
-    except Exception:  # noqa: BLE001, RUF100 - what it says of itself may be broken, and is no reason
+    except Exception:
+        # What it says of itself may be broken; what it says is not.
         return {}
     return {name: clean(value).strip() for name, value in told.items() if value and value.strip()}
