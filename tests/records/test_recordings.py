@@ -20,7 +20,7 @@ from stacks import TENANT
 
 from minoots.contracts import EventType, WebhookAction
 from minoots.errors import Failure
-from minoots_activities.capture import placing, writing
+from minoots_activities.capture import obeying, placing, writing
 from minoots_activities.capture.workspaces import FILE
 from minoots_platform.records import Database, conversations, documents, recordings, schema
 from minoots_platform.writers import Look, Rendered, installed
@@ -1300,3 +1300,33 @@ async def test_what_an_agent_says_to_its_sub_agent_is_no_command(desk: Desk) -> 
     sub.says("::record-notes tea.md")
     assert (await sub.look()).obeyed == 0
     assert await desk.states() == []
+
+
+async def test_what_is_recorded_into_a_folder_goes_on_when_it_is_asked_for_again(
+    desk: Desk, chat: Chat
+) -> None:
+    await chat.tell("::record-notes plans/", "::record-notes plans/")
+    await chat.tell("::record-notes plans")
+    assert [state for _, state in await desk.states()] == ["active"]
+
+
+async def test_a_long_history_without_times_stays_old_when_looking_through_it_breaks_off(
+    desk: Desk, chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        chat.says(f"{number}\n::record-notes old-{number}.md", timestamp=None)
+    monkeypatch.setattr(obeying, "_PART", 2)
+    part = obeying._Run.part
+
+    async def dies(run: obeying._Run) -> bool:
+        if run._conversation.obeyed:
+            raise Crash
+        return await part(run)
+
+    monkeypatch.setattr(obeying._Run, "part", dies)
+    with pytest.raises(Crash):
+        await chat.look(fresh=False)
+    monkeypatch.setattr(obeying._Run, "part", part)
+    assert (await chat.look(fresh=False)).obeyed == 0
+    chat.says("::record-notes new.md", timestamp=None)
+    assert (await chat.look(fresh=False)).obeyed == 1

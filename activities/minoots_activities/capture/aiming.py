@@ -76,6 +76,16 @@ class Aim:
         await self._require_free(command.verb, target)
         return target, writer
 
+    def folder(self, command: Command, workspace: Workspace) -> str | None:
+        """Return the folder that a command means, where it names no file in it."""
+        if command.argument is None:
+            return None
+        try:
+            path, is_folder = _meant(destination_in(command.argument), workspace.root)
+        except (ValueError, RuntimeError):
+            return None
+        return os.path.realpath(path) if is_folder else None
+
     async def _free(self, folder: Path, workspace: Workspace, place: Place, writer: Writer) -> Target:
         """Return a file in a folder whose name is not taken."""
         config, conversation = workspace.config, self._conversation

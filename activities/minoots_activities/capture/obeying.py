@@ -7,6 +7,7 @@ whom the settings name, and in the recording itself.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -88,17 +89,18 @@ class Obeying:
             Failure: the registry of workspaces cannot be read.
         """
         obeyed = refused = 0
-        more, live = True, fresh
-        first = True
+        more = True
         while more:
             async with self._database.write() as connection:
                 conversation = await conversations.lock(connection, conversation_id)
                 if conversation is None:
                     return Obeyed(())
-                if first:
-                    # One that was looked at before: what comes now has just been typed.
-                    live, first = live or conversation.obeyed > 0, False
-                run = _Run(self, connection, conversation, live=live)
+                history = conversation.history
+                if not fresh and not history and not conversation.obeyed:
+                    # Kept, for whoever goes on if this process dies in the middle of a long one.
+                    history = conversation.events
+                    await conversations.note_history(connection, conversation_id, history)
+                run = _Run(self, connection, conversation, history=history)
                 more = await run.part()
             beat()
             obeyed, refused = obeyed + run.obeyed, refused + run.refused
@@ -128,12 +130,12 @@ class _Run:
     """One look at the next events of a conversation, in one transaction."""
 
     def __init__(
-        self, owner: Obeying, connection: AsyncConnection, conversation: sa.Row[Any], *, live: bool
+        self, owner: Obeying, connection: AsyncConnection, conversation: sa.Row[Any], *, history: int
     ) -> None:
         self._owner = owner
         self._connection = connection
         self._conversation = conversation
-        self._live = live
+        self._history = history
         self._now = owner._clock()
         self._aim = Aim(connection, conversation, owner.gate, owner._host)
         self._told: list[events.NewEvent] = []
@@ -151,7 +153,11 @@ class _Run:
         if not found:
             return False
         for number, event in found:
-            if event.kind is ConversationEventKind.USER and not event.injected and self._is_new(event):
+            if (
+                event.kind is ConversationEventKind.USER
+                and not event.injected
+                and self._is_new(number, event)
+            ):
                 # To a sub-agent it is another agent that speaks, and nobody else's words are obeyed.
                 typed = () if conversation.relation in _OF_AGENTS else commands_in(event.text or "")
                 await self._by_itself(number, event, typed)
@@ -162,12 +168,12 @@ class _Run:
             await events.append(self._connection, conversation.tenant, self._told)
         return len(found) == _PART
 
-    def _is_new(self, event: ConversationEvent) -> bool:
+    def _is_new(self, number: int, event: ConversationEvent) -> bool:
         """Tell whether an event is no history: old commands are never obeyed."""
         seen_at: datetime = self._conversation.created_at
         if event.ts is not None:
             return event.ts >= seen_at - GRACE
-        return self._live
+        return number > self._history
 
     async def _message(
         self, number: int, event: ConversationEvent, typed: Sequence[Command | Mistake]
@@ -240,8 +246,10 @@ class _Run:
             return
         workspace = self._workspace(command.alias or "")
         running = next((row for row in active if row.workspace_id == workspace.config.id), None)
-        if command.verb is Verb.RECORD and running is not None and command.argument is None:
-            return  # it is recorded already
+        if command.verb is Verb.RECORD and running is not None:
+            folder = self._aim.folder(command, workspace)
+            if command.argument is None or folder == os.path.dirname(running.path):
+                return  # it is recorded already
         target, writer = await self._aim.target(command, workspace, place)
         if command.verb is Verb.RECORD and running is not None:
             if running.path == str(target.path):

@@ -186,6 +186,11 @@ async def obeyed(connection: AsyncConnection, conversation_id: str, number: int)
     await connection.execute(sa.update(TABLE).where(TABLE.c.id == conversation_id).values(obeyed=number))
 
 
+async def note_history(connection: AsyncConnection, conversation_id: str, number: int) -> None:
+    """Remember which events were there when commands were first looked for."""
+    await connection.execute(sa.update(TABLE).where(TABLE.c.id == conversation_id).values(history=number))
+
+
 async def note_refusals(
     connection: AsyncConnection, tenant: str, event_id: str, refusals: Sequence[str]
 ) -> None:

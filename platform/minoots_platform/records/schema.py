@@ -633,6 +633,8 @@ conversations = sa.Table(
     sa.Column("cleaned", sa.BigInteger, nullable=False, server_default="0"),
     # Up to this event commands were looked for.
     sa.Column("obeyed", sa.BigInteger, nullable=False, server_default="0"),
+    # Events up to this one were there when commands were first looked for: without a time, they are old.
+    sa.Column("history", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("started_at", Moment),
     # Of the last event that has a time.
     sa.Column("last_at", Moment),

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
+import yaml
+
 from .writer import Look, Rendered
 
 _FENCE: Final = "---"
@@ -47,7 +49,7 @@ def grown(existing: str, look: Look, rendered: Rendered, now: datetime) -> str |
     # As somebody's editor ends its lines.
     ending = "\r" if lines[0].endswith("\r") else ""
     head = [line.removesuffix("\r") for line in lines[1:end]]
-    if not all(_LINE.fullmatch(line) for line in head) or (head and head[0].startswith("- ")):
+    if not _is_understood(head):
         return None
     changed = [_grow(head, key, values) for key, values in _lists(look, rendered).items()]
     if not any(changed):
@@ -55,6 +57,17 @@ def grown(existing: str, look: Look, rendered: Rendered, now: datetime) -> str |
     if look.updated:
         _set(head, "updated", _millis(now))
     return "\n".join([lines[0], *(line + ending for line in head), *lines[end:]])
+
+
+def _is_understood(head: Sequence[str]) -> bool:
+    if not all(_LINE.fullmatch(line) for line in head) or (head and head[0].startswith("- ")):
+        return False
+    try:
+        # What it would be made of, without making it.
+        yaml.compose("\n".join(head), Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, RecursionError):
+        return False
+    return True
 
 
 def _lists(look: Look, rendered: Rendered) -> Mapping[str, list[str]]:

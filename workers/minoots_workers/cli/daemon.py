@@ -23,6 +23,7 @@ from minoots_workers.embedded.daemon import Daemon, Running
 from minoots_workers.embedded.faults import CONFIG, StackFault
 
 _EVERY: Final = 2.0
+_RECORDINGS: Final = 50
 _SESSIONS: Final = 5
 
 DataDir = Annotated[Path | None, typer.Option(help="Where everything is kept. Default: .minoots")]
@@ -65,7 +66,9 @@ def status(
     data_dir: DataDir = None,
     config: Config = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    everything: Annotated[bool, typer.Option("--all", help="Also recordings that have stopped.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every session, and recordings that have stopped.")
+    ] = False,
     live: Annotated[bool, typer.Option("--live", help="Again every two seconds, until Ctrl-C.")] = False,
 ) -> None:
     """Tell what runs, what is captured and recorded, and what is wrong. Exit code 1: nothing runs."""
@@ -98,11 +101,12 @@ def _status(daemon: Daemon, *, everything: bool) -> dict[str, Any]:
         "data_dir": str(daemon.data_dir),
     }
     states = () if everything else ("active", "stopping")
+    some, few = (None, None) if everything else (_RECORDINGS, _SESSIONS)
     try:
         with Minoots(gateway) as client:
             hosts = list(client.fleet.list())
-            recordings = list(islice(client.recordings.list(state=states), 50))
-            sessions = list(islice(client.sessions.list(), _SESSIONS))
+            recordings = list(islice(client.recordings.list(state=states), some))
+            sessions = list(islice(client.sessions.list(), few))
     except MinootsError as error:
         return found | {"state": "unresponsive", "problem": str(error)}
     return found | {

@@ -1,4 +1,4 @@
-"""Files and texts that are taken in: ingests, sources, their versions and chunks."""
+"""Files and texts that are taken in: ingests, sources, their versions and chunks; how old a history is."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ _WAITING = "state = 'waiting'"
 
 def upgrade() -> None:
     """Go forward."""
+    op.add_column("conversations", sa.Column("history", sa.BigInteger(), server_default="0", nullable=False))
     op.create_table(
         "ingest_pieces",
         sa.Column("ingest_id", sa.String(length=40), nullable=False),
@@ -163,3 +164,4 @@ def downgrade() -> None:
         "ingest_pieces",
     ):
         op.drop_table(table)
+    op.drop_column("conversations", "history")
