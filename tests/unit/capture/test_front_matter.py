@@ -224,6 +224,9 @@ def test_a_list_that_is_not_there_is_added_at_the_end() -> None:
         "\n---\na: 1\n---\n",
         "----\na: 1\n---\n",
         "----\na: 1\n----\n",
+        "---\na: [1\n---\n",
+        "---\na: 'b\n---\n",
+        "---\na: *nobody\n---\n",
     ],
 )
 def test_where_there_is_none_or_a_broken_one_nothing_is_done(text: str) -> None:
