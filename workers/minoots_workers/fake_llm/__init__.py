@@ -1,0 +1,9 @@
+"""A stand-in for model servers: it speaks the wire of Ollama and of OpenAI, and says what a script says.
+
+For tests and for trying things out without a model. It knows nothing, and reaches nothing.
+"""
+
+from .app import create_app
+from .script import Fault, Script, Turn, load
+
+__all__ = ["Fault", "Script", "Turn", "create_app", "load"]
