@@ -136,7 +136,7 @@ async def test_a_question_that_is_open_is_asked(door: Door) -> None:
     assert (await door.http.get(f"/v1/sessions/{one}/state")).json()["activity"] == "asking"
 
 
-@pytest.mark.parametrize("path", [*BY_ID, *LISTS, "/v1/recordings/{}"])
+@pytest.mark.parametrize("path", [*BY_ID, *LISTS, "/v1/recordings/{}", "/v1/fleet/status"])
 async def test_reading_sessions_needs_its_scope(door: Door, path: str) -> None:
     one = await put(door, "s1", "tea")
     recording = await record(door, one)
@@ -357,3 +357,11 @@ async def test_the_fleet_tells_which_hosts_are_alive(door: Door) -> None:
         ("old", False, 1, 1),
     ]
     assert found[0]["status"] == {"files": 3}
+    recorded, ended = await record(door, one), await record(door, one, state="stopped")
+    status = (await door.http.get("/v1/fleet/status")).json()
+    assert [host["host"] for host in status["hosts"]] == ["new", "old"]
+    assert (status["sessions"], status["events"]) == (1, 1)
+    assert status["recordings"] == {"active": 1, "stopped": 1}
+    assert [row["id"] for row in status["recording"]] == [recorded]
+    assert ended not in str(status)
+    assert [session["id"] for session in status["recent"]] == [one]

@@ -21,6 +21,7 @@ from minoots_platform.records import (
     Database,
     capture_hosts,
     conversations,
+    fleet,
     recordings,
     schema,
     session_search,
@@ -332,7 +333,7 @@ async def test_tenants_see_nothing_of_each_other(shelf: Shelf) -> None:
     assert (tree.session.children, tree.session.recordings, tree.session.problem) == (0, 0, None)
     async with shelf.database.read() as connection:
         assert (await sessions.events(connection, TENANT, theirs, after=0, limit=9)).items == ()
-        assert await sessions.fleet(connection, TENANT, NOW) == ()
+        assert await fleet.hosts(connection, TENANT, NOW) == ()
         for session_id in (None, theirs):
             page = await sessions.recordings_page(
                 connection, TENANT, session_id=session_id, states=(), limit=9, cursor=None
@@ -910,7 +911,7 @@ async def test_the_fleet_counts_what_each_host_looks_after(shelf: Shelf) -> None
     await shelf.record(two, host="b")
     await shelf.record(two, "failed", host="a")
     async with shelf.database.read() as connection:
-        found = await sessions.fleet(connection, TENANT, NOW)
+        found = await fleet.hosts(connection, TENANT, NOW)
     counts = [(one.host, one.alive, one.sessions, one.transcripts, one.troubled, one.behind) for one in found]
     assert counts == [("a", False, 1, 1, 0, 0), ("b", True, 2, 3, 2, 2), ("c", True, 0, 0, 0, 0)]
 
@@ -928,7 +929,7 @@ async def test_a_host_that_is_heard_of_again_is_the_same(shelf: Shelf) -> None:
                 now=NOW + timedelta(seconds=number),
             )
     async with shelf.database.read() as connection:
-        [found] = await sessions.fleet(connection, TENANT, NOW)
+        [found] = await fleet.hosts(connection, TENANT, NOW)
     assert (found.version, found.status, found.seen_at) == (
         "1.2",
         {"files": 2},

@@ -11,6 +11,7 @@ from minoots.contracts.base import Instant
 from minoots.contracts.conversations import ConversationEventKind
 from minoots.contracts.sessions import (
     CaptureHost,
+    CaptureStatus,
     NumberedEvent,
     Recording,
     Session,
@@ -21,7 +22,7 @@ from minoots.contracts.sessions import (
 from minoots_api.gateway import Here
 from minoots_api.parameters import Cursor, Limit, Text, known_form, number_of
 from minoots_api.principals import SessionsReader
-from minoots_platform.records import session_search, sessions
+from minoots_platform.records import fleet, session_search, sessions
 from minoots_platform.records.recordings import State
 from minoots_platform.records.session_search import Search
 from minoots_platform.records.sessions import SessionFilter
@@ -147,5 +148,12 @@ async def get_recording(id: PublicId, gateway: Here, principal: SessionsReader) 
 async def list_fleet(gateway: Here, principal: SessionsReader) -> Page[CaptureHost]:
     """List the hosts that capture: whether each is alive, what it looks after, what is wrong."""
     async with gateway.database.read() as connection:
-        found = await sessions.fleet(connection, principal.tenant, gateway.clock())
+        found = await fleet.hosts(connection, principal.tenant, gateway.clock())
     return Page[CaptureHost](items=found)
+
+
+@router.get("/v1/fleet/status", response_model=CaptureStatus)
+async def get_fleet_status(gateway: Here, principal: SessionsReader) -> CaptureStatus:
+    """Tell how capture stands: hosts, counts, what is recorded now, what was said last."""
+    async with gateway.database.read() as connection:
+        return await fleet.status(connection, principal.tenant, gateway.clock())

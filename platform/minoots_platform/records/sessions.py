@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -14,7 +14,6 @@ from minoots.contracts import Page
 from minoots.contracts.conversations import ConversationEvent, ConversationEventKind
 from minoots.contracts.sessions import (
     Activity,
-    CaptureHost,
     NumberedEvent,
     Recording,
     Session,
@@ -23,11 +22,10 @@ from minoots.contracts.sessions import (
 )
 from minoots.errors import Failure, FailureKind
 
-from . import capture_hosts, conversations, recordings, schema
+from . import conversations, recordings, schema
 from .paging import newest_first
 
 TABLE = schema.conversations
-_ALIVE: Final = timedelta(seconds=20)
 _CHILDREN: Final = 500
 """Of one session that a tree shows."""
 _TAIL: Final = 400
@@ -228,42 +226,6 @@ async def recording(connection: AsyncConnection, tenant: str, public_id: str) ->
             remedy="GET /v1/recordings lists them.",
         )
     return _recording(row)
-
-
-async def fleet(connection: AsyncConnection, tenant: str, now: datetime) -> tuple[CaptureHost, ...]:
-    """Return the hosts that capture, each with what the records know of it."""
-    files = schema.transcripts
-    about_files = {
-        row.host: row
-        for row in await connection.execute(
-            sa.select(
-                files.c.host,
-                sa.func.count().label("transcripts"),
-                sa.func.count(sa.distinct(files.c.conversation_id)).label("sessions"),
-                sa.func.count(files.c.problem).label("troubled"),
-            )
-            .where(files.c.tenant == tenant)
-            .group_by(files.c.host)
-        )
-    }
-    found = []
-    for row in await capture_hosts.all_of(connection, tenant):
-        about = about_files.get(row.host)
-        found.append(
-            CaptureHost(
-                host=row.host,
-                version=row.version,
-                started_at=row.started_at,
-                seen_at=row.seen_at,
-                alive=now - row.seen_at < _ALIVE,
-                status=row.status,
-                sessions=about.sessions if about else 0,
-                transcripts=about.transcripts if about else 0,
-                troubled=about.troubled if about else 0,
-                behind=len(await recordings.behind(connection, tenant, row.host, 1000)),
-            )
-        )
-    return tuple(found)
 
 
 def _begins(column: sa.ColumnElement[str], text: str) -> sa.ColumnElement[bool]:

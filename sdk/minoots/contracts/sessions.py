@@ -145,4 +145,21 @@ class CaptureHost(View):
     """Recordings that have something to write."""
 
 
+class CaptureStatus(View):
+    """How capture stands, at one moment."""
+
+    at: Instant
+    hosts: tuple[CaptureHost, ...]
+    sessions: int
+    """That were captured, those of sub-agents included."""
+    events: int
+    """In all of them."""
+    recordings: dict[str, int]
+    """How many stand how."""
+    recording: tuple[Recording, ...]
+    """Those that go on, the newest first; 50 at most."""
+    recent: tuple[Session, ...]
+    """To which something came last, without those of sub-agents; five at most."""
+
+
 SessionTree.model_rebuild()

@@ -9,6 +9,7 @@ from minoots.call import Call, get, path
 from minoots.contracts.pages import Page
 from minoots.contracts.sessions import (
     CaptureHost,
+    CaptureStatus,
     NumberedEvent,
     Recording,
     Session,
@@ -89,3 +90,8 @@ def recording(recording_id: str) -> Call[Recording]:
 def fleet() -> Call[Page[CaptureHost]]:
     """GET /v1/fleet."""
     return get("/v1/fleet", Page[CaptureHost])
+
+
+def fleet_status() -> Call[CaptureStatus]:
+    """GET /v1/fleet/status."""
+    return get("/v1/fleet/status", CaptureStatus)

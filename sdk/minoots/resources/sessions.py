@@ -8,6 +8,7 @@ from typing import Unpack
 from minoots.async_engine import AsyncEngine
 from minoots.contracts.sessions import (
     CaptureHost,
+    CaptureStatus,
     NumberedEvent,
     Recording,
     Session,
@@ -86,6 +87,10 @@ class Fleet:
         """Yield the hosts by name."""
         return self._engine.items(sessions.fleet())
 
+    def status(self) -> CaptureStatus:
+        """Return how capture stands: hosts, counts, what is recorded now, what was said last."""
+        return self._engine.call(sessions.fleet_status())
+
 
 class AsyncSessions:
     """Read what was captured of sessions with agents."""
@@ -152,3 +157,7 @@ class AsyncFleet:
     def list(self) -> AsyncIterator[CaptureHost]:
         """Yield the hosts by name."""
         return self._engine.items(sessions.fleet())
+
+    async def status(self) -> CaptureStatus:
+        """Return how capture stands: hosts, counts, what is recorded now, what was said last."""
+        return await self._engine.call(sessions.fleet_status())

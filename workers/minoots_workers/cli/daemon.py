@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -23,8 +22,6 @@ from minoots_workers.embedded.daemon import Daemon, Running
 from minoots_workers.embedded.faults import CONFIG, StackFault
 
 _EVERY: Final = 2.0
-_RECORDINGS: Final = 50
-_SESSIONS: Final = 5
 
 DataDir = Annotated[Path | None, typer.Option(help="Where everything is kept. Default: .minoots")]
 Config = Annotated[Path | None, typer.Option(help="Settings file (minoots.toml).")]
@@ -100,17 +97,16 @@ def _status(daemon: Daemon, *, everything: bool) -> dict[str, Any]:
         "gateway": gateway,
         "data_dir": str(daemon.data_dir),
     }
-    states = () if everything else ("active", "stopping")
-    some, few = (None, None) if everything else (_RECORDINGS, _SESSIONS)
     try:
         with Minoots(gateway) as client:
-            hosts = list(client.fleet.list())
-            recordings = list(islice(client.recordings.list(state=states), some))
-            sessions = list(islice(client.sessions.list(), few))
+            status = client.fleet.status()
+            recordings = list(client.recordings.list() if everything else status.recording)
+            sessions = list(client.sessions.list() if everything else status.recent)
     except MinootsError as error:
         return found | {"state": "unresponsive", "problem": str(error)}
     return found | {
-        "hosts": [one.model_dump(mode="json") for one in hosts],
+        "captured": {"sessions": status.sessions, "events": status.events},
+        "hosts": [one.model_dump(mode="json") for one in status.hosts],
         "recordings": [one.model_dump(mode="json") for one in recordings],
         "sessions": [one.model_dump(mode="json") for one in sessions],
     }
