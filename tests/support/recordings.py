@@ -142,8 +142,8 @@ class Desk:
         return Chat(self, self.folder / "chats" / f"{session}.jsonl")
 
     async def read(self, path: Path, reader: Reader) -> None:
-        """Read on in a transcript."""
-        self.now += timedelta(seconds=1)
+        """Read on in a transcript: after what stands in it was said."""
+        self.now = max(self.now, BEGAN + timedelta(seconds=self.number)) + timedelta(seconds=1)
         await self._ingest.file(reader, path)
 
     async def obey(self, conversation_id: str, *, fresh: bool = True) -> Obeyed:

@@ -13,10 +13,11 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from minoots_platform.records import Database, conversations
+from minoots_platform.telemetry import get_logger
 from minoots_platform.writers import Beside, Look, Rendered, Writer, agent_file
 
 from . import placing
-from .gate import Target, folder_of
+from .gate import Target, WriteDenied, folder_of
 
 _DEEPEST: Final = 5
 """Sub-agents of sub-agents that are followed."""
@@ -112,9 +113,13 @@ class BesideFiles:
 
     def _put(self, name: str, data: bytes, *, anew: bool) -> None:
         place = self._target.beside(self._look.beside, name)
-        with folder_of(place, make=True) as folder:
-            found = placing.about(folder, name)
-            if found is not None and found.st_size == len(data):
-                if not anew or placing.content(folder, name) == data:
-                    return
-            placing.put(folder, name, data, f".{name}.new")
+        try:
+            with folder_of(place, make=True) as folder:
+                found = placing.about(folder, name)
+                if found is not None and found.st_size == len(data):
+                    if not anew or placing.content(folder, name) == data:
+                        return
+                placing.put(folder, name, data, f".{name}.new")
+        except WriteDenied as denied:
+            # Something else is where it would be. What is said goes on being recorded.
+            get_logger("minoots.capture").warning("recording.beside_denied", name=name, reason=str(denied))

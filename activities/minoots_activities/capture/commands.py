@@ -15,9 +15,13 @@ from typing import Final
 _LINE: Final = re.compile(r"::(?P<token>[^\s:]\S*)(?:\s+(?P<argument>.+))?", re.DOTALL)
 """Of a line without spaces at its ends."""
 
-_FENCE: Final = re.compile(r"(?P<indent>[ \t]*)(?P<marker>`{3,}(?=[^`]*$)|~{3,})(?P<rest>.*)")
-"""Behind backticks stand none: they would be code within the line."""
+_FENCE: Final = re.compile(
+    r"(?P<indent>[ \t]*)(?P<within>(?:(?:>|[-+*]|[0-9]{1,9}[.)])[ \t]*)*)"
+    r"(?P<marker>`{3,}(?=[^`]*$)|~{3,})(?P<rest>.*)"
+)
+"""Also in a list or a quote. Behind backticks stand none: they would be code within the line."""
 _INDENTED: Final = re.compile(r" {0,3}\t| {4}")
+_BLANK: Final = " \t"
 _LINK: Final = re.compile(r"\[[^\]]*\]\((?P<target>[^()\s]+|<[^<>]+>)\)")
 _ALIAS: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _QUOTES: Final = ("`", '"', "'")
@@ -62,9 +66,9 @@ class Mistake:
 def commands_in(text: str) -> tuple[Command | Mistake, ...]:
     """Return the commands of a user's message, from the top down."""
     return tuple(
-        _read(match["token"], match["argument"] or None, number, line.strip())
+        _read(match["token"], match["argument"] or None, number, line.lstrip(_BLANK).rstrip())
         for number, line in _outside_fences(text)
-        if (match := _LINE.fullmatch(line.strip()))
+        if (match := _LINE.fullmatch(line.lstrip(_BLANK).rstrip()))
     )
 
 
@@ -117,6 +121,7 @@ def _read(token: str, argument: str | None, line: int, raw: str) -> Command | Mi
 
 def _outside_fences(text: str) -> Iterator[tuple[int, str]]:
     fence: str | None = None
+    nested = False
     for number, line in enumerate(_lines(text), start=1):
         match = _FENCE.fullmatch(line)
         if match is None:
@@ -124,8 +129,11 @@ def _outside_fences(text: str) -> Iterator[tuple[int, str]]:
                 yield number, line
             continue
         marker, rest = match["marker"], match["rest"]
+        within = bool(match["within"])
         if fence is None:
-            fence = marker
+            fence, nested = marker, within
+        elif within and not nested:
+            continue  # it stands in the code
         elif marker[0] == fence[0] and len(marker) >= len(fence) and not rest.strip():
             # A mark that is indented as code is belongs to the code.
             fence = fence if _INDENTED.match(match["indent"]) else None

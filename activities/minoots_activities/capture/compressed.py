@@ -8,7 +8,7 @@ from typing import BinaryIO, Final, cast
 
 import zstandard
 
-LARGEST: Final = 4 << 30
+LARGEST: Final = 1 << 30
 """Bytes of an expanded transcript. What is larger was made to fill a disk."""
 
 _CHUNK: Final = 4096

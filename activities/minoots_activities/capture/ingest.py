@@ -5,10 +5,11 @@ A process that dies anywhere in between reads the same again, and the same event
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -22,10 +23,11 @@ from minoots_platform.clock import Clock
 from minoots_platform.records import Database, conversations
 from minoots_platform.records import events as feed
 from minoots_platform.records.conversations import File, Kept, Reading, Whose
+from minoots_platform.telemetry import get_logger
 
-from .compressed import expanded
+from .compressed import Damaged, expanded
 from .lines import Mark, is_continued, lines_from, mark_at
-from .readers import Identity, Parsed, Reader
+from .readers import Identity, Parsed, Parser, Reader
 from .readers.gemini import records_of_whole
 from .readers.store import Listed, Store, known
 from .recovery import holdable, records_of
@@ -34,6 +36,12 @@ from .roots import ReadRoots
 
 BATCH: Final = 500
 """Lines of one transaction: few enough for a writer beside it, many enough for speed."""
+
+BATCH_BYTES: Final = 8 << 20
+"""Of its lines: some have megabytes each."""
+
+LARGEST_WHOLE: Final = 256 << 20
+"""Bytes of a file that is read as a whole."""
 
 _LOUD_AFTER: Final = 5
 """Records of which none is understood: the format has changed, and somebody has to know."""
@@ -117,8 +125,10 @@ class Ingest:
             Damaged: it cannot be read as what it should be.
             OSError: it is gone, or may not be read.
         """
+        # Whether it may be read is found out before anything takes time.
+        self._roots.open(path).close()
         store = reader.store_of(path, self._roots.open)
-        listed = None if store is None else _listed(store, session_id)
+        listed = None if store is None else await asyncio.to_thread(_listed, store, session_id)
         if store is None or listed is None:
             return Ingested()
         identity = listed.identity
@@ -131,13 +141,16 @@ class Ingest:
         whose = _whose(reader, identity)
         parser, reading = reader.parser(identity), Reading(fingerprint=before.fingerprint)
         batch: list[Mapping[str, Any]] = []
-        for record in (*store.records(session_id), None):
+        odd = 0
+        # In a thread: a database may take its time.
+        records = await asyncio.to_thread(lambda: list(store.records(session_id)))
+        for record in (*records, None):
             if record is not None:
                 batch.append(holdable(dict(record)))
             if record is not None and len(batch) < BATCH:
                 continue
             parsed = Parsed()
-            parser.feed(batch, parsed)
+            odd += _feed(parser, batch, parsed)
             batch = []
             unknown = Counter(reading.unknown) + parsed.unknown
             understood = reading.understood + parsed.understood
@@ -147,7 +160,8 @@ class Ingest:
                 fingerprint=mark,
                 unknown=unknown,
                 understood=understood,
-                problem=_problem(understood, unknown),
+                damaged=odd,
+                problem=_problem(understood, unknown, odd),
             )
             await self._keep(whose, where, parsed, reading, done)
             beat()
@@ -163,10 +177,22 @@ class Ingest:
             if event is not None:
                 events.append(event)
                 enclosures |= {blob.about: blob.data for blob in draft.blobs}
+        secrets = Found()
+        facts = self._redactor.value(parsed.facts, secrets)
+        enclosures = {
+            about: data for about, data in enclosures.items() if self._may_be_kept(about, data, secrets)
+        }
+        unknown = self._redactor.value(dict(reading.unknown), secrets)
+        reading = replace(
+            reading,
+            unknown=Counter(unknown),
+            problem=reading.problem and self._redactor.text(reading.problem, secrets),
+        )
+        done.redacted += secrets.counts
         now = self._clock()
         async with self._database.write() as connection:
             conversation = await conversations.ensure(connection, self._tenant, whose, now)
-            kept = await conversations.keep(connection, conversation, events, parsed.facts, now, enclosures)
+            kept = await conversations.keep(connection, conversation, events, facts, now, enclosures)
             await conversations.keep_reading(connection, self._tenant, where, conversation.id, reading, now)
             told = _told(conversation, kept, now)
             if told:
@@ -176,6 +202,14 @@ class Ingest:
         done.revised += kept.revised
         done.damaged = reading.damaged
         done.problem = reading.problem
+
+    def _may_be_kept(self, about: Enclosed, data: bytes, found: Found) -> bool:
+        """Tell whether an enclosure is kept: a text with secrets in it is only described."""
+        if not about.media_type.startswith(("text/", "application/json", "application/xml")):
+            return True
+        before = found.counts.total()
+        text = data.decode("utf-8", "replace")
+        return self._redactor.text(text, found) == text or found.counts.total() == before
 
     def _clean(self, event: ConversationEvent, done: Ingested) -> ConversationEvent | None:
         found = Found()
@@ -197,7 +231,7 @@ def _parts(
     batches = _by_lines(file, reading) if reader.cursor == "lines" else _whole(file, reading)
     for batch in batches:
         parsed = Parsed()
-        parser.feed(batch.records, parsed)
+        odd = _feed(parser, batch.records, parsed)
         unknown = Counter(reading.unknown) + parsed.unknown
         understood = reading.understood + parsed.understood
         reading = replace(
@@ -205,10 +239,10 @@ def _parts(
             offset=batch.mark.offset,
             fingerprint=batch.mark.fingerprint,
             state=parser.state,
-            damaged=reading.damaged + batch.damaged,
+            damaged=reading.damaged + batch.damaged + odd,
             unknown=unknown,
             understood=understood,
-            problem=_problem(understood, unknown),
+            problem=_problem(understood, unknown, reading.damaged + batch.damaged + odd),
         )
         yield parsed, reading
 
@@ -222,25 +256,23 @@ class _Batch:
 
 def _by_lines(file: BinaryIO, reading: Reading) -> Iterator[_Batch]:
     batch = _Batch([], 0, Mark())
-    lines = 0
+    lines = size = 0
     for line in lines_from(file, reading.offset):
         found = records_of(line.data)
         batch.records += found.records
         batch.damaged += found.damaged
-        lines += 1
-        if lines % BATCH == 0:
-            batch.mark = mark_at(file, line.end)
+        lines, size, end = lines + 1, size + len(line.data), line.end
+        if lines == BATCH or size > BATCH_BYTES:
+            batch.mark = mark_at(file, end)
             yield batch
-            batch = _Batch([], 0, Mark())
-        end = line.end
-    if lines % BATCH:
+            batch, lines, size = _Batch([], 0, Mark()), 0, 0
+    if lines:
         batch.mark = mark_at(file, end)
         yield batch
 
 
 def _whole(file: BinaryIO, reading: Reading) -> Iterator[_Batch]:
-    file.seek(0)
-    data = file.read()
+    data = _all_of(file)
     mark = Mark(len(data), hashlib.blake2b(data, digest_size=16).hexdigest())
     if not data or mark.fingerprint == reading.fingerprint:
         return
@@ -254,11 +286,18 @@ def _whole(file: BinaryIO, reading: Reading) -> Iterator[_Batch]:
         yield _Batch(list(records), sum(found.damaged for found in lines) - reading.damaged, mark)
 
 
+def _all_of(file: BinaryIO) -> bytes:
+    file.seek(0)
+    data = file.read(LARGEST_WHOLE + 1)
+    if len(data) > LARGEST_WHOLE:
+        raise Damaged(f"it has more than {LARGEST_WHOLE} bytes, and would have to be read at once")
+    return data
+
+
 def head_of(reader: Reader, file: BinaryIO) -> Mapping[str, Any] | None:
     """Return the first record of a file, however long it is; ``None`` where there is none yet."""
     if reader.cursor == "whole":
-        file.seek(0)
-        whole = records_of_whole(file.read())
+        whole = records_of_whole(_all_of(file))
         if whole is not None:
             return whole[0]
     for line in lines_from(file, 0):
@@ -295,8 +334,33 @@ def _told(conversation: sa.Row[Any], kept: Kept, now: datetime) -> list[feed.New
     return told
 
 
-def _problem(understood: int, unknown: Counter[str]) -> str | None:
-    if understood or unknown.total() < _LOUD_AFTER:
+def _feed(parser: Parser, records: Sequence[Mapping[str, Any]], parsed: Parsed) -> int:
+    """Have records read; return on how many of them the parser failed, whose defect that is."""
+    try:
+        parser.feed(records, parsed)
+    except Exception:
+        # Once more, each by itself: the others count. Events that came twice have the same ids.
+        return sum(_fails(parser, record, parsed) for record in records)
+    return 0
+
+
+def _fails(parser: Parser, record: Mapping[str, Any], parsed: Parsed) -> bool:
+    try:
+        parser.feed([record], parsed)
+    except Exception as error:
+        get_logger("minoots.capture").warning("transcript.record_odd", error=type(error).__name__)
+        return True
+    return False
+
+
+def _problem(understood: int, unknown: Counter[str], damaged: int) -> str | None:
+    if understood:
+        return None
+    if damaged:
+        return (
+            f"none of {damaged + unknown.total()} records can be read: the file is damaged, or no transcript"
+        )
+    if unknown.total() < _LOUD_AFTER:
         return None
     kinds = ", ".join(kind for kind, _ in unknown.most_common(3))
     return f"none of {unknown.total()} records is understood ({kinds}): the format may have changed"

@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from typing import BinaryIO, Final
 
 _CHUNK: Final = 1 << 20
+LONGEST: Final = 64 << 20
+"""Bytes of a line. The longest that was seen has 12 MB."""
+TOO_LONG: Final = b"{"
+"""Stands for a line that is longer: no record."""
 FINGERPRINT_BYTES: Final = 256
 """Before a mark. A tail that was rewritten in place differs here, though the file may have grown."""
 
@@ -46,6 +50,7 @@ def lines_from(file: BinaryIO, offset: int) -> Iterator[Line]:
     """Yield the complete lines from ``offset`` on; what is not ended yet is left for the next time."""
     at = offset
     pending: list[bytes] = []
+    held, skipping = 0, False
     while True:
         # Sought for every time: whoever takes the lines may read elsewhere in between.
         file.seek(at)
@@ -57,12 +62,18 @@ def lines_from(file: BinaryIO, offset: int) -> Iterator[Line]:
         while (end := chunk.find(b"\n", start)) >= 0:
             # Joined once a line, not once a chunk: a line of 12 MB would be copied twelve times.
             data = b"".join((*pending, chunk[start:end]))
-            pending.clear()
+            pending, held = [], 0
             offset += len(data) + 1
             start = end + 1
-            yield Line(data, offset)
+            yield Line(TOO_LONG if skipping else data, offset)
+            skipping = False
         if start < len(chunk):
             pending.append(chunk[start:])
+            held += len(chunk) - start
+            if held > LONGEST:
+                # Made to fill memory: it is passed over, up to its end, and told as damaged.
+                offset += held
+                pending, held, skipping = [], 0, True
 
 
 def mark_at(file: BinaryIO, offset: int) -> Mark:

@@ -37,6 +37,8 @@ GRACE: Final = timedelta(minutes=1)
 """How long before a conversation was first seen a command may have been typed."""
 
 _PART: Final = 500
+_MOST_REFUSALS: Final = 20
+"""In one message."""
 _OF_AGENTS: Final = ("subagent", "review")
 """Conversations in which the user is another agent."""
 
@@ -93,7 +95,7 @@ class Obeying:
         while more:
             async with self._database.write() as connection:
                 conversation = await conversations.lock(connection, conversation_id)
-                if conversation is None:
+                if conversation is None or conversation.tenant != self._tenant:
                     return Obeyed(())
                 history = conversation.history
                 if not fresh and not history and not conversation.obeyed:
@@ -153,13 +155,12 @@ class _Run:
         if not found:
             return False
         for number, event in found:
-            if (
-                event.kind is ConversationEventKind.USER
-                and not event.injected
-                and self._is_new(number, event)
-            ):
+            said = event.kind is ConversationEventKind.USER and not event.injected
+            # What has the id of another agent was said to that one, by an agent, within this conversation.
+            if said and event.agent_id in (None, conversation.agent_id) and self._is_new(number, event):
                 # To a sub-agent it is another agent that speaks, and nobody else's words are obeyed.
-                typed = () if conversation.relation in _OF_AGENTS else commands_in(event.text or "")
+                persons = conversation.relation not in _OF_AGENTS and event.agent_id is None
+                typed = commands_in(event.text or "") if persons else ()
                 await self._by_itself(number, event, typed)
                 await self._message(number, event, typed)
         await conversations.obeyed(self._connection, conversation.id, found[-1][0])
@@ -172,14 +173,19 @@ class _Run:
         """Tell whether an event is no history: old commands are never obeyed."""
         seen_at: datetime = self._conversation.created_at
         if event.ts is not None:
-            return event.ts >= seen_at - GRACE
+            # A time to come is none that somebody typed at.
+            return seen_at - GRACE <= event.ts <= self._now + GRACE
         return number > self._history
 
     async def _message(
         self, number: int, event: ConversationEvent, typed: Sequence[Command | Mistake]
     ) -> None:
-        refusals = []
+        refusals: list[str] = []
         for item in typed:
+            if len(refusals) == _MOST_REFUSALS:
+                # A log that was pasted, and nobody's commands.
+                refusals.append("there are more lines like these; none of them is obeyed")
+                break
             place = Place(self._conversation, number, event, item.line)
             try:
                 if isinstance(item, Mistake):

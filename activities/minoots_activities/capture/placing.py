@@ -31,10 +31,18 @@ def about(folder: int, name: str) -> os.stat_result | None:
     return found
 
 
+def _own(handle: int, name: str) -> None:
+    """Refuse what was put in the place of a file since it was looked at."""
+    found = os.fstat(handle)
+    if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
+        raise WriteDenied(f"{name} is a hard link")
+
+
 def content(folder: int, name: str, begin: int = 0, length: int | None = None) -> bytes:
     """Return bytes of a file."""
     handle = os.open(name, os.O_RDONLY | _SAFE, dir_fd=folder)
     try:
+        _own(handle, name)
         file = os.fdopen(handle, "rb", closefd=False)
         file.seek(begin)
         return file.read() if length is None else file.read(length)
@@ -46,6 +54,7 @@ def append(folder: int, name: str, data: bytes) -> os.stat_result:
     """Append to a file that exists; return what is known of it then."""
     handle = os.open(name, os.O_WRONLY | os.O_APPEND | _SAFE, dir_fd=folder)
     try:
+        _own(handle, name)
         _write(handle, data)
         os.fsync(handle)
         return os.fstat(handle)
@@ -83,6 +92,7 @@ def shorten(folder: int, name: str, size: int) -> os.stat_result:
     """Cut a file off; return what is known of it then."""
     handle = os.open(name, os.O_WRONLY | _SAFE, dir_fd=folder)
     try:
+        _own(handle, name)
         os.ftruncate(handle, size)
         os.fsync(handle)
         return os.fstat(handle)

@@ -22,6 +22,7 @@ _DEEPEST: Final = 64
 """Levels of a value that are kept as they are; what is deeper is kept as its text."""
 
 _SUSPICIOUS: Final = (b"\\u0000", b"\\ud", b"\\uD")
+_BLANK: Final = re.compile(r"\s*")
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -75,7 +76,9 @@ def _recover(line: bytes) -> Recovered:
         except (ValueError, RecursionError):
             damaged = True
             continue
-        rest = text[end:].lstrip()
+        behind = _BLANK.match(text, end)
+        at = behind.end() if behind else end
+        rest = text[at : at + 1]
         # A part of a record that breaks off may be whole in itself; a record is followed by another or by
         # nothing.
         if isinstance(found, dict) and (not rest or rest.startswith("{")):

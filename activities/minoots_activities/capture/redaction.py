@@ -38,10 +38,14 @@ class Rule:
 
 
 def _rule(id: str, words: str, pattern: str, *, entropy: float = 0.0) -> Rule:
+    # A token begins where no word goes on; also behind a line end that is spelled out, as in JSON.
+    begins = r"(?:(?<![A-Za-z0-9_])|(?<=\\[nrt]))"
+    pattern = begins + pattern[2:] if pattern.startswith(r"\b") else pattern
     return Rule(id, tuple(words.split()), re.compile(pattern), entropy)
 
 
-_VALUE: Final = r"""["']?\s{0,3}(?:[:=]|=>)\s{0,3}["']?"""
+# Within one line: what stands on the next one is something else. Quotes may be those of JSON within JSON.
+_VALUE: Final = r"""\\{0,3}["']?[ \t]{0,3}(?:[:=]|=>)[ \t]{0,3}\\{0,3}["']?"""
 
 RULES: Final[tuple[Rule, ...]] = (
     _rule("aws-access-key-id", "akia asia", r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
@@ -79,7 +83,11 @@ RULES: Final[tuple[Rule, ...]] = (
         r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?:[^-]|-(?!----)){0,20000}"
         r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----)?",
     ),
-    _rule("jwt", "eyj", r"\beyJ[A-Za-z0-9_-]{8,4000}\.eyJ[A-Za-z0-9_-]{8,8000}\.[A-Za-z0-9_-]{8,1000}"),
+    _rule(
+        "jwt",
+        "eyj",
+        r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,4000}\.eyJ[A-Za-z0-9_-]{8,8000}\.[A-Za-z0-9_-]{8,1000}",
+    ),
     _rule(
         "url-credentials",
         "://",
@@ -161,12 +169,15 @@ class Redactor:
         if event.tool is not None:
             tool = event.tool
             inner = {"input": self.value(tool.input, found)}
+            if tool.name is not None:
+                inner["name"] = self.text(tool.name, found)
             if tool.output is not None:
                 inner["output"] = self.text(tool.output, found)
             changes["tool"] = tool.model_copy(update=inner)
         if event.choice is not None:
             choice = event.choice
             told = {
+                "key": self.text(choice.key, found),
                 "question": self.text(choice.question, found),
                 "options": tuple(self.text(one, found) for one in choice.options),
                 "chosen": tuple(self.text(one, found) for one in choice.chosen),
@@ -179,7 +190,7 @@ class Redactor:
         if isinstance(value, str):
             return self.text(value, found)
         if isinstance(value, Mapping):
-            return {key: self._field(str(key), one, found) for key, one in value.items()}
+            return {self._key(key, found): self._field(str(key), one, found) for key, one in value.items()}
         if isinstance(value, list | tuple):
             return [self.value(one, found) for one in value]
         return value
@@ -193,6 +204,9 @@ class Redactor:
             rule = self._rules[number]
             text = rule.pattern.sub(self._taken_out(rule, found), text)
         return text
+
+    def _key(self, key: Any, found: Found) -> Any:
+        return self.text(key, found) if isinstance(key, str) else key
 
     def _field(self, name: str, value: Any, found: Found) -> Any:
         # A secret may be known by the name of its field alone.

@@ -33,10 +33,11 @@ class ReadRoots:
         root = next((root for root in self._roots if real.is_relative_to(root) and real != root), None)
         if root is None:
             raise ReadDenied(f"{path} is not below a folder that may be read")
-        folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        # From the top: a folder above may have become a link since.
+        folder = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             *way, name = real.relative_to(root).parts
-            for part in way:
+            for part in (*root.parts[1:], *way):
                 inner = os.open(
                     part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder
                 )

@@ -220,7 +220,7 @@ class Watcher:
             if store is not None:
                 await self._store(source, path, store)
                 return
-            whose = self._whose(source, path, now)
+            whose = await asyncio.to_thread(self._whose, source, path, now)
             if whose is not None and not await self._one(source, path, whose, path):
                 self._memory.seen.pop(path, None)
 
@@ -265,7 +265,7 @@ class Watcher:
             path=path,
             session_id=session_id,
             conversation_id=conversation_id,
-            fresh=key not in self._memory.old,
+            fresh=source.reader.own and key not in self._memory.old,
         )
         try:
             await self._tell(start, file)
@@ -289,7 +289,12 @@ class Watcher:
         except ReadDenied as denied:
             self._refused(path, str(denied))
             return None
-        except (Damaged, OSError) as error:
+        except Damaged as damaged:
+            self._unreadable(path, str(damaged))
+            # It is looked at again when it is another.
+            self._memory.seen[path] = (now.size, now.modified_ns)
+            return None
+        except OSError as error:
             self._unreadable(path, str(error))
             return None
         self._memory.troubled.pop(path, None)
@@ -313,9 +318,9 @@ class Watcher:
     def _unreadable(self, path: str, reason: str) -> None:
         """Tell once why a file cannot be read, and try it again at the next look."""
         self._memory.seen.pop(path, None)
-        self.stats.problem = f"{path}: {reason}"
-        if self._memory.troubled.get(path) != reason:
-            self._memory.troubled[path] = reason
+        told = self.stats.problem = f"{path}: {reason}"
+        if self._memory.troubled.get(path) != told:
+            self._memory.troubled[path] = told
             self._log.warning("transcript.unreadable", path=path, reason=reason)
 
 

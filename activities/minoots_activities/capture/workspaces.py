@@ -6,10 +6,12 @@ the user's, which is read anew whenever it has changed.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import re
+import stat
 import tempfile
 import tomllib
 from collections.abc import Iterable, Iterator
@@ -115,6 +117,8 @@ class Workspace:
     alias: str
     root: Path
     config: WorkspaceConfig
+    elsewhere: tuple[str, ...] = ()
+    """Folders outside of it that it was registered with."""
 
     @property
     def folder(self) -> Path:
@@ -128,8 +132,12 @@ class Workspace:
         roots = self.config.auto_record_roots or (".",)
         try:
             here = Path(os.path.realpath(cwd))
+            own = os.path.realpath(self.root)
+            wanted = (os.path.realpath(self.root / Path(one).expanduser()) for one in roots)
             return any(
-                here.is_relative_to(os.path.realpath(self.root / Path(one).expanduser())) for one in roots
+                here.is_relative_to(one)
+                for one in wanted
+                if Path(one).is_relative_to(own) or one in self.elsewhere
             )
         except (ValueError, RuntimeError):
             return False  # a NUL in it, or a home folder of nobody
@@ -138,11 +146,17 @@ class Workspace:
 class _Entry(_Section):
     alias: Annotated[str, Field(pattern=ALIAS_PATTERN)]
     root: Annotated[str, Field(pattern=r"^/")]
+    elsewhere: tuple[str, ...] = ()
+    """Folders outside of it whose conversations it may record by itself, as its file said when its user
+    registered it. The file may come with a repository, and change."""
 
 
 class _Registry(_Section):
     version: Literal[1] = 1
     workspaces: tuple[_Entry, ...] = ()
+
+
+_LARGEST: Final = 64 * 1024
 
 
 class Registry:
@@ -180,7 +194,15 @@ class Registry:
                 remedy="minoots workspace register makes a folder one.",
             )
         root = Path(entry.root)
-        return Workspace(alias, root, read_config(root))
+        config = read_config(root)
+        for other in entries.values():
+            if other.alias != alias and _id_of(Path(other.root)) == config.id:
+                raise Failure(
+                    FailureKind.INVALID,
+                    f"{alias} and {other.alias} have the same id, {config.id}: one is a copy of the other",
+                    remedy=f"Give {root / FILE} an id of its own: delete it, then minoots workspace init.",
+                )
+        return Workspace(alias, root, config, entry.elsewhere)
 
     def all(self) -> list[Workspace]:
         """Return every workspace whose file is sound.
@@ -221,7 +243,7 @@ class Registry:
                     remedy=f"minoots workspace unregister {entry.alias} first.",
                 )
         try:
-            new = _Entry(alias=alias, root=str(root))
+            new = _Entry(alias=alias, root=str(root), elsewhere=_elsewhere(root))
         except ValidationError as error:
             raise Failure(
                 FailureKind.INVALID,
@@ -287,6 +309,35 @@ class Registry:
         write_whole(self._file, json.dumps(registry.model_dump(), indent=2) + "\n")
 
 
+def _id_of(root: Path) -> str | None:
+    try:
+        return read_config(root).id
+    except Failure:
+        return None
+
+
+def _elsewhere(root: Path) -> tuple[str, ...]:
+    """Return the folders outside of a workspace whose conversations its file asks for."""
+    try:
+        wanted = read_config(root).auto_record_roots
+        found = [os.path.realpath(root / Path(one).expanduser()) for one in wanted]
+    except (Failure, ValueError, RuntimeError):
+        return ()
+    return tuple(one for one in found if not Path(one).is_relative_to(os.path.realpath(root)))
+
+
+def _text_of(file: Path) -> str:
+    """Return a small file's text. It may come with a repository: a link, a pipe or a device is none."""
+    handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as opened:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "expected a plain file")
+        data = opened.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise OSError(errno.EFBIG, f"expected at most {_LARGEST} bytes")
+    return data.decode("utf-8")
+
+
 def read_config(root: Path) -> WorkspaceConfig:
     """Return what the file of a workspace says.
 
@@ -295,7 +346,7 @@ def read_config(root: Path) -> WorkspaceConfig:
     """
     file = root / FILE
     try:
-        values: dict[str, Any] = tomllib.loads(file.read_text("utf-8"))
+        values: dict[str, Any] = tomllib.loads(_text_of(file))
         return WorkspaceConfig.model_validate(values)
     except FileNotFoundError:
         raise Failure(

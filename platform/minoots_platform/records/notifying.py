@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from minoots.contracts import TimerCreate
@@ -45,7 +45,7 @@ async def notify(
         spec = TimerCreate(name=name, fire_at=now, payload=payload, actions=_ACTIONS.validate_python(actions))
         try:
             await timers.accept(connection, tenant, spec, fire_at=now, now=now, actor=actor, traceparent=None)
-        except Failure:
+        except (Failure, ValidationError):
             # A contact names a secret or an agent that has been removed since.
             unknown.append(one)
     return tuple(unknown)

@@ -22,6 +22,7 @@ _EVENTS = schema.conversation_events
 _SESSIONS = schema.conversations
 # The index of SQLite, which no migration tool knows.
 _WORDS = sa.table("conversation_words", sa.column("rowid", sa.Integer), sa.column("conversation_words"))
+_PREFIXES: Final = (2_000, 20_000, LONGEST)
 _AROUND: Final = 120
 """Characters shown before and behind the first word that was found."""
 _TERM: Final = re.compile(r'"(?P<phrase>[^"]*)"|(?P<word>\S+)')
@@ -140,7 +141,13 @@ def _hit(row: Any, terms: tuple[Term, ...]) -> SessionHit:
 
 def snippet_of(text: str, terms: tuple[Term, ...]) -> tuple[str, tuple[tuple[int, int], ...]]:
     """Return the part of a text around the first word that was found, and where such words stand in it."""
-    found = sorted(_places(text[:LONGEST], terms))
+    wanted = tuple(dict.fromkeys(terms))
+    found: list[tuple[int, int]] = []
+    for size in _PREFIXES:
+        # No further than has to be: a long text may have a word many times.
+        found = sorted(set(_places(text[:size], wanted)))
+        if found or size >= len(text):
+            break
     middle = found[0][0] if found else 0
     begin, end = max(0, middle - _AROUND), min(len(text), middle + 2 * _AROUND)
     before, behind = "…" if begin else "", "…" if end < len(text) else ""

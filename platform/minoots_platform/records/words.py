@@ -19,6 +19,7 @@ LONGEST: Final = 200_000
 _MOST_PLACES: Final = 16_383
 """The last place that Postgres tells from those behind it."""
 _PLACES_OF_A_WORD: Final = 255
+_MOST_BYTES: Final = 800_000
 _LONGEST_WORD: Final = 500
 
 _WORD: Final = re.compile(r"[^\W_]+")
@@ -26,7 +27,15 @@ _WORD: Final = re.compile(r"[^\W_]+")
 
 def words_of(text: str) -> list[str]:
     """Return the words of a text, in their order."""
-    return [word[:_LONGEST_WORD] for word in _WORD.findall(folded(text[:LONGEST]))]
+    found, size = [], 0
+    for match in _WORD.finditer(folded(text[:LONGEST])):
+        # Folding may make a text many times as long; Postgres takes a megabyte.
+        word = match[0][:_LONGEST_WORD]
+        size += len(word.encode()) + 4
+        if size > _MOST_BYTES:
+            break
+        found.append(word)
+    return found
 
 
 def folded(text: str) -> str:

@@ -29,7 +29,9 @@ _CALLS: Final = 500
 _MODEL_VERSION: Final = re.compile(r"-(\d)-(\d{1,2})$")
 _LINK: Final = re.compile(r"\]\((?P<path>/[^()\s]+)\)")
 _WIKI: Final = re.compile(r"\[(?P<name>[^\[\]]*)\]\((?P<path>/[^()\s]+\.md)\)")
-_CODE: Final = re.compile(r"(?ms)^ {0,3}(?P<fence>`{3,}|~{3,}).*?(?:^ {0,3}(?P=fence)|\Z)|`+[^`\n]+`+")
+_CODE: Final = re.compile(
+    r"(?ms)^ {0,3}(?P<fence>`{3,}|~{3,}).*?(?:^ {0,3}(?P=fence)|\Z)|(?<!`)`{1,8}[^`\n]+`{1,8}"
+)
 _FOLDS: Final = re.compile(r"(?i)<(?=/?(?:details|summary)\b)")
 _MARKED: Final = re.compile(r"[-+*>#|`~<=_[]|[0-9]+[.)]| {4}|\t")
 _UNITALIC: Final = re.compile(r"```|~~~|<")

@@ -23,7 +23,7 @@ def test_qwens_parts_become_events() -> None:
     found = parsed(
         "qwen",
         [
-            qwen(1, "user", {"text": "<system-reminder>x</system-reminder>list"}),
+            qwen(1, "user", {"text": "<system-reminder>x</system-reminder>"}, {"text": "list"}),
             qwen(
                 2,
                 "assistant",

@@ -416,7 +416,11 @@ def test_what_is_written_takes_the_place_of_the_old(tmp_path: Path) -> None:
 
 
 def holding(root: Path, *roots: str | Path) -> Workspace:
-    return Workspace("notes", root, WorkspaceConfig(id=ID, auto_record_roots=tuple(map(str, roots))))
+    config = WorkspaceConfig(id=ID, auto_record_roots=tuple(map(str, roots)))
+    # As it was registered.
+    return Workspace(
+        "notes", root, config, tuple(os.path.realpath(root / Path(one).expanduser()) for one in roots)
+    )
 
 
 def test_a_workspace_holds_what_is_below_it(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ class Aider(Reader):
     provider: ClassVar[str] = "aider"
     cursor: ClassVar[Literal["lines", "whole"]] = "whole"
     roots: ClassVar[Sequence[str]] = ()
+    own: ClassVar[bool] = False
     endings: ClassVar[tuple[str, ...]] = (".aider.chat.history.md",)
 
     def identify(self, path: PurePath, head: Mapping[str, Any] | None) -> Identity | None:

@@ -129,7 +129,7 @@ class _ClaudeParser(Parser):
         if record.get("isCompactSummary"):
             self._add(parsed, record, Kind.COMPACTION, text=text, injected=True)
             return
-        own = typed(text)
+        own = clean(typed(*texts))
         injected = bool(record.get("isMeta")) or text.startswith(_COMMANDS) or not (own or blobs)
         more = {"details": {"interrupted": True}} if text.startswith(_INTERRUPTED) else {}
         told = text if injected else own

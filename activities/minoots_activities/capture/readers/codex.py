@@ -19,6 +19,7 @@ from minoots.contracts.conversations import (
     Tokens,
     ToolUse,
 )
+from minoots_activities.capture.recovery import holdable
 
 from .reader import Blob, Identity, Parsed, Parser, Reader, digest, event_id
 from .texts import clean, typed
@@ -34,7 +35,6 @@ _BURST: Final = timedelta(seconds=2)
 """Copied lines get the time of the fork, all at once."""
 
 _REQUEST: Final = "## My request for Codex:"
-_PREAMBLES: Final = ("# AGENTS.md instructions", "<environment_context", "<user_instructions", "<permissions")
 _CALLS: Final = frozenset(
     {"local_shell_call", "web_search_call", "tool_search_call", "image_generation_call"}
 )
@@ -199,20 +199,30 @@ class _CodexParser(Parser):
                 tool = ToolUse(
                     call_id=call_id, name=_name(payload), input=_arguments(payload.get("arguments"))
                 )
-                self._add(parsed, Kind.TOOL_CALL, ts, event_id("codex", "call", call_id), tool=tool)
+                self._add(
+                    parsed, Kind.TOOL_CALL, ts, event_id("codex", self._thread, "call", call_id), tool=tool
+                )
             case "custom_tool_call":
                 tool = ToolUse(call_id=call_id, name=_name(payload), input=payload.get("input"))
-                self._add(parsed, Kind.TOOL_CALL, ts, event_id("codex", "call", call_id), tool=tool)
+                self._add(
+                    parsed, Kind.TOOL_CALL, ts, event_id("codex", self._thread, "call", call_id), tool=tool
+                )
             case (
                 "local_shell_call" | "web_search_call" | "tool_search_call" | "image_generation_call" as what
             ):
                 tool = ToolUse(call_id=call_id, name=what.removesuffix("_call"), input=payload.get("action"))
                 key = call_id or (self._turn, digest(str(payload.get("action"))))
-                self._add(parsed, Kind.TOOL_CALL, ts, event_id("codex", "call", key), tool=tool)
+                self._add(parsed, Kind.TOOL_CALL, ts, event_id("codex", self._thread, "call", key), tool=tool)
             case "function_call_output" | "custom_tool_call_output" | "tool_search_output":
                 text, is_error = _output(payload.get("output"))
                 tool = ToolUse(call_id=call_id, output=clean(text), is_error=is_error)
-                self._add(parsed, Kind.TOOL_RESULT, ts, event_id("codex", "result", call_id), tool=tool)
+                self._add(
+                    parsed,
+                    Kind.TOOL_RESULT,
+                    ts,
+                    event_id("codex", self._thread, "result", call_id),
+                    tool=tool,
+                )
 
     def _history(self, payload: Mapping[str, Any], ts: datetime | None, parsed: Parsed) -> None:
         """A message as the model saw it: only taken where no events tell of it."""
@@ -230,10 +240,9 @@ class _CodexParser(Parser):
         if role == "user":
             if self._events and not blobs:
                 return
-            injected = text.startswith(_PREAMBLES) or not typed(text)
-            if injected:
-                return
-            self._user(text, ts, parsed, blobs, "h")
+            own = typed(*texts)
+            if own:
+                self._user(own, ts, parsed, blobs, "h")
         elif not self._events:
             self._assistant(text, payload.get("phase"), ts, parsed, "h")
 
@@ -291,7 +300,8 @@ class _CodexParser(Parser):
         self, text: str, ts: datetime | None, parsed: Parsed, blobs: Sequence[Blob], where: str
     ) -> None:
         if _REQUEST in text:
-            text = text.split(_REQUEST, 1)[1]
+            # The last one: what was selected in an editor stands before it, and may hold one, too.
+            text = text.rpartition(_REQUEST)[2]
         text = clean(typed(text))
         if not text and not blobs:
             return
@@ -369,7 +379,7 @@ def _arguments(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return orjson.loads(value)
+        return holdable(orjson.loads(value))
     except orjson.JSONDecodeError:
         return value
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final, Literal
 import orjson
 
 from minoots.contracts.conversations import ConversationEventKind, Tokens, ToolUse
+from minoots_activities.capture.recovery import holdable
 
 from .reader import Identity, Parsed, Parser, Reader, digest, event_id
 from .texts import clean, typed
@@ -198,6 +199,6 @@ def _arguments(given: Any) -> Any:
     if not isinstance(given, str):
         return given
     try:
-        return orjson.loads(given)
+        return holdable(orjson.loads(given))
     except orjson.JSONDecodeError:
         return given

@@ -24,6 +24,8 @@ from .values import as_text, blob, count, moment
 
 Kind = ConversationEventKind
 
+_FILES: Final = "--- Content from referenced files ---"
+"""Behind it stands what files hold that the user has mentioned."""
 _ENDED: Final = frozenset({"success", "error", "cancelled"})
 _COMMAND: Final = re.compile(r"^[ \t]*::", re.MULTILINE)
 
@@ -159,7 +161,8 @@ class _GeminiParser(Parser):
         shown, _ = _content(message.get("displayContent"))
         if shown.strip():
             # What was typed; commands in the text that it does not show are kept.
-            lost = [line for line in text.splitlines() if _COMMAND.match(line) and line not in shown]
+            said = text.partition(_FILES)[0]
+            lost = [line for line in said.splitlines() if _COMMAND.match(line) and line not in shown]
             text = "\n".join((shown, *lost))
         own = typed(clean(text))
         if own or blobs:

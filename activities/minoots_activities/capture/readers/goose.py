@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from minoots.contracts.conversations import ConversationEventKind, ToolUse
 
@@ -17,6 +17,9 @@ from .texts import clean, typed
 from .values import as_text, blob, moment
 
 Kind = ConversationEventKind
+
+
+_OF_AGENTS: Final = ("sub_agent", "subagent")
 
 
 class Goose(Reader):
@@ -45,12 +48,13 @@ class Goose(Reader):
 class _Sessions(Sqlite):
     def listed(self) -> Iterator[Listed]:
         with self.rows() as ask:
-            found = ask(
-                "SELECT s.id, s.updated_at, digest(m.id, m.content_json) AS messages "
-                "FROM sessions s LEFT JOIN messages m ON m.session_id = s.id GROUP BY s.id"
-            )
-        for row in found:
-            yield Listed(Identity(str(row["id"])), digest(f"{row['updated_at']}/{row['messages']}"))
+            sessions = ask("SELECT * FROM sessions")
+            said = "SELECT session_id, digest(id, content_json) AS messages FROM messages GROUP BY session_id"
+            told = {row["session_id"]: row["messages"] for row in ask(said)}
+        for row in sessions:
+            mark = digest(f"{row.get('updated_at')}/{told.get(row['id'])}")
+            helper = row.get("session_type") in _OF_AGENTS
+            yield Listed(Identity(str(row["id"]), None, "subagent" if helper else None), mark)
 
     def records(self, session_id: str) -> Iterator[Mapping[str, Any]]:
         with self.rows() as ask:

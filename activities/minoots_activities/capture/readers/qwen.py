@@ -79,8 +79,8 @@ class _QwenParser(Parser):
         common = _common(record) if kind == "assistant" else {}
         if thoughts := clean("\n".join(texts.get(Kind.THINKING, ()))).strip():
             self._add(parsed, record, Kind.THINKING, text=thoughts, **common)
-        said = clean("\n".join(texts.get(own, ())))
-        said = typed(said) if own is Kind.USER else said
+        spoken = texts.get(own, [])
+        said = clean(typed(*spoken) if own is Kind.USER else "\n".join(spoken))
         if said.strip() or blobs:
             self._add(parsed, record, own, text=said, blobs=blobs, **common)
         usage = record.get("usageMetadata")

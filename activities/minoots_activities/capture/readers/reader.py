@@ -101,6 +101,9 @@ class Reader(ABC):
     """Where transcripts are, below the home folder, unless the settings say otherwise."""
     variable: ClassVar[str | None] = None
     """Environment variable that the program takes for its folder, the first part of the roots."""
+    own: ClassVar[bool] = True
+    """Whether nobody but the program writes where its transcripts are. What comes with a repository may be
+    old, although it is new here."""
     endings: ClassVar[tuple[str, ...]] = (".jsonl",)
     """How the names of transcripts end."""
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,9 @@ from minoots_activities.capture.compressed import Damaged
 
 from .store import Open, Store
 
+_ANSWERS: Final = 10.0
+"""Seconds that it may take to answer everything that is asked of it."""
+_TABLES: Final = frozenset({"session", "sessions", "message", "messages", "part"})
 _PATIENCE: Final = 5.0
 """Seconds that a database may be busy."""
 _LARGEST: Final = 64 << 20
@@ -35,19 +40,28 @@ class Sqlite(Store):
             Damaged: it is none, or not as expected.
         """
         # Whether it may be read is judged as for any file; a link would have been followed by then.
-        with self._open(self._path) as file:
-            if file.read(15) not in (b"SQLite format 3", b""):
-                raise Damaged(f"{self._path.name} is no database of SQLite")
+        file = self._open(self._path)
         connection = None
         try:
+            if file.read(15) not in (b"SQLite format 3", b""):
+                raise Damaged(f"{self._path.name} is no database of SQLite")
             # Never made and never written to: it is somebody else's.
             address = f"{self._path.resolve().as_uri()}?mode=ro"
             connection = sqlite3.connect(address, uri=True, timeout=_PATIENCE)
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA query_only=ON")
             connection.execute("PRAGMA trusted_schema=OFF")
+            # What somebody made to answer for ever, or with gigabytes, is none.
+            deadline = time.monotonic() + _ANSWERS
+            connection.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST)
+            if os.stat(self._path).st_ino != os.fstat(file.fileno()).st_ino:
+                raise Damaged(f"{self._path.name} was put in the place of another")
             connection.create_aggregate("digest", -1, _Digest)  # type: ignore[arg-type]  # as documented
             connection.execute("BEGIN")
+            views = "SELECT name FROM sqlite_master WHERE type = 'view'"
+            if _TABLES & {row["name"].lower() for row in connection.execute(views)}:
+                raise Damaged(f"{self._path.name} has views where tables should be")
 
             def ask(query: str, *values: Any) -> list[dict[str, Any]]:
                 return [dict(row) for row in connection.execute(query, values)]
@@ -56,6 +70,7 @@ class Sqlite(Store):
         except sqlite3.Error as error:
             raise Damaged(f"{self._path.name} cannot be read: {error}") from error
         finally:
+            file.close()
             if connection is not None:
                 connection.close()
 

@@ -14,13 +14,32 @@ _TAGS: Final = (
     "local-command-caveat",
     "local-command-stdout",
     "local-command-stderr",
+    "bash-input",
+    "bash-stdout",
+    "bash-stderr",
+    "command-name",
+    "command-message",
+    "command-args",
     "task-notification",
+    "teammate-message",
+    "subagent_notification",
+    "user_shell_command",
+    "skill",
+    "INSTRUCTIONS",
     "environment_context",
     "user_instructions",
     "recommended_plugins",
     "turn_aborted",
     "session_context",
 )
+_OPENS: Final = re.compile(rf"<(?P<tag>{'|'.join(_TAGS)})(?=[\s/>])[^<>]{{0,500}}>")
+_BEGINNINGS: Final = (
+    "# AGENTS.md instructions",
+    "<permissions",
+    "Base directory for this skill:",
+    "This session is being continued from a previous conversation",
+)
+"""Of what programs say in the user's name."""
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -33,22 +52,22 @@ def clean(text: str) -> str:
     return _SURROGATES.sub("\ufffd", text)
 
 
-def typed(text: str) -> str:
-    """Return what is left of a user's message when what the program put in is taken out."""
-    if "<" in text:
-        for tag in _TAGS:
-            text = _without(text, f"<{tag}>", f"</{tag}>")
+def typed(*parts: str) -> str:
+    """Return what is left of a user's message when what programs put in is taken out.
+
+    A part that begins with something of a program's is the program's, whatever stands behind it: output may
+    hold its own end. Within a part, that is what stands between the first tag and its last end.
+    """
+    return "\n".join(own for part in parts if (own := _own(part)))
+
+
+def _own(text: str) -> str:
+    text = text.strip()
+    if text.startswith(_BEGINNINGS) or ("<" in text and _OPENS.match(text)):
+        return ""
+    while "<" in text and (opening := _OPENS.search(text)):
+        closing = f"</{opening['tag']}>"
+        end = text.rfind(closing)
+        behind = text[end + len(closing) :] if end >= opening.end() else ""
+        text = text[: opening.start()] + behind
     return text.strip()
-
-
-def _without(text: str, opening: str, closing: str) -> str:
-    # By finding, not by a pattern: a text of a million openings without an end would be searched for ever.
-    kept: list[str] = []
-    at = 0
-    while (begin := text.find(opening, at)) >= 0:
-        end = text.find(closing, begin)
-        if end < 0:
-            break
-        kept.append(text[at:begin])
-        at = end + len(closing)
-    return "".join((*kept, text[at:])) if kept else text
