@@ -25,7 +25,6 @@ from minoots_activities.capture.lines import lines_from
 from minoots_activities.capture.readers import Parsed
 from minoots_activities.capture.readers.claude import Claude
 from minoots_activities.capture.recovery import records_of
-from minoots_activities.capture.redaction import Found, Policy, Redactor
 from minoots_activities.capture.roots import ReadRoots
 from minoots_activities.capture.workspaces import FILE, Registry
 from minoots_platform.clock import utc_now
@@ -33,6 +32,7 @@ from minoots_platform.records import Database, conversations, session_search, te
 from minoots_platform.records.conversations import Whose
 from minoots_platform.records.migrate import migrate
 from minoots_platform.records.session_search import Search
+from minoots_platform.redaction import Found, Policy, Redactor
 
 from .figures import quantile
 

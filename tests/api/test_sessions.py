@@ -365,3 +365,4 @@ async def test_the_fleet_tells_which_hosts_are_alive(door: Door) -> None:
     assert [row["id"] for row in status["recording"]] == [recorded]
     assert ended not in str(status)
     assert [session["id"] for session in status["recent"]] == [one]
+    assert [(file["path"], file["problem"]) for file in status["troubled"]] == [("/f", "torn")]

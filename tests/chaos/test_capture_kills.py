@@ -20,7 +20,6 @@ from minoots_activities.capture.flags import WorkspaceFlags
 from minoots_activities.capture.ingest import Ingest
 from minoots_activities.capture.obeying import Obeying
 from minoots_activities.capture.readers.claude import Claude
-from minoots_activities.capture.redaction import Policy, Redactor
 from minoots_activities.capture.roots import ReadRoots
 from minoots_activities.capture.workspaces import FILE, Registry
 from minoots_activities.capture.writing import Writing
@@ -28,6 +27,7 @@ from minoots_platform.clock import utc_now
 from minoots_platform.records import Database, conversations, tenants
 from minoots_platform.records.conversations import Whose
 from minoots_platform.records.migrate import migrate
+from minoots_platform.redaction import Policy, Redactor
 
 pytestmark = [pytest.mark.chaos, pytest.mark.e2e, pytest.mark.timeout(240)]
 

@@ -22,11 +22,11 @@ from minoots_activities.capture.readers.claude import Claude
 from minoots_activities.capture.readers.codex import Codex
 from minoots_activities.capture.readers.gemini import Gemini
 from minoots_activities.capture.readers.goose import Goose
-from minoots_activities.capture.redaction import Policy, Redactor, Rule
 from minoots_activities.capture.roots import ReadDenied, ReadRoots
 from minoots_platform.clock import utc_now
 from minoots_platform.records import Database, conversations, schema
 from minoots_platform.records.conversations import Whose
+from minoots_platform.redaction import Policy, Redactor, Rule
 
 SESSION = "11110000-0000-4000-8000-000000000001"
 CLAUDE = Claude()

@@ -28,7 +28,6 @@ from minoots_activities.capture.flags import WorkspaceFlags
 from minoots_activities.capture.ingest import Ingest
 from minoots_activities.capture.obeying import Obeying
 from minoots_activities.capture.readers.claude import Claude
-from minoots_activities.capture.redaction import Policy, Redactor
 from minoots_activities.capture.roots import ReadRoots
 from minoots_activities.capture.watcher import Watcher
 from minoots_activities.capture.workspaces import Registry
@@ -36,6 +35,7 @@ from minoots_activities.capture.writing import Writing
 from minoots_platform.clock import utc_now
 from minoots_platform.records import Database, conversations, schema
 from minoots_platform.records.conversations import File, Whose
+from minoots_platform.redaction import Policy, Redactor
 from minoots_workflows.capture.contracts import FileChanged, Read
 
 FULL = "database or disk is full"

@@ -193,7 +193,8 @@ def test_a_database_that_never_ends_answering_is_given_up(tmp_path: Path) -> Non
     with sqlite3.connect(path) as made:
         made.execute(
             "CREATE VIEW sessions AS WITH RECURSIVE c(x) AS "
-            "(SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 1e9) SELECT 'a' AS id, 'b' AS updated_at FROM c"
+            "(SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 1e9) "
+            "SELECT 'a' AS id, 'b' AS updated_at FROM c"
         )
         made.execute("CREATE TABLE messages (id, session_id, content_json)")
     store = Goose().store_of(path, lambda one: one.open("rb"))

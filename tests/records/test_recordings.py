@@ -1058,8 +1058,10 @@ async def test_what_goes_beside_leads_nowhere_else(
     chat.hears(PICTURE)
     await chat.tell()
     assert list(outside.iterdir()) == []
-    [row] = await desk.rows()
-    assert row.state == "failed"
+    chat.says("after it")
+    await chat.tell()
+    assert "after it" in desk.text("tea.md"), "what is said goes on being recorded"
+    assert await desk.states() == [("tea.md", "active")]
 
 
 async def test_a_root_that_is_gone_for_a_while_is_waited_for(desk: Desk, chat: Chat) -> None:
@@ -1330,3 +1332,13 @@ async def test_a_long_history_without_times_stays_old_when_looking_through_it_br
     assert (await chat.look(fresh=False)).obeyed == 0
     chat.says("::record-notes new.md", timestamp=None)
     assert (await chat.look(fresh=False)).obeyed == 1
+
+
+async def test_a_recording_that_was_stopped_goes_on_in_its_file_when_it_is_asked_for_again(
+    desk: Desk, chat: Chat
+) -> None:
+    await chat.tell("::capture-notes cap.md", "::stop-notes", "between", "::record-notes", "after")
+    assert await desk.states() == [("cap.md", "stopped"), ("cap.md", "active")]
+    text = desk.text("cap.md")
+    assert "after" in text
+    assert "between" not in text

@@ -32,10 +32,10 @@ from minoots_activities.capture.readers import Reader
 from minoots_activities.capture.readers.aider import Aider
 from minoots_activities.capture.readers.goose import Goose
 from minoots_activities.capture.readers.opencode import OpenCode
-from minoots_activities.capture.redaction import Policy, Redactor
 from minoots_activities.capture.roots import ReadRoots
 from minoots_platform.clock import utc_now
 from minoots_platform.records import Database, conversations, schema
+from minoots_platform.redaction import Policy, Redactor
 
 SAMPLES = Path(os.environ.get("MINOOTS_SESSION_SAMPLES", Path(__file__).parents[3] / "shared" / "sessions"))
 ONCE: Final = "globex"

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 import minoots
 from minoots import AsyncMinoots, Minoots
 from minoots.cli import exits, plugins
+from minoots.cli.exits import Exit
 from minoots.cli.root import app
 from minoots.contracts.sessions import Activity, SessionTree
 from minoots.resources import sessions as resources
@@ -472,5 +473,5 @@ def test_ids_that_several_sessions_have_are_refused(known):
 
 def test_an_id_that_no_session_has_is_refused(known):
     done, _ = known("9999", session())
-    assert done.exit_code == 2
+    assert done.exit_code == Exit.NOT_FOUND
     assert "9999" in done.stderr

@@ -23,12 +23,12 @@ from minoots_activities.capture.obeying import Obeyed, Obeying
 from minoots_activities.capture.readers import Reader
 from minoots_activities.capture.readers.claude import Claude
 from minoots_activities.capture.readers.gemini import Gemini
-from minoots_activities.capture.redaction import Policy, Redactor
 from minoots_activities.capture.roots import ReadRoots
 from minoots_activities.capture.workspaces import FILE, Registry
 from minoots_activities.capture.writing import Writing, Written
 from minoots_platform.records import Database, recordings, schema
 from minoots_platform.records.conversations import Whose
+from minoots_platform.redaction import Policy, Redactor
 
 SESSION = "11110000-0000-4000-8000-000000000001"
 OTHER = "22220000-0000-4000-8000-000000000002"

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from temporalio.client import Client
 
-from minoots_activities.capture.redaction import Policy
 from minoots_activities.checks.adapter import Checks
 from minoots_activities.connectors import HealthWatch, World, connectors
 from minoots_activities.deliveries.adapter import Deliveries
@@ -29,6 +28,7 @@ from minoots_platform.clock import utc_now
 from minoots_platform.handover import HandOver
 from minoots_platform.links import Links
 from minoots_platform.records import Database, revision
+from minoots_platform.redaction import Policy
 from minoots_platform.settings import CaptureSettings, Settings
 from minoots_platform.telemetry import Telemetry, temporal_runtime
 from minoots_platform.temporal import connect

@@ -23,7 +23,6 @@ from minoots_activities.capture.adapter import Capture
 from minoots_activities.capture.flags import WorkspaceFlags
 from minoots_activities.capture.ingest import Ingest
 from minoots_activities.capture.obeying import Obeying
-from minoots_activities.capture.redaction import Redactor
 from minoots_activities.capture.roots import ReadRoots
 from minoots_activities.capture.sources import Source, sources_of
 from minoots_activities.capture.watcher import Watcher
@@ -31,6 +30,7 @@ from minoots_activities.capture.workspaces import Registry
 from minoots_activities.capture.writing import Writing
 from minoots_platform.clock import utc_now
 from minoots_platform.records import Database, capture_hosts, conversations, recordings, revision, tenants
+from minoots_platform.redaction import Redactor
 from minoots_platform.settings import CaptureSettings, Settings
 from minoots_platform.telemetry import Telemetry, get_logger
 from minoots_workflows.capture.contracts import CaptureStart, FileChanged, WriterStart

@@ -118,7 +118,7 @@ class Capture(CapturePort):
                 tenant=self._tenant,
                 decision="allow",
                 conversation=done.conversation_id,
-                rules=dict(done.redacted),
+                rules=[{"rule": rule, "count": many} for rule, many in done.redacted.items()],
             )
         problem = done.problem
         if done.dropped:

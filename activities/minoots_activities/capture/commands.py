@@ -95,7 +95,8 @@ def destination_in(argument: str) -> str:
     path = path.strip()
     if path.startswith("@"):
         raise ValueError(f"expected a path; got the mention {path!r}: type the path without the @")
-    if not path or "\x00" in path:
+    # What stands for characters that nothing can hold names no file.
+    if not path or "\x00" in path or "\ufffd" in path:
         raise ValueError(f"expected a path; got {argument!r}")
     return path
 

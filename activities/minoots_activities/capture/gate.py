@@ -102,8 +102,9 @@ class WriteGate:
             raise WriteDenied(f"it cannot be followed: {error}") from error
         below = [root for root in self._roots if real.is_relative_to(root) and real != root]
         if not below:
+            where = "it" if real == path else f"it leads to {real}, which"
             raise WriteDenied(
-                "it is not below a folder that is open for writing; those are "
+                f"{where} is not below a folder that is open for writing; those are "
                 + ", ".join(str(root) for root in self._roots)
             )
         root = max(below, key=lambda one: len(one.parts))

@@ -23,6 +23,7 @@ from minoots_platform.clock import Clock
 from minoots_platform.records import Database, conversations
 from minoots_platform.records import events as feed
 from minoots_platform.records.conversations import File, Kept, Reading, Whose
+from minoots_platform.redaction import Found, Redactor
 from minoots_platform.telemetry import get_logger
 
 from .compressed import Damaged, expanded
@@ -31,7 +32,6 @@ from .readers import Identity, Parsed, Parser, Reader
 from .readers.gemini import records_of_whole
 from .readers.store import Listed, Store, known
 from .recovery import holdable, records_of
-from .redaction import Found, Redactor
 from .roots import ReadRoots
 
 BATCH: Final = 500

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -256,6 +256,8 @@ class _Run:
             folder = self._aim.folder(command, workspace)
             if command.argument is None or folder == os.path.dirname(running.path):
                 return  # it is recorded already
+        if command.verb is Verb.RECORD and command.argument is None:
+            command = await self._into_the_last(command, workspace)
         target, writer = await self._aim.target(command, workspace, place)
         if command.verb is Verb.RECORD and running is not None:
             if running.path == str(target.path):
@@ -264,6 +266,13 @@ class _Run:
         if command.verb is Verb.CAPTURE and running is not None:
             await self._stop(running, place)
         await self._start(recordings.Kind(command.verb.value), workspace, target, writer, place)
+
+    async def _into_the_last(self, command: Command, workspace: Workspace) -> Command:
+        """Return a command that goes on where this conversation was recorded for the workspace before."""
+        path = await recordings.last_path(
+            self._connection, self._conversation.id, workspace.config.id, self._owner._host
+        )
+        return command if path is None else replace(command, argument=path)
 
     def _workspace(self, alias: str) -> Workspace:
         # A registry that cannot be read is no mistake of who typed: that is tried again.

@@ -91,7 +91,7 @@ def _recover(line: bytes) -> Recovered:
 def holdable(value: Any, level: int = 0) -> Any:
     """Return a value that every database and every encoding can hold."""
     if isinstance(value, str):
-        return _SURROGATES.sub("\ufffd", value.replace("\x00", ""))
+        return _SURROGATES.sub("\ufffd", value.replace("\x00", "\ufffd"))
     if not isinstance(value, dict | list):
         return value
     if level == _DEEPEST:

@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from minoots.errors import Failure, FailureKind
 from minoots_platform.settings import CaptureSettings
 
 from .readers import Reader, installed
@@ -73,29 +72,12 @@ class Source:
 
 
 def sources_of(settings: CaptureSettings, environ: Mapping[str, str]) -> list[Source]:
-    """Return the folders that the settings name, or else the usual ones.
-
-    Raises:
-        Failure: invalid, for a program that is not known.
-    """
+    """Return the folders that the settings name, or else the usual ones."""
     readers = installed()
     chosen = settings.providers or tuple(readers)
-    for provider in (*chosen, *(root.partition("=")[0] for root in settings.roots)):
-        if provider not in readers:
-            raise Failure(
-                FailureKind.INVALID,
-                f"capture: there is no reader of {provider!r}; there are {', '.join(sorted(readers))}",
-                remedy="Correct capture.providers or capture.roots, such as claude=/srv/claude.",
-            )
     named: dict[str, list[Path]] = {}
     for text in settings.roots:
         provider, _, place = text.partition("=")
-        if not place.strip():
-            raise Failure(
-                FailureKind.INVALID,
-                f"capture.roots: expected a folder behind the program; got {text!r}",
-                remedy="Such as claude=/srv/claude.",
-            )
         named.setdefault(provider, []).append(Path(place).expanduser())
     found = []
     for provider in chosen:

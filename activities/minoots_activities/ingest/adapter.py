@@ -176,7 +176,7 @@ class Ingests(IngestPort):
                 ingest=file.ingest_id,
                 number=file.number,
                 mode=self._plan.policy.mode,
-                rules=dict(taken.redacted),
+                rules=[{"rule": rule, "count": many} for rule, many in taken.redacted.items()],
             )
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from minoots.contracts import Chunk
 from minoots_activities.capture.recovery import holdable
-from minoots_activities.capture.redaction import Found, Policy, Redactor
+from minoots_platform.redaction import Found, Policy, Redactor
 
 from . import chunking
 from .extractors import Extracted, Extractor, Unreadable, installed

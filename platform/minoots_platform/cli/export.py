@@ -56,8 +56,12 @@ def export(
         for part in parts:
             sys.stdout.write(part)
         return
-    with output.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
-        file.writelines(parts)
+    try:
+        with output.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
+            output.chmod(0o600)
+            file.writelines(parts)
+    except OSError as error:
+        raise typer.BadParameter(f"{output}: {error.strerror or error}", param_hint="--output") from error
 
 
 def _parts(session: Session, public_id: str, format: str, look: Look) -> Iterator[str]:

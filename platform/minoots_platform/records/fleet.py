@@ -8,7 +8,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from minoots.contracts.sessions import CaptureHost, CaptureStatus
+from minoots.contracts.sessions import CaptureHost, CaptureStatus, TroubledTranscript
 
 from . import capture_hosts, recordings, schema, sessions
 from .sessions import SessionFilter
@@ -16,6 +16,7 @@ from .sessions import SessionFilter
 _ALIVE: Final = timedelta(seconds=20)
 _RECORDINGS: Final = 50
 _SESSIONS: Final = 5
+_TROUBLED: Final = 20
 
 
 async def status(connection: AsyncConnection, tenant: str, now: datetime) -> CaptureStatus:
@@ -36,6 +37,7 @@ async def status(connection: AsyncConnection, tenant: str, now: datetime) -> Cap
         events=said,
         recordings={row.state: row.many for row in found},
         recording=writing.items,
+        troubled=await _troubled(connection, tenant),
         recent=recent.items,
     )
 
@@ -74,3 +76,26 @@ async def hosts(connection: AsyncConnection, tenant: str, now: datetime) -> tupl
             )
         )
     return tuple(found)
+
+
+async def _troubled(connection: AsyncConnection, tenant: str) -> tuple[TroubledTranscript, ...]:
+    files = schema.transcripts
+    wrong = sa.func.coalesce(files.c.problem, files.c.told)
+    query = (
+        sa.select(
+            files.c.host, files.c.path, files.c.provider, files.c.conversation_id, wrong.label("problem")
+        )
+        .where(files.c.tenant == tenant, wrong.is_not(None))
+        .order_by(files.c.read_at.desc())
+        .limit(_TROUBLED)
+    )
+    return tuple(
+        TroubledTranscript(
+            host=row.host,
+            path=row.path,
+            provider=row.provider,
+            session_id=row.conversation_id,
+            problem=row.problem,
+        )
+        for row in await connection.execute(query)
+    )

@@ -97,6 +97,22 @@ async def ever_of(connection: AsyncConnection, conversation_id: str, workspace_i
     return (await connection.execute(query.limit(1))).first() is not None
 
 
+async def last_path(
+    connection: AsyncConnection, conversation_id: str, workspace_id: str, host: str
+) -> str | None:
+    """Return the file that a conversation was last recorded into for a workspace; exports do not count."""
+    query = sa.select(TABLE.c.path).where(
+        TABLE.c.conversation_id == conversation_id,
+        TABLE.c.workspace_id == workspace_id,
+        TABLE.c.host == host,
+        TABLE.c.kind != Kind.EXPORT.value,
+        TABLE.c.state.in_((State.STOPPED.value, State.STOPPING.value)),
+    )
+    ordered = query.order_by(TABLE.c.started_at.desc(), TABLE.c.id.desc()).limit(1)
+    path: str | None = (await connection.execute(ordered)).scalar_one_or_none()
+    return path
+
+
 async def at_path(connection: AsyncConnection, tenant: str, key: str) -> list[sa.Row[Any]]:
     """Return every recording into a file, the oldest first."""
     query = sa.select(TABLE).where(TABLE.c.tenant == tenant, TABLE.c.path_key == key)

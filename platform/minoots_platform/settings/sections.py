@@ -6,10 +6,14 @@ files or the environment.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Iterable
+from difflib import get_close_matches
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from minoots._version import __version__
 
@@ -258,6 +262,63 @@ class CaptureSettings(Section):
     idle: float = Field(
         600.0, ge=1, le=86_400, description="Seconds after which the workflow of a quiet conversation ends."
     )
+
+    @field_validator("providers")
+    @classmethod
+    def _known_programs(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        _require_known("programs whose transcripts can be read", value, _programs())
+        return value
+
+    @field_validator("roots")
+    @classmethod
+    def _program_and_folder(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one in value:
+            program, _, folder = one.partition("=")
+            if not Path(folder).expanduser().is_absolute():
+                raise ValueError(f"a program and an absolute folder, such as claude=/srv/claude; got {one!r}")
+            _require_known("programs whose transcripts can be read", (program,), _programs())
+        return value
+
+    @field_validator("write_roots")
+    @classmethod
+    def _absolute(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
+        for one in value:
+            if not one.is_absolute():
+                raise ValueError(f"absolute folders; got {str(one)!r}")
+        return value
+
+    @field_validator("redaction_disabled")
+    @classmethod
+    def _known_rules(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if value:
+            # Imported only here: most settings name none.
+            from minoots_platform.redaction import RULES
+
+            _require_known("rules of redaction", value, frozenset(rule.id for rule in RULES))
+        return value
+
+    @field_validator("redaction_allowed")
+    @classmethod
+    def _patterns(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one in value:
+            if len(one) > 2 and one.startswith("/") and one.endswith("/"):
+                try:
+                    re.compile(one[1:-1])
+                except re.error as error:
+                    raise ValueError(f"regular expressions between slashes; {one!r}: {error}") from error
+        return value
+
+
+def _programs() -> frozenset[str]:
+    return frozenset(point.name for point in entry_points(group="minoots.transcripts"))
+
+
+def _require_known(what: str, given: Iterable[str], known: Collection[str]) -> None:
+    for one in given:
+        if one not in known:
+            near = get_close_matches(one, known, n=1)
+            meant = f"; did you mean {near[0]}?" if near else ""
+            raise ValueError(f"{what}: {', '.join(sorted(known))}; got {one!r}{meant}")
 
 
 class IngestSettings(Section):

@@ -92,6 +92,12 @@ class _Block:
         if participant and participant not in self.into.participants:
             self.into.participants.append(participant)
 
+    def machine(self) -> None:
+        """Append a heading where the assistant goes on without words: what follows is not the user's."""
+        if self.state.get("speaker") in (None, self.look.username or "user"):
+            speaker = speaker_of(self.event.model) if self.event.model else self.state.get("assistant")
+            self.heading(speaker or "assistant", None)
+
     def body(self, text: str, *, italic: bool = False) -> str:
         """Return a text of somebody's such that nothing in it reaches beyond its end."""
         text = text.replace("\r\n", "\n").replace("\r", "\n").strip("\n").rstrip()
@@ -167,7 +173,7 @@ def _assistant(block: _Block) -> None:
     if repeats and not event.enclosed:
         return  # the final answer repeats the last comment
     state["said"] = told if event.phase == "commentary" else None
-    speaker = speaker_of(event.model)
+    speaker = state["assistant"] = speaker_of(event.model)
     block.heading(speaker, speaker)
     _say(block, block.body(event.text or ""))
 
@@ -186,6 +192,7 @@ def _system(block: _Block) -> None:
 
 def _thinking(block: _Block) -> None:
     if block.look.thinking and block.event.text:
+        block.machine()
         block.fold("Thinking", block.body(_FOLDS.sub("&lt;", block.event.text)))
 
 
@@ -199,6 +206,7 @@ def _call(block: _Block) -> None:
         del calls[next(iter(calls))]
     if not block.look.tool_calls:
         return
+    block.machine()
     if isinstance(tool.input, str):
         content = block.fenced(tool.input, "", "call")
     else:

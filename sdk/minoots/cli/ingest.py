@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from minoots.contracts.ingest import SOURCE_NAME_PATTERN, FileState, Ingest, IngestedFile, IngestState
+from minoots.errors import Failure, FailureKind
 from minoots.operations.ingest import Content
 
 from . import output
@@ -26,7 +27,9 @@ app = group("Take files and texts in: read, cleaned of secrets, divided into chu
 sources = group("Read and remove files and texts that were taken in.")
 
 IngestId = Annotated[str, typer.Argument(metavar="ID", help="Id of the ingest: ing_…", show_default=False)]
-SourceId = Annotated[str, typer.Argument(metavar="ID", help="Id of the source: src_…", show_default=False)]
+SourceId = Annotated[
+    str, typer.Argument(metavar="SOURCE", help="Its name, or its id: src_…", show_default=False)
+]
 
 _MOST_FILES: Final = 100
 _MOST_BYTES: Final = 16 * 1024 * 1024
@@ -132,7 +135,7 @@ def list_sources(
 @remote(sources, "show")
 def show_source(session: Session, source_id: SourceId) -> None:
     """Show a source and its versions."""
-    source = session.client.sources.get(source_id)
+    source = session.client.sources.get(_id_of(session, source_id))
     if session.json:
         output.json_line(source)
         return
@@ -164,7 +167,7 @@ def text(
     version: Annotated[int | None, typer.Option(min=1, help="Default: the newest.")] = None,
 ) -> None:
     """Print the text of a source; as JSON, its chunks."""
-    for chunk in session.client.sources.chunks(source_id, version=version):
+    for chunk in session.client.sources.chunks(_id_of(session, source_id), version=version):
         if session.json:
             output.json_line(chunk)
         else:
@@ -174,7 +177,19 @@ def text(
 @remote(sources)
 def remove(session: Session, source_id: SourceId) -> None:
     """Remove a source with all of its versions, for good."""
-    session.client.sources.remove(source_id)
+    session.client.sources.remove(_id_of(session, source_id))
+
+
+def _id_of(session: Session, given_id: str) -> str:
+    """Return the id of a source that may be given by its name."""
+    if given_id.startswith("src_"):
+        return given_id
+    for source in session.client.sources.list(prefix=given_id):
+        if source.name == given_id:
+            return source.id
+    raise Failure(
+        FailureKind.NOT_FOUND, f"there is no source {given_id}", remedy="minoots sources list shows them."
+    )
 
 
 def _requests(paths: Sequence[str], name: str | None) -> Iterator[dict[str, Content]]:

@@ -10,6 +10,7 @@ import typer
 
 from minoots.contracts.conversations import ConversationEvent
 from minoots.contracts.sessions import SessionHit, SessionTree
+from minoots.errors import Failure, FailureKind
 from minoots.operations.sessions import Filter
 
 from . import output
@@ -186,8 +187,9 @@ def session_id(session: Session, text: str) -> str:
             if found:
                 several = ", ".join(f"{one.provider}/{one.session_id}" for one in found[:6])
                 raise typer.BadParameter(f"several sessions begin so: {several}", param_hint="SESSION")
-    expected = "a session of `minoots sessions list`"
-    raise typer.BadParameter(f"expected {expected}; got {text}", param_hint="SESSION")
+    raise Failure(
+        FailureKind.NOT_FOUND, f"there is no session {text}", remedy="minoots sessions list shows them."
+    )
 
 
 def _who(event: ConversationEvent) -> str:

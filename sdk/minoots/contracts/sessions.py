@@ -145,6 +145,17 @@ class CaptureHost(View):
     """Recordings that have something to write."""
 
 
+class TroubledTranscript(View):
+    """A file that cannot be read, or in which nothing is understood."""
+
+    host: str
+    path: str
+    provider: str
+    session_id: str
+    """Of the session that it would belong to."""
+    problem: str
+
+
 class CaptureStatus(View):
     """How capture stands, at one moment."""
 
@@ -158,6 +169,8 @@ class CaptureStatus(View):
     """How many stand how."""
     recording: tuple[Recording, ...]
     """Those that go on, the newest first; 50 at most."""
+    troubled: tuple[TroubledTranscript, ...] = ()
+    """What is wrong with transcripts; 20 at most."""
     recent: tuple[Session, ...]
     """To which something came last, without those of sub-agents; five at most."""
 

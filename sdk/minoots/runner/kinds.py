@@ -67,7 +67,10 @@ def is_turn(kind: Kind, record: Mapping[str, Any]) -> bool:
     match kind:
         case Kind.CLAUDE_CODE:
             # What the program says in the assistant's name, such as an error of the service, is no turn.
-            return record.get("type") == "assistant" and not record.get("isApiErrorMessage")
+            message = record.get("message")
+            made_up = isinstance(message, Mapping) and message.get("model") == "<synthetic>"
+            own = not record.get("isSidechain") and not record.get("isApiErrorMessage") and not made_up
+            return record.get("type") == "assistant" and own
         case Kind.CODEX:
             payload = record.get("payload", record)
             return isinstance(payload, Mapping) and (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from minoots.async_client import AsyncMinoots
@@ -13,6 +14,9 @@ from .settings import Kind
 
 _EVERY: Final = 1.0
 """Seconds between two questions: the transcript itself is looked at more often, and costs nothing."""
+
+_CLOCKS: Final = timedelta(seconds=2)
+"""An event may carry a time from just before it was asked for."""
 
 _PROVIDERS: Final = {Kind.CLAUDE_CODE: "claude", Kind.CODEX: "codex", Kind.GEMINI_CLI: "gemini"}
 
@@ -35,6 +39,7 @@ class Liveness:
         self._public_id: str | None = None
         self._before = 0
         self._asked_at = 0.0
+        self._began = datetime.now(UTC)
 
     async def begin(self) -> None:
         """Remember how the session stands before it is resumed."""
@@ -59,4 +64,6 @@ class Liveness:
             state: SessionState = await self._client.sessions.state(self._public_id)
         except MinootsError:
             return False
-        return state.number > self._before and state.activity in _OF_THE_ASSISTANT
+        # What was said before may be captured only now.
+        late = state.since is not None and state.since < self._began - _CLOCKS
+        return state.number > self._before and state.activity in _OF_THE_ASSISTANT and not late

@@ -82,7 +82,7 @@ def _lines(data: bytes) -> list[bytes]:
 def _parsed(line: bytes) -> Iterator[Mapping[str, Any]]:
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return
     if isinstance(record, dict):
         yield record

@@ -23,11 +23,11 @@ from minoots_activities.capture.readers import Parsed, Reader
 from minoots_activities.capture.readers.gemini import records_of_whole
 from minoots_activities.capture.readers.reader import Identity
 from minoots_activities.capture.recovery import records_of
-from minoots_activities.capture.redaction import Found, Policy, Redactor
 from minoots_activities.capture.roots import ReadRoots
 from minoots_activities.capture.sources import Source
 from minoots_activities.capture.watcher import Watcher
 from minoots_platform.records.conversations import searched
+from minoots_platform.redaction import Found, Policy, Redactor
 from minoots_workflows.capture.contracts import CaptureStart, FileChanged
 
 REDACTOR = Redactor(Policy())

@@ -281,7 +281,8 @@ def test_an_open_block_ends_with_its_message(kind: Kind, text: str) -> None:
 def test_a_name_of_a_tool_stands_as_it_is(name: str) -> None:
     events = [called(name, {name: name}), gave(name)]
     assert stand_at_top_level(events, EVERYTHING)
-    [opened, *_] = PARSER.parse(rendered(events, EVERYTHING).text)
+    parsed = PARSER.parse(rendered(events, EVERYTHING).text)
+    opened = next(token for token in parsed if token.type == "html_block")
     assert opened.content.count("<") == 3
 
 
@@ -322,6 +323,7 @@ def test_a_conversation() -> None:
     found = rendered(events, look)
     assert found.text == (
         "# ann_2026-11-21_1200_05\n\nmake\ntea\n\n"
+        "# assistant_2026-11-21_1200_05\n\n"
         "<details>\n<summary>Thinking</summary>\n\ngreen?\n\n</details>\n\n"
         "# claude-opus-4.5_2026-11-21_1200_05\n\nI *shall*.\n\n"
         "<details>\n<summary>Tool: Bash</summary>\n\n"

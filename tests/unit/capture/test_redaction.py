@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from minoots.contracts.conversations import ConversationEvent, ConversationEventKind, ToolUse
-from minoots_activities.capture.redaction import RULES, Found, Policy, Redactor
+from minoots_platform.redaction import RULES, Found, Policy, Redactor
 
 CHANCE = random.Random(11)
 LETTERS = string.ascii_letters + string.digits

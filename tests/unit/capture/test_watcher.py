@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import structlog
 import zstandard
+from pydantic import ValidationError
 
 from minoots.errors import Failure, FailureKind
 from minoots_activities.capture.readers import Reader
@@ -733,26 +734,25 @@ def test_folders_of_the_settings_take_the_place_of_the_usual(
 
 
 @pytest.mark.parametrize(
-    ("settings", "named"),
+    ("settings", "told"),
     [
-        (CaptureSettings(providers=("cluade",)), "cluade"),
-        (CaptureSettings(roots=("cluade=/x",)), "cluade"),
-        (CaptureSettings(roots=("/x",)), "/x"),
-        (CaptureSettings(roots=("=/x",)), ""),
+        ({"providers": ("cluade",)}, "did you mean claude?"),
+        ({"roots": ("cluade=/x",)}, "did you mean claude?"),
+        ({"roots": ("/x",)}, "such as claude=/srv/claude"),
+        ({"roots": ("=/x",)}, "programs whose transcripts can be read"),
+        ({"roots": ("claude=",)}, "an absolute folder"),
+        ({"roots": ("claude=x",)}, "an absolute folder"),
+        ({"roots": ("claude",)}, "an absolute folder"),
+        ({"write_roots": ("notes",)}, "absolute folders"),
+        ({"redaction_disabled": ("github-patt",)}, "did you mean github-pat?"),
+        ({"redaction_allowed": ("/([/",)}, "unterminated character set"),
+        ({"notify": ("ada",)}, "person:ada"),
     ],
 )
-def test_a_program_that_is_not_known_is_refused(settings: CaptureSettings, named: str) -> None:
-    with pytest.raises(Failure, match=r"there are aider, claude, .*, qwen") as failed:
-        sources_of(settings, {})
-    assert failed.value.kind is FailureKind.INVALID
-    assert repr(named) in failed.value.detail
-    assert "capture.roots, such as claude=/srv/claude" in str(failed.value.remedy)
-
-
-@pytest.mark.parametrize("root", ["claude=", "claude"])
-def test_a_program_without_a_folder_is_refused(root: str) -> None:
-    with pytest.raises(Failure):
-        sources_of(CaptureSettings(providers=("claude",), roots=(root,)), {})
+def test_settings_that_cannot_be_meant_are_refused(settings: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValidationError) as failed:
+        CaptureSettings(**settings)
+    assert told in str(failed.value)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import typer
 from minoots import Minoots
 from minoots.cli import output
 from minoots.cli.moments import relative
+from minoots.cli.session import leave_pipe
 from minoots.contracts.sessions import CaptureHost, Recording
 from minoots.errors import MinootsError
 from minoots_platform.settings import SettingsError, load_settings
@@ -28,7 +29,15 @@ Config = Annotated[Path | None, typer.Option(help="Settings file (minoots.toml).
 Port = Annotated[int | None, typer.Option(help="Port of the gateway; 0 takes a free one.")]
 
 
-def start(data_dir: DataDir = None, config: Config = None, port: Port = None) -> None:
+def start(
+    data_dir: DataDir = None,
+    config: Config = None,
+    port: Port = None,
+    temporal_port: Annotated[
+        int | None, typer.Option(help="Port of the Temporal server; 0 takes a free one.")
+    ] = None,
+    ui_port: Annotated[int | None, typer.Option(help="Port of the Temporal UI; 0 takes a free one.")] = None,
+) -> None:
     """Start everything in the background; done when timers can be set, or it says why not."""
     with _told("start"):
         daemon = _daemon(data_dir, config)
@@ -39,7 +48,9 @@ def start(data_dir: DataDir = None, config: Config = None, port: Port = None) ->
         if daemon.crashed:
             output.line("the last one was killed; what was accepted goes on")
         arguments = [*(["--config", str(config.absolute())] if config else [])]
-        arguments += ["--port", str(port)] if port is not None else []
+        ports = {"--port": port, "--temporal-port": temporal_port, "--ui-port": ui_port}
+        for name, number in ports.items():
+            arguments += [name, str(number)] if number is not None else []
         _say(daemon.start(arguments))
 
 
@@ -107,6 +118,7 @@ def _status(daemon: Daemon, *, everything: bool) -> dict[str, Any]:
     return found | {
         "captured": {"sessions": status.sessions, "events": status.events},
         "hosts": [one.model_dump(mode="json") for one in status.hosts],
+        "troubled": [one.model_dump(mode="json") for one in status.troubled],
         "recordings": [one.model_dump(mode="json") for one in recordings],
         "sessions": [one.model_dump(mode="json") for one in sessions],
     }
@@ -133,6 +145,8 @@ def _print(found: dict[str, Any]) -> None:
         output.line(f"  {host.host} {life}: {counts}")
         if host.status.get("problem"):
             output.line(f"    {host.status['problem']}")
+    for one in found["troubled"]:
+        output.line(f"  ! {one['path']}: {one['problem']}")
     for row in (Recording.model_validate(one) for one in found["recordings"]):
         written = f", written {relative(row.written_at, now)}" if row.written_at else ""
         trouble = f": {row.problem}" if row.problem else ""
@@ -164,6 +178,9 @@ def _told(name: str) -> Iterator[None]:
     except StackFault as fault:
         typer.echo(f"minoots {name}: {fault}", err=True)
         raise typer.Exit(fault.code) from None
+    except BrokenPipeError:
+        leave_pipe()
+        raise typer.Exit(0) from None
     except OSError as error:
         typer.echo(f"minoots {name}: {error}", err=True)
         raise typer.Exit(CONFIG) from None

@@ -33,6 +33,8 @@ class Spec:
     pass_fds: tuple[int, ...] = ()
     grace: float = 15.0
     """Seconds between asking it to end and ending it."""
+    needed: bool = True
+    """Whether the others end when it keeps dying."""
     on_start: Callable[[int], None] | None = None
     """Called with the pid of each start."""
 

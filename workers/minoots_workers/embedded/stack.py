@@ -140,7 +140,7 @@ class Stack:
         return Child(spec, self._data_dir.logs, verbose=self._verbose)
 
     def _child_watch(self) -> Child:
-        spec = Spec("watch", [_minoots(), "watch"], self._environment)
+        spec = Spec("watch", [_minoots(), "watch"], self._environment, needed=False)
         return Child(spec, self._data_dir.logs, verbose=self._verbose)
 
     def _child_temporal(self, server: TemporalServer) -> Child:

@@ -77,6 +77,13 @@ class Supervisor:
             lately = [death for death in child.deaths if time.monotonic() - death < WINDOW]
             if len(lately) >= MOST_DEATHS:
                 lines = "\n".join(f"  | {line}" for line in child.last_lines())
+                if not child.spec.needed:
+                    print(  # noqa: T201
+                        f"minoots: {child.spec.name} died {len(lately)} times in {WINDOW:g} s and stays "
+                        f"down; the rest goes on. Its last lines:\n{lines}",
+                        file=sys.stderr,
+                    )
+                    return
                 raise StackFault(
                     CHILD_FAILED,
                     f"{child.spec.name} died {len(lately)} times in {WINDOW:g} s. Its last lines:\n{lines}",
