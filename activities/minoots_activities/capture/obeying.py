@@ -173,8 +173,10 @@ class _Run:
         """Tell whether an event is no history: old commands are never obeyed."""
         seen_at: datetime = self._conversation.created_at
         if event.ts is not None:
+            # What a fork copies may get the time of the forking, right before it is seen.
+            grace = timedelta(0) if self._conversation.relation == "fork" else GRACE
             # A time to come is none that somebody typed at.
-            return seen_at - GRACE <= event.ts <= self._now + GRACE
+            return seen_at - grace <= event.ts <= self._now + GRACE
         return number > self._history
 
     async def _message(

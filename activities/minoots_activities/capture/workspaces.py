@@ -77,7 +77,9 @@ class WorkspaceConfig(_Section):
     def _known(cls, value: dict[str, bool]) -> dict[str, bool]:
         unknown = sorted(set(value) - set(DEFAULTS))
         if unknown:
-            raise ValueError(f"expected flags of {', '.join(DEFAULTS)}")
+            near = get_close_matches(unknown[0], DEFAULTS, n=1)
+            meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(DEFAULTS)}"
+            raise ValueError(f"expected flags that are known; {unknown[0]} is none: {meant}")
         return value
 
     @field_validator("output")
@@ -228,7 +230,12 @@ class Registry:
         with self._alone():
             self._add(alias, root)
 
-    def _add(self, alias: str, root: Path) -> None:
+    def require_free(self, alias: str, root: Path) -> None:
+        """Make sure that a folder can be registered by an alias.
+
+        Raises:
+            Failure: conflict, when the alias or the folder is taken.
+        """
         for entry in self._current():
             if entry.alias == alias and Path(entry.root) != root:
                 raise Failure(
@@ -242,6 +249,9 @@ class Registry:
                     f"{root} is registered as {entry.alias}",
                     remedy=f"minoots workspace unregister {entry.alias} first.",
                 )
+
+    def _add(self, alias: str, root: Path) -> None:
+        self.require_free(alias, root)
         try:
             new = _Entry(alias=alias, root=str(root), elsewhere=_elsewhere(root))
         except ValidationError as error:
@@ -353,13 +363,15 @@ def read_config(root: Path) -> WorkspaceConfig:
             FailureKind.NOT_FOUND, f"{file} is missing", remedy=f"minoots workspace init {root}"
         ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise Failure(FailureKind.INVALID, f"{file} cannot be read: {error}", remedy="Mend it.") from error
+        raise Failure(
+            FailureKind.INVALID, f"{file} cannot be read: {error}", remedy="Correct the file."
+        ) from error
     except ValidationError as error:
         first = findings(error.errors(include_url=False))[0]
         expected, got = expected_and_got(first)
         key = ".".join(str(part) for part in place(first))
         raise Failure(
-            FailureKind.INVALID, f"{file}: {key}: expected {expected}; got {got}", remedy="Mend it."
+            FailureKind.INVALID, f"{file}: {key}: expected {expected}; got {got}", remedy="Correct the file."
         ) from error
 
 

@@ -22,12 +22,20 @@ from .on_records import AsJson, Config, DataDir, fail, run_on_records
 def clean(
     sessions: Annotated[
         int | None,
-        typer.Option(min=0, metavar="DAYS", help="What was said in sessions that are quiet for so long."),
+        typer.Option(
+            min=0, metavar="DAYS", help="What was said in sessions to which nothing was captured for so long."
+        ),
     ] = None,
     recordings: Annotated[
         int | None, typer.Option(min=0, metavar="DAYS", help="Recordings that ended so long ago; files stay.")
     ] = None,
-    logs: Annotated[bool, typer.Option("--logs", help="The logs of the data directory.")] = False,
+    logs: Annotated[
+        bool,
+        typer.Option(
+            "--logs",
+            help="The logs of the data directory, with what was audited, unless telemetry.audit_log is set.",
+        ),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
     tenant: Annotated[str, typer.Option(help="Whose.")] = "dev",
     config: Config = None,

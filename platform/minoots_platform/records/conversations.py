@@ -113,23 +113,25 @@ async def keep(
 ) -> Kept:
     """Keep events of a conversation whose row is locked, each once for its id, and what came with them.
 
-    One that is known with other content becomes the next revision in its place; one that stands in another
-    conversation already, because this one is a copy, stays there.
+    One that is known with other content becomes the next revision in its place. One that stands in another
+    conversation already, because this one is a copy, stays there; if that one is the copy, it comes here.
     """
     # Of several with one id the last counts, in the place of the first.
     latest = {event.id: event for event in events}
     known = {
         row.id: row
         for row in await connection.execute(
-            sa.select(EVENTS.c.id, EVENTS.c.hash, EVENTS.c.revision, EVENTS.c.conversation_id).where(
-                EVENTS.c.tenant == conversation.tenant, EVENTS.c.id.in_(latest)
+            sa.select(
+                EVENTS.c.id, EVENTS.c.hash, EVENTS.c.revision, EVENTS.c.conversation_id, TABLE.c.relation
             )
+            .join(TABLE, TABLE.c.id == EVENTS.c.conversation_id)
+            .where(EVENTS.c.tenant == conversation.tenant, EVENTS.c.id.in_(latest))
         )
     }
     await _keep_enclosures(connection, conversation.tenant, enclosures, now)
     number = conversation.events
     fresh: list[dict[str, Any]] = []
-    revised = 0
+    revised = taken = 0
     for event in latest.values():
         body = event.model_dump(mode="json", exclude={"id", "revision", "kind", "ts"}, exclude_defaults=True)
         told = hashlib.sha256(
@@ -152,6 +154,15 @@ async def keep(
                     "hash": told,
                 }
             )
+        elif before.conversation_id != conversation.id and before.relation and not conversation.relation:
+            # A copy was read first: a fork, or a file that passes for a sub-agent's. It is said here.
+            number += 1
+            taken += 1
+            await connection.execute(
+                sa.update(EVENTS)
+                .where(EVENTS.c.tenant == conversation.tenant, EVENTS.c.id == event.id)
+                .values(conversation_id=conversation.id, number=number)
+            )
         elif before.hash != told and before.conversation_id == conversation.id:
             revised += 1
             body = await _with_refusals(connection, conversation.tenant, event.id, body)
@@ -172,7 +183,7 @@ async def keep(
         await connection.execute(sa.insert(EVENTS), fresh)
     counts = {"events": number, "revised": conversation.revised + bool(revised)}
     await _follow(connection, conversation, list(latest.values()), facts, counts, now)
-    return Kept(len(fresh), revised)
+    return Kept(len(fresh) + taken, revised)
 
 
 async def lock(connection: AsyncConnection, conversation_id: str) -> sa.Row[Any] | None:

@@ -35,13 +35,11 @@ _ID_LENGTH: Final = 8
 def init(folder: Folder = Path()) -> None:
     """Make the file of a workspace, with everything that can be set in it. One that exists is left alone."""
     file = Path(os.path.realpath(folder)) / FILE
-    if not file.parent.is_dir():
-        _fail(f"{file.parent} is no folder")
     if file.exists() or file.is_symlink():
         output.line(f"{file} is there already")
         return
     with _told():
-        write_whole(file, _template())
+        _made(file.parent)
     output.line(f"{file} was made; `minoots workspace register {folder}` lets chats record into it")
 
 
@@ -49,12 +47,14 @@ def init(folder: Folder = Path()) -> None:
 def register(folder: Folder = Path(), alias: Alias = None, config: Config = None) -> None:
     """Let chats record into a folder, by an alias: ::record-<alias>. Makes its file where there is none."""
     root = Path(os.path.realpath(folder))
-    if not (root / FILE).exists():
-        init(root)
     name = alias or re.sub(r"[^A-Za-z0-9_.-]+", "-", root.name).strip("-._") or "workspace"
     with _told():
+        registry = _registry(config)
+        registry.require_free(name, root)
+        if not (root / FILE).exists():
+            _made(root)
         read_config(root)
-        _registry(config).add(name, root)
+        registry.add(name, root)
     output.line(f"{root} is registered as {name}: type ::record-{name} in a chat")
 
 
@@ -80,6 +80,13 @@ def unregister(alias: Annotated[str, typer.Argument(help="Its alias.")], config:
     with _told():
         _registry(config).remove(alias)
     output.line(f"{alias} is not registered any more")
+
+
+def _made(root: Path) -> None:
+    """Make the file of a workspace."""
+    if not root.is_dir():
+        _fail(f"{root} is no folder; make it first: mkdir -p {root}")
+    write_whole(root / FILE, _template())
 
 
 def _registry(config: Path | None) -> Registry:
