@@ -209,7 +209,8 @@ def test_a_workspace_whose_file_is_not_sound_is_not_registered(home: Home) -> No
     (home.notes / FILE).write_text('id = "wsp_00000000"\nauto_recrod = true\n')
     told = home.failed("register", home.notes)
     assert told == (
-        f"minoots workspace: {home.notes / FILE}: auto_recrod: expected no such field; got true\n  Correct the file.\n"
+        f"minoots workspace: {home.notes / FILE}: auto_recrod: expected no such field; got true\n"
+        "  Correct the file.\n"
     )
     assert not home.file.exists()
 
