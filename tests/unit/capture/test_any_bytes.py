@@ -41,7 +41,13 @@ NAMES = [
     f"chats/{ID}/agent-transcripts/{ID}.jsonl",
     f"{ID}/subagents/agent-abc.jsonl",
 ]
-STORES = ["sessions.db", "opencode.db", ".aider.chat.history.md", "storage/session/p/ses_1.json"]
+STORES = [
+    "sessions.db",
+    "opencode.db",
+    ".aider.chat.history.md",
+    "storage/session/p/ses_1.json",
+    "history-session-state/s1.json",
+]
 
 RECORDS: list[dict[str, Any]] = [
     {

@@ -6,7 +6,12 @@ import json
 from pathlib import Path, PurePath
 from typing import Any
 
+import pytest
 from transcripts import READERS, events, parsed, records_in, story
+
+from minoots_activities.capture.compressed import Damaged
+from minoots_activities.capture.readers import Parsed
+from minoots_activities.capture.roots import ReadRoots
 
 FILE = PurePath("/x/.copilot/session-state/s1/events.jsonl")
 
@@ -103,3 +108,81 @@ def test_a_real_conversation_is_read(samples: Path) -> None:
         ("message.assistant", "Done"),
     ]
     assert not found.unknown
+
+
+def timeline(tmp_path: Path, *entries: dict[str, Any], **more: Any) -> Path:
+    path = tmp_path / "history-session-state" / "session_s1.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"sessionId": "s1", "timeline": entries, **more}))
+    return path
+
+
+def of_store(path: Path) -> dict[str, Parsed]:
+    reader = READERS["copilot"]
+    store = reader.store_of(path, ReadRoots([path.parent]).open)
+    assert store is not None
+    found = {}
+    for listed in store.listed():
+        found[listed.identity.session_id] = together = Parsed()
+        reader.parser(listed.identity).feed(store.records(listed.identity.session_id), together)
+    return found
+
+
+def test_a_session_of_before_is_read_as_one_of_today(tmp_path: Path) -> None:
+    at = {"timestamp": "2025-10-11T12:54:53.532Z"}
+    begun = {
+        "type": "tool_call_requested",
+        "id": "e3",
+        "callId": "c1",
+        "name": "shell",
+        "arguments": {"a": 1},
+    }
+    ended = {**begun, "type": "tool_call_completed", "result": {"type": "failure", "log": "no such file"}}
+    path = timeline(
+        tmp_path,
+        {"type": "info", "id": "e0", "text": "Logged in", **at},
+        {"type": "user", "id": "e1", "text": "List the files", **at},
+        {"type": "copilot", "id": "e2", "text": "Listing.", **at},
+        {**begun, **at},
+        {**ended, **at},
+        {"type": "error", "id": "e4", "text": "overloaded", **at},
+        {"type": "of_tomorrow", "id": "e5", **at},
+    )
+    found = of_store(path)["s1"]
+    assert story(found) == [
+        ("message.system", "Logged in"),
+        ("message.user", "List the files"),
+        ("message.assistant", "Listing."),
+        ("tool.call", "c1"),
+        ("tool.result", "c1"),
+        ("error", "overloaded"),
+    ]
+    (result,) = (event.tool for event in events(found).values() if event.kind == "tool.result")
+    assert result is not None
+    assert (result.output, result.is_error) == ("no such file", True)
+    assert found.unknown == {"of_tomorrow": 1}
+
+
+def test_a_session_of_before_that_is_half_written_is_damaged_and_one_without_a_name_is_none(
+    tmp_path: Path,
+) -> None:
+    path = timeline(tmp_path, {"type": "user", "id": "e1", "text": "x"})
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(Damaged, match=r"session_s1\.json is no JSON of a session"):
+        of_store(path)
+    assert of_store(timeline(tmp_path, sessionId=3)) == {}
+
+
+def test_other_json_of_the_program_is_left_alone() -> None:
+    holds = READERS["copilot"].holds
+    assert holds("/x/.copilot/history-session-state/session_s1.json")
+    assert holds("/x/.copilot/session-state/s1/events.jsonl")
+    assert not holds("/x/.copilot/session-state/s1/workspace.json")
+
+
+def test_a_real_session_of_before_is_understood(samples: Path) -> None:
+    found = of_store(samples / "copilot" / "legacy_timeline.json")["0b2a81da-02cf-4cbb-ae14-07c597b84f4e"]
+    kinds = [event.kind.value for event in events(found).values()]
+    assert found.unknown.total() == 0
+    assert kinds.count("tool.call") == kinds.count("tool.result") == 15
+    assert (kinds.count("message.user"), kinds.count("message.assistant")) == (1, 5)

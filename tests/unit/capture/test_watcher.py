@@ -700,7 +700,9 @@ def test_without_settings_the_usual_folders_are_watched(
         "cursor",
         "gemini",
         "goose",
+        "iflow",
         "opencode",
+        "pi",
         "qwen",
     }
     assert roots(found, "claude") == [ground.folder / ".claude" / "projects"]

@@ -63,10 +63,12 @@ class Claude(Reader):
 
     def parser(self, identity: Identity, state: Mapping[str, Any] | None = None) -> Parser:
         """Nothing of the past is needed: ids are made of content."""
-        return _ClaudeParser(identity)
+        return ClaudeParser(identity)
 
 
-class _ClaudeParser(Parser):
+class ClaudeParser(Parser):
+    """Reads records of the wire of Anthropic's messages, one block or more each."""
+
     def __init__(self, identity: Identity) -> None:
         self._agent = identity.agent_id
 

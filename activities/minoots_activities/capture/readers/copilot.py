@@ -6,7 +6,7 @@ A tool's call comes twice, with the answer that asks for it and when it begins; 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, ClassVar, Final, Literal
 
 import orjson
@@ -14,7 +14,9 @@ import orjson
 from minoots.contracts.conversations import ConversationEventKind, Tokens, ToolUse
 from minoots_activities.capture.recovery import holdable
 
+from .copilot_timeline import FOLDER, Timeline
 from .reader import Identity, Parsed, Parser, Reader, digest, event_id
+from .store import Open, Store
 from .texts import clean, typed
 from .values import as_text, count, moment
 
@@ -37,7 +39,16 @@ class Copilot(Reader):
 
     provider: ClassVar[str] = "copilot"
     cursor: ClassVar[Literal["lines", "whole"]] = "lines"
-    roots: ClassVar[Sequence[str]] = (".copilot/session-state",)
+    roots: ClassVar[Sequence[str]] = (".copilot/session-state", f".copilot/{FOLDER}")
+    endings: ClassVar[tuple[str, ...]] = (".jsonl", ".json")
+
+    def holds(self, path: str) -> bool:
+        """Lines of today, or a session of before; other JSON belongs to the program."""
+        return path.endswith(".jsonl") or (path.endswith(".json") and FOLDER in PurePath(path).parts)
+
+    def store_of(self, path: Path, open: Open) -> Store | None:
+        """Return the session of before, for what is one."""
+        return Timeline(path, open) if path.suffix == ".json" else None
 
     def identify(self, path: PurePath, head: Mapping[str, Any] | None) -> Identity | None:
         """The first event says whose it is; without it, the name of the folder."""

@@ -1,0 +1,189 @@
+"""pi: one entry a line, appended; entries form a tree, and a session may go on from any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any, ClassVar, Final, Literal
+
+from minoots.contracts.conversations import ConversationEventKind, Tokens, ToolUse
+
+from .reader import Blob, Identity, Parsed, Parser, Reader, event_id
+from .texts import clean, typed
+from .values import blob, count, moment
+
+Kind = ConversationEventKind
+
+_SILENT: Final = frozenset({"thinking_level_change", "custom", "label"})
+_SUMMARIES: Final = frozenset({"compaction", "branch_summary"})
+_FORKED: Final = ("parentSession", "branchedFrom")
+
+
+class Pi(Reader):
+    """Sessions of the pi coding agent."""
+
+    provider: ClassVar[str] = "pi"
+    cursor: ClassVar[Literal["lines", "whole"]] = "lines"
+    roots: ClassVar[Sequence[str]] = (".pi/agent/sessions",)
+
+    def identify(self, path: PurePath, head: Mapping[str, Any] | None) -> Identity | None:
+        """The header says whose it is, and from which file it was forked."""
+        if path.suffix != ".jsonl" or head is None or head.get("type") != "session":
+            return None
+        session = head.get("id")
+        if not isinstance(session, str) or not session:
+            return None
+        source = next((head[name] for name in _FORKED if isinstance(head.get(name), str)), "")
+        # Files are called after the time and the id of their session, on whatever system it was written.
+        parent = source.replace("\\", "/").rpartition("/")[2].removesuffix(".jsonl").rpartition("_")[2]
+        return Identity(session, parent, "fork") if parent and parent != session else Identity(session)
+
+    def parser(self, identity: Identity, state: Mapping[str, Any] | None = None) -> Parser:
+        """Remembers the entry before, to see when a session goes on from another."""
+        return _PiParser(str((state or {}).get("last", "")))
+
+
+class _PiParser(Parser):
+    def __init__(self, last: str) -> None:
+        self._last = last
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The id of the last entry."""
+        return {"last": self._last}
+
+    def feed(self, records: Iterable[Mapping[str, Any]], parsed: Parsed) -> None:
+        """Read on."""
+        for record in records:
+            self._follow(record, parsed)
+            kind = str(record.get("type"))
+            if kind in _SILENT or self._told(kind, record, parsed):
+                parsed.understood += 1
+            else:
+                parsed.unknown[kind[:60]] += 1
+
+    def _follow(self, record: Mapping[str, Any], parsed: Parsed) -> None:
+        own, parent = record.get("id"), record.get("parentId")
+        if record.get("type") == "session" or not isinstance(own, str):
+            return
+        if isinstance(parent, str) and self._last and parent != self._last:
+            self._add(parsed, record, Kind.REWIND, details={"message_id": parent})
+        self._last = own
+
+    def _told(self, kind: str, record: Mapping[str, Any], parsed: Parsed) -> bool:
+        match kind:
+            case "session":
+                if isinstance(cwd := record.get("cwd"), str) and cwd:
+                    parsed.facts["cwd"] = cwd
+            case "model_change":
+                if isinstance(model := record.get("modelId"), str):
+                    parsed.facts["model"] = model
+            case "session_info":
+                if isinstance(name := record.get("name"), str) and name.strip():
+                    self._add(parsed, record, Kind.TITLE, text=clean(name).strip(), rank=4)
+            case "custom_message":
+                self._by_program(record, _content(record.get("content"))[0], parsed)
+            case "message" if isinstance(message := record.get("message"), Mapping):
+                return self._message(record, message, parsed)
+            case summary if summary in _SUMMARIES:
+                text = clean(str(record.get("summary") or "")).strip() or None
+                self._add(parsed, record, Kind.COMPACTION, text=text)
+            case _:
+                return False
+        return True
+
+    def _message(self, record: Mapping[str, Any], message: Mapping[str, Any], parsed: Parsed) -> bool:
+        match message.get("role"):
+            case "user":
+                text, blobs = _content(message.get("content"))
+                own = typed(text)
+                if text.strip() or blobs:
+                    told, injected = (own or text), not (own or blobs)
+                    self._add(parsed, record, Kind.USER, text=told, injected=injected, blobs=blobs)
+            case "assistant":
+                self._answer(record, message, parsed)
+            case "toolResult":
+                text, blobs = _content(message.get("content"))
+                call_id = str(message.get("toolCallId") or record.get("id") or "")
+                tool = ToolUse(call_id=call_id, output=text, is_error=message.get("isError") is True)
+                self._add(parsed, record, Kind.TOOL_RESULT, tool=tool, blobs=blobs)
+            case "bashExecution":
+                # The user's own command, run by the program.
+                said = (f"$ {message.get('command', '')}", str(message.get("output") or ""))
+                self._by_program(record, "\n".join(clean(part) for part in said), parsed)
+            case "custom" | "hookMessage" | "branchSummary" | "compactionSummary":
+                self._by_program(record, _content(message.get("content"))[0], parsed)
+            case _:
+                return False
+        return True
+
+    def _answer(self, record: Mapping[str, Any], message: Mapping[str, Any], parsed: Parsed) -> None:
+        model = message.get("model")
+        common: dict[str, Any] = {
+            "message_id": str(record.get("id") or record.get("timestamp") or ""),
+            "model": model if isinstance(model, str) else None,
+        }
+        if common["model"]:
+            parsed.facts["model"] = common["model"]
+        content = message.get("content")
+        for number, part in enumerate(content if isinstance(content, list) else ()):
+            if isinstance(part, Mapping):
+                self._part(record, number, part, common, parsed)
+        if message.get("stopReason") == "error":
+            text = clean(str(message.get("errorMessage") or "error"))
+            self._add(parsed, record, Kind.ERROR, text=text, **common)
+        if isinstance(usage := message.get("usage"), Mapping):
+            self._add(parsed, record, Kind.USAGE, tokens=_tokens(usage), **common)
+
+    def _part(
+        self,
+        record: Mapping[str, Any],
+        number: int,
+        part: Mapping[str, Any],
+        common: Mapping[str, Any],
+        parsed: Parsed,
+    ) -> None:
+        match part.get("type"):
+            case "text" if isinstance(text := part.get("text"), str) and text.strip():
+                self._add(parsed, record, Kind.ASSISTANT, number, text=clean(text), **common)
+            case "thinking" if isinstance(text := part.get("thinking"), str) and text.strip():
+                self._add(parsed, record, Kind.THINKING, number, text=clean(text), **common)
+            case "toolCall":
+                call_id = str(part.get("id") or f"{record.get('id')}/{number}")
+                name = str(part.get("name", ""))
+                tool = ToolUse(call_id=call_id, name=name, input=part.get("arguments"))
+                self._add(parsed, record, Kind.TOOL_CALL, number, tool=tool, **common)
+
+    def _by_program(self, record: Mapping[str, Any], text: str, parsed: Parsed) -> None:
+        if text.strip():
+            self._add(parsed, record, Kind.SYSTEM, text=text, injected=True)
+
+    def _add(
+        self, parsed: Parsed, record: Mapping[str, Any], kind: Kind, number: int = 0, **more: Any
+    ) -> None:
+        # Ids are short, but with the time they tell an entry from all others, also from those of a fork.
+        stamp = record.get("timestamp")
+        parsed.add(kind, moment(stamp), event_id("pi", kind.value, record.get("id"), stamp, number), **more)
+
+
+def _content(content: Any) -> tuple[str, list[Blob]]:
+    if isinstance(content, str):
+        return clean(content), []
+    texts: list[str] = []
+    blobs: list[Blob] = []
+    for part in content if isinstance(content, list) else ():
+        if isinstance(part, Mapping):
+            if isinstance(text := part.get("text"), str):
+                texts.append(text)
+            elif part.get("type") == "image":
+                blobs += blob(part.get("data"), part.get("mimeType"))
+    return clean("\n".join(texts)), blobs
+
+
+def _tokens(usage: Mapping[str, Any]) -> Tokens:
+    return Tokens(
+        input=count(usage, "input"),
+        cache_read=count(usage, "cacheRead"),
+        cache_write=count(usage, "cacheWrite"),
+        output=count(usage, "output"),
+    )
