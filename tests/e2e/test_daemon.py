@@ -64,8 +64,14 @@ def test_it_starts_is_there_survives_and_stops(background: Background) -> None:
     assert httpx.get(f"{known['addresses']['gateway']}/ready").status_code == 200, "ready when it says so"
     code, told = background.run("start")
     assert (code, "runs already" in told) == (0, True)
-    code, told = background.run("status", "--json")
-    assert (code, json.loads(told)["state"]) == (0, "running")
+    code, told = background.run("start", "--config", "own.toml")
+    assert (code, "runs already" in told) == (0, True)
+    code, told = background.run("start", "--port", "4321")
+    assert code == 4
+    assert "With --port 4321 it can only begin: `minoots stop` first." in told
+    for asked in (("status", "--json"), ("--json", "status")):
+        code, told = background.run(*asked)
+        assert (code, json.loads(told)["state"]) == (0, "running")
     code, told = background.run("restart")
     again = background.known()
     assert (code, again["arguments"]) == (0, known["arguments"]), told

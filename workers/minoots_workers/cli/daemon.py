@@ -15,12 +15,12 @@ import typer
 from minoots import Minoots
 from minoots.cli import output
 from minoots.cli.moments import relative
-from minoots.cli.session import leave_pipe
+from minoots.cli.session import Defaults, leave_pipe
 from minoots.contracts.sessions import CaptureHost, Recording
 from minoots.errors import MinootsError
 from minoots_platform.settings import SettingsError, load_settings
 from minoots_workers.embedded.daemon import Daemon, Running
-from minoots_workers.embedded.faults import CONFIG, StackFault
+from minoots_workers.embedded.faults import CONFIG, DATA_DIR_HELD, StackFault
 
 _EVERY: Final = 2.0
 
@@ -41,16 +41,22 @@ def start(
     """Start everything in the background; done when timers can be set, or it says why not."""
     with _told("start"):
         daemon = _daemon(data_dir, config)
-        running = daemon.running()
-        if running is not None:
-            output.line(f"minoots runs already (process {running.pid}): {running.addresses['gateway']}")
-            return
-        if daemon.crashed:
-            output.line("the last one was killed; what was accepted goes on")
         arguments = [*(["--config", str(config.absolute())] if config else [])]
         ports = {"--port": port, "--temporal-port": temporal_port, "--ui-port": ui_port}
         for name, number in ports.items():
             arguments += [name, str(number)] if number is not None else []
+        running = daemon.running()
+        if running is not None:
+            already = f"minoots runs already (process {running.pid}): {running.addresses['gateway']}"
+            if arguments and tuple(arguments) != running.arguments:
+                asked = " ".join(arguments)
+                raise StackFault(
+                    DATA_DIR_HELD, already, f"With {asked} it can only begin: `minoots stop` first."
+                )
+            output.line(already)
+            return
+        if daemon.crashed:
+            output.line("the last one was killed; what was accepted goes on")
         _say(daemon.start(arguments))
 
 
@@ -71,6 +77,7 @@ def restart(data_dir: DataDir = None, config: Config = None) -> None:
 
 
 def status(
+    context: typer.Context,
     data_dir: DataDir = None,
     config: Config = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -82,6 +89,8 @@ def status(
     """Tell what runs, what is captured and recorded, and what is wrong. Exit code 1: nothing runs."""
     with _told("status"):
         daemon = _daemon(data_dir, config)
+        defaults: Defaults = context.find_root().obj or Defaults()
+        as_json = as_json or defaults.json
         show: Callable[[dict[str, Any]], None] = _print_json if as_json else _print
         while True:
             found = _status(daemon, everything=everything)
