@@ -103,19 +103,23 @@ RULES: Final[tuple[Rule, ...]] = (
         "generic-api-key-assignment",
         "api_key apikey api-key access_token auth_token client_secret access-token auth-token",
         rf"(?i:api[_-]?key|access[_-]token|auth[_-]token|client[_-]secret){_VALUE}"
-        r"(?P<secret>[A-Za-z0-9_.+/=-]{16,200})",
+        r"(?P<secret>[A-Za-z0-9_.+/=-]{16,4000})",
         entropy=3.0,
     ),
     _rule(
         "generic-password-assignment",
         "password passwd pwd secret",
-        rf"(?i:password|passwd|pwd|secret){_VALUE}(?P<secret>[^\s\"'`,;<>{{}}()\[\]]{{8,128}})",
+        # In quotes it may hold what ends it elsewhere; what begins with a brace is filled in later.
+        rf"(?i:password|passwd|pwd|secret){_VALUE}(?P<secret>(?<=\")[^\s\"\\{{][^\s\"\\]{{7,4000}}|"
+        rf"(?<=')[^\s'\\{{][^\s'\\]{{7,4000}}|[^\s\"'`,;<>{{}}()\[\]]{{8,4000}})",
         entropy=2.5,
     ),
 )
 
 _PLACEHOLDER: Final = re.compile(
-    r"(?i)^(?:x{4,}|\*{3,}|\.{3,}|your[_-].*|example.*|changeme.*|placeholder.*|dummy.*|test(?:ing)?[_-].*|"
+    # Words are no secret; what goes on with more than a few digits may be one.
+    r"(?i)^(?:x{4,}|\*{3,}|\.{3,}|"
+    r"(?:your[_-]|example|changeme|placeholder|dummy|test(?:ing)?[_-])[a-z_.-]{0,80}[0-9]{0,4}$|"
     r"redacted.*|\$.*|%.*|<.*|process\.env.*|os\.(?:environ|getenv).*|none|null|true|false|undefined)"
 )
 

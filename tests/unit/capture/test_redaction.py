@@ -99,6 +99,10 @@ def test_what_stands_around_a_secret_stays() -> None:
         "password: your-password-here",
         "password = $DATABASE_PASSWORD",
         "password = os.environ['PASSWORD']",
+        'password="{form.password}"',
+        "password='tea and biscuits for two'",
+        "password=test-password-123",
+        "secret: exampleSecret1",
         "api_key = YOUR_API_KEY_GOES_HERE",
         "api_key=xxxxxxxxxxxxxxxxxxxx",
         "the password is not shown",
@@ -111,6 +115,24 @@ def test_what_stands_around_a_secret_stays() -> None:
 )
 def test_what_only_looks_like_one_stays(text: str) -> None:
     assert clean(text)[0] == text
+
+
+@pytest.mark.parametrize("quote", ['"', "'", '\\"'])
+def test_a_password_in_quotes_is_taken_out_whole(quote: str) -> None:
+    after, _ = clean(f"password={quote}p@ss;w(or,d{{1xq{quote}, and")
+    assert after == f"password={quote}[REDACTED:generic-password-assignment]{quote}, and"
+
+
+@pytest.mark.parametrize("begins", ["test-", "example", "dummy", "your_"])
+def test_what_goes_on_after_a_word_of_examples_is_a_secret(begins: str) -> None:
+    secret = f"{begins}9f8A7xQ2kL"
+    assert secret not in clean(f"password: {secret}")[0]
+
+
+@pytest.mark.parametrize("name", ["password", "api_key"])
+def test_nothing_of_a_long_secret_is_left(name: str) -> None:
+    assert clean(f"{name}={some(1000)}\n")[0].count("[REDACTED:") == 1
+    assert clean(f"{name}={some(1000)}\n")[0].endswith("-assignment]\n")
 
 
 def test_a_key_that_breaks_off_is_a_key() -> None:
