@@ -23,6 +23,9 @@ ASKED = [{"role": "user", "content": "make tea"}]
 TOOL = {"name": "boil", "arguments": {"litres": 1}}
 Serving = Callable[..., AbstractAsyncContextManager[str]]
 
+CLIENTS: list[ollama.AsyncClient] = []
+"""Open ones of the test that runs; closed before its server."""
+
 
 @pytest.fixture
 def serving() -> Serving:
@@ -42,6 +45,8 @@ def serving() -> Serving:
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
+            while CLIENTS:
+                await CLIENTS.pop().close()
             server.should_exit = True
             await task
             listener.close()
@@ -50,7 +55,8 @@ def serving() -> Serving:
 
 
 def native(url: str, timeout: float = 10) -> ollama.AsyncClient:
-    return ollama.AsyncClient(url, timeout=timeout, trust_env=False)
+    CLIENTS.append(ollama.AsyncClient(url, timeout=timeout, trust_env=False))
+    return CLIENTS[-1]
 
 
 @asynccontextmanager
