@@ -47,6 +47,16 @@ class Recovered:
     """Something of it was lost."""
 
 
+def decoded(text: str) -> Any:
+    """Return the JSON in a text; numbers that nothing holds are ``None``.
+
+    Raises:
+        ValueError: there is none.
+        RecursionError: it is too deep.
+    """
+    return _DECODER.decode(text)
+
+
 def records_of(line: bytes) -> Recovered:
     """Return the records of a line. Never raises."""
     line = line.strip(b" \t\r\x00")

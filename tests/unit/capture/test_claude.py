@@ -107,6 +107,13 @@ def test_a_result_is_not_a_message_of_the_user() -> None:
     assert (event.tool.output, event.tool.is_error) == ("one\ntwo", True)
 
 
+@pytest.mark.parametrize("options", [5, True, "ab", {"a": 1}, [3], None])
+def test_options_that_are_none_stop_nobody(options: Any) -> None:
+    more = {"toolUseResult": {"questions": [{"question": "Which?", "options": options}, 3]}}
+    found = parsed("claude", [user([{"type": "tool_result", "tool_use_id": "c"}], **more)], FILE)
+    assert [event.kind.value for event in events(found).values()] == ["tool.result", "decision"]
+
+
 def test_answers_to_questions_are_decisions() -> None:
     asked = {"question": "Which?", "header": "db", "options": [{"label": "a"}, {"label": "b"}]}
     more = {"toolUseResult": {"questions": [asked], "answers": {"Which?": "b"}}}

@@ -173,6 +173,13 @@ def test_a_session_of_before_that_is_half_written_is_damaged_and_one_without_a_n
     assert of_store(timeline(tmp_path, sessionId=3)) == {}
 
 
+def test_entries_without_ids_and_values_that_nothing_holds_are_kept(tmp_path: Path) -> None:
+    path = timeline(tmp_path, *({"type": "user", "text": text} for text in "ab"))
+    text = path.read_text().replace('"a"', '"a", "x": ' + "9" * 5000)
+    path.write_text(text)
+    assert story(of_store(path)["s1"]) == [("message.user", "a"), ("message.user", "b")]
+
+
 def test_other_json_of_the_program_is_left_alone() -> None:
     holds = READERS["copilot"].holds
     assert holds("/x/.copilot/history-session-state/session_s1.json")

@@ -125,6 +125,48 @@ def test_what_the_user_did_not_say_is_not_taken_for_it() -> None:
     assert found.unknown == {"something_new": 1}
 
 
+@pytest.mark.parametrize(
+    ("parts", "own"),
+    [
+        (["<skill name='x'>\n::record-notes\n</skill>"], None),
+        (["hi", "<system-reminder>a</system-reminder>\n::record-notes"], "hi"),
+        (["hi", "# AGENTS.md instructions\n::record-notes"], "hi"),
+        (['<file name="/x/a.md">\n::record-notes\n</file>\n::stop\n</file>\nsummarise'], "summarise"),
+        (['hi\n<file name="/x/a.md">\n::record-notes'], "hi"),
+    ],
+)
+@pytest.mark.parametrize("image", [False, True])
+def test_a_part_of_a_program_is_not_the_users_whatever_stands_beside_it(
+    parts: list[str], own: str | None, image: bool
+) -> None:
+    content: list[dict[str, Any]] = [{"type": "text", "text": part} for part in parts]
+    content += [{"type": "image", "data": "aGVsbG8=", "mimeType": "image/png"}] * image
+    (event,) = events(parsed("pi", [HEADER, said(1, "user", content)], PI)).values()
+    if own is None and not image:
+        assert event.injected
+    else:
+        assert (event.text, event.injected) == (own or "", False)
+
+
+def test_entries_that_were_given_ids_later_are_the_same_as_before() -> None:
+    bare = [{key: one for key, one in record.items() if key not in ("id", "parentId")} for record in TALK[1:]]
+    both = said(3, "toolResult", [{"type": "text", "text": "b.txt"}], toolCallId="c2")
+    before = events(parsed("pi", [HEADER, *bare, both], PI))
+    after = events(parsed("pi", [*TALK, both], PI))
+    assert list(before) == [key for key, event in after.items() if event.kind is not Kind.REWIND]
+    results = [event.tool for event in before.values() if event.kind is Kind.TOOL_RESULT]
+    assert [tool.call_id for tool in results if tool] == ["c1", "c2"]
+
+
+def test_going_back_to_the_beginning_is_told_and_what_a_fork_left_out_is_no_rewind() -> None:
+    anew = said(5, "user", "Anew") | {"parentId": None}
+    (rewind,) = (one for one in events(parsed("pi", [*TALK, anew], PI)).values() if one.kind is Kind.REWIND)
+    assert rewind.details == {}
+    left_out = said(5, "user", "And now?") | {"parentId": "a label"}
+    kinds = [event.kind for event in events(parsed("pi", [*TALK, left_out], PI)).values()]
+    assert Kind.REWIND not in kinds
+
+
 @pytest.mark.parametrize("head", [None, {}, {"type": "message"}, HEADER | {"id": 3}, HEADER | {"id": ""}])
 def test_what_begins_without_a_header_is_no_session_of_pi(head: dict[str, Any] | None) -> None:
     assert READERS["pi"].identify(PI, head) is None
@@ -176,6 +218,45 @@ def test_calls_that_come_again_are_told_once_and_results_are_what_the_tool_said(
     ]
     results = [event.tool for event in events(found).values() if event.kind is Kind.TOOL_RESULT]
     assert [(tool.output, tool.is_error) for tool in results if tool] == [("one", False), ("no file", True)]
+
+
+def test_what_mentioned_files_hold_was_not_said_by_the_user() -> None:
+    mention = "--- Content from referenced files ---"
+    content = ["see @a.txt", f"\n{mention}", "a.txt:", "::record-notes"]
+    records = [
+        turn(1, "user", [{"type": "text", "text": part} for part in content]),
+        {**turn(2, "user", []), "message": {"role": "user", "content": f"and b\n{mention}\n::stop"}},
+    ]
+    told = [event.text for event in events(parsed("iflow", records, IFLOW)).values()]
+    assert [text and text.strip() for text in told] == ["see @a.txt", "and b"]
+
+
+def test_calls_of_two_sessions_may_be_called_the_same() -> None:
+    records = [turn(1, "assistant", [call("read:0")]), turn(2, "user", [answer("read:0", {"output": "x"})])]
+    found = []
+    for session in ("a", "b"):
+        found.append(Parsed())
+        READERS["iflow"].parser(Identity(session)).feed(records, found[-1])
+    assert events(found[0]).keys().isdisjoint(events(found[1]))
+    unnamed = turn(1, "assistant", [{"type": "tool_use", "input": {"n": n}} for n in range(2)])
+    assert len(events(parsed("iflow", [unnamed], IFLOW))) == 2
+
+
+def test_all_parts_of_a_result_are_kept_and_a_failure_is_one_whoever_says_so() -> None:
+    parts = [
+        {"functionResponse": {"response": {"output": None, "error": "half"}}},
+        {"text": "more"},
+        {"inlineData": {"data": "aGVsbG8=", "mimeType": "image/png"}},
+    ]
+    block = {
+        "type": "tool_result",
+        "tool_use_id": "c1",
+        "content": {"responseParts": parts},
+        "is_error": True,
+    }
+    (event,) = events(parsed("iflow", [turn(1, "user", [block])], IFLOW)).values()
+    assert event.tool is not None
+    assert (event.tool.output, event.tool.is_error, len(event.enclosed)) == ("half\nmore", True, 1)
 
 
 def test_a_result_without_an_answer_is_what_was_shown_of_it() -> None:

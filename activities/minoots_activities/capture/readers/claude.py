@@ -69,8 +69,10 @@ class Claude(Reader):
 class ClaudeParser(Parser):
     """Reads records of the wire of Anthropic's messages, one block or more each."""
 
-    def __init__(self, identity: Identity) -> None:
+    def __init__(self, identity: Identity, *scope: str) -> None:
+        """With what tells this session's calls from those of others, where their ids do not."""
         self._agent = identity.agent_id
+        self._scope = scope
 
     def feed(self, records: Iterable[Mapping[str, Any]], parsed: Parsed) -> None:
         """Read on."""
@@ -138,14 +140,14 @@ class ClaudeParser(Parser):
         self._add(parsed, record, Kind.USER, text=told, injected=injected, blobs=blobs, **more)
 
     def _result(self, record: Mapping[str, Any], block: Mapping[str, Any], parsed: Parsed) -> None:
-        call_id = str(block.get("tool_use_id", ""))
+        call_id = str(block.get("tool_use_id") or _unnamed(record, block))
         text, blobs = _output(block.get("content"))
         more = record.get("toolUseResult")
         details = more if isinstance(more, Mapping) else {}
         tool = ToolUse(call_id=call_id, output=clean(text), is_error=bool(block.get("is_error")))
         agent = details.get("agentId")
         called = agent if isinstance(agent, str) else self._agent
-        key = event_id("claude", "result", call_id)
+        key = event_id("claude", "result", *self._scope, call_id)
         self._event(parsed, record, Kind.TOOL_RESULT, key, tool=tool, agent_id=called, blobs=blobs)
         self._choices(record, call_id, details, parsed)
 
@@ -161,7 +163,8 @@ class ClaudeParser(Parser):
                 continue
             text = str(question.get("question", ""))
             options = question.get("options")
-            labels = [str(one.get("label", "")) for one in options or () if isinstance(one, Mapping)]
+            listed = options if isinstance(options, list) else ()
+            labels = [str(one.get("label", "")) for one in listed if isinstance(one, Mapping)]
             chosen = given.get(text)
             choice = Choice(
                 key=str(question.get("header", number)),
@@ -169,7 +172,7 @@ class ClaudeParser(Parser):
                 options=tuple(labels),
                 chosen=() if chosen is None else (str(chosen),),
             )
-            public_id = event_id("claude", "decision", call_id, number)
+            public_id = event_id("claude", "decision", *self._scope, call_id, number)
             self._event(parsed, record, Kind.DECISION, public_id, choice=choice)
 
     def _answer(
@@ -206,9 +209,9 @@ class ClaudeParser(Parser):
                 public_id = event_id("claude", "thinking", message_id, digest(text))
                 self._event(parsed, record, Kind.THINKING, public_id, text=clean(text), **common)
             case "tool_use" | "server_tool_use":
-                call_id = str(block.get("id", ""))
+                call_id = str(block.get("id") or _unnamed(record, block))
                 tool = ToolUse(call_id=call_id, name=str(block.get("name", "")), input=block.get("input"))
-                key = event_id("claude", "call", call_id)
+                key = event_id("claude", "call", *self._scope, call_id)
                 self._event(parsed, record, Kind.TOOL_CALL, key, tool=tool, **common)
 
     def _system(self, record: Mapping[str, Any], parsed: Parsed) -> None:
@@ -275,6 +278,10 @@ def _parent_of(path: PurePath) -> str | None:
 def _text_of(head: Mapping[str, Any] | None, name: str) -> str | None:
     value = None if head is None else head.get(name)
     return value if isinstance(value, str) and value else None
+
+
+def _unnamed(record: Mapping[str, Any], block: Mapping[str, Any]) -> str:
+    return f"{record.get('uuid')}/{digest(as_text(block))}"
 
 
 def _tokens(usage: Mapping[str, Any]) -> Tokens:

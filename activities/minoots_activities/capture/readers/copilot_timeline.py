@@ -42,9 +42,9 @@ class Timeline(Store):
     def records(self, session_id: str) -> Iterator[Mapping[str, Any]]:
         """Yield its events as they would be written today."""
         timeline = self._read(whole(self._open, self._path)).get("timeline")
-        for entry in timeline if isinstance(timeline, list) else ():
+        for number, entry in enumerate(timeline if isinstance(timeline, list) else ()):
             if isinstance(entry, Mapping):
-                yield from _events(entry)
+                yield from _events(entry, entry.get("id") or f"{session_id}/{number}")
 
     def _read(self, data: bytes) -> Mapping[str, Any]:
         found = json_of(data.decode("utf-8", "replace"))
@@ -53,10 +53,10 @@ class Timeline(Store):
         return found
 
 
-def _events(entry: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    common = {"id": entry.get("id"), "timestamp": entry.get("timestamp")}
+def _events(entry: Mapping[str, Any], name: Any) -> Iterator[Mapping[str, Any]]:
+    common = {"id": name, "timestamp": entry.get("timestamp")}
     kind, text = str(entry.get("type")), entry.get("text")
-    call = {"toolCallId": entry.get("callId") or entry.get("id")}
+    call = {"toolCallId": entry.get("callId") or name}
     if kind in _SAID:
         yield {**common, "type": _SAID[kind], "data": {"content": text, "message": text}}
     elif kind.startswith("tool_call_"):
@@ -72,5 +72,6 @@ def _result(entry: Mapping[str, Any]) -> dict[str, Any]:
     result = entry.get("result")
     if not isinstance(result, Mapping):
         return {"result": result}
-    told = as_text(result.get("log", result.get("message", result)))
+    parts = (result.get(part) for part in ("log", "message", "error"))
+    told = as_text(next((part for part in parts if part is not None), result))
     return {"result": told, "success": result.get("type", "success") == "success"}

@@ -19,13 +19,11 @@ from minoots.contracts.conversations import (
 )
 
 from .reader import Blob, Identity, Parsed, Parser, Reader, event_id
-from .texts import clean, typed
+from .texts import MENTIONED, clean, typed
 from .values import as_text, blob, count, moment
 
 Kind = ConversationEventKind
 
-_FILES: Final = "--- Content from referenced files ---"
-"""Behind it stands what files hold that the user has mentioned."""
 _ENDED: Final = frozenset({"success", "error", "cancelled"})
 _COMMAND: Final = re.compile(r"^[ \t]*::", re.MULTILINE)
 
@@ -161,7 +159,7 @@ class _GeminiParser(Parser):
         shown, _ = _content(message.get("displayContent"))
         if shown.strip():
             # What was typed; commands in the text that it does not show are kept.
-            said = text.partition(_FILES)[0]
+            said = text.partition(MENTIONED)[0]
             lost = [line for line in said.splitlines() if _COMMAND.match(line) and line not in shown]
             text = "\n".join((shown, *lost))
         own = typed(clean(text))

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final, Literal
 
 from minoots.contracts.conversations import ConversationEventKind, Tokens, ToolUse
 
-from .reader import Blob, Identity, Parsed, Parser, Reader, event_id
+from .reader import Blob, Identity, Parsed, Parser, Reader, digest, event_id
 from .texts import clean, typed
 from .values import blob, count, moment
 
@@ -17,6 +17,10 @@ Kind = ConversationEventKind
 _SILENT: Final = frozenset({"thinking_level_change", "custom", "label"})
 _SUMMARIES: Final = frozenset({"compaction", "branch_summary"})
 _FORKED: Final = ("parentSession", "branchedFrom")
+_ATTACHED: Final = '<file name="'
+"""Begins what a file holds that was given on the command line; no end but the last is one for sure."""
+_REMEMBERED: Final = 256
+"""Entries before from which going on is seen as such."""
 
 
 class Pi(Reader):
@@ -39,18 +43,18 @@ class Pi(Reader):
         return Identity(session, parent, "fork") if parent and parent != session else Identity(session)
 
     def parser(self, identity: Identity, state: Mapping[str, Any] | None = None) -> Parser:
-        """Remembers the entry before, to see when a session goes on from another."""
-        return _PiParser(str((state or {}).get("last", "")))
+        """Remembers the entries before, to see when a session goes on from another than the last."""
+        return _PiParser((state or {}).get("entries", ()))
 
 
 class _PiParser(Parser):
-    def __init__(self, last: str) -> None:
-        self._last = last
+    def __init__(self, entries: Iterable[str]) -> None:
+        self._entries = dict.fromkeys(map(str, entries))
 
     @property
     def state(self) -> dict[str, Any]:
-        """The id of the last entry."""
-        return {"last": self._last}
+        """Hashes of the ids of the last entries."""
+        return {"entries": list(self._entries)}
 
     def feed(self, records: Iterable[Mapping[str, Any]], parsed: Parsed) -> None:
         """Read on."""
@@ -64,11 +68,17 @@ class _PiParser(Parser):
 
     def _follow(self, record: Mapping[str, Any], parsed: Parsed) -> None:
         own, parent = record.get("id"), record.get("parentId")
-        if record.get("type") == "session" or not isinstance(own, str):
+        if record.get("type") == "session" or not isinstance(own, str) or "parentId" not in record:
             return
-        if isinstance(parent, str) and self._last and parent != self._last:
-            self._add(parsed, record, Kind.REWIND, details={"message_id": parent})
-        self._last = own
+        last = next(reversed(self._entries), None)
+        named = digest(parent) if isinstance(parent, str) else None
+        # A fork leaves entries out, and may name one of those.
+        if last is not None and named != last and (parent is None or named in self._entries):
+            details = {} if parent is None else {"message_id": parent}
+            self._add(parsed, record, Kind.REWIND, said=f"{own} {parent}", details=details)
+        self._entries[digest(own)] = None
+        if len(self._entries) > _REMEMBERED:
+            del self._entries[next(iter(self._entries))]
 
     def _told(self, kind: str, record: Mapping[str, Any], parsed: Parsed) -> bool:
         match kind:
@@ -82,7 +92,7 @@ class _PiParser(Parser):
                 if isinstance(name := record.get("name"), str) and name.strip():
                     self._add(parsed, record, Kind.TITLE, text=clean(name).strip(), rank=4)
             case "custom_message":
-                self._by_program(record, _content(record.get("content"))[0], parsed)
+                self._by_program(record, record, parsed)
             case "message" if isinstance(message := record.get("message"), Mapping):
                 return self._message(record, message, parsed)
             case summary if summary in _SUMMARIES:
@@ -95,24 +105,26 @@ class _PiParser(Parser):
     def _message(self, record: Mapping[str, Any], message: Mapping[str, Any], parsed: Parsed) -> bool:
         match message.get("role"):
             case "user":
-                text, blobs = _content(message.get("content"))
-                own = typed(text)
+                texts, blobs = _content(message.get("content"))
+                text, own = "\n".join(texts), clean(typed(*map(_without_files, texts)))
+                injected = not (own or blobs)
                 if text.strip() or blobs:
-                    told, injected = (own or text), not (own or blobs)
+                    told = text if injected else own
                     self._add(parsed, record, Kind.USER, text=told, injected=injected, blobs=blobs)
             case "assistant":
                 self._answer(record, message, parsed)
             case "toolResult":
-                text, blobs = _content(message.get("content"))
+                texts, blobs = _content(message.get("content"))
                 call_id = str(message.get("toolCallId") or record.get("id") or "")
-                tool = ToolUse(call_id=call_id, output=text, is_error=message.get("isError") is True)
+                failed = message.get("isError") is True
+                tool = ToolUse(call_id=call_id, output="\n".join(texts), is_error=failed)
                 self._add(parsed, record, Kind.TOOL_RESULT, tool=tool, blobs=blobs)
             case "bashExecution":
                 # The user's own command, run by the program.
-                said = (f"$ {message.get('command', '')}", str(message.get("output") or ""))
-                self._by_program(record, "\n".join(clean(part) for part in said), parsed)
+                said = f"$ {message.get('command', '')}\n{message.get('output') or ''}"
+                self._by_program(record, {"content": said}, parsed)
             case "custom" | "hookMessage" | "branchSummary" | "compactionSummary":
-                self._by_program(record, _content(message.get("content"))[0], parsed)
+                self._by_program(record, message, parsed)
             case _:
                 return False
         return True
@@ -129,8 +141,9 @@ class _PiParser(Parser):
         for number, part in enumerate(content if isinstance(content, list) else ()):
             if isinstance(part, Mapping):
                 self._part(record, number, part, common, parsed)
-        if message.get("stopReason") == "error":
-            text = clean(str(message.get("errorMessage") or "error"))
+        reason = message.get("stopReason")
+        if reason == "error" or (reason == "aborted" and message.get("errorMessage")):
+            text = clean(str(message.get("errorMessage") or reason))
             self._add(parsed, record, Kind.ERROR, text=text, **common)
         if isinstance(usage := message.get("usage"), Mapping):
             self._add(parsed, record, Kind.USAGE, tokens=_tokens(usage), **common)
@@ -154,30 +167,48 @@ class _PiParser(Parser):
                 tool = ToolUse(call_id=call_id, name=name, input=part.get("arguments"))
                 self._add(parsed, record, Kind.TOOL_CALL, number, tool=tool, **common)
 
-    def _by_program(self, record: Mapping[str, Any], text: str, parsed: Parsed) -> None:
-        if text.strip():
-            self._add(parsed, record, Kind.SYSTEM, text=text, injected=True)
+    def _by_program(self, record: Mapping[str, Any], message: Mapping[str, Any], parsed: Parsed) -> None:
+        texts, blobs = _content(message.get("content") or message.get("summary"))
+        if (text := "\n".join(texts)).strip() or blobs:
+            self._add(parsed, record, Kind.SYSTEM, text=text, injected=True, blobs=blobs)
 
     def _add(
-        self, parsed: Parsed, record: Mapping[str, Any], kind: Kind, number: int = 0, **more: Any
+        self,
+        parsed: Parsed,
+        record: Mapping[str, Any],
+        kind: Kind,
+        number: int = 0,
+        *,
+        said: str = "",
+        text: str | None = None,
+        tool: ToolUse | None = None,
+        blobs: Sequence[Blob] = (),
+        **more: Any,
     ) -> None:
-        # Ids are short, but with the time they tell an entry from all others, also from those of a fork.
+        # Not by the entry's id: old files had none and were given some later, and a fork keeps the times.
         stamp = record.get("timestamp")
-        parsed.add(kind, moment(stamp), event_id("pi", kind.value, record.get("id"), stamp, number), **more)
+        told = digest(f"{said}{text or ''}{tool.call_id if tool else ''}")
+        key = event_id("pi", kind.value, stamp, number, told, *(one.about.sha256 for one in blobs))
+        parsed.add(kind, moment(stamp), key, text=text, tool=tool, blobs=blobs, **more)
 
 
-def _content(content: Any) -> tuple[str, list[Blob]]:
+def _without_files(text: str) -> str:
+    before, found, attached = text.partition(_ATTACHED)
+    return before + attached.rpartition("</file>")[2] if found and "</file>" in attached else before
+
+
+def _content(content: Any) -> tuple[list[str], list[Blob]]:
     if isinstance(content, str):
-        return clean(content), []
+        return [clean(content)], []
     texts: list[str] = []
     blobs: list[Blob] = []
     for part in content if isinstance(content, list) else ():
         if isinstance(part, Mapping):
             if isinstance(text := part.get("text"), str):
-                texts.append(text)
+                texts.append(clean(text))
             elif part.get("type") == "image":
                 blobs += blob(part.get("data"), part.get("mimeType"))
-    return clean("\n".join(texts)), blobs
+    return texts, blobs
 
 
 def _tokens(usage: Mapping[str, Any]) -> Tokens:

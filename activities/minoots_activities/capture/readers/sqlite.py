@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import sqlite3
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from minoots_activities.capture.compressed import Damaged
+from minoots_activities.capture.recovery import decoded
 
 from .store import Open, Store
 
@@ -107,6 +107,6 @@ def whole(open: Open, path: Path) -> bytes:
 def json_of(text: Any) -> Any:
     """Return the JSON in a text; ``None`` where there is none."""
     try:
-        return json.loads(text)
+        return decoded(text)
     except (ValueError, TypeError, RecursionError):
         return None

@@ -40,6 +40,8 @@ _BEGINNINGS: Final = (
     "This session is being continued from a previous conversation",
 )
 """Of what programs say in the user's name."""
+MENTIONED: Final = "--- Content from referenced files ---"
+"""Behind it, programs made after Gemini's write what files hold that the user has mentioned."""
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 
