@@ -235,15 +235,25 @@ def test_a_workspace_file_that_leads_to_a_device_is_not_read(tmp_path: Path) -> 
 
 async def test_a_workspace_file_that_is_a_pipe_is_not_waited_for(desk: Desk, chat: Chat) -> None:
 
+    from minoots.errors import Failure
     from minoots_activities.capture.workspaces import FILE, read_config
 
     root = desk.folder / "piped"
     root.mkdir()
     os.mkfifo(root / FILE)
-    thread = threading.Thread(target=lambda: read_config(root), daemon=True)
+    refused: list[str] = []
+
+    def read() -> None:
+        try:
+            read_config(root)
+        except Failure as failure:
+            refused.append(str(failure))
+
+    thread = threading.Thread(target=read, daemon=True)
     thread.start()
     thread.join(2)
     stuck = thread.is_alive()
     if stuck:
         os.close(os.open(root / FILE, os.O_WRONLY | os.O_NONBLOCK))
     assert not stuck
+    assert "expected a plain file" in refused[0]
