@@ -36,7 +36,7 @@ LINES = 1600
 RATE = 200
 PARTS = ("watch", "worker-io", "worker-core", "temporal")
 TENANT, HOST = "dev", "chaos"
-CONFIG = 'id = "wsp_0123456789abcdef"\ntimezone = "UTC"\nformat = "{format}"\n'
+CONFIG = 'id = "{id}"\ntimezone = "UTC"\nformat = "{format}"\n'
 
 Start = Callable[..., DevStack]
 
@@ -57,10 +57,11 @@ class Scene:
     def workspaces(self, folder: Path) -> Registry:
         """Make the workspaces below a folder."""
         registry = Registry(folder / "registry.json")
-        for alias, kind in (("notes", "markdown"), ("lines", "jsonl")):
+        kinds = (("notes", "markdown", "wsp_0123456789abcdef"), ("lines", "jsonl", "wsp_0123456789abcdf0"))
+        for alias, kind, name in kinds:
             root = folder / alias
             root.mkdir(parents=True)
-            (root / FILE).write_text(CONFIG.format(format=kind))
+            (root / FILE).write_text(CONFIG.format(id=name, format=kind))
             registry.add(alias, root)
         return registry
 
