@@ -39,6 +39,7 @@ from minoots_workflows.queues import files_of
 
 from .namespace import ensure_search_attributes
 from .parts import policy_of, temporal_client
+from .process import DEPLOYMENT
 from .registry import Serving, serving_host
 
 _BEAT: Final = 5.0
@@ -122,6 +123,7 @@ async def serving(host: Host, client: Client, settings: Settings) -> AsyncIterat
         # Reading is work for one processor; more at a time would only take turns.
         max_concurrent_activities=8,
         graceful_shutdown_timeout=timedelta(seconds=settings.workers.graceful_shutdown),
+        deployment_config=DEPLOYMENT,
         max_heartbeat_throttle_interval=timedelta(seconds=1),
     )
     async with worker:

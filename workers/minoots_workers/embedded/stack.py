@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +25,8 @@ from .ports import LOOPBACK, free_ports, listen, listen_anywhere, require_reacha
 from .supervisor import Supervisor
 from .temporal_server import TemporalServer, find_binary
 
-READY_WITHIN: Final = 30.0
+READY_WITHIN: Final = 60.0
+"""Seconds; a machine that is busy with other things needs a good part of them."""
 _WORKERS: Final = {"core": ("core", "files"), "io": ("io",)}
 """Worker processes, and the queues of each."""
 _LOOPBACK_NETWORKS: Final = ("127.0.0.0/8", "::1/128")
@@ -65,9 +67,10 @@ class Stack:
         self._data_dir = data_dir
         self._verbose = verbose
         self._listener = listen(settings.gateway.host, settings.gateway.port, "--port")
+        self._claims = ExitStack()
         server = None
         if temporal_address is None:
-            server = _server(settings, data_dir.path)
+            server = _server(settings, data_dir.path, self._claims)
             temporal_address = f"{LOOPBACK}:{server.port}"
         else:
             require_reachable(temporal_address)
@@ -106,6 +109,7 @@ class Stack:
         await self.supervisor.shut_down()
         for listener in (self._listener, *self._metrics.values()):
             listener.close()
+        self._claims.close()
 
     async def _until(self, check: Any) -> None:
         """Wait until ``check`` holds; a stop or a child that keeps dying ends the wait."""
@@ -156,7 +160,7 @@ def _minoots() -> str:
     return str(Path(sysconfig.get_path("scripts")) / "minoots")
 
 
-def _server(settings: Settings, data_dir: Path) -> TemporalServer:
+def _server(settings: Settings, data_dir: Path, claims: ExitStack) -> TemporalServer:
     binary = find_binary(settings.temporal.binary)
     port, ui_port, http_port, metrics_port = free_ports(
         [
@@ -164,7 +168,8 @@ def _server(settings: Settings, data_dir: Path) -> TemporalServer:
             (settings.temporal.ui_port, "--ui-port"),
             (0, ""),
             (0, ""),
-        ]
+        ],
+        claims,
     )
     return TemporalServer(binary, data_dir, port, ui_port, http_port, metrics_port)
 
