@@ -25,7 +25,7 @@ check: setup ## Lint, types, layers, unit tests
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
-	@$(BIN)/pytest -q tests/unit $(ARGS)
+	@$(BIN)/pytest -q -n 2 tests/unit $(ARGS)
 
 lock: setup ## Write the hash-pinned lock files anew
 	@$(BIN)/python requirements/compile.py
