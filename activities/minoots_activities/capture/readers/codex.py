@@ -22,7 +22,7 @@ from minoots.contracts.conversations import (
 from minoots_activities.capture.recovery import holdable
 
 from .reader import Blob, Identity, Parsed, Parser, Reader, digest, event_id
-from .texts import clean, typed
+from .texts import clean, notice_in, typed
 from .values import count, data_url, moment
 
 Kind = ConversationEventKind
@@ -238,6 +238,13 @@ class _CodexParser(Parser):
         if role in ("developer", "system"):
             return
         if role == "user":
+            for told in filter(notice_in, texts):
+                # Comes in no event.
+                details = {"origin": notice_in(told)}
+                key = event_id("codex", self._thread, "notice", digest(told), self._times("n", told, "h"))
+                self._add(
+                    parsed, Kind.SYSTEM, ts, key, text=clean(told).strip(), injected=True, details=details
+                )
             if self._events and not blobs:
                 return
             own = typed(*texts)

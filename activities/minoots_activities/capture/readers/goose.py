@@ -67,6 +67,7 @@ class _Sessions(Sqlite):
                 "role": row.get("role"),
                 "created": row.get("created_timestamp"),
                 "content": json_of(row.get("content_json")),
+                "metadata": json_of(row.get("metadata_json")),
             }
 
 
@@ -111,10 +112,13 @@ class _GooseParser(Parser):
         if not isinstance(name, str) or not name:
             name = self._name(record)
         assistant = record.get("role") == "assistant"
+        about = record.get("metadata")
+        # For the model alone: what the program says to it where the user speaks.
+        hidden = isinstance(about, Mapping) and about.get("userVisible") is False
         for place, part in enumerate(content):
             if isinstance(part, Mapping):
                 public_id = event_id("goose", self._session, name, place)
-                self._part(part, assistant, ts, name, public_id, parsed)
+                self._part(part, assistant, ts, name, public_id, parsed, hidden=hidden)
 
     def _name(self, record: Mapping[str, Any]) -> str:
         """Return a name for a message without one.
@@ -137,6 +141,8 @@ class _GooseParser(Parser):
         name: str,
         public_id: str,
         parsed: Parsed,
+        *,
+        hidden: bool,
     ) -> None:
         match part.get("type"):
             case "text":
@@ -144,7 +150,7 @@ class _GooseParser(Parser):
                 if assistant:
                     parsed.add(Kind.ASSISTANT, ts, public_id, text=text, message_id=name)
                 else:
-                    own = typed(text)
+                    own = "" if hidden else typed(text)
                     parsed.add(Kind.USER, ts, public_id, text=own or text, message_id=name, injected=not own)
             case "thinking":
                 parsed.add(Kind.THINKING, ts, public_id, text=clean(str(part.get("thinking", ""))))
