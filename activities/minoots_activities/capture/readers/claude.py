@@ -19,7 +19,8 @@ from minoots.contracts.conversations import (
 
 from .reader import Blob, Identity, Parsed, Parser, Reader, digest, event_id
 from .texts import clean, notice_in, typed
-from .values import as_text, blob, count, moment
+from .times import moment
+from .values import as_text, blob, count
 
 Kind = ConversationEventKind
 

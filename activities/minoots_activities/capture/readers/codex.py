@@ -23,7 +23,8 @@ from minoots_activities.capture.recovery import holdable
 
 from .reader import Blob, Identity, Parsed, Parser, Reader, digest, event_id
 from .texts import clean, notice_in, typed
-from .values import count, data_url, moment
+from .times import moment
+from .values import count, data_url
 
 Kind = ConversationEventKind
 

@@ -18,7 +18,8 @@ from .copilot_timeline import FOLDER, Timeline
 from .reader import Blob, Identity, Parsed, Parser, Reader, digest, event_id
 from .store import Open, Store
 from .texts import clean, typed
-from .values import as_text, blob, count, moment
+from .times import moment
+from .values import as_text, blob, count
 
 Kind = ConversationEventKind
 

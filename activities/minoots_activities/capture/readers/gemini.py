@@ -20,7 +20,8 @@ from minoots.contracts.conversations import (
 
 from .reader import Blob, Identity, Parsed, Parser, Reader, event_id
 from .texts import MENTIONED, clean, typed
-from .values import as_text, blob, count, moment
+from .times import moment
+from .values import as_text, blob, count
 
 Kind = ConversationEventKind
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path, PurePath
 from typing import Any, ClassVar, Final, Literal
 
@@ -14,7 +14,8 @@ from .reader import Identity, Parsed, Parser, Reader, digest, event_id
 from .sqlite import Sqlite, json_of
 from .store import Listed, Open, Store
 from .texts import clean, typed
-from .values import as_text, blob, moment
+from .times import moment
+from .values import as_text, blob
 
 Kind = ConversationEventKind
 
@@ -107,7 +108,7 @@ class _GooseParser(Parser):
             parsed.unknown["message"] += 1
             return
         parsed.understood += 1
-        ts = _moment(record.get("created"))
+        ts = moment(record.get("created"))
         name = record.get("id")
         if not isinstance(name, str) or not name:
             name = self._name(record)
@@ -199,12 +200,3 @@ def _output(result: Any) -> str:
         part["text"] for part in value if isinstance(part, Mapping) and isinstance(part.get("text"), str)
     ]
     return "\n".join(texts) if texts else as_text(value)
-
-
-def _moment(value: Any) -> datetime | None:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        try:
-            return datetime.fromtimestamp(value, UTC)
-        except (ValueError, OverflowError, OSError):
-            return None
-    return moment(value)

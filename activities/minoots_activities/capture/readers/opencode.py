@@ -6,7 +6,7 @@ import glob
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path, PurePath
 from typing import Any, ClassVar, Final, Literal, NamedTuple
 
@@ -16,7 +16,8 @@ from .reader import Identity, Parsed, Parser, Reader, digest, event_id
 from .sqlite import Sqlite, json_of, whole
 from .store import Listed, Open, Store
 from .texts import clean, typed
-from .values import as_text, count, data_url, moment
+from .times import moment
+from .values import as_text, count, data_url
 
 Kind = ConversationEventKind
 
@@ -207,7 +208,7 @@ class _OpenCodeParser(Parser):
     def _message(self, message: Mapping[str, Any], parts: Any, parsed: Parsed) -> None:
         name, role = str(message.get("id", "")), message.get("role")
         time = message.get("time")
-        ts = _moment(time.get("created")) if isinstance(time, Mapping) else None
+        ts = moment(time.get("created")) if isinstance(time, Mapping) else None
         model = message.get("modelID")
         model = model if isinstance(model, str) and model else None
         if model:
@@ -235,7 +236,7 @@ class _OpenCodeParser(Parser):
         parsed: Parsed,
     ) -> None:
         time = part.get("time")
-        ts = (_moment(time.get("start")) if isinstance(time, Mapping) else None) or ts
+        ts = (moment(time.get("start")) if isinstance(time, Mapping) else None) or ts
         public_id = self._id(message, name)
         match part.get("type"):
             case "text":
@@ -311,17 +312,8 @@ def _tokens(tokens: Mapping[str, Any]) -> Tokens:
 
 def _created(info: Any) -> float:
     time = info.get("time") if isinstance(info, dict) else None
-    created = _moment(time.get("created")) if isinstance(time, dict) else None
+    created = moment(time.get("created")) if isinstance(time, dict) else None
     return created.timestamp() if created else 0.0
-
-
-def _moment(value: Any) -> datetime | None:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        try:
-            return datetime.fromtimestamp(value / 1000, UTC)
-        except (ValueError, OverflowError, OSError):
-            return None
-    return moment(value)
 
 
 def _storage_of(path: str) -> Path:

@@ -10,7 +10,8 @@ from minoots.contracts.conversations import ConversationEventKind, Tokens, ToolU
 
 from .reader import Blob, Identity, Parsed, Parser, Reader, digest, event_id
 from .texts import clean, typed
-from .values import blob, count, moment
+from .times import moment
+from .values import blob, count
 
 Kind = ConversationEventKind
 

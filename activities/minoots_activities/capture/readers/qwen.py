@@ -10,7 +10,8 @@ from minoots.contracts.conversations import ConversationEventKind, Tokens, ToolU
 
 from .reader import Blob, Identity, Parsed, Parser, Reader, event_id
 from .texts import clean, typed
-from .values import as_text, blob, count, moment
+from .times import moment
+from .values import as_text, blob, count
 
 Kind = ConversationEventKind
 
