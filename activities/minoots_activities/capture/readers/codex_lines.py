@@ -42,6 +42,8 @@ _PLACES: Final = 2
 """Hex digits by which the counts of a turn are kept: 256 places, however long it is."""
 _PAIRED: Final = 8
 """Prompts in the history that wait for their event."""
+_THOUGHTS: Final = 64
+"""Thoughts of a turn that are not told again."""
 
 
 class CodexParser(Parser):
@@ -61,11 +63,16 @@ class CodexParser(Parser):
         self._answered: bool = state.get("answered", False)
         # How often something was said in this turn. Where two share a place: too often, never too rarely.
         self._said: dict[str, int] = dict(state.get("said", {}))
-        # The prompts in the history since the last answer, which may come as events, too, in another form.
-        self._prompts: list[str] = list(state.get("prompts", ()))
+        # The last thoughts of this turn.
+        self._thought: dict[str, None] = dict.fromkeys(state.get("thought", ()))
+        # The prompts in the history since the last answer, which may come as events, too, in another form;
+        # and when each was written.
+        self._prompts: dict[str, str | None] = dict(state.get("prompts", ()))
         self._enclosed: list[dict[str, Any]] = list(state.get("enclosed", ()))
         # The prompt that came last as an event, while nothing else has.
-        self._shown: str | None = state.get("shown")
+        self._shown: tuple[str, str | None] | None = None
+        if isinstance(shown := state.get("shown"), list | tuple):
+            self._shown = (shown[0], shown[1])
         self._last: str | None = state.get("last")
 
     @property
@@ -79,9 +86,10 @@ class CodexParser(Parser):
             "asked": self._asked,
             "answered": self._answered,
             "said": dict(self._said),
-            "prompts": list(self._prompts),
+            "thought": list(self._thought),
+            "prompts": list(self._prompts.items()),
             "enclosed": list(self._enclosed),
-            "shown": self._shown,
+            "shown": self._shown and list(self._shown),
             "last": self._last,
         }
 
@@ -138,8 +146,8 @@ class CodexParser(Parser):
         """Note the turn. What is said in it is counted anew: it has the same ids when it is written anew."""
         self._copies.turn(turn)
         if isinstance(turn, str) and not self._copies.going_on and turn != self._turn:
-            self._turn, self._said = turn, {}
-            self._prompts, self._enclosed, self._shown = [], [], None
+            self._turn, self._said, self._thought = turn, {}, {}
+            self._prompts, self._enclosed, self._shown = {}, [], None
 
     def _item(self, payload: Mapping[str, Any], ts: datetime | None, parsed: Parsed) -> bool:
         """Take an item of the history; return whether it is known."""
@@ -245,13 +253,16 @@ class CodexParser(Parser):
         key = self._key("user", text, "history")
         if self._shown is not None:
             # It came as an event right before.
-            key, self._shown = self._shown, None
+            (key, at), self._shown = self._shown, None
             if not blobs:
                 return
+            ts = moment(at)
         elif self._asked and not blobs:
             return
         else:
-            self._prompts = [*self._prompts, key][-_PAIRED:]
+            self._prompts[key] = _stamp(ts)
+            if len(self._prompts) > _PAIRED:
+                del self._prompts[next(iter(self._prompts))]
             self._enclosed = [one.about.model_dump(mode="json") for one in blobs]
         self._add(parsed, Kind.USER, ts, key, text=text, blobs=blobs)
 
@@ -265,15 +276,16 @@ class CodexParser(Parser):
         if self._copies.going_on:
             return
         key, waiting = self._key("user", text), self._prompts
-        self._prompts, self._shown = [], None
+        self._prompts, self._shown = {}, None
         enclosed: dict[str, Any] = {}
         if waiting:
-            key = key if key in waiting else waiting[-1]
+            key = key if key in waiting else list(waiting)[-1]
+            ts = moment(waiting[key])
             # Their bytes have been told with the history.
             known = tuple(Enclosed.model_validate(one) for one in self._enclosed)
             enclosed = {"enclosed": known} if known and not blobs else {}
         else:
-            self._shown = key
+            self._shown = key, _stamp(ts)
         self._enclosed = []
         self._add(parsed, Kind.USER, ts, key, text=text, blobs=blobs, **enclosed)
 
@@ -291,8 +303,11 @@ class CodexParser(Parser):
     def _think(self, texts: Sequence[str], ts: datetime | None, parsed: Parsed) -> None:
         """Tell thoughts, each once in a turn: they come again in the history, with all before them."""
         for text in texts:
-            if text := clean(text).strip():
-                key = event_id("codex", self._thread, "thinking", self._turn, digest(text))
+            if (text := clean(text).strip()) and (told := digest(text)) not in self._thought:
+                self._thought[told] = None
+                if len(self._thought) > _THOUGHTS:
+                    del self._thought[next(iter(self._thought))]
+                key = event_id("codex", self._thread, "thinking", self._turn, told)
                 self._tell(parsed, Kind.THINKING, ts, key, text=text)
 
     def _tokens(self, info: Any, ts: datetime | None, parsed: Parsed) -> None:
@@ -323,7 +338,7 @@ class CodexParser(Parser):
 
     def _tell(self, parsed: Parsed, kind: Kind, ts: datetime | None, public_id: str, **more: Any) -> None:
         """Add what follows a prompt: what comes behind it is another one."""
-        self._prompts, self._enclosed, self._shown = [], [], None
+        self._prompts, self._enclosed, self._shown = {}, [], None
         self._add(parsed, kind, ts, public_id, **more)
 
     def _add(self, parsed: Parsed, kind: Kind, ts: datetime | None, public_id: str, **more: Any) -> None:
@@ -333,6 +348,10 @@ class CodexParser(Parser):
 def _requested(text: str) -> str:
     # The last one: what was selected in an editor stands before it, and may hold one, too.
     return text.rpartition(_REQUEST)[2].strip() if _REQUEST in text else text.strip()
+
+
+def _stamp(ts: datetime | None) -> str | None:
+    return None if ts is None else ts.isoformat()
 
 
 def _keep(parsed: Parsed, source: Mapping[str, Any], **facts: str) -> None:
