@@ -26,14 +26,22 @@ class Codex(Reader):
     endings: ClassVar[tuple[str, ...]] = (".jsonl", ".jsonl.zst")
 
     def identify(self, path: PurePath, head: Mapping[str, Any] | None) -> Identity | None:
-        """The first ``session_meta`` says whose it is; later ones are copies of a parent's, or repeats."""
+        """The name of the file says whose it is, or else its first line; later heads may be copies.
+
+        A file that has lost its beginning is known by its name.
+        """
         if not path.name.endswith((".jsonl", ".jsonl.zst")) or head is None:
             return None
-        meta = head.get("payload") if head.get("type") == "session_meta" else head
-        if not isinstance(meta, Mapping) or not isinstance(thread := meta.get("id"), str):
-            named = _NAME.match(path.name)
-            return Identity(named["thread"]) if named else None
-        return Identity(thread, *_lineage(meta, thread))
+        named = _NAME.match(path.name)
+        thread = named["thread"] if named else None
+        meta = head.get("payload") if head.get("type") == "session_meta" else None
+        if "type" not in head and "payload" not in head and "record_type" not in head:
+            meta = head  # flat, as in 2025
+        if not isinstance(meta, Mapping) or not isinstance(told := meta.get("id"), str) or not told:
+            return Identity(thread) if thread else None
+        if thread is not None and thread != told:
+            return Identity(thread)
+        return Identity(told, *_lineage(meta, told))
 
     def parser(self, identity: Identity, state: Mapping[str, Any] | None = None) -> Parser:
         """Goes on from a state: turn, model, tokens told last, and where a copied history ends."""

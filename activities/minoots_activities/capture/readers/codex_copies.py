@@ -47,7 +47,8 @@ class Copies:
     def head(self, payload: Mapping[str, Any], ts: datetime | None) -> bool:
         """Take a ``session_meta``; return whether it is the thread's own."""
         thread = payload.get("id")
-        own = not self._begun or thread == self._thread
+        # The first one tells whose it is, unless the file has lost its own.
+        own = thread == self._thread or (not self._begun and not isinstance(thread, str))
         if not own:
             self.going_on, self._since, self._own = True, ts, False
         elif self._begun:

@@ -15,6 +15,7 @@ from minoots.contracts.conversations import ConversationEventKind, Tokens, ToolU
 from minoots_activities.capture.recovery import holdable
 
 from .copilot_timeline import FOLDER, Timeline
+from .identity import id_in_name
 from .reader import Blob, Identity, Parsed, Parser, Reader, digest, event_id
 from .store import Open, Store
 from .texts import clean, typed
@@ -53,7 +54,7 @@ class Copilot(Reader):
         return Timeline(path, open) if path.suffix == ".json" else None
 
     def identify(self, path: PurePath, head: Mapping[str, Any] | None) -> Identity | None:
-        """The first event says whose it is; without it, the name of the folder."""
+        """The first event says whose it is; without it, the name of the folder or file."""
         if path.suffix != ".jsonl" or head is None:
             return None
         data = head.get("data")
@@ -61,7 +62,8 @@ class Copilot(Reader):
             session = data.get("sessionId")
             if isinstance(session, str) and session:
                 return Identity(session)
-        return Identity(path.parent.name) if path.name == "events.jsonl" and path.parent.name else None
+        named = path.parent.name if path.name == "events.jsonl" else id_in_name(path)
+        return Identity(named) if named else None
 
     def parser(self, identity: Identity, state: Mapping[str, Any] | None = None) -> Parser:
         """Remembers which calls have been told, and the last thought."""

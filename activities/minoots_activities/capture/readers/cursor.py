@@ -18,6 +18,7 @@ from .texts import clean, typed
 
 Kind = ConversationEventKind
 
+_RECORDS: Final = frozenset({"role", "type"})
 _QUERY: Final = "<user_query>"
 _QUERY_ENDS: Final = "</user_query>"
 
@@ -31,7 +32,7 @@ class Cursor(Reader):
 
     def identify(self, path: PurePath, head: Mapping[str, Any] | None) -> Identity | None:
         """The name of the file says whose it is; a sub-agent's is in a folder below its parent's."""
-        if path.suffix != ".jsonl" or head is None or "role" not in head:
+        if path.suffix != ".jsonl" or head is None or not _RECORDS & head.keys():
             return None
         if path.parent.name == "subagents" and (parent := path.parent.parent.name):
             return Identity(path.stem, parent, "subagent", path.stem)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path, PurePath
@@ -20,6 +21,7 @@ from .values import as_text, blob
 Kind = ConversationEventKind
 
 
+_NAME: Final = re.compile(r"[0-9]{8}_[0-9]+")
 _OF_AGENTS: Final = ("sub_agent", "subagent")
 
 
@@ -33,8 +35,11 @@ class Goose(Reader):
 
     def identify(self, path: PurePath, head: Mapping[str, Any] | None) -> Identity | None:
         """The header says whose it is; older files are called after it."""
-        if path.suffix != ".jsonl" or head is None or "role" in head:
+        if path.suffix != ".jsonl" or head is None:
             return None
+        if "role" in head:
+            # It has lost its header. What is a message's is no id of a session.
+            return Identity(path.stem) if _NAME.fullmatch(path.stem) else None
         return Identity(str(head.get("id") or path.stem))
 
     def store_of(self, path: Path, open: Open) -> Store | None:
