@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from minoots.contracts.conversations import ConversationEventKind, ToolUse
 
@@ -17,6 +17,10 @@ from .reader import Identity, Parsed, Parser, Reader, event_id
 from .texts import clean, typed
 
 Kind = ConversationEventKind
+
+_RECORDS: Final = frozenset({"role", "type"})
+_QUERY: Final = "<user_query>"
+_QUERY_ENDS: Final = "</user_query>"
 
 
 class Cursor(Reader):
@@ -28,7 +32,7 @@ class Cursor(Reader):
 
     def identify(self, path: PurePath, head: Mapping[str, Any] | None) -> Identity | None:
         """The name of the file says whose it is; a sub-agent's is in a folder below its parent's."""
-        if path.suffix != ".jsonl" or head is None or "role" not in head:
+        if path.suffix != ".jsonl" or head is None or not _RECORDS & head.keys():
             return None
         if path.parent.name == "subagents" and (parent := path.parent.parent.name):
             return Identity(path.stem, parent, "subagent", path.stem)
@@ -78,9 +82,19 @@ class _CursorParser(Parser):
                 parsed.add(Kind.TOOL_CALL, None, key, tool=tool, agent_id=self._agent)
             elif isinstance(text := block.get("text"), str):
                 # Also of blocks whose type is not known: what can be read is kept.
-                self._say(parsed, kind, number, typed(clean(text)) if kind is Kind.USER else clean(text))
+                self._say(parsed, kind, number, _asked(text) if kind is Kind.USER else clean(text))
 
     def _say(self, parsed: Parsed, kind: Kind, number: int, text: str) -> None:
         if text.strip():
             key = event_id(self._before, kind.value, number)
             parsed.add(kind, None, key, text=text, message_id=self._before, agent_id=self._agent)
+
+
+def _asked(text: str) -> str:
+    """Return what the user typed: all of it, or what is marked as that behind what was given along."""
+    text = clean(text).strip()
+    if not text.endswith(_QUERY_ENDS):
+        return typed(text)
+    # The last one: what stands before it are files and rules, which may hold one, too.
+    _, found, own = text.removesuffix(_QUERY_ENDS).rpartition(_QUERY)
+    return own.strip() if found else typed(text)

@@ -18,13 +18,17 @@ from minoots.contracts.conversations import (
     ToolUse,
 )
 
+from .identity import id_in, id_in_name
 from .reader import Blob, Identity, Parsed, Parser, Reader, event_id
 from .texts import MENTIONED, clean, typed
-from .values import as_text, blob, count, moment
+from .times import moment
+from .values import as_text, blob, count
 
 Kind = ConversationEventKind
 
 _ENDED: Final = frozenset({"success", "error", "cancelled"})
+_LOG: Final = re.compile(r"session-[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9-]+-[0-9a-f]{8}")
+_MESSAGES: Final = frozenset({"type", "$set", "$rewindTo"})
 _COMMAND: Final = re.compile(r"^[ \t]*::", re.MULTILINE)
 
 
@@ -45,9 +49,9 @@ class Gemini(Reader):
         """The header says whose it is; a sub-agent's file stands in the folder of its parent."""
         if path.suffix not in (".json", ".jsonl") or head is None:
             return None
-        session = head.get("sessionId")
-        if not isinstance(session, str) or not session:
-            return None
+        session = id_in(head, "sessionId")
+        if session is None:
+            return _by_name(path) if path.suffix == ".jsonl" and _MESSAGES & head.keys() else None
         if head.get("kind") == "subagent":
             parent = path.parent.name if path.parent.name != "chats" else None
             return Identity(session, parent, "subagent", session)
@@ -56,6 +60,14 @@ class Gemini(Reader):
     def parser(self, identity: Identity, state: Mapping[str, Any] | None = None) -> Parser:
         """Reads the whole each time."""
         return _GeminiParser(identity)
+
+
+def _by_name(path: PurePath) -> Identity | None:
+    """Return whose a log is that has lost its header: its name holds the id, or only how that begins."""
+    session, parent = id_in_name(path), path.parent.name
+    if session is not None and session == path.stem:
+        return Identity(session, parent if parent != "chats" else None, "subagent", session)
+    return Identity(path.stem) if _LOG.fullmatch(path.stem) else None
 
 
 def records_of_whole(data: bytes) -> list[Mapping[str, Any]] | None:

@@ -8,9 +8,11 @@ from typing import Any, ClassVar, Final, Literal
 
 from minoots.contracts.conversations import ConversationEventKind, Tokens, ToolUse
 
+from .identity import id_in, id_in_name
 from .reader import Blob, Identity, Parsed, Parser, Reader, digest, event_id
 from .texts import clean, typed
-from .values import blob, count, moment
+from .times import moment
+from .values import blob, count
 
 Kind = ConversationEventKind
 
@@ -32,11 +34,13 @@ class Pi(Reader):
 
     def identify(self, path: PurePath, head: Mapping[str, Any] | None) -> Identity | None:
         """The header says whose it is, and from which file it was forked."""
-        if path.suffix != ".jsonl" or head is None or head.get("type") != "session":
+        if path.suffix != ".jsonl" or head is None:
             return None
-        session = head.get("id")
-        if not isinstance(session, str) or not session:
-            return None
+        session = id_in(head, "id") if head.get("type") == "session" else None
+        if session is None:
+            # It has lost its beginning, but for what its name tells.
+            named = id_in_name(path)
+            return Identity(named) if named else None
         source = next((head[name] for name in _FORKED if isinstance(head.get(name), str)), "")
         # Files are called after the time and the id of their session, on whatever system it was written.
         parent = source.replace("\\", "/").rpartition("/")[2].removesuffix(".jsonl").rpartition("_")[2]

@@ -8,9 +8,11 @@ from typing import Any, ClassVar, Final, Literal
 
 from minoots.contracts.conversations import ConversationEventKind, Tokens, ToolUse
 
+from .identity import id_in, id_in_name
 from .reader import Blob, Identity, Parsed, Parser, Reader, event_id
 from .texts import clean, typed
-from .values import as_text, blob, count, moment
+from .times import moment
+from .values import as_text, blob, count
 
 Kind = ConversationEventKind
 
@@ -27,11 +29,11 @@ class Qwen(Reader):
     roots: ClassVar[Sequence[str]] = (".qwen/projects",)
 
     def identify(self, path: PurePath, head: Mapping[str, Any] | None) -> Identity | None:
-        """Every record says whose it is."""
-        session = None if head is None else head.get("sessionId")
-        if path.suffix != ".jsonl" or not isinstance(session, str) or not session:
+        """Every record says whose it is; where the first one does not, the name of the file."""
+        if path.suffix != ".jsonl" or head is None:
             return None
-        return Identity(session)
+        session = id_in(head, "sessionId") or (id_in_name(path) if "type" in head else None)
+        return Identity(session) if session else None
 
     def parser(self, identity: Identity, state: Mapping[str, Any] | None = None) -> Parser:
         """Nothing of the past is needed: every record has an id."""
