@@ -1103,6 +1103,7 @@ async def test_a_file_of_the_users_keeps_what_is_in_it_and_our_lists_are_added(
     expected = THEIRS.replace("- green\n", "- green\n- chat\n").replace(
         "- older\n", f'- older\n  - "{SESSION}"\n'
     )
+    expected = expected.replace("[me]", "[me, claude-x-4.5]")
     head, old = expected.rsplit("---\n", 1)
     text = desk.text("tea.md")
     assert text.startswith(head)
