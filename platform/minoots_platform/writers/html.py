@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final
 from minoots.contracts.conversations import ConversationEvent, ConversationEventKind
 
 from .markdown import speaker_of, stamp_of
+from .visible import visible
 from .writer import Look, Rendered, Writer
 
 Kind = ConversationEventKind
@@ -31,7 +32,7 @@ class Html(Writer):
 
     def head(self, look: Look, rendered: Rendered) -> str:
         """Return the beginning of the page."""
-        title = escape(look.title or "Conversation")
+        title = escape(visible(look.title or "Conversation"))
         # No script can run in it, whatever a browser makes of it.
         policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
         return (
@@ -44,7 +45,7 @@ class Html(Writer):
         """Append an article."""
         said = _said(event, look)
         if said:
-            into.text += f"{said}\n"
+            into.text += f"{visible(said)}\n"
 
 
 def _said(event: ConversationEvent, look: Look) -> str:

@@ -7,6 +7,7 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import example, given, settings
@@ -557,6 +558,15 @@ def test_what_came_with_a_message_is_linked(media_type: str, link: str, text: st
         assert found.beside == [Beside(link[link.index(SHA[:16]) : -2], sha256=SHA)]
     inside = text_of(gave(text, enclosed=(one,)), tool_results=True)
     assert inside.endswith(f"```\n\n{link}\n\n</details>\n\n")
+
+
+@pytest.mark.parametrize("name", ["a<b>c", "50% off", "a&amp;b", "a#b?c", "a\\b", "a%20b", "ü (x)"])
+def test_a_link_leads_to_the_file_whatever_its_folder_is_called(name: str) -> None:
+    look = EVERYTHING.model_copy(update={"beside": f"{name}.files"})
+    event = said(Kind.USER, "see", enclosed=(Enclosed(sha256="a" * 64, media_type="image/png", size=1),))
+    tokens = PARSER.parse(rendered([event], look).text)
+    [image] = [one for token in tokens for one in token.children or () if one.type == "image"]
+    assert unquote(str(image.attrs["src"])) == f"{name}.files/{'a' * 16}.png"
 
 
 def test_results_are_named_after_their_call() -> None:
