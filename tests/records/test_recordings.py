@@ -21,6 +21,7 @@ from stacks import TENANT
 from minoots.contracts import EventType, WebhookAction
 from minoots.errors import Failure
 from minoots_activities.capture import obeying, placing, writing
+from minoots_activities.capture import piece as piece_module
 from minoots_activities.capture.workspaces import FILE
 from minoots_platform.records import Database, conversations, documents, recordings, schema
 from minoots_platform.writers import Look, Rendered, installed
@@ -580,7 +581,7 @@ async def test_a_file_is_as_if_written_at_once_whatever_the_pieces(
     desk.workspace(settings=f"[front_matter]\nparticipant_username = true\n{FLAGS}")
     chance = random.Random(7)
     for run in range(6):
-        monkeypatch.setattr(writing, "PART", chance.randrange(1, 6))
+        monkeypatch.setattr(piece_module, "PART", chance.randrange(1, 6))
         chat = desk.chat(f"{run}1110000-0000-4000-8000-000000000001")
         chat.says("before")
         chat.says(f"above\n::{verb}-notes run{run}{ending}\nbelow")
@@ -721,7 +722,7 @@ class Stage:
 async def test_whoever_dies_at_any_moment_leaves_a_file_that_ends_the_same(
     desk: Desk, chat: Chat, scene: Callable[[Desk, Chat], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writing, "PART", 3)
+    monkeypatch.setattr(piece_module, "PART", 3)
     desk.workspace(settings=f"[front_matter]\n{EVERYTHING}\n{FLAGS}")
     name = await scene(desk, chat)
     for step in STORY:
@@ -1281,17 +1282,17 @@ async def test_a_stop_that_comes_while_the_writer_looks_is_the_end(
 ) -> None:
     chat.says("::record-notes tea.md\none")
     await chat.look()
-    prepare = writing._Piece.prepare
+    prepare = piece_module.Piece.prepare
 
     async def after_the_stop(piece: Any) -> Any:
         # What the writer has seen of the recording is old by now.
-        monkeypatch.setattr(writing._Piece, "prepare", prepare)
+        monkeypatch.setattr(piece_module.Piece, "prepare", prepare)
         chat.says("two\n::stop\nnothing of this")
         chat.answers("nor this")
         await chat.look()
         return await prepare(piece)
 
-    monkeypatch.setattr(writing._Piece, "prepare", after_the_stop)
+    monkeypatch.setattr(piece_module.Piece, "prepare", after_the_stop)
     await desk.again("tea.md")
     assert await desk.states() == [("tea.md", "stopped")]
     assert said(desk, "tea.md") == ["::record-notes tea.md", "one", "two"]
