@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import sqlalchemy as sa
@@ -846,6 +847,40 @@ async def test_what_is_told_otherwise_makes_the_file_anew(desk: Desk) -> None:
     assert said(desk, "tea.md") == ["::record-notes tea.md", "It is so", "and then?"]
     [row] = await desk.rows()
     assert desk.text("tea.md") == await rendered_at_once(desk, row)
+
+
+def tokens(many: int) -> dict[str, object]:
+    return tells("It is so") | {"tokens": {"input": 1, "output": many, "total": many + 1}}
+
+
+async def test_tokens_that_are_counted_on_do_not_make_the_file_anew(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(placing, "put", Mock(wraps=placing.put))
+    messages = [asks("::record-notes tea.md"), tokens(1)]
+    await desk.gemini(*messages)
+    await desk.write()
+    before, count = (desk.root / "tea.md").stat(), placing.put.call_count  # type: ignore[attr-defined]  # a mock
+    [row] = await desk.rows("tea.md")
+    messages[1] = tokens(500)
+    await desk.gemini(*messages)
+    await desk.write()
+    [after] = await desk.rows("tea.md")
+    assert (desk.root / "tea.md").stat() == before
+    assert placing.put.call_count == count  # type: ignore[attr-defined]
+    assert after.revised > row.revised
+    assert await desk.write() == {}, "that is not looked for again"
+
+
+async def test_a_file_that_is_made_anew_says_when(desk: Desk) -> None:
+    desk.workspace(settings="[front_matter]\nupdated = true")
+    await desk.gemini(asks("::record-notes tea.md"), tells("I l"))
+    await desk.write()
+    assert "updated" not in desk.text("tea.md")
+    await desk.gemini(asks("::record-notes tea.md"), tells("I look"))
+    await desk.write()
+    assert f"\nupdated: {int(desk.now.timestamp() * 1000)}\n---\n" in desk.text("tea.md")
+    assert said(desk, "tea.md") == ["::record-notes tea.md", "I look"]
 
 
 async def test_what_is_told_otherwise_of_before_the_recording_changes_nothing(desk: Desk) -> None:

@@ -211,7 +211,12 @@ class Piece:
             return False
         async with self._database.read() as connection:
             return await conversations.revised_since(
-                connection, row.conversation_id, row.revised, first=row.from_number, last=row.written
+                connection,
+                row.conversation_id,
+                row.revised,
+                first=row.from_number,
+                last=row.written,
+                without=self._writer.hidden(self._look),
             )
 
     async def _rendered(
@@ -246,8 +251,10 @@ class Piece:
     def _headed(self, existing: bytes | None, rendered: Rendered) -> bytes | None:
         """Return the whole file with its head and the new text; ``None`` where its head stays as it is."""
         if existing is None:
-            head = self._writer.head(self._look, rendered)
-            return (head + rendered.text).encode("utf-8", "replace")
+            text = self._writer.head(self._look, rendered) + rendered.text
+            if self._row.written_at is not None:
+                text = self._writer.dated(text, self._look, self._clock())
+            return text.encode("utf-8", "replace")
         # Whatever stands in it, also what is no UTF-8, comes out as it went in.
         headed = self._writer.headed(
             existing.decode("utf-8", "surrogateescape"), self._look, rendered, self._clock()

@@ -41,16 +41,10 @@ def grown(existing: str, look: Look, rendered: Rendered, now: datetime) -> str |
 
     ``None`` where nothing is new, or where there is no front matter that can be understood.
     """
-    begin = _BEGIN.match(existing)
-    end = begin and _END.search(existing, begin.end(), begin.end() + _LONGEST)
-    if begin is None or end is None:
+    parts = _divided(existing)
+    if parts is None:
         return None
-    text = existing[begin.end() : end.start()]
-    head = read(text)
-    if head is None:
-        return None
-    # As somebody's editor ends its lines.
-    ending = begin["ending"] + "\n"
+    head, ending, begin, end = parts
     changed = head
     for key, values in _lists(look, rendered).items():
         changed = _grow(changed, key, values, ending)
@@ -58,7 +52,27 @@ def grown(existing: str, look: Look, rendered: Rendered, now: datetime) -> str |
         return None
     if look.updated:
         changed = _set(changed, "updated", str(_millis(now)), ending)
-    return existing[: begin.end()] + changed.text + existing[end.start() :]
+    return existing[:begin] + changed.text + existing[end:]
+
+
+def dated(existing: str, look: Look, now: datetime) -> str:
+    """Return ``existing`` with the time at which it was written, where that is wanted."""
+    parts = _divided(existing) if look.updated else None
+    if parts is None:
+        return existing
+    head, ending, begin, end = parts
+    return existing[:begin] + _set(head, "updated", str(_millis(now)), ending).text + existing[end:]
+
+
+def _divided(existing: str) -> tuple[Head, str, int, int] | None:
+    """Return the front matter of a file, how its lines end, and where it begins and ends."""
+    begin = _BEGIN.match(existing)
+    end = begin and _END.search(existing, begin.end(), begin.end() + _LONGEST)
+    if begin is None or end is None:
+        return None
+    head = read(existing[begin.end() : end.start()])
+    # As somebody's editor ends its lines.
+    return None if head is None else (head, begin["ending"] + "\n", begin.end(), end.start())
 
 
 def _lists(look: Look, rendered: Rendered) -> Mapping[str, list[str]]:

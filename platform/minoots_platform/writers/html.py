@@ -47,6 +47,10 @@ class Html(Writer):
         if said:
             into.text += f"{visible(said)}\n"
 
+    def hidden(self, look: Look) -> frozenset[ConversationEventKind]:
+        """Return the kinds that are never shown."""
+        return frozenset({Kind.USAGE, Kind.TITLE})
+
 
 def _said(event: ConversationEvent, look: Look) -> str:
     match event.kind:

@@ -68,6 +68,19 @@ class Markdown(Writer):
         """Return a file whose front matter has grown; ``None`` where nothing is new in it."""
         return front_matter.grown(existing, look, rendered, now) if look.front_matter else None
 
+    def dated(self, text: str, look: Look, now: datetime) -> str:
+        """Return a file whose front matter says when it was made anew."""
+        return front_matter.dated(text, look, now) if look.front_matter else text
+
+    def hidden(self, look: Look) -> frozenset[ConversationEventKind]:
+        """Return the kinds that are not shown. Calls are remembered for their results, shown or not."""
+        optional = {
+            Kind.SYSTEM: look.system_events,
+            Kind.THINKING: look.thinking,
+            Kind.DECISION: look.decisions,
+        }
+        return frozenset(kind for kind in Kind if not optional.get(kind, kind in _RENDERINGS))
+
 
 class _Block:
     """One event, about to be appended."""
