@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Final
 
 from minoots.contracts.conversations import ConversationEvent, ConversationEventKind
 
+from .headlines import headline
 from .markdown import speaker_of, stamp_of
 from .visible import visible
 from .writer import Look, Rendered, Writer
@@ -65,7 +66,7 @@ def _said(event: ConversationEvent, look: Look) -> str:
         case Kind.TOOL_CALL if look.tool_calls and event.tool:
             given = event.tool.input
             shown = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False, indent=2)
-            return _fold(f"Tool: {event.tool.name or 'tool'}", shown)
+            return _fold(f"Tool: {headline(event.tool)}", shown)
         case Kind.TOOL_RESULT if look.tool_results and event.tool:
             what = "Error" if event.tool.is_error else "Result"
             return _fold(f"{what}: {event.tool.name or event.tool.call_id}", event.tool.output or "")

@@ -18,6 +18,7 @@ from minoots.contracts.conversations import ConversationEvent, ConversationEvent
 
 from . import front_matter
 from .closing import closer_of, fence_for
+from .headlines import headline
 from .visible import visible
 from .writer import Beside, Look, Rendered, Writer, agent_file
 
@@ -227,7 +228,7 @@ def _call(block: _Block) -> None:
         content = block.fenced(tool.input, "", "call")
     else:
         content = block.fenced(json.dumps(tool.input, ensure_ascii=False, indent=2), "json", "call")
-    block.fold(f"Tool: {tool.name or 'tool'}", content)
+    block.fold(f"Tool: {headline(tool)}", content)
 
 
 def _result(block: _Block) -> None:

@@ -287,6 +287,25 @@ def test_a_name_of_a_tool_stands_as_it_is(name: str) -> None:
     assert opened.content.count("<") == 3
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"command": "npm test", "description": "Run the tests"}, "Bash — Run the tests"),
+        ({"command": "npm test"}, "Bash — npm test"),
+        ({"command": ["bash", "-lc", "ls"], "justification": ""}, "Bash — bash -lc ls"),
+        ({"content": "much", "file_path": "src/a.py"}, "Bash — src/a.py"),
+        ({"description": "two\n\nlines  <b>\x1b[31m"}, "Bash — two lines &lt;b&gt;␛[31m"),
+        ({"description": "w" * 500}, f"Bash — {'w' * 79}…"),
+        ({"description": 7, "path": None}, "Bash"),
+        ({}, "Bash"),
+        (["ls"], "Bash"),
+        ("*** Begin Patch", "Bash"),
+    ],
+)
+def test_a_headline_says_what_a_call_is_for(given: Any, told: str) -> None:
+    assert f"<summary>Tool: {told}</summary>" in rendered([called(given=given)], EVERYTHING).text
+
+
 @pytest.mark.parametrize("name", ["a\n\n```", "a\r\rb", "a\n\n# b"])
 def test_a_name_of_a_tool_is_of_one_line(name: str) -> None:
     assert "\n<summary>Tool: a " in one_line_each(rendered([called(name)], EVERYTHING).text)
@@ -327,7 +346,7 @@ def test_a_conversation() -> None:
         "# assistant_2026-11-21_1200_05\n\n"
         "<details>\n<summary>Thinking</summary>\n\ngreen?\n\n</details>\n\n"
         "# claude-opus-4.5_2026-11-21_1200_05\n\nI *shall*.\n\n"
-        "<details>\n<summary>Tool: Bash</summary>\n\n"
+        "<details>\n<summary>Tool: Bash — tea</summary>\n\n"
         '```json\n{\n  "command": "tea"\n}\n```\n\n</details>\n\n'
         "<details>\n<summary>Result: Bash</summary>\n\n```\nhot\n```\n\n</details>\n\n"
         "Done.\n\n"
