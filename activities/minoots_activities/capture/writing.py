@@ -30,6 +30,7 @@ MEND: Final = timedelta(minutes=1)
 PATIENCE: Final = timedelta(hours=1)
 """How long after the end of a recording that is tried."""
 
+_MISSING: Final = "something beside it could not be written"
 _HOPELESS: Final = frozenset({errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENAMETOOLONG})
 
 
@@ -42,6 +43,7 @@ class Written:
     again_at: datetime | None = None
     """When to try again what did not work."""
     problem: str | None = None
+    """For histories: without names of files, which may be made of what was said."""
 
 
 class Writing:
@@ -75,7 +77,7 @@ class Writing:
                 if error.errno in _HOPELESS:
                     await self._failed(row, os.strerror(error.errno))
                     continue
-                problem = error.strerror or str(error)
+                problem = error.strerror or type(error).__name__
                 await self._troubled(row, problem)
                 return Written(over=False, again_at=self._clock() + AGAIN, problem=problem)
             if not more:
@@ -122,29 +124,30 @@ class Writing:
         async with self._database.read() as connection:
             row = await recordings.as_it_stands(connection, recording_id)
         if row.rendering.get("missing"):
-            return Written(over=False, again_at=self._clock() + MEND, problem=row.problem)
+            return Written(over=False, again_at=self._clock() + MEND, problem=_MISSING)
         self._mended.pop(recording_id, None)
         return Written(over=False)
 
     async def _mend_behind(self, rows: Sequence[sa.Row[Any]], beat: Callable[[], None]) -> Written:
         """Try for a while what is missing beside recordings that have ended."""
-        since, problem = self._clock() - PATIENCE, None
+        since, waits = self._clock() - PATIENCE, False
         for row in rows:
             if not row.rendering.get("missing") or row.state != State.STOPPED.value or row.stopped_at < since:
                 self._mended.pop(row.id, None)
                 continue
-            problem = row.problem
             if not self._may_mend(row.id):
+                waits = True
                 continue
             try:
-                problem = await self._mend(row, beat)
-            except (WriteDenied, OSError) as error:
-                problem = str(error)  # of the recording itself: the next look may find it otherwise
-        if problem is None:
+                waits = not await self._mend(row, beat) or waits
+            except (WriteDenied, OSError):
+                waits = True  # of the recording itself: the next look may find it otherwise
+        if not waits:
             return Written(over=True)
-        return Written(over=False, again_at=self._clock() + MEND, problem=problem)
+        return Written(over=False, again_at=self._clock() + MEND, problem=_MISSING)
 
-    async def _mend(self, row: sa.Row[Any], beat: Callable[[], None]) -> str | None:
+    async def _mend(self, row: sa.Row[Any], beat: Callable[[], None]) -> bool:
+        """Try what is missing beside a recording; return whether nothing is missing any more."""
         piece = Piece(self._database, self._tenant, row, self._clock, self._agents, beat)
         row = await piece.prepare()
         await piece.mend(None)
@@ -154,7 +157,7 @@ class Writing:
             await self._troubled(row, piece.problem)
         async with self._database.write() as connection:
             await self._keep(connection, row, piece.with_missing(None))
-        return piece.problem
+        return piece.problem is None
 
     async def _keep(self, connection: AsyncConnection, row: sa.Row[Any], done: dict[str, Any] | None) -> None:
         values = {} if done is None else {key: value for key, value in done.items() if key != "over"}
