@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import sqlalchemy as sa
@@ -21,6 +22,7 @@ from stacks import TENANT
 from minoots.contracts import EventType, WebhookAction
 from minoots.errors import Failure
 from minoots_activities.capture import obeying, placing, writing
+from minoots_activities.capture import piece as piece_module
 from minoots_activities.capture.workspaces import FILE
 from minoots_platform.records import Database, conversations, documents, recordings, schema
 from minoots_platform.writers import Look, Rendered, installed
@@ -580,7 +582,7 @@ async def test_a_file_is_as_if_written_at_once_whatever_the_pieces(
     desk.workspace(settings=f"[front_matter]\nparticipant_username = true\n{FLAGS}")
     chance = random.Random(7)
     for run in range(6):
-        monkeypatch.setattr(writing, "PART", chance.randrange(1, 6))
+        monkeypatch.setattr(piece_module, "PART", chance.randrange(1, 6))
         chat = desk.chat(f"{run}1110000-0000-4000-8000-000000000001")
         chat.says("before")
         chat.says(f"above\n::{verb}-notes run{run}{ending}\nbelow")
@@ -721,7 +723,7 @@ class Stage:
 async def test_whoever_dies_at_any_moment_leaves_a_file_that_ends_the_same(
     desk: Desk, chat: Chat, scene: Callable[[Desk, Chat], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writing, "PART", 3)
+    monkeypatch.setattr(piece_module, "PART", 3)
     desk.workspace(settings=f"[front_matter]\n{EVERYTHING}\n{FLAGS}")
     name = await scene(desk, chat)
     for step in STORY:
@@ -845,6 +847,40 @@ async def test_what_is_told_otherwise_makes_the_file_anew(desk: Desk) -> None:
     assert said(desk, "tea.md") == ["::record-notes tea.md", "It is so", "and then?"]
     [row] = await desk.rows()
     assert desk.text("tea.md") == await rendered_at_once(desk, row)
+
+
+def tokens(many: int) -> dict[str, object]:
+    return tells("It is so") | {"tokens": {"input": 1, "output": many, "total": many + 1}}
+
+
+async def test_tokens_that_are_counted_on_do_not_make_the_file_anew(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(placing, "put", Mock(wraps=placing.put))
+    messages = [asks("::record-notes tea.md"), tokens(1)]
+    await desk.gemini(*messages)
+    await desk.write()
+    before, count = (desk.root / "tea.md").stat(), placing.put.call_count  # type: ignore[attr-defined]  # a mock
+    [row] = await desk.rows("tea.md")
+    messages[1] = tokens(500)
+    await desk.gemini(*messages)
+    await desk.write()
+    [after] = await desk.rows("tea.md")
+    assert (desk.root / "tea.md").stat() == before
+    assert placing.put.call_count == count  # type: ignore[attr-defined]
+    assert after.revised > row.revised
+    assert await desk.write() == {}, "that is not looked for again"
+
+
+async def test_a_file_that_is_made_anew_says_when(desk: Desk) -> None:
+    desk.workspace(settings="[front_matter]\nupdated = true")
+    await desk.gemini(asks("::record-notes tea.md"), tells("I l"))
+    await desk.write()
+    assert "updated" not in desk.text("tea.md")
+    await desk.gemini(asks("::record-notes tea.md"), tells("I look"))
+    await desk.write()
+    assert f"\nupdated: {int(desk.now.timestamp() * 1000)}\n---\n" in desk.text("tea.md")
+    assert said(desk, "tea.md") == ["::record-notes tea.md", "I look"]
 
 
 async def test_what_is_told_otherwise_of_before_the_recording_changes_nothing(desk: Desk) -> None:
@@ -1103,6 +1139,7 @@ async def test_a_file_of_the_users_keeps_what_is_in_it_and_our_lists_are_added(
     expected = THEIRS.replace("- green\n", "- green\n- chat\n").replace(
         "- older\n", f'- older\n  - "{SESSION}"\n'
     )
+    expected = expected.replace("[me]", "[me, claude-x-4.5]")
     head, old = expected.rsplit("---\n", 1)
     text = desk.text("tea.md")
     assert text.startswith(head)
@@ -1280,17 +1317,17 @@ async def test_a_stop_that_comes_while_the_writer_looks_is_the_end(
 ) -> None:
     chat.says("::record-notes tea.md\none")
     await chat.look()
-    prepare = writing._Piece.prepare
+    prepare = piece_module.Piece.prepare
 
     async def after_the_stop(piece: Any) -> Any:
         # What the writer has seen of the recording is old by now.
-        monkeypatch.setattr(writing._Piece, "prepare", prepare)
+        monkeypatch.setattr(piece_module.Piece, "prepare", prepare)
         chat.says("two\n::stop\nnothing of this")
         chat.answers("nor this")
         await chat.look()
         return await prepare(piece)
 
-    monkeypatch.setattr(writing._Piece, "prepare", after_the_stop)
+    monkeypatch.setattr(piece_module.Piece, "prepare", after_the_stop)
     await desk.again("tea.md")
     assert await desk.states() == [("tea.md", "stopped")]
     assert said(desk, "tea.md") == ["::record-notes tea.md", "one", "two"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -124,17 +125,22 @@ async def test_a_transcript_that_moves_is_the_same_conversation(stack: Stack, tm
 async def test_nothing_that_was_said_stands_in_a_history(stack: Stack, tmp_path: Path) -> None:
     async with capturing(stack, tmp_path) as host:
         chat = host.chat()
-        chat.say("::record-notes chat.md\nthe secret of the tea")
+        chat.say("the secret of the tea")
+        chat.say("::record-notes\nthe secret of the tea")
         await host.recorded(chat, "the secret of the tea")
         row = await host.recording(chat)
         assert row is not None
+        assert "secret-of-the-tea" in row.path, "as the template says"
         for public_id in (
             workflow_id("capture", TENANT, chat.id),
             workflow_id("writer", TENANT, row.path_key),
         ):
-            history = await stack.client.get_workflow_handle(public_id).fetch_history()
+            handle = stack.client.get_workflow_handle(public_id)
+            history = await handle.fetch_history()
             assert len(history.events) > 3
-            assert all(b"secret of the tea" not in event.SerializeToString() for event in history.events)
+            said = re.compile(rb"secret.of.the.tea")
+            assert not any(said.search(event.SerializeToString()) for event in history.events)
+            assert not said.search((await handle.describe()).raw_description.SerializeToString())
 
 
 @pytest.mark.timeout(120)

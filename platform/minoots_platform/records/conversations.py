@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
@@ -361,13 +361,20 @@ async def last_of(
 
 
 async def revised_since(
-    connection: AsyncConnection, conversation_id: str, revised: int, *, first: int, last: int
+    connection: AsyncConnection,
+    conversation_id: str,
+    revised: int,
+    *,
+    first: int,
+    last: int,
+    without: Iterable[ConversationEventKind] = (),
 ) -> bool:
-    """Tell whether one of these events has come with other content since."""
+    """Tell whether one of these events has come with other content since; some kinds do not count."""
     query = sa.select(EVENTS.c.key).where(
         EVENTS.c.conversation_id == conversation_id,
         EVENTS.c.revised > revised,
         EVENTS.c.number.between(first, last),
+        EVENTS.c.kind.not_in([kind.value for kind in without]),
     )
     return (await connection.execute(query.limit(1))).first() is not None
 
