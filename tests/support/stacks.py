@@ -138,7 +138,7 @@ class Stack:
 
 
 async def eventually(
-    look: Callable[[], Awaitable[T]], satisfied: Callable[[T], bool], timeout: float = 20
+    look: Callable[[], Awaitable[T]], satisfied: Callable[[T], bool], timeout: float = 60
 ) -> T:
     """Look until what is seen satisfies; fail with the last sight after ``timeout`` seconds."""
     deadline = asyncio.get_running_loop().time() + timeout
