@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
@@ -166,8 +165,7 @@ async def _catch_up(host: Host, database: Database, client: Client) -> None:
     async with database.read() as connection:
         unwritten = await recordings.behind(connection, host.tenant, host.name, _BATCH)
         unread = await conversations.behind(connection, host.tenant, host.name, _BATCH)
-    for key, path in {row.path_key: row.path for row in unwritten}.items():
-        name = Path(path).name
+    for key, name in {row.path_key: row.id for row in unwritten}.items():
         await tell_writer(client, WriterStart(tenant=host.tenant, host=host.name, path_key=key, name=name))
     # A change in one file of a conversation has everything in it obeyed that was not.
     await host.watcher.again(file.path.partition("#")[0] for file in unread)

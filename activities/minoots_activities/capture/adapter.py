@@ -93,8 +93,8 @@ class Capture(CapturePort):
             request.conversation_id, fresh=request.fresh, beat=activity.heartbeat
         )
         # Told again if this process dies in between: what is pending stays so until it is written.
-        for key, path in {row.path_key: row.path for row in done.pending}.items():
-            start = WriterStart(tenant=self._tenant, host=self._host, path_key=key, name=Path(path).name)
+        for key, name in {row.path_key: row.id for row in done.pending}.items():
+            start = WriterStart(tenant=self._tenant, host=self._host, path_key=key, name=name)
             await tell_writer(self._client, start)
         return Obeyed(obeyed=done.obeyed, refused=done.refused, writing=len(done.pending))
 
