@@ -60,6 +60,8 @@ class Obeyed(Contract):
     obeyed: int = 0
     refused: int = 0
     writing: int = 0
+    problem: str | None = None
+    """Why commands wait; they are looked for again when that is over."""
 
 
 class Captured(Contract):

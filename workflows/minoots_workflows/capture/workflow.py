@@ -63,7 +63,7 @@ class CaptureWorkflow:
         seen = self._state
         for file in files:
             read = await workflow.execute_activity_method(
-                CapturePort.read, file, summary=f"{READ}: {file.provider}", **options.on_host(file.host)
+                CapturePort.read, file, **options.on_host(file.host, f"{READ}: {file.provider}")
             )
             seen = seen.model_copy(
                 update={
@@ -85,13 +85,14 @@ class CaptureWorkflow:
                 fresh=any(file.fresh for file in files if file.host == host),
             )
             obeyed = await workflow.execute_activity_method(
-                CapturePort.obey, request, summary=OBEY, **options.on_host(host)
+                CapturePort.obey, request, **options.on_host(host, OBEY)
             )
             seen = seen.model_copy(
                 update={
                     "obeyed": seen.obeyed + obeyed.obeyed,
                     "refused": seen.refused + obeyed.refused,
                     "writing": obeyed.writing,
+                    "problem": seen.problem or obeyed.problem,
                 }
             )
         self._state = seen

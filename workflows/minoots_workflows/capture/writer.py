@@ -32,8 +32,7 @@ class WriterWorkflow:
             self._seen = await workflow.execute_activity_method(
                 CapturePort.write,
                 start,
-                summary=f"{WRITE}: {start.name}",
-                **options.on_host(start.host),
+                **options.on_host(start.host, f"{WRITE}: {start.name}"),
             )
             workflow.set_current_details(told_of(self._seen, next_look(self._seen.wake_at)))
             return self._seen
