@@ -37,7 +37,7 @@ class Background:
         return found
 
 
-def until(check: Callable[[], bool], within: float = 20) -> None:
+def until(check: Callable[[], bool], within: float = 90) -> None:
     """Wait until something is so."""
     deadline = time.monotonic() + within
     while not check():

@@ -336,12 +336,12 @@ async def test_what_no_database_holds_is_kept_of_a_store_as_far_as_anything_can(
 async def looked(watcher: Watcher) -> None:
     """Wait until all files have been looked at twice more: the first look may have been under way."""
     for _ in range(2):
-        before = watcher.stats.looked_in
+        before = watcher.stats.looks
 
-        async def look() -> float:
-            return watcher.stats.looked_in
+        async def looks() -> int:
+            return watcher.stats.looks
 
-        await eventually(look, lambda seen, before=before: seen != before)
+        await eventually(looks, lambda seen, before=before: seen != before)
 
 
 @pytest.mark.parametrize("closing", [closed_file, closed_folder, closed_root])

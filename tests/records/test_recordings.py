@@ -20,8 +20,7 @@ from recordings import BEGAN, HOST, MODEL, OTHER, SESSION, Chat, Crash, Crashes,
 from stacks import TENANT
 
 from minoots.contracts import EventType, WebhookAction
-from minoots.errors import Failure
-from minoots_activities.capture import obeying, placing, writing
+from minoots_activities.capture import obeying, placing, workspaces, writing
 from minoots_activities.capture import piece as piece_module
 from minoots_activities.capture.workspaces import FILE
 from minoots_platform.records import Database, conversations, documents, recordings, schema
@@ -344,10 +343,63 @@ async def test_a_registry_that_cannot_be_read_costs_no_command(
     registry = desk.folder / "registry.json"
     sound = registry.read_text()
     registry.write_text("{")
-    with pytest.raises(Failure, match="cannot be read"):
-        await chat.look()
+    for _ in range(2):
+        done = await chat.look()
+        assert (done.obeyed, done.refused) == (0, 0)
+        assert "cannot be read" in str(done.problem)
+        assert desk.obeying.waiting() == {chat.id}
+    assert "cannot be read" in desk.registry.problems()[0]
+    told = await desk.told(EventType.CONVERSATION_TROUBLED)
+    assert ["a command waits: the registry" in one["reason"] for one in told] == [True]
     registry.write_text(sound)
+    assert desk.obeying.waiting() == frozenset()
     assert (await chat.look()).obeyed == 1
+    assert desk.registry.problems() == []
+
+
+async def test_a_registry_that_cannot_be_read_holds_up_nothing_that_is_recorded(
+    desk: Desk, chat: Chat
+) -> None:
+    await chat.tell("::record-notes a.md")
+    registry = desk.folder / "registry.json"
+    sound = registry.read_text()
+    registry.write_text("{")
+    chat.answers("while it is damaged")
+    await chat.tell("go on")
+    assert "go on" in (desk.root / "a.md").read_text()
+    await chat.tell("::export-notes b.md", "::stop", "behind the end")
+    assert desk.names() == {"a.md"}
+    registry.write_text(sound)
+    await chat.tell("never recorded")
+    assert desk.names() == {"a.md", "b.md"}
+    assert "behind the end" not in (desk.root / "a.md").read_text()
+
+
+async def test_a_workspace_that_cannot_be_read_now_holds_up_its_own_commands_only(
+    desk: Desk, chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed, other = desk.workspace("closed"), desk.chat(OTHER)
+    text_of = workspaces._text_of
+
+    def denied(file: Path) -> str:
+        if file.parent == closed:
+            raise PermissionError(errno.EACCES, "Permission denied", str(file))
+        return text_of(file)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(workspaces, "_text_of", denied)
+        await chat.tell("::export-notes first.md\n::record-closed a.md")
+        await other.tell("::record-notes b.md")
+        assert desk.names() == {"b.md"}
+        assert desk.obeying.waiting() == {chat.id}
+        [problem] = desk.registry.problems()
+        assert problem.startswith("nothing is recorded for closed: ")
+        assert await desk.told(EventType.CHAT_COMMAND_REFUSED) == []
+    done = await chat.look()
+    await desk.write()
+    assert (done.obeyed, done.refused) == (2, 0)
+    assert desk.names() == {"b.md", "first.md"}
+    assert (closed / "a.md").exists()
 
 
 async def test_a_conversation_that_is_not_known_has_nothing_to_obey(desk: Desk) -> None:

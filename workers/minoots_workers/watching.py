@@ -53,6 +53,8 @@ class Host:
     name: str
     tenant: str
     serving: Serving
+    obeying: Obeying
+    registry: Registry
     watcher: Watcher
     sources: tuple[Source, ...]
 
@@ -73,9 +75,10 @@ def host_of(settings: Settings, database: Database, client: Client) -> Host:
     tenant, name = capture.tenant, host_name(capture)
     sources = sources_of(capture, os.environ)
     roots = ReadRoots(source.root for source in sources)
+    registry = Registry(capture.registry)
     obeying = Obeying(
         database,
-        Registry(capture.registry),
+        registry,
         capture.write_roots,
         WorkspaceFlags(),
         utc_now,
@@ -109,7 +112,7 @@ def host_of(settings: Settings, database: Database, client: Client) -> Host:
         rescan=capture.rescan,
         idle=capture.idle,
     )
-    return Host(name, tenant, serving, watcher, tuple(sources))
+    return Host(name, tenant, serving, obeying, registry, watcher, tuple(sources))
 
 
 @asynccontextmanager
@@ -148,12 +151,15 @@ async def _live(host: Host, database: Database, client: Client) -> None:
     while True:
         try:
             await _catch_up(host, database, client)
+            status = asdict(host.watcher.stats)
+            status["workspaces"] = await asyncio.to_thread(host.registry.problems)
+            status["problem"] = status["problem"] or next(iter(status["workspaces"]), None)
             async with database.write() as connection:
                 await capture_hosts.seen(
                     connection,
                     host.tenant,
                     host.name,
-                    asdict(host.watcher.stats),
+                    status,
                     version=__version__,
                     started_at=started_at,
                     now=utc_now(),
@@ -166,7 +172,9 @@ async def _live(host: Host, database: Database, client: Client) -> None:
 async def _catch_up(host: Host, database: Database, client: Client) -> None:
     async with database.read() as connection:
         unwritten = await recordings.behind(connection, host.tenant, host.name, _BATCH)
-        unread = await conversations.behind(connection, host.tenant, host.name, _BATCH)
+        unread = await conversations.behind(
+            connection, host.tenant, host.name, _BATCH, but=await asyncio.to_thread(host.obeying.waiting)
+        )
     for key, name in recordings.writer_names(unwritten).items():
         await tell_writer(client, WriterStart(tenant=host.tenant, host=host.name, path_key=key, name=name))
     # A change in one file of a conversation has everything in it obeyed that was not.

@@ -96,7 +96,9 @@ class Capture(CapturePort):
         for key, name in recordings.writer_names(done.pending).items():
             start = WriterStart(tenant=self._tenant, host=self._host, path_key=key, name=name)
             await tell_writer(self._client, start)
-        return Obeyed(obeyed=done.obeyed, refused=done.refused, writing=len(done.pending))
+        return Obeyed(
+            obeyed=done.obeyed, refused=done.refused, writing=len(done.pending), problem=done.problem
+        )
 
     @activity.defn(name="capture.write")
     async def write(self, file: WriterStart) -> Written:

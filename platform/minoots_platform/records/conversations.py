@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
@@ -250,15 +250,21 @@ def first_line(text: str) -> str:
     return next((line for line in lines if line and not line.startswith("::")), "")
 
 
-async def behind(connection: AsyncConnection, tenant: str, host: str, limit: int) -> list[File]:
-    """Return files of a host in whose conversations commands have not been looked for yet."""
+async def behind(
+    connection: AsyncConnection, tenant: str, host: str, limit: int, but: Collection[str] = ()
+) -> list[File]:
+    """Return files of a host in whose conversations commands have not been looked for yet.
+
+    ``but`` are the ids of conversations that are left out.
+    """
     query = (
-        sa.select(FILES.c.path, FILES.c.provider)
+        sa.select(FILES.c.path, FILES.c.provider, FILES.c.conversation_id)
         .join(TABLE, TABLE.c.id == FILES.c.conversation_id)
         .where(FILES.c.tenant == tenant, FILES.c.host == host, TABLE.c.obeyed < TABLE.c.events)
-        .limit(limit)
+        .limit(limit + len(but))
     )
-    return [File(host, row.path, row.provider) for row in await connection.execute(query)]
+    found = [row for row in await connection.execute(query) if row.conversation_id not in but]
+    return [File(host, row.path, row.provider) for row in found]
 
 
 async def reading(connection: AsyncConnection, tenant: str, key: str) -> Reading | None:
