@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from .kinds import LocalPath
+from .model_sections import ModelsSettings
 from .sections import (
     CaptureSettings,
     ConnectorsSettings,
@@ -58,6 +59,7 @@ class Settings(BaseSettings):
     ingest: IngestSettings = Field(
         default_factory=IngestSettings, description="Files and texts that are sent to be taken in."
     )
+    models: ModelsSettings = Field(default_factory=ModelsSettings, description="Language models.")
     secrets: SecretsSettings = Field(default_factory=SecretsSettings, description="Encryption of secrets.")
     flags: FlagsSettings = Field(default_factory=FlagsSettings, description="Feature flags.")
     telemetry: TelemetrySettings = Field(

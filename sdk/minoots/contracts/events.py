@@ -129,6 +129,14 @@ class EventType(StrEnum):
     SOURCE_FAILED = "source.failed"
     """A file that was sent cannot be read."""
     SOURCE_REMOVED = "source.removed"
+    MODEL_FELL_BACK = "model.fell_back"
+    """Another language model than the first choice answered."""
+    MODEL_TRUNCATED = "model.truncated"
+    """A language model answered without having read all that was sent."""
+    MODEL_OPENED = "model.opened"
+    """A language model failed too often, and is left alone for a while."""
+    MODEL_CLOSED = "model.closed"
+    """It answered again."""
     SECRET_CREATED = "secret.created"  # noqa: S105 - an event type
     SECRET_ROTATED = "secret.rotated"  # noqa: S105 - an event type
     REPLAY_STARTED = "replay.started"

@@ -54,6 +54,9 @@ BY_BYTES = {
     "CommandCreate.payload",
     "Acknowledge.result",
     "Progress.progress",
+    "ToolCall.arguments.*",
+    "ToolSpec.parameters.*",
+    "ModelRequest.json_schema.*",
 }
 LEASE = "lse_01JD3Z5E8S9V8QG8ZJ6ZC4T2XK"
 ACTION = {"url": "https://a.example/"}
