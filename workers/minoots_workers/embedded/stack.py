@@ -25,7 +25,7 @@ from .supervisor import Supervisor
 from .temporal_server import TemporalServer, find_binary
 
 READY_WITHIN: Final = 30.0
-_WORKERS: Final = {"core": ("core", "files"), "io": ("io",)}
+_WORKERS: Final = {"core": ("core", "files", "llm", "sandbox"), "io": ("io",)}
 """Worker processes, and the queues of each."""
 _LOOPBACK_NETWORKS: Final = ("127.0.0.0/8", "::1/128")
 
