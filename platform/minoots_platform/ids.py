@@ -27,6 +27,7 @@ Prefix = Literal[
     "rec",
     "ing",
     "src",
+    "job",
 ]
 
 ULID_PATTERN: Final = "[0-7][0-9A-HJKMNP-TV-Z]{25}"

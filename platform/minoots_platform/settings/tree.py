@@ -21,7 +21,9 @@ from .sections import (
     FlagsSettings,
     GatewaySettings,
     IngestSettings,
+    JobsSettings,
     RecordsSettings,
+    SandboxSettings,
     SecretsSettings,
     TelemetrySettings,
     TemporalSettings,
@@ -57,6 +59,10 @@ class Settings(BaseSettings):
     )
     ingest: IngestSettings = Field(
         default_factory=IngestSettings, description="Files and texts that are sent to be taken in."
+    )
+    jobs: JobsSettings = Field(default_factory=JobsSettings, description="Jobs that think and act.")
+    sandbox: SandboxSettings = Field(
+        default_factory=SandboxSettings, description="Sandboxes that programs run in."
     )
     secrets: SecretsSettings = Field(default_factory=SecretsSettings, description="Encryption of secrets.")
     flags: FlagsSettings = Field(default_factory=FlagsSettings, description="Feature flags.")

@@ -43,6 +43,10 @@ BY_BYTES = {
     "NodeTimer.metadata.*",
     "IngestAbout.metadata.*",
     "SourceAbout.metadata.*",
+    "_Job.metadata.*",
+    "LlmJob.metadata.*",
+    "LlmJob.json_schema.*",
+    "ExecJob.metadata.*",
     "PlanCreate.payload",
     "PlanCreate.metadata.*",
     "EscalationCreate.payload",
@@ -54,6 +58,9 @@ BY_BYTES = {
     "CommandCreate.payload",
     "Acknowledge.result",
     "Progress.progress",
+    "ToolCall.arguments.*",
+    "ToolSpec.parameters.*",
+    "ModelRequest.json_schema.*",
 }
 LEASE = "lse_01JD3Z5E8S9V8QG8ZJ6ZC4T2XK"
 ACTION = {"url": "https://a.example/"}
