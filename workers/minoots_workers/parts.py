@@ -78,6 +78,8 @@ async def files_parts(settings: Settings) -> AsyncIterator[Serving]:
 def tiers_of(settings: Settings) -> Tiers:
     """Return the sandboxes that settings allow on this machine."""
     return Tiers(
+        vm_image=settings.vm_image,
+        qemu=settings.sandbox.qemu,
         allow_process=settings.sandbox.allow_process,
         read_only=settings.sandbox.read_only,
         use_cgroups=settings.sandbox.cgroups,

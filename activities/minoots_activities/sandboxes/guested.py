@@ -17,19 +17,19 @@ from minoots.contracts.sandboxes import Limits, Tier
 from minoots.errors import Failure, FailureKind
 
 from .cgroups import Group
-from .channel import Channel, gone
+from .channel import Channel
 from .port import (
     Ended,
     File,
     Listing,
-    NeverStarted,
     OutcomeUnknown,
     Output,
     Program,
     Ran,
     Sandbox,
     Stream,
-    never_started,
+    gone,
+    not_started,
 )
 
 _PIECE: Final = 65536
@@ -98,7 +98,7 @@ class GuestedSandbox(Sandbox):
             began = time.monotonic()
             answer = await asked.next(_GRACE)
             if "errno" in answer:
-                raise _not_started(program.command[0], answer)
+                raise not_started(program.command[0], answer["errno"], str(answer.get("error")))
         except BaseException:
             for fd in ours:
                 os.close(fd)
@@ -341,22 +341,6 @@ def _ran(answer: dict[str, Any], why: Ended | None, wall_ms: float) -> Ran:
         wall_ms=wall_ms,
         cpu_ms=cpu * 1000,
         peak_kb=peak,
-    )
-
-
-def _not_started(name: str, answer: dict[str, Any]) -> NeverStarted:
-    code = answer["errno"]
-    if code == errno.ENOENT:
-        detail = f"there is no program {name[:200]!r} in the sandbox"
-        return NeverStarted(FailureKind.INVALID, detail, remedy="Name one that it has.")
-    if code in (errno.EACCES, errno.ENOEXEC):
-        return NeverStarted(
-            FailureKind.INVALID,
-            f"{name[:200]!r} cannot be run in the sandbox: {answer.get('error')}",
-            remedy="Send the file with executable: true, or name its interpreter first.",
-        )
-    return never_started(
-        f"{name[:200]!r} was not started: {answer.get('error')}", "Look at the limits of the job."
     )
 
 

@@ -6,14 +6,13 @@ Owns the connection; what a program is given to do, and for how long, is the bus
 from __future__ import annotations
 
 import asyncio
-import errno
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from minoots.errors import FailureKind
-from minoots_activities.sandboxes.port import NeverStarted, OutcomeUnknown, Output, never_started
+from minoots_activities.sandboxes.port import NeverStarted, Output, gone, not_started
 
 from .frames import (
     MOST_INPUT,
@@ -243,29 +242,3 @@ async def connect(path: Path, within: float) -> tuple[asyncio.StreamReader, asyn
                     return await asyncio.open_unix_connection(path)
                 await asyncio.sleep(0.005)
     return None
-
-
-def not_started(name: str, reason: int, said: str) -> NeverStarted:
-    """Return the error of a program that a machine could not start."""
-    if reason == errno.ENOENT:
-        return NeverStarted(
-            FailureKind.INVALID,
-            f"there is no program {name[:200]!r} in the machine",
-            remedy="Name one that its image has (busybox lists them), or send it along.",
-        )
-    if reason in (errno.EACCES, errno.ENOEXEC):
-        return NeverStarted(
-            FailureKind.INVALID,
-            f"{name[:200]!r} cannot be run in the machine: {said}",
-            remedy="Send the file with executable: true, or name its interpreter first.",
-        )
-    return never_started(f"{name[:200]!r} was not started: {said}", "Look at the limits of the job.")
-
-
-def gone() -> OutcomeUnknown:
-    """Return the error of a machine that is not there any more."""
-    return OutcomeUnknown(
-        FailureKind.UNAVAILABLE,
-        "the machine ended before it told how the program did",
-        remedy="Look at what the program was to change before you run it again.",
-    )

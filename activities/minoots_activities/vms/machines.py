@@ -31,13 +31,14 @@ from minoots_activities.sandboxes.port import (
     Sandbox,
     Sandboxes,
     Stream,
+    gone,
     never_started,
 )
 
 from . import images, qemu
 from .accelerators import Accelerator, Chosen
 from .faults import ImageFault
-from .guest import VERSION, gone
+from .guest import VERSION
 
 _ENVIRONMENT: Final = {"PATH": PATH, "HOME": "/work", "TMPDIR": "/tmp", "LANG": "C.UTF-8"}  # noqa: S108
 _WORK: Final = "/work"
@@ -169,14 +170,14 @@ class Machine(Sandbox):
         if size > most:
             raise Failure(
                 FailureKind.TOO_LARGE,
-                f"{path} has {size} bytes; at most {most} can be taken out",
-                remedy="Have the program write less, or in parts.",
+                f"{path} has more than the {most} bytes that may be taken out of the sandbox",
+                remedy="Have the program divide or compress it, or raise jobs.max_artifact_bytes.",
             )
         if code != 0:
             raise Failure(
                 FailureKind.NOT_FOUND,
-                f"there is no file {path!r} in the working folder",
-                remedy="Have the program write it there; links are not followed.",
+                f"there is no file {path} in the sandbox",
+                remedy="Name a file that the program writes; links and what is behind them do not count.",
             )
         return data
 

@@ -223,7 +223,9 @@ def _failed(accelerator: str, said: str, console: Path) -> NeverStarted:
 async def _said(process: asyncio.subprocess.Process) -> str:
     if process.stderr is None:
         return "it said nothing"
-    said = (await process.stderr.read(_SHOWN)).decode(errors="replace").strip()
+    lines = (await process.stderr.read(_SHOWN)).decode(errors="replace").splitlines()
+    # That it waited for us is no reason to end.
+    said = " ".join(line for line in lines if ": info: " not in line).strip()
     return said or f"QEMU ended with {process.returncode}"
 
 

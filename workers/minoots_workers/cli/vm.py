@@ -12,7 +12,9 @@ import typer
 from minoots_platform.settings import Settings, SettingsError, load_settings
 from minoots_workers.embedded.faults import CONFIG
 
-app = typer.Typer(help="Virtual machines: build their image, see whether they start here.", no_args_is_help=True)
+app = typer.Typer(
+    help="Virtual machines: build their image, see whether they start here.", no_args_is_help=True
+)
 
 _Config = Annotated[Path | None, typer.Option("--config", help="Settings file (minoots.toml).")]
 
@@ -40,7 +42,7 @@ def build_image(
 
     settings = _settings(config)
     try:
-        image = building.build(settings.sandboxes.image_folder(settings.data_dir), package or ())
+        image = building.build(settings.vm_image, package or ())
     except ImageFault as fault:
         typer.echo(f"minoots vm: {fault}", err=True)
         raise typer.Exit(1) from None
@@ -66,8 +68,8 @@ def check(
 
     settings = _settings(config)
     try:
-        host = qemu.Host.find(settings.sandboxes.qemu)
-        image = images.load(settings.sandboxes.image_folder(settings.data_dir), VERSION)
+        host = qemu.Host.find(settings.sandbox.qemu)
+        image = images.load(settings.vm_image, VERSION)
         chosen = asyncio.run(accelerators.choose(host, image))
     except ImageFault as fault:
         typer.echo(f"minoots vm: {fault}", err=True)
