@@ -159,6 +159,10 @@ class Guest:
     def do_end(self, request: dict[str, Any], fds: list[int]) -> None:
         """End whatever runs."""
         self.end_all()
+        if self.running is not None:
+            # Its end is told before this is answered: then another program may begin.
+            os.waitid(os.P_PID, self.running, os.WEXITED | os.WNOWAIT)
+            self.reap()
         self.send({"n": request["n"]})
 
     def do_pause(self, request: dict[str, Any], fds: list[int]) -> None:
