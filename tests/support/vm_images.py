@@ -13,6 +13,12 @@ from minoots_activities.vms.faults import ImageFault
 from minoots_activities.vms.guest import VERSION
 
 
+def shared_folder(folders: pytest.TempPathFactory) -> Path:
+    """Return the folder of the whole run: each of its processes has one of its own below it."""
+    own = folders.getbasetemp()
+    return own.parent if own.name.startswith("popen-") else own
+
+
 def image_for(run: Path) -> Path:
     """Return the folder of the image below ``run``; skips where none can be built or run."""
     folder = run / "vm-image"

@@ -124,15 +124,6 @@ async def test_a_cancelled_program_is_gone(machine: Sandbox) -> None:
     assert b"sleep" not in (await run(machine, "ps", "-o", "args"))[1]
 
 
-async def test_what_is_stopped_goes_on(machine: Sandbox) -> None:
-    await machine.suspend()
-    waiting = asyncio.create_task(run(machine, "echo", "back"))
-    done, _ = await asyncio.wait([waiting], timeout=0.5)
-    assert not done
-    await machine.resume()
-    assert (await waiting)[1] == b"back\n"
-
-
 async def test_the_accelerator_was_tried_and_is_told(machine: Sandbox) -> None:
     assert isinstance(machine, machines.Machine)
     chosen = machine.accelerator

@@ -21,12 +21,15 @@ _COUNT: Final = struct.Struct("<I")
 
 
 class Kind(IntEnum):
-    """What a frame says: the first four to a machine, the rest from it."""
+    """What a frame says: the first six to a machine, the rest from it."""
 
     RUN = ord("R")
     INPUT = ord("I")
     """Nothing in it: the end of the input."""
     KILL = ord("K")
+    FREEZE = ord("Z")
+    """Everything that runs stands still, until `THAW`."""
+    THAW = ord("T")
     POWER_OFF = ord("Q")
     HELLO = ord("H")
     STARTED = ord("S")

@@ -121,6 +121,14 @@ class Guest:
         finally:
             self._runs.pop(number, None)
 
+    def freeze(self) -> None:
+        """Have everything that runs stand still; what is started later runs."""
+        self._send(Frame(Kind.FREEZE, 0, b""))
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._send(Frame(Kind.THAW, 0, b""))
+
     def close(self) -> None:
         """Let the machine go: it switches itself off."""
         self._end()

@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from minoots.contracts.sandboxes import Limits, Tier
@@ -43,13 +43,18 @@ from .guest import VERSION
 _ENVIRONMENT: Final = {"PATH": PATH, "HOME": "/work", "TMPDIR": "/tmp", "LANG": "C.UTF-8"}  # noqa: S108
 _WORK: Final = "/work"
 _FILE_SECONDS: Final = 120.0
+_MOST_LISTED: Final = 64 * 1024 * 1024
 # Scripts of one line for the image's shell; what they act on are their arguments, never part of them.
-_PUT: Final = 'd=$(dirname "$1") && mkdir -p "$d" && rm -rf "$1" && cat > "$1" && chmod "$2" "$1"'
-_GET: Final = '[ -f "$1" ] && [ "$(realpath "$1")" = "/work/$1" ] || exit 44; stat -c %s "$1" >&2 && cat "$1"'
-_LIST: Final = (
-    r'find . -type f -exec sh -c "for f; do stat -c %s -- \"\$f\"; printf \"%s\0\" \"\$f\"; done" sh {} +'
+_PUT: Final = (
+    'mkdir -p "$2" && [ "$(realpath "$2")" = "$2" ] && [ ! -L "$1" ] && { [ -f "$1" ] || [ ! -e "$1" ]; } || '
+    '{ echo "a link, a folder or another thing is in its place" >&2; exit 1; }; cat > "$1" && chmod "$3" "$1"'
 )
-_NO_FILE: Final = 44
+_GET: Final = '[ -f "$1" ] && [ "$(realpath "$1")" = "/work/$1" ] || exit 44; stat -c %s "$1" >&2 && cat "$1"'
+# Names first, each with a zero behind it, one more zero, then the sizes: a name may hold anything else.
+_LIST: Final = (
+    'all=$(mktemp); find . -type f -print0 > "$all" 2>/dev/null; cat "$all" && printf "\\0" && '
+    'xargs -r -0 stat -c %s < "$all" && rm "$all"'
+)
 
 
 class Machines(Sandboxes):
@@ -153,15 +158,22 @@ class Machine(Sandbox):
 
     async def put(self, path: str, data: bytes, *, executable: bool = False) -> None:
         """Write a file below the working folder."""
-        code, _, said = await self._ask(
-            ("sh", "-c", _PUT, "sh", path, "755" if executable else "644"), data, 0
-        )
-        if code != 0:
-            kind = FailureKind.TOO_LARGE if b"No space" in said else FailureKind.INVALID
-            told = said.decode(errors="replace").strip()[-200:]
+        folder = str(PurePosixPath(_WORK, path).parent)
+        mode = "755" if executable else "644"
+        code, _, said = await self._ask(("sh", "-c", _PUT, "sh", path, folder, mode), data, 0)
+        if code == 0:
+            return
+        if b"No space" in said:
             raise Failure(
-                kind, f"{path} cannot be written: {told}", remedy="Choose another path, or send less."
+                FailureKind.TOO_LARGE,
+                f"{path} does not fit into the sandbox: {len(data)} bytes",
+                remedy=f"Send less, or raise limits.disk_mb; it is {self.limits.disk_mb}.",
             )
+        raise Failure(
+            FailureKind.INVALID,
+            f"{path} cannot be written in the sandbox: {said.decode(errors='replace').strip()[-200:]}",
+            remedy="Choose a path on which there is no link, and no folder of this name.",
+        )
 
     async def get(self, path: str, most: int) -> bytes:
         """Return a file below the working folder."""
@@ -183,21 +195,29 @@ class Machine(Sandbox):
 
     async def list(self, most: int) -> Listing:
         """Return up to ``most`` files below the working folder."""
-        _, data, _ = await self._ask(("sh", "-c", _LIST), b"", 64 * 1024 * 1024)
-        files = []
-        for entry in data.split(b"\x00")[:-1]:
-            size, _, name = entry.partition(b"\n")
-            files.append(File(name.decode(errors="surrogateescape").removeprefix("./"), int(size)))
-        files.sort(key=lambda file: file.path)
-        return Listing(tuple(files[:most]), len(files) > most)
+        code, data, said = await self._ask(("sh", "-c", _LIST), b"", _MOST_LISTED)
+        names, _, sizes = data.rpartition(b"\x00")
+        paths = [
+            name.decode(errors="surrogateescape").removeprefix("./") for name in names.split(b"\x00")[:-1]
+        ]
+        if code != 0 or len(paths) != len(sizes.split()):
+            raise Failure(
+                FailureKind.INVALID,
+                "the files of the sandbox cannot be listed",
+                remedy=said.decode(errors="replace").strip()[-200:] or "Have the program make fewer of them.",
+            )
+        files = sorted(zip(paths, map(int, sizes.split()), strict=True))
+        # A name that cannot be shown is no artifact's.
+        shown = tuple(File(path, size) for path, size in files if path.isprintable())
+        return Listing(shown[:most], len(shown) > most)
 
     async def suspend(self) -> None:
-        """Stop the machine's processors, until `resume`."""
-        await self._machine.monitor.execute("stop")
+        """Stop whatever runs, until `resume`."""
+        self._machine.guest.freeze()
 
     async def resume(self) -> None:
         """Let it go on."""
-        await self._machine.monitor.execute("cont")
+        self._machine.guest.thaw()
 
     async def destroy(self) -> None:
         """End the machine; nothing of it is left when this returns."""

@@ -11,10 +11,11 @@ import math
 import os
 import shutil
 import signal
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from qemu.qmp import QMPClient, QMPError
 
@@ -116,6 +117,7 @@ async def boot(
             guest = await _meet(process, agent)
         client = QMPClient("machine")
         await client.connect(str(monitor))
+        await _require(client, accelerator)
     except BaseException as error:
         await _ended(process)
         if isinstance(error, TimeoutError | ProtocolError | QMPError):
@@ -188,6 +190,13 @@ async def _make_disk(host: Host, disk: Path, limits: Limits) -> None:
             f"no disk could be made for the machine: {said.decode(errors='replace').strip()[-300:]}",
             "See whether there is room where temporary files are kept.",
         )
+
+
+async def _require(client: QMPClient, accelerator: str) -> None:
+    """Make sure that the machine runs by what was asked for: what it is must be true in every result."""
+    kvm = cast(Mapping[str, bool], await client.execute("query-kvm"))
+    if kvm["enabled"] != (accelerator == "kvm"):
+        raise ProtocolError(f"QEMU says that KVM is {'on' if kvm['enabled'] else 'off'}")
 
 
 async def _meet(process: asyncio.subprocess.Process, agent: Path) -> Guest:

@@ -138,6 +138,16 @@ static void end_group(uint32_t number) {
     put(path, "1");
 }
 
+/* Only what runs now: what the host asks for meanwhile, such as a file, is not held up. */
+static void freeze(const char *whether) {
+    char path[96];
+    for (int at = 0; at < MOST_RUNS; at++)
+        if (runs[at].process) {
+            group_path(path, sizeof path, runs[at].number, "/cgroup.freeze");
+            put(path, whether);
+        }
+}
+
 static int group_was_short_of_memory(uint32_t number) {
     char path[96], text[256] = "";
     group_path(path, sizeof path, number, "/memory.events");
@@ -367,6 +377,12 @@ static void obey(struct header *header, char *payload) {
         if (find(header->run) != NULL)
             end_group(header->run);
         break;
+    case 'Z':
+        freeze("1");
+        break;
+    case 'T':
+        freeze("0");
+        break;
     case 'Q':
         sync();
         reboot(RB_POWER_OFF);
@@ -500,7 +516,7 @@ static void mount_work(void) {
             give_up("/work");
         usleep(10000);
     }
-    if (chown("/work", USER, USER) || chmod("/work", 0755))
+    if (chown("/work", USER, USER) || chmod("/work", 0755) || rmdir("/work/lost+found"))
         give_up("/work");
 }
 
