@@ -29,6 +29,8 @@ from minoots_activities.escalations.heartbeats import Heartbeats
 from minoots_activities.http import WebhookSender
 from minoots_activities.ingest.adapter import Ingests
 from minoots_activities.ingest.reading import Plan
+from minoots_activities.jobs.adapter import Jobs
+from minoots_activities.jobs.programs import Programs
 from minoots_activities.plans.adapter import Plans
 from minoots_activities.replays.adapter import Replays
 from minoots_activities.schedules.adapter import Schedules
@@ -41,9 +43,9 @@ from minoots_platform.records import Database, attempts, commands, timers
 from minoots_platform.settings import Settings
 from minoots_platform.telemetry import Telemetry
 from minoots_platform.vault import Vault
-from minoots_workers.parts import policy_of
+from minoots_workers.parts import policy_of, tiers_of
 from minoots_workers.process import build_worker
-from minoots_workers.registry import serving_core, serving_files, serving_io
+from minoots_workers.registry import serving_core, serving_files, serving_io, serving_sandbox
 from minoots_workflows.handover import Engine
 from minoots_workflows.ids import workflow_id
 from minoots_workflows.queues import Queue
@@ -163,7 +165,11 @@ async def stack_of(
 ) -> AsyncIterator[Stack]:
     """Yield the parts around ``database``, with workers serving."""
     settings = (settings or Settings()).with_overrides(
-        {"workers": {"graceful_shutdown": 0.5}, "delivery": {"allowed_networks": ["127.0.0.0/8"]}}
+        {
+            "workers": {"graceful_shutdown": 0.5},
+            "delivery": {"allowed_networks": ["127.0.0.0/8"]},
+            "sandbox": {"allow_process": True},
+        }
     )
     client = await Client.connect(
         address,
@@ -194,6 +200,7 @@ async def stack_of(
                 Escalations(database, handover, clock),
                 Heartbeats(database, handover, clock),
                 Checks(installed, vault, clock),
+                Jobs(database, clock),
             ),
             Queue.FILES: serving_files(
                 Ingests(
@@ -206,13 +213,14 @@ async def stack_of(
                 )
             ),
         }
+        serving[Queue.SANDBOX] = serving_sandbox(Programs(database, tiers_of(settings), settings.jobs, clock))
         stack = Stack(
             client=client,
             database=database,
             vault=vault,
             handover=handover,
             watch=watch,
-            workers=lambda: [build_worker(client, queue, serving[queue], settings) for queue in Queue],
+            workers=lambda: [build_worker(client, queue, serving[queue], settings) for queue in serving],
         )
         await stack.start_workers()
         try:

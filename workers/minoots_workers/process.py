@@ -19,7 +19,7 @@ from minoots_platform.telemetry import Telemetry, get_logger
 from minoots_workflows.queues import Queue
 
 from .namespace import ensure_search_attributes
-from .parts import files_parts, io_parts, temporal_client
+from .parts import files_parts, io_parts, sandbox_parts, temporal_client
 from .registry import Serving, serving_core
 
 # 20 pollers of which 60 % ask for new work: with the SDK's defaults the first task of most workflows finds no
@@ -37,6 +37,10 @@ DEPLOYMENT: Final = WorkerDeploymentConfig(
 # 1 s instead of 10: after kill -9 the timers of a dead worker's cache wait for this long.
 _STICKY_TIMEOUT: Final = timedelta(seconds=1)
 
+_JOBS: Final = frozenset({Queue.LLM, Queue.SANDBOX})
+# What a job does learns with its heartbeat that it was cancelled, and has to stop within 2 s.
+_THROTTLE_OF_JOBS: Final = timedelta(milliseconds=250)
+
 
 def build_worker(client: Client, queue: Queue, serving: Serving, settings: Settings) -> Worker:
     """Return the worker of one queue."""
@@ -44,6 +48,9 @@ def build_worker(client: Client, queue: Queue, serving: Serving, settings: Setti
     if queue is Queue.FILES:
         # Files wait in Temporal, where no time runs, and not in a worker; two more only look.
         most = min(most, settings.ingest.processes + 2)
+    if queue is Queue.SANDBOX:
+        # Programs wait in Temporal, too: by their priority, and not in the memory of a machine that is full.
+        most = min(most, settings.sandbox.at_once)
     return Worker(
         client,
         task_queue=queue,
@@ -58,7 +65,7 @@ def build_worker(client: Client, queue: Queue, serving: Serving, settings: Setti
         graceful_shutdown_timeout=timedelta(seconds=settings.workers.graceful_shutdown),
         deployment_config=DEPLOYMENT,
         # Heartbeats decide who takes over: they must not wait for 80 % of their timeout to be sent.
-        max_heartbeat_throttle_interval=timedelta(seconds=1),
+        max_heartbeat_throttle_interval=_THROTTLE_OF_JOBS if queue in _JOBS else timedelta(seconds=1),
     )
 
 
@@ -108,6 +115,9 @@ async def _serve(
         if Queue.FILES in queues:
             files = await stack.enter_async_context(files_parts(settings))
             await stack.enter_async_context(build_worker(client, Queue.FILES, files, settings))
+        if Queue.SANDBOX in queues:
+            programs = await stack.enter_async_context(sandbox_parts(settings))
+            await stack.enter_async_context(build_worker(client, Queue.SANDBOX, programs, settings))
         started.set()
         log.info("worker.started", queues=sorted(queues))
         stopping = asyncio.create_task(stop.wait(), name="stop")

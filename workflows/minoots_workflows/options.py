@@ -48,6 +48,23 @@ FILES: Final[ActivityConfig] = {
 }
 
 
+MODEL: Final[ActivityConfig] = {
+    "task_queue": Queue.LLM,
+    # 24 h: the longest that a job may take; its deadline ends it sooner.
+    "start_to_close_timeout": timedelta(hours=24),
+    # 3 s: it gives a sign four times a second, and after kill -9 of a worker the next one takes over.
+    "heartbeat_timeout": timedelta(seconds=3),
+    "retry_policy": _UNTIL_IT_WORKS,
+    # A job is cancelled when its work has stopped, not before.
+    "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+}
+
+PROGRAM: Final[ActivityConfig] = {
+    **MODEL,
+    "task_queue": Queue.SANDBOX,
+}
+
+
 def on_host(host: str, summary: str) -> ActivityConfig:
     """Return the options of what only one host can do: reading and writing its files.
 

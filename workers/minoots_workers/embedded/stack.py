@@ -27,7 +27,7 @@ from .temporal_server import TemporalServer, find_binary
 
 READY_WITHIN: Final = 60.0
 """Seconds; a machine that is busy with other things needs a good part of them."""
-_WORKERS: Final = {"core": ("core", "files"), "io": ("io",)}
+_WORKERS: Final = {"core": ("core", "files"), "io": ("io",), "jobs": ("llm", "sandbox")}
 """Worker processes, and the queues of each."""
 _LOOPBACK_NETWORKS: Final = ("127.0.0.0/8", "::1/128")
 
