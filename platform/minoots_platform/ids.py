@@ -27,6 +27,7 @@ Prefix = Literal[
     "rec",
     "ing",
     "src",
+    "use",
     "job",
 ]
 

@@ -912,6 +912,109 @@ source_versions = sa.Table(
     sa.Index(None, "text_id"),
 )
 
+model_accounts = sa.Table(
+    "model_accounts",
+    metadata,
+    # Made of kind, tenant, subject and day: of whose money it is, and of which day's.
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("kind", sa.String(8), nullable=False),
+    # Without one: everybody's together.
+    sa.Column("tenant", _TENANT),
+    sa.Column("subject", sa.String(255), nullable=False),
+    # A day in UTC; empty for a job, which has one budget for all of its days.
+    sa.Column("day", sa.String(10), nullable=False),
+    sa.Column("used_tokens", sa.BigInteger, nullable=False),
+    sa.Column("used_micros", sa.BigInteger, nullable=False),
+    sa.Column("held_tokens", sa.BigInteger, nullable=False),
+    sa.Column("held_micros", sa.BigInteger, nullable=False),
+    sa.Column("updated_at", Moment, nullable=False),
+    sa.Index(None, "updated_at"),
+)
+
+model_reservations = sa.Table(
+    "model_reservations",
+    metadata,
+    # Also the id of the row of usage that it becomes.
+    sa.Column("id", _ID, primary_key=True),
+    _tenant(),
+    sa.Column("call_id", sa.String(200), nullable=False),
+    sa.Column("key", sa.String(255), nullable=False),
+    sa.Column("job_id", _ID),
+    sa.Column("provider", sa.String(63), nullable=False),
+    sa.Column("model", sa.String(200), nullable=False),
+    _json("accounts"),
+    sa.Column("tokens", sa.BigInteger, nullable=False),
+    sa.Column("micros", sa.BigInteger, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    # Moved on by the living: after it the holder is dead.
+    sa.Column("expires_at", Moment, nullable=False),
+    sa.Index(None, "expires_at"),
+    sa.Index(None, "tenant", "call_id"),
+)
+
+model_usage = sa.Table(
+    "model_usage",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    _tenant(),
+    sa.Column("day", sa.String(10), nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("call_id", sa.String(200), nullable=False),
+    sa.Column("key", sa.String(255), nullable=False),
+    sa.Column("job_id", _ID),
+    sa.Column("provider", sa.String(63), nullable=False),
+    sa.Column("model", sa.String(200), nullable=False),
+    sa.Column("local", sa.Boolean, nullable=False),
+    # ``answered``, ``lost`` with its holder, or what went wrong.
+    sa.Column("outcome", sa.String(24), nullable=False),
+    sa.Column("input_tokens", sa.BigInteger, nullable=False),
+    sa.Column("output_tokens", sa.BigInteger, nullable=False),
+    sa.Column("cached_tokens", sa.BigInteger, nullable=False),
+    sa.Column("cost_micros", sa.BigInteger, nullable=False),
+    sa.Column("first_token_ms", sa.Integer),
+    sa.Column("total_ms", sa.Integer, nullable=False),
+    # Of one that was lost: what was charged for it, and to whom, until its holder tells.
+    sa.Column("charged", sa.JSON(none_as_null=True)),
+    sa.Index(None, "tenant", "day"),
+    sa.Index(None, "job_id"),
+)
+
+model_breakers = sa.Table(
+    "model_breakers",
+    metadata,
+    sa.Column("provider", sa.String(63), primary_key=True),
+    sa.Column("model", sa.String(200), primary_key=True),
+    sa.Column("state", sa.String(9), nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("changed_at", Moment, nullable=False),
+    sa.Column("probe_at", Moment),
+    # Until when one request tries; after it another one may.
+    sa.Column("probe_until", Moment),
+    sa.Column("trips", sa.Integer, nullable=False),
+    # Attempts and failures of the window, by slices of it.
+    _json("slices"),
+)
+
+model_rates = sa.Table(
+    "model_rates",
+    metadata,
+    sa.Column("provider", sa.String(63), primary_key=True),
+    # What may be asked at once; below zero, somebody waits already.
+    sa.Column("requests", sa.Float, nullable=False),
+    sa.Column("tokens", sa.Float, nullable=False),
+    sa.Column("at", Moment, nullable=False),
+)
+
+known_models = sa.Table(
+    "known_models",
+    metadata,
+    sa.Column("provider", sa.String(63), primary_key=True),
+    # Empty: the provider itself.
+    sa.Column("model", sa.String(200), primary_key=True),
+    _json("about"),
+    sa.Column("seen_at", Moment, nullable=False),
+)
+
 jobs = sa.Table(
     "jobs",
     metadata,

@@ -8,6 +8,7 @@ from .catalogue import Setting, list_settings
 from .environment import to_environment
 from .faults import Fault, SettingsError
 from .loading import LoadedSettings, load_settings, load_with_origins
+from .model_sections import ModelsSettings, ProviderSpec, RateSpec
 from .sections import (
     CaptureSettings,
     DeliverySettings,
@@ -35,6 +36,9 @@ __all__ = [
     "IngestSettings",
     "JobsSettings",
     "LoadedSettings",
+    "ModelsSettings",
+    "ProviderSpec",
+    "RateSpec",
     "RecordsSettings",
     "SandboxSettings",
     "SecretsSettings",

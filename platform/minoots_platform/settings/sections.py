@@ -266,7 +266,7 @@ class CaptureSettings(Section):
     @field_validator("providers")
     @classmethod
     def _known_programs(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        _require_known("programs whose transcripts can be read", value, _programs())
+        require_known("programs whose transcripts can be read", value, _programs())
         return value
 
     @field_validator("roots")
@@ -276,7 +276,7 @@ class CaptureSettings(Section):
             program, _, folder = one.partition("=")
             if not Path(folder).expanduser().is_absolute():
                 raise ValueError(f"a program and an absolute folder, such as claude=/srv/claude; got {one!r}")
-            _require_known("programs whose transcripts can be read", (program,), _programs())
+            require_known("programs whose transcripts can be read", (program,), _programs())
         return value
 
     @field_validator("write_roots")
@@ -294,7 +294,7 @@ class CaptureSettings(Section):
             # Imported only here: most settings name none.
             from minoots_platform.redaction import RULES
 
-            _require_known("rules of redaction", value, frozenset(rule.id for rule in RULES))
+            require_known("rules of redaction", value, frozenset(rule.id for rule in RULES))
         return value
 
     @field_validator("redaction_allowed")
@@ -313,7 +313,12 @@ def _programs() -> frozenset[str]:
     return frozenset(point.name for point in entry_points(group="minoots.transcripts"))
 
 
-def _require_known(what: str, given: Iterable[str], known: Collection[str]) -> None:
+def require_known(what: str, given: Iterable[str], known: Collection[str]) -> None:
+    """Refuse names that are not known, and tell which one was likely meant.
+
+    Raises:
+        ValueError: for the first of them.
+    """
     for one in given:
         if one not in known:
             near = get_close_matches(one, known, n=1)

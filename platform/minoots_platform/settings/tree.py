@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from .kinds import LocalPath
+from .model_sections import ModelsSettings
 from .sections import (
     CaptureSettings,
     ConnectorsSettings,
@@ -60,6 +61,7 @@ class Settings(BaseSettings):
     ingest: IngestSettings = Field(
         default_factory=IngestSettings, description="Files and texts that are sent to be taken in."
     )
+    models: ModelsSettings = Field(default_factory=ModelsSettings, description="Language models.")
     jobs: JobsSettings = Field(default_factory=JobsSettings, description="Jobs that think and act.")
     sandbox: SandboxSettings = Field(
         default_factory=SandboxSettings, description="Sandboxes that programs run in."

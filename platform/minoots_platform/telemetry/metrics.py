@@ -12,6 +12,8 @@ from typing import Any, Final
 
 from opentelemetry.metrics import Meter
 
+from .model_metrics import ModelMetrics
+
 LATENESS_BUCKETS: Final = (
     *(0.001, 0.002, 0.005, 0.010, 0.015, 0.025, 0.050, 0.100, 0.250, 0.500),
     *(1.0, 2.5, 5.0, 10.0, 60.0, 300.0),
@@ -30,6 +32,7 @@ class Metrics:
     """Every instrument of Minoots."""
 
     def __init__(self, meter: Meter) -> None:
+        self.models = ModelMetrics(meter)
         self._lateness = meter.create_histogram(
             "minoots.timers.lateness",
             unit="s",

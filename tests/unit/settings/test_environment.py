@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from minoots_platform.settings import Settings, SettingsError, list_settings, load_settings, to_environment
@@ -45,6 +46,7 @@ _trees = st.fixed_dictionaries(
 )
 
 
+@examples(deadline=None)
 @given(tree=_trees)
 def test_a_tree_survives_the_environment(tree: dict[str, Any]) -> None:
     settings = Settings().with_overrides(tree)
@@ -83,6 +85,7 @@ def test_every_setting_has_a_variable_a_type_and_a_description() -> None:
     assert [key for key, setting in settings.items() if setting.secret] == [
         "temporal.api_key",
         "connectors.email.password",
+        "models.keys",
         "secrets.master_keys",
     ]
     assert settings["records.url"].has_password

@@ -1,4 +1,4 @@
-"""``minoots fake-llm``: a stand-in for Ollama and OpenAI that needs no model."""
+"""``minoots fake-llm``: a stand-in for Ollama, OpenAI and Anthropic that needs no model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def fake_llm(
     ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1.")] = 11434,
 ) -> None:
-    """Speak the wire of Ollama and of OpenAI, and say what a script says.
+    """Speak the wires of Ollama, OpenAI and Anthropic, and say what a script says.
 
     Exit codes: 2 the script is not valid, 3 the port is in use.
     """
@@ -42,6 +42,7 @@ def fake_llm(
         raise typer.Exit(3) from None
     address = f"http://127.0.0.1:{listener.getsockname()[1]}"
     models = ", ".join(model.name for model in played.models if model.pulled)
-    typer.echo(f"Ollama    {address}\nOpenAI    {address}/v1\nmodels    {models}")
+    wires = f"Ollama    {address}\nOpenAI    {address}/v1\nAnthropic {address}"
+    typer.echo(f"{wires}\nmodels    {models}")
     config = uvicorn.Config(create_app(played), log_level="critical", access_log=False)
     uvicorn.Server(config).run(sockets=[listener])

@@ -1,6 +1,7 @@
-"""A stand-in for model servers: it speaks the wire of Ollama and of OpenAI, and says what a script says.
+"""A stand-in for model servers: it speaks the wires of Ollama, OpenAI and Anthropic.
 
-For tests and for trying things out without a model. It knows nothing, and reaches nothing.
+It says what a script says. For tests and for trying things out without a model. It knows nothing, and reaches
+nothing.
 """
 
 from .app import create_app

@@ -1,4 +1,4 @@
-"""The stand-in as an application: both wires, and what it has heard."""
+"""The stand-in as an application: its wires, and what it has heard."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from .anthropic import Anthropic
 from .ollama import Ollama
 from .openai import OpenAI
 from .script import Playing, Script
@@ -44,6 +45,7 @@ def create_app(script: Script | None = None) -> Starlette:
             Route("/fake/requests", requests, methods=["GET", "DELETE"]),
             *Ollama(playing, heard).routes(),
             *OpenAI(playing, heard).routes(),
+            *Anthropic(playing, heard).routes(),
         ],
         exception_handlers={json.JSONDecodeError: no_json},
     )

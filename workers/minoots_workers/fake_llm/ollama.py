@@ -313,6 +313,7 @@ def _listed(model: Model) -> dict[str, Any]:
         "size": model.size,
         "digest": model.digest,
         "details": _details(),
+        **({"remote_host": "https://ollama.com:443", "remote_model": model.name} if model.remote else {}),
     }
 
 

@@ -164,9 +164,14 @@ class _Answer:
             return "length"
         return "tool_calls" if self._turn.tool_calls else "stop"
 
-    def _usage(self) -> dict[str, int]:
+    def _usage(self) -> dict[str, Any]:
         said = self._heard.pieces
-        return {"prompt_tokens": self._sent, "completion_tokens": said, "total_tokens": self._sent + said}
+        return {
+            "prompt_tokens": self._sent,
+            "completion_tokens": said,
+            "total_tokens": self._sent + said,
+            "prompt_tokens_details": {"cached_tokens": self._turn.cached},
+        }
 
 
 def _calls(turn: Turn) -> list[dict[str, Any]]:

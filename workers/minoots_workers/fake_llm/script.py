@@ -34,6 +34,8 @@ class Model(_Part):
     context_length: Annotated[int, Field(ge=16)] = 32_768
     embedding_length: Annotated[int, Field(ge=1, le=8192)] = 64
     capabilities: tuple[str, ...] = ("completion", "tools", "thinking")
+    remote: bool = False
+    """Whether Ollama's wire says that it runs in the cloud."""
     size: int = 1_000_000_000
     pulled: bool = True
     """Whether it is there from the beginning."""
@@ -81,6 +83,8 @@ class Turn(_Part):
     thinking: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     fault: Fault | None = None
+    cached: Annotated[int, Field(ge=0)] = 0
+    """Tokens of the request that the server had read before, by the wires that tell it."""
     pace: Annotated[float, Field(ge=0, le=60)] = 0.0
     """Seconds before each piece."""
 
@@ -108,7 +112,7 @@ class Script(_Part):
     models: Annotated[tuple[Model, ...], Field(min_length=1)] = _MODELS
     turns: tuple[Turn, ...] = ()
     api_key: str | None = None
-    """Wanted as ``Authorization: Bearer …`` by the paths of OpenAI."""
+    """Wanted as ``Authorization: Bearer …`` by the paths of OpenAI, as ``x-api-key`` by Anthropic's."""
     context: Annotated[int, Field(ge=16)] = 4096
     """Tokens that Ollama's wire looks at unless ``num_ctx`` says otherwise. What is beyond is dropped from
     the front without a word, as the real one does."""

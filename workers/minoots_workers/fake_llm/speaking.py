@@ -64,6 +64,6 @@ async def _failing(fault: Fault, error: Callable[[Fault], Line]) -> AsyncIterato
         case "hang":
             await asyncio.sleep(_FOREVER)
         case "garbage":
-            yield "{this is no JSON\n"
+            yield "data: {this is no JSON\n\n"
         case _:
             yield error(fault)

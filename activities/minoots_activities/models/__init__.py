@@ -1,0 +1,1 @@
+"""Language models: providers, the router between them, and what they cost."""

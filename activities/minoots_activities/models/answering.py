@@ -1,0 +1,153 @@
+"""Putting an answer together from its pieces, and holding it against what was asked for."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from minoots.contracts.models import (
+    Delta,
+    DeltaKind,
+    FinishReason,
+    ModelErrorKind,
+    ModelRequest,
+    ToolCall,
+)
+from minoots_workflows.models.failures import ModelFailure
+
+from .providers.provider import Counted, Done, Piece, Text, Thinking, ToolPart
+
+
+@dataclass
+class _Calling:
+    id: str | None = None
+    name: str = ""
+    arguments: list[str] = field(default_factory=list)
+
+
+class Answering:
+    """The answer of one attempt, as far as it has come."""
+
+    def __init__(self, attempt: int, before: str = "") -> None:
+        self.attempt = attempt
+        self.before = before
+        """What an earlier attempt had said, which this one goes on from."""
+        self.done: Done | None = None
+        self.counted: Counted | None = None
+        self.received = 0
+        """Bytes of the answer."""
+        self._text: list[str] = []
+        self._thinking: list[str] = []
+        self._calls: dict[int, _Calling] = {}
+
+    def take(self, piece: Piece) -> Delta | None:
+        """Add a piece; return what a reader is told of it."""
+        match piece:
+            case Text(text):
+                self._text.append(text)
+                self.received += len(text.encode("utf-8", "surrogatepass"))
+                return Delta(kind=DeltaKind.TEXT, attempt=self.attempt, text=text)
+            case Thinking(text):
+                self._thinking.append(text)
+                self.received += len(text.encode("utf-8", "surrogatepass"))
+                return Delta(kind=DeltaKind.THINKING, attempt=self.attempt, text=text)
+            case ToolPart():
+                return self._called(piece)
+            case Counted():
+                self.counted = piece
+            case Done():
+                self.done = piece
+        return None
+
+    @property
+    def text(self) -> str:
+        """What was said, by earlier attempts too where this one goes on from them."""
+        return self.before + "".join(self._text)
+
+    @property
+    def thinking(self) -> str:
+        """What was thought."""
+        return "".join(self._thinking)
+
+    @property
+    def began(self) -> bool:
+        """Whether something of an answer has come."""
+        return bool(self._text or self._thinking or self._calls)
+
+    @property
+    def calling(self) -> bool:
+        """Whether a tool is being called."""
+        return bool(self._calls)
+
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """Return the calls of tools; one whose arguments are no JSON object says so.
+
+        Raises:
+            ModelFailure: bad_answer, for a call that names no tool, or is larger than one may be.
+        """
+        made = []
+        for number, index in enumerate(sorted(self._calls)):
+            calling = self._calls[index]
+            sent = "".join(calling.arguments)
+            arguments: dict[str, Any] = {}
+            malformed = None
+            try:
+                found = json.loads(sent) if sent.strip() else {}
+            except ValueError:
+                malformed = sent
+            else:
+                if isinstance(found, dict):
+                    arguments = found
+                else:
+                    malformed = sent
+            try:
+                made.append(
+                    ToolCall(
+                        id=calling.id or f"call_{self.attempt}_{number}",
+                        name=calling.name,
+                        arguments=arguments,
+                        malformed=malformed,
+                    )
+                )
+            except ValidationError as error:
+                raise ModelFailure(
+                    ModelErrorKind.BAD_ANSWER,
+                    f"the model calls a tool in a way that none can be called: {error.error_count()} faults",
+                ) from error
+        return tuple(made)
+
+    def check(self, request: ModelRequest) -> None:
+        """Hold the answer against the schema that was asked for.
+
+        Raises:
+            ModelFailure: bad_answer, when it is not of the schema.
+        """
+        if request.json_schema is None or self.done is None or self.calling:
+            return
+        if self.done.finish is not FinishReason.STOP:
+            return
+        from .schemas import faults
+
+        wrong = faults(self.text, request.json_schema)
+        if wrong is not None:
+            raise ModelFailure(
+                ModelErrorKind.BAD_ANSWER, f"expected an answer of the schema that was sent; {wrong}"
+            )
+
+    def _called(self, part: ToolPart) -> Delta:
+        calling = self._calls.setdefault(part.index, _Calling())
+        calling.id = part.id or calling.id
+        calling.name = part.name or calling.name
+        calling.arguments.append(part.arguments)
+        self.received += len(part.arguments.encode("utf-8", "surrogatepass")) + len(part.name or "")
+        return Delta(
+            kind=DeltaKind.TOOL_CALL,
+            attempt=self.attempt,
+            index=part.index,
+            call_id=part.id,
+            name=part.name,
+            text=part.arguments,
+        )

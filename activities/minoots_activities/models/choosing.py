@@ -1,0 +1,292 @@
+"""Who may be asked, and in which order: by what is wanted, what models can, and where words may go.
+
+Owns the choice before anything is sent. It says of everybody who was passed over why; breakers, rates and
+budgets come after it, when one is about to be asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Final
+
+from minoots.contracts.models import (
+    Capability,
+    Locality,
+    ModelAttempt,
+    ModelErrorKind,
+)
+from minoots_platform.settings import ModelsSettings
+from minoots_workflows.models.failures import ModelFailure
+
+from .providers.provider import FoundModel, Provider
+from .shelf import Shelf
+from .tokens import Estimates, Size
+
+_TELLING: Final = (
+    # What a caller can do something about first.
+    ModelErrorKind.CONTEXT_TOO_LONG,
+    ModelErrorKind.UNSUPPORTED,
+    ModelErrorKind.DENIED,
+    ModelErrorKind.NOT_CONFIGURED,
+    ModelErrorKind.UNREACHABLE,
+    ModelErrorKind.TIMEOUT,
+    ModelErrorKind.NOT_ALLOWED,
+    ModelErrorKind.UNKNOWN_MODEL,
+)
+_LEAST_ANSWER: Final = 16
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is wanted of a model."""
+
+    provider: str | None
+    model: str | None
+    needs: frozenset[Capability]
+    locality: Locality
+    size: Size | None = None
+    """Of a conversation; ``None`` where the length is not looked at."""
+    max_tokens: int | None = None
+    context_tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model that may be asked."""
+
+    provider: Provider
+    model: FoundModel
+    max_tokens: int | None
+    context_tokens: int | None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Provider and model."""
+        return (self.provider.name, self.model.name)
+
+    @property
+    def local(self) -> bool:
+        """Whether words stay with the operator."""
+        return self.provider.spec.local and not self.model.remote
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Who may be asked, and who was passed over."""
+
+    candidates: tuple[Candidate, ...]
+    passed: tuple[ModelAttempt, ...]
+
+
+class Chooser:
+    """Chooses."""
+
+    def __init__(self, shelf: Shelf, estimates: Estimates, settings: ModelsSettings) -> None:
+        self._shelf = shelf
+        self._estimates = estimates
+        self._settings = settings
+        self._contexts: dict[tuple[str, str], int] = {}
+
+    async def choose(self, wanted: Wanted) -> Choice:
+        """Return who may be asked, in order.
+
+        Raises:
+            ModelFailure: when nobody may be.
+        """
+        candidates: list[Candidate] = []
+        passed: list[tuple[ModelAttempt, ModelFailure]] = []
+        for provider in self._asked(wanted):
+            try:
+                candidates += [await self._candidate(provider, wanted)]
+            except ModelFailure as failure:
+                passed.append((passed_over(provider.name, wanted.model or "", failure), failure))
+        attempts = tuple(attempt for attempt, _ in passed)
+        if candidates:
+            return Choice(tuple(candidates), attempts)
+        raise self._none([failure for _, failure in passed], attempts, wanted)
+
+    def _asked(self, wanted: Wanted) -> Sequence[Provider]:
+        every = self._shelf.providers
+        if wanted.provider is None:
+            return tuple(every.values())
+        if wanted.provider not in every:
+            near = get_close_matches(wanted.provider, every, n=1)
+            meant = f"; did you mean {near[0]}?" if near else ""
+            raise ModelFailure(
+                ModelErrorKind.UNKNOWN_PROVIDER,
+                f"expected one of {', '.join(every) or 'no provider, for none is set up'}; "
+                f"got {wanted.provider}{meant}",
+            )
+        return (every[wanted.provider],)
+
+    async def _candidate(self, provider: Provider, wanted: Wanted) -> Candidate:
+        if wanted.locality is Locality.LOCAL_ONLY and not provider.spec.local:
+            # Nothing is asked of it, not even its list.
+            spec = provider.spec
+            known = wanted.model and provider.catalogue.find(spec.name, spec.kind, wanted.model)
+            if wanted.model is None or known or wanted.provider is not None:
+                raise _stays(provider.name)
+            raise ModelFailure(
+                ModelErrorKind.UNKNOWN_MODEL, f"{provider.name} is not known to have {wanted.model}"
+            )
+        lacks = provider.lacks()
+        if lacks is not None:
+            what, _, remedy = lacks.partition(". ")
+            raise ModelFailure(
+                ModelErrorKind.NOT_CONFIGURED, f"{provider.name} lacks {what}", remedy=remedy or None
+            )
+        return self._fitting(provider, await self._model(provider, wanted), wanted)
+
+    async def _model(self, provider: Provider, wanted: Wanted) -> FoundModel:
+        name = wanted.model or provider.spec.default
+        if name is None and not provider.spec.local:
+            # Somebody's money: which of its models is asked is nobody's guess.
+            raise ModelFailure(
+                ModelErrorKind.NOT_CONFIGURED,
+                f"{provider.name} has no default model, and none was named",
+                remedy=f"Name a model, or set models.defaults to {provider.name}=<model>.",
+            )
+        if name is None:
+            models = await self._shelf.all(provider)
+            able = [model for model in models if not model.can(wanted.needs) and _stays_here(model, wanted)]
+            if not able:
+                raise ModelFailure(
+                    ModelErrorKind.UNSUPPORTED,
+                    f"no model of {provider.name} does {_listed(wanted.needs)}"
+                    if models
+                    else f"{provider.name} has no model",
+                    remedy="Pull one, or name one that can do it." if not models else None,
+                )
+            return able[0]
+        try:
+            found = await self._shelf.find(provider, name)
+        except ModelFailure:
+            # It cannot be asked what it has; asking it for an answer says the same, and the breaker hears it.
+            return FoundModel(name)
+        if found is None:
+            raise ModelFailure(ModelErrorKind.UNKNOWN_MODEL, f"{provider.name} has no model {name}")
+        return found
+
+    def _fitting(self, provider: Provider, model: FoundModel, wanted: Wanted) -> Candidate:
+        if not _stays_here(model, wanted):
+            raise _stays(f"{provider.name}/{model.name}, which runs elsewhere,")
+        pin = next((pin for name, pin in provider.spec.pins if name in (model.name, _bare(model.name))), None)
+        if (
+            pin is not None
+            and model.digest is not None
+            and not model.digest.removeprefix("sha256:").startswith(pin)
+        ):
+            raise ModelFailure(
+                ModelErrorKind.DENIED,
+                f"expected {model.name} of the digest {pin}, which is pinned; {provider.name} has "
+                f"{model.digest[:19]}",
+                remedy="Pull what is pinned, or change the setting models.pins if the other one is meant.",
+            )
+        lacking = model.can(wanted.needs)
+        if lacking:
+            raise ModelFailure(
+                ModelErrorKind.UNSUPPORTED, f"{provider.name}/{model.name} does not do {_listed(lacking)}"
+            )
+        if wanted.size is None:
+            return Candidate(provider, model, None, None)
+        return self._sized(provider, model, wanted, wanted.size)
+
+    def _sized(self, provider: Provider, model: FoundModel, wanted: Wanted, size: Size) -> Candidate:
+        key = (provider.name, model.name)
+        likely = self._estimates.likely(key, size)
+        limits = [one for one in (model.context, wanted.context_tokens) if one is not None]
+        context = min(limits, default=None)
+        most = wanted.max_tokens or self._settings.max_tokens
+        if model.max_output is not None:
+            most = min(most, model.max_output)
+        if context is not None:
+            if likely * 0.9 > context - _LEAST_ANSWER:
+                raise self._too_long(key, likely, context)
+            most = max(min(most, context - round(likely * 1.1)), _LEAST_ANSWER)
+        return Candidate(provider, model, most, self._context(key, model, wanted, likely + most))
+
+    def _context(self, key: tuple[str, str], model: FoundModel, wanted: Wanted, needed: int) -> int | None:
+        """Return the context to load a model with: never less than before, for each change loads it anew."""
+        if wanted.context_tokens is not None:
+            return min(wanted.context_tokens, model.context or wanted.context_tokens)
+        size = max(self._settings.min_context, self._contexts.get(key, 0))
+        while size < needed * 1.25:
+            size *= 2
+        if model.context is not None:
+            size = min(size, model.context)
+        self._contexts[key] = size
+        return size
+
+    def _too_long(self, key: tuple[str, str], likely: int, context: int) -> ModelFailure:
+        longer = [
+            f"{name}/{model.name} ({model.context})"
+            for name, model in self._shelf.names()
+            if model.context is not None and model.context > likely and (name, model.name) != key
+        ]
+        offered = f"; {', '.join(longer[:3])} would take it" if longer else ""
+        return ModelFailure(
+            ModelErrorKind.CONTEXT_TOO_LONG,
+            f"the request has about {likely} tokens, {likely - context} more than the {context} that "
+            f"{key[0]}/{key[1]} takes{offered}",
+            remedy="Shorten the conversation by that much"
+            + (", name another model or none, or allow the cloud where it is there." if longer else "."),
+        )
+
+    def _none(
+        self, failures: Sequence[ModelFailure], attempts: tuple[ModelAttempt, ...], wanted: Wanted
+    ) -> ModelFailure:
+        if not failures:
+            return ModelFailure(
+                ModelErrorKind.UNSUPPORTED,
+                "no provider is set up",
+                remedy="Set models.providers (MINOOTS_MODELS__PROVIDERS).",
+            )
+        if wanted.model is not None and all(
+            failure.kind is ModelErrorKind.UNKNOWN_MODEL for failure in failures
+        ):
+            return self._unknown(wanted.model, attempts)
+        first = min(failures, key=lambda failure: _rank(failure.kind))
+        said = first.detail
+        if len(failures) > 1:
+            others = [one.detail for one in failures if one is not first]
+            said += f" ({'; '.join(others)})"
+        return ModelFailure(first.kind, said, remedy=first.remedy, attempts=attempts)
+
+    def _unknown(self, model: str, attempts: tuple[ModelAttempt, ...]) -> ModelFailure:
+        known = sorted({found.name for _, found in self._shelf.names()})
+        near = get_close_matches(model, known, n=3, cutoff=0.4) or known[:3]
+        told = f"; the nearest are {', '.join(near)}" if near else "; no provider has any"
+        who = ", ".join(dict.fromkeys(attempt.provider for attempt in attempts))
+        return ModelFailure(
+            ModelErrorKind.UNKNOWN_MODEL, f"no model {model} at {who}{told}", attempts=attempts
+        )
+
+
+def passed_over(provider: str, model: str, failure: ModelFailure) -> ModelAttempt:
+    """Return the attempt that was not made."""
+    return ModelAttempt(number=0, provider=provider, model=model, error=failure.kind, detail=failure.detail)
+
+
+def _stays(what: str) -> ModelFailure:
+    return ModelFailure(
+        ModelErrorKind.NOT_ALLOWED,
+        f"the request is local_only, and {what} is not on a machine of the operator's",
+    )
+
+
+def _stays_here(model: FoundModel, wanted: Wanted) -> bool:
+    return wanted.locality is Locality.ALLOW_CLOUD or not model.remote
+
+
+def _bare(name: str) -> str:
+    return name.removesuffix(":latest")
+
+
+def _listed(needs: frozenset[Capability]) -> str:
+    return ", ".join(sorted(needs))
+
+
+def _rank(kind: ModelErrorKind) -> int:
+    return _TELLING.index(kind) if kind in _TELLING else len(_TELLING)

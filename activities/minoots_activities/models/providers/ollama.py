@@ -1,0 +1,239 @@
+"""Ollama, on its native API: the other one ignores ``num_ctx``, ``think`` and ``keep_alive``.
+
+Owns its wire. The client's own model of tools drops nested keywords of JSON Schema, so requests are written
+here; the client sends them, reads the lines and tells errors. Only models that run here count as local:
+Ollama also passes some on to its cloud.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Any, ClassVar, Final
+
+import httpx
+import ollama
+from pydantic import ValidationError
+
+from minoots.contracts.models import Capability, FinishReason, Message, ModelErrorKind, Role
+from minoots_platform.models import Catalogue
+from minoots_platform.settings import ProviderSpec
+from minoots_workflows.models.failures import ModelFailure
+
+from .faults import broken, error_in, garbled, of_status, of_transport
+from .provider import Call, Done, FoundModel, Patience, Piece, Provider, ProviderKind, Text, Thinking, Vectors
+from .provider import ToolPart as Part
+
+URL: Final = "http://127.0.0.1:11434"
+_CAPABILITIES: Final = {
+    "completion": Capability.COMPLETION,
+    "tools": Capability.TOOLS,
+    "vision": Capability.IMAGES,
+    "thinking": Capability.THINKING,
+    "embedding": Capability.EMBEDDING,
+}
+
+
+class OllamaServer(Provider):
+    """One Ollama server."""
+
+    def __init__(self, spec: ProviderSpec, catalogue: Catalogue, patience: Patience) -> None:
+        super().__init__(spec, catalogue, patience)
+        headers = {} if spec.key is None else {"authorization": f"Bearer {spec.key.get_secret_value()}"}
+        # No proxy of the environment: words for a local model must not leave by it.
+        self.client = ollama.AsyncClient(
+            spec.url or URL,
+            timeout=httpx.Timeout(None, connect=patience.connect),
+            headers=headers,
+            trust_env=not spec.local,
+            follow_redirects=False,
+        )
+        self._shown: dict[str, FoundModel] = {}
+
+    async def models(self) -> tuple[FoundModel, ...]:
+        """Return the models that are pulled."""
+        told = (await self.ask("GET", "/api/tags")).get("models") or ()
+        found = []
+        for row in told:
+            name, digest = str(row.get("name") or row.get("model")), row.get("digest")
+            known = self._shown.get(name)
+            if known is None or known.digest != digest:
+                known = await self._show(name, digest, remote=_is_remote(name, row))
+                self._shown[name] = known
+            found.append(known)
+        return tuple(found)
+
+    async def look(self, model: str) -> FoundModel | None:
+        """Return one model, by its name with or without ``:latest``."""
+        wanted = with_tag(model)
+        return next((found for found in await self.models() if found.name == wanted), None)
+
+    async def stream(self, call: Call) -> AsyncGenerator[Piece, None]:
+        """Yield an answer."""
+        reached = called = False
+        try:
+            lines = await self.client._request(
+                ollama.ChatResponse, "POST", "/api/chat", json=self._body(call), stream=True
+            )
+            async with aclosing(lines) as parts:  # type: ignore[type-var]  # the client says less than it gives
+                async for part in parts:
+                    reached = True
+                    message = part.message
+                    if message.thinking:
+                        yield Thinking(message.thinking)
+                    if message.content:
+                        yield Text(message.content)
+                    for number, one in enumerate(message.tool_calls or ()):
+                        called = True
+                        arguments = json.dumps(dict(one.function.arguments), ensure_ascii=False)
+                        yield Part(number, arguments, name=one.function.name)
+                    if part.done:
+                        yield _done(part, called=called)
+                        return
+        except (ollama.ResponseError, httpx.HTTPError, ConnectionError, ValueError, TypeError) as error:
+            raise self._failure(error, reached=reached) from error
+        raise broken(self.name, "it ended before it was done")
+
+    async def embed(self, model: str, texts: Sequence[str], dimensions: int | None) -> Vectors:
+        """Return vectors. A text that is longer than the context is refused, not cut."""
+        body = {
+            "model": model,
+            "input": list(texts),
+            "truncate": False,
+            "keep_alive": keep_alive(self.spec.keep_alive),
+            **({} if dimensions is None else {"dimensions": dimensions}),
+        }
+        told = await self.ask("POST", "/api/embed", body)
+        vectors = told.get("embeddings")
+        if not isinstance(vectors, list) or len(vectors) != len(texts):
+            raise garbled(self.name, f"got no vector of each of {len(texts)} texts")
+        return Vectors(tuple(tuple(one) for one in vectors), told.get("prompt_eval_count"))
+
+    async def close(self) -> None:
+        """Give connections back."""
+        await self.client.close()  # type: ignore[no-untyped-call]  # the client's own
+
+    async def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return what the server answers to something that is no conversation.
+
+        Raises:
+            ModelFailure: for everything that goes wrong.
+        """
+        try:
+            answer = await self.client._request_raw(method, path, json=body)  # type: ignore[no-untyped-call]
+            told = answer.json()
+        except (ollama.ResponseError, httpx.HTTPError, ConnectionError, ValueError) as error:
+            raise self._failure(error, reached=False) from error
+        if not isinstance(told, dict):
+            raise garbled(self.name, f"got {type(told).__name__} from {path}")
+        return told
+
+    async def _show(self, name: str, digest: str | None, *, remote: bool) -> FoundModel:
+        told = await self.ask("POST", "/api/show", {"model": name})
+        info = told.get("model_info") or {}
+        context = info.get(f"{info.get('general.architecture')}.context_length")
+        able: frozenset[Capability] | None = None
+        if "capabilities" in told:
+            able = frozenset(_CAPABILITIES[one] for one in told["capabilities"] if one in _CAPABILITIES)
+            if Capability.COMPLETION in able:
+                # Ollama itself holds the answer to the schema, whatever the model is.
+                able |= {Capability.JSON}
+        remote = remote or _is_remote(name, told)
+        return FoundModel(name, context, capabilities=able, digest=digest, remote=remote)
+
+    def _body(self, call: Call) -> dict[str, Any]:
+        request = call.request
+        options = {
+            "num_ctx": call.context_tokens,
+            "num_predict": call.max_tokens,
+            "temperature": request.temperature,
+            "seed": request.seed,
+            "stop": list(request.stop) or None,
+        }
+        body = {
+            "model": call.model,
+            "messages": [_message(message, call.images) for message in call.messages],
+            "stream": True,
+            "options": {name: value for name, value in options.items() if value is not None},
+            "keep_alive": keep_alive(self.spec.keep_alive),
+            "think": request.think,
+            "format": request.json_schema,
+            "tools": [tool_json(tool.name, tool.description, tool.parameters) for tool in request.tools]
+            or None,
+        }
+        return {name: value for name, value in body.items() if value is not None}
+
+    def _failure(self, error: Exception, *, reached: bool) -> ModelFailure:
+        if isinstance(error, ollama.ResponseError):
+            said, code = error_in(error.error)
+            if error.status_code >= 400:
+                return of_status(self.name, error.status_code, said, code)
+            # A line of an answer that began with 200.
+            failure = of_status(self.name, 500, said, code)
+            return (
+                failure
+                if failure.kind is ModelErrorKind.CONTEXT_TOO_LONG
+                else ModelFailure(failure.kind, f"{self.name} failed in the middle of its answer: {said}")
+            )
+        if isinstance(error, ValidationError | ValueError | TypeError) and not isinstance(error, OSError):
+            return garbled(self.name, f"got a line that is none: {type(error).__name__}")
+        return of_transport(self.name, error, reached=reached)
+
+
+class Ollama(ProviderKind):
+    """Opens Ollama servers."""
+
+    kind: ClassVar[str] = "ollama"
+
+    def open(self, spec: ProviderSpec, catalogue: Catalogue, patience: Patience) -> OllamaServer:
+        """Return a server."""
+        return OllamaServer(spec, catalogue, patience)
+
+
+def with_tag(name: str) -> str:
+    """Return a model's whole name."""
+    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
+
+
+def keep_alive(text: str | None) -> str | float | None:
+    """Return how long a model is kept, as the wire wants it: a bare number must not be a text."""
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return text
+
+
+def tool_json(name: str, description: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return a tool as it is sent: its schema as it stands."""
+    function = {"name": name, "description": description, "parameters": parameters}
+    return {"type": "function", "function": function}
+
+
+def _message(message: Message, images: dict[str, bytes]) -> dict[str, Any]:
+    told: dict[str, Any] = {"role": message.role.value, "content": message.text}
+    if message.images:
+        told["images"] = [base64.b64encode(images[one]).decode() for one in message.images]
+    if message.tool_calls:
+        told["tool_calls"] = [
+            {"function": {"name": call.name, "arguments": call.arguments}} for call in message.tool_calls
+        ]
+    if message.role is Role.TOOL and message.name:
+        told["tool_name"] = message.name
+    return told
+
+
+def _done(part: ollama.ChatResponse, *, called: bool) -> Done:
+    finish = FinishReason.STOP
+    if part.done_reason == "length":
+        finish = FinishReason.LENGTH
+    elif called:
+        finish = FinishReason.TOOL_CALLS
+    # Some versions leave the count out when they had all of it in their cache.
+    return Done(finish, part.prompt_eval_count or None, part.eval_count, model=part.model)
+
+
+def _is_remote(name: str, row: dict[str, Any]) -> bool:
+    tag = name.rpartition(":")[2]
+    return bool(row.get("remote_host") or row.get("remote_model")) or tag == "cloud" or tag.endswith("-cloud")

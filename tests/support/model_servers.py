@@ -1,0 +1,94 @@
+"""Stand-ins for model servers, and routers that ask them."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import uvicorn
+from stacks import TENANT
+
+from minoots.contracts.models import Delta, Message, ModelAnswer, ModelRequest, Role
+from minoots_activities.models.opening import Opened, open_router
+from minoots_platform.records import Database
+from minoots_platform.settings import Settings
+from minoots_platform.telemetry import Telemetry
+from minoots_workers.fake_llm import Script, create_app
+from minoots_workflows.models.contracts import ModelCaller
+
+MODEL = "fake"
+
+
+@asynccontextmanager
+async def model_server(**script: Any) -> AsyncIterator[str]:
+    """Serve a script on a free port; yield its address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    app = create_app(Script.model_validate(script))
+    config = uvicorn.Config(
+        app, log_config=None, log_level="critical", access_log=False, timeout_graceful_shutdown=1
+    )
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    while not server.started:
+        await asyncio.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await task
+        listener.close()
+
+
+async def heard(url: str) -> list[dict[str, Any]]:
+    """What a server was asked, without questions about its models."""
+    async with httpx.AsyncClient(trust_env=False) as client:
+        told: list[dict[str, Any]] = (await client.get(f"{url}/fake/requests")).json()
+        return told
+
+
+class Moving:
+    """A clock that a test moves."""
+
+    def __init__(self, now: datetime = datetime(2026, 11, 22, 12, tzinfo=UTC)) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@asynccontextmanager
+async def routing(
+    database: Database, telemetry: Telemetry, *, clock: Callable[[], datetime] | None = None, **models: Any
+) -> AsyncIterator[Opened]:
+    """Open a router with these settings of models."""
+    settings = Settings.model_validate({"models": models})
+    more = {} if clock is None else {"clock": clock}
+    async with open_router(settings, database, telemetry, look=False, **more) as opened:
+        yield opened
+
+
+def asked(text: str = "make tea", **more: Any) -> ModelRequest:
+    """A request of one message."""
+    return ModelRequest(messages=(Message(role=Role.USER, text=text),), **more)
+
+
+def caller(call_id: str = "call-1", **more: Any) -> ModelCaller:
+    """Somebody who asks."""
+    return ModelCaller(**{"tenant": TENANT, "key": "key_ada", "call_id": call_id, **more})
+
+
+async def streamed(
+    opened: Opened, request: ModelRequest, who: ModelCaller | None = None
+) -> tuple[list[Delta], ModelAnswer]:
+    """The pieces of an answer, and the answer."""
+    pieces: list[Delta] = []
+    async for one in opened.router.stream(request, who or caller()):
+        if isinstance(one, ModelAnswer):
+            return pieces, one
+        pieces.append(one)
+    raise AssertionError("expected an answer at the end of the stream")
