@@ -25,6 +25,8 @@ from .events import socket
 from .gateway import Gateway
 from .health import routes as health
 from .ingest import routes as ingest
+from .jobs import artifacts
+from .jobs import routes as jobs
 from .middleware.body_limit import BodyLimit
 from .middleware.context import RequestContext
 from .plans import routes as plans
@@ -56,6 +58,8 @@ _ROUTES = (
     sessions,
     ingest,
     sources,
+    jobs,
+    artifacts,
     health,
     docs,
 )
@@ -108,6 +112,11 @@ def _middleware(gateway: Gateway) -> Sequence[Middleware]:
                 expose_headers=["etag", "location", "x-request-id", "retry-after"],
             )
         )
-    larger = {"/v1/ingest": gateway.settings.ingest.max_request_bytes}
+    larger = {
+        "/v1/ingest": gateway.settings.ingest.max_request_bytes,
+        "/v1/artifacts": max(
+            gateway.settings.jobs.max_artifact_bytes, gateway.settings.gateway.max_body_bytes
+        ),
+    }
     layers.append(Middleware(BodyLimit, most=gateway.settings.gateway.max_body_bytes, larger=larger))
     return layers

@@ -22,6 +22,7 @@ from .resources.destinations import AsyncDestinations
 from .resources.escalations import AsyncEscalations, AsyncHeartbeats
 from .resources.events import AsyncEvents
 from .resources.ingest import AsyncIngests, AsyncSources
+from .resources.jobs import AsyncJobs
 from .resources.outbox import AsyncOutboxResource
 from .resources.plans import AsyncPlans
 from .resources.schedules import AsyncSchedules
@@ -54,6 +55,7 @@ class AsyncMinoots(Generic[CreatedT]):
         recordings: files that sessions are written into.
         fleet: hosts that capture.
         ingest: take files and texts in.
+        jobs: ask models, and run programs in sandboxes.
         sources: files and texts that were taken in.
         secrets: what webhooks are signed with.
         connectors: what actions are sent through.
@@ -106,6 +108,7 @@ class AsyncMinoots(Generic[CreatedT]):
         self.fleet = AsyncFleet(self._engine)
         self.ingest = AsyncIngests(self._engine)
         self.sources = AsyncSources(self._engine)
+        self.jobs = AsyncJobs(self._engine)
         self.secrets = AsyncSecrets(self._engine)
         self.connectors = AsyncConnectors(self._engine)
         self.destinations = AsyncDestinations(self._engine)

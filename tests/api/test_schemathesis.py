@@ -25,6 +25,7 @@ CHECKS = [
 LEFT_OUT = {
     "/v1/events/stream": "it does not end",
     "/v1/agents/{id}/commands/stream": "it does not end",
+    "/v1/jobs/{id}/events/stream": "nor does it, while its job waits",
     "/ready": "it answers 503 here on purpose: there is no Temporal behind this gateway",
     "/v1/connectors/check": "so does this",
 }

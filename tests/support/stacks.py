@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sysconfig
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import ip_network
@@ -30,7 +30,10 @@ from minoots_activities.http import WebhookSender
 from minoots_activities.ingest.adapter import Ingests
 from minoots_activities.ingest.reading import Plan
 from minoots_activities.jobs.adapter import Jobs
+from minoots_activities.jobs.contents import KeptContents
+from minoots_activities.jobs.model_calls import ModelCalls
 from minoots_activities.jobs.programs import Programs
+from minoots_activities.models.opening import open_router
 from minoots_activities.plans.adapter import Plans
 from minoots_activities.replays.adapter import Replays
 from minoots_activities.schedules.adapter import Schedules
@@ -45,7 +48,13 @@ from minoots_platform.telemetry import Telemetry
 from minoots_platform.vault import Vault
 from minoots_workers.parts import policy_of, tiers_of
 from minoots_workers.process import build_worker
-from minoots_workers.registry import serving_core, serving_files, serving_io, serving_sandbox
+from minoots_workers.registry import (
+    serving_core,
+    serving_files,
+    serving_io,
+    serving_llm,
+    serving_sandbox,
+)
 from minoots_workflows.handover import Engine
 from minoots_workflows.ids import workflow_id
 from minoots_workflows.queues import Queue
@@ -181,6 +190,7 @@ async def stack_of(
     vault = Vault([Fernet.generate_key().decode()])
     links = Links(vault, "http://127.0.0.1:4000")
     async with (
+        AsyncExitStack() as beside,
         WebhookSender(allowed_networks=(ip_network("127.0.0.0/8"),), user_agent="test") as sender,
         connectors(
             World(settings, client, sender, database, vault, telemetry.tracer, clock), links
@@ -214,6 +224,12 @@ async def stack_of(
             ),
         }
         serving[Queue.SANDBOX] = serving_sandbox(Programs(database, tiers_of(settings), settings.jobs, clock))
+        if settings.models != Settings().models:
+            kept = KeptContents(database)
+            opened = await beside.enter_async_context(
+                open_router(settings, database, telemetry, kept, look=False)
+            )
+            serving[Queue.LLM] = serving_llm(ModelCalls(database, opened.router, settings.jobs, clock))
         stack = Stack(
             client=client,
             database=database,

@@ -20,7 +20,10 @@ from minoots_activities.http import WebhookSender
 from minoots_activities.ingest.adapter import Ingests
 from minoots_activities.ingest.reading import Plan
 from minoots_activities.jobs.adapter import Jobs
+from minoots_activities.jobs.contents import KeptContents
+from minoots_activities.jobs.model_calls import ModelCalls
 from minoots_activities.jobs.programs import Programs
+from minoots_activities.models.opening import open_router
 from minoots_activities.plans.adapter import Plans
 from minoots_activities.replays.adapter import Replays
 from minoots_activities.sandboxes.tiers import Tiers
@@ -38,7 +41,7 @@ from minoots_platform.temporal import connect
 from minoots_platform.vault import Vault
 from minoots_workflows.handover import Engine
 
-from .registry import Serving, serving_files, serving_io, serving_sandbox
+from .registry import Serving, serving_files, serving_io, serving_llm, serving_sandbox
 
 
 @asynccontextmanager
@@ -73,6 +76,21 @@ async def files_parts(settings: Settings) -> AsyncIterator[Serving]:
         yield serving_files(
             Ingests(database, vault, plan, utc_now, at_once=ingest.at_once, processes=ingest.processes)
         )
+
+
+@asynccontextmanager
+async def llm_parts(settings: Settings, telemetry: Telemetry) -> AsyncIterator[Serving]:
+    """Yield what the queue ``llm`` serves.
+
+    Raises:
+        Failure: unavailable, when the records are away or at another schema, or a plug-in is broken; invalid,
+            for a catalogue of models that cannot be read.
+    """
+    async with (
+        _records(settings) as database,
+        open_router(settings, database, telemetry, KeptContents(database)) as opened,
+    ):
+        yield serving_llm(ModelCalls(database, opened.router, settings.jobs, utc_now))
 
 
 def tiers_of(settings: Settings) -> Tiers:

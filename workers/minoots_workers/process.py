@@ -19,7 +19,7 @@ from minoots_platform.telemetry import Telemetry, get_logger
 from minoots_workflows.queues import Queue
 
 from .namespace import ensure_search_attributes
-from .parts import files_parts, io_parts, sandbox_parts, temporal_client
+from .parts import files_parts, io_parts, llm_parts, sandbox_parts, temporal_client
 from .registry import Serving, serving_core
 
 # 20 pollers of which 60 % ask for new work: with the SDK's defaults the first task of most workflows finds no
@@ -115,6 +115,9 @@ async def _serve(
         if Queue.FILES in queues:
             files = await stack.enter_async_context(files_parts(settings))
             await stack.enter_async_context(build_worker(client, Queue.FILES, files, settings))
+        if Queue.LLM in queues:
+            models = await stack.enter_async_context(llm_parts(settings, telemetry))
+            await stack.enter_async_context(build_worker(client, Queue.LLM, models, settings))
         if Queue.SANDBOX in queues:
             programs = await stack.enter_async_context(sandbox_parts(settings))
             await stack.enter_async_context(build_worker(client, Queue.SANDBOX, programs, settings))

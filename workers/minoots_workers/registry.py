@@ -13,6 +13,7 @@ from minoots_activities.escalations.adapter import Escalations
 from minoots_activities.escalations.heartbeats import Heartbeats
 from minoots_activities.ingest.adapter import Ingests
 from minoots_activities.jobs.adapter import Jobs
+from minoots_activities.jobs.model_calls import ModelCalls
 from minoots_activities.jobs.programs import Programs
 from minoots_activities.plans.adapter import Plans
 from minoots_activities.replays.adapter import Replays
@@ -68,6 +69,11 @@ def serving_host(capture: Capture) -> Serving:
 def serving_files(ingests: Ingests) -> Serving:
     """Return what the queue ``files`` serves: the reading of what was sent."""
     return Serving(activities=(ingests.next, ingests.take))
+
+
+def serving_llm(calls: ModelCalls) -> Serving:
+    """Return what the queue ``llm`` serves: model calls of jobs."""
+    return Serving(activities=(calls.call_model,))
 
 
 def serving_sandbox(programs: Programs) -> Serving:
