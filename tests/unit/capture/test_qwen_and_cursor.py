@@ -87,7 +87,7 @@ def says(role: str, text: str) -> dict[str, Any]:
     return {"role": role, "message": {"content": [{"type": "text", "text": text}]}}
 
 
-def test_the_same_words_twice_are_two_events_with_the_same_ids_in_a_copy() -> None:
+def test_the_same_words_twice_are_two_events_with_the_same_ids_wherever_the_file_is() -> None:
     records = [
         says("user", "go on"),
         says("assistant", "Done."),
@@ -97,12 +97,37 @@ def test_the_same_words_twice_are_two_events_with_the_same_ids_in_a_copy() -> No
     once = parsed("cursor", records, CURSOR)
     assert len(events(once)) == 4
     assert list(events(parsed("cursor", records, CURSOR, 1, 3))) == list(events(once))
-    fork = parsed(
-        "cursor", [*records[:3], says("assistant", "No.")], PurePath("/x/agent-transcripts/t/t.jsonl")
-    )
-    assert list(events(fork))[:3] == list(events(once))[:3]
-    assert list(events(fork))[3] not in events(once)
+    moved = parsed("cursor", records, PurePath("/elsewhere") / CURSOR.name)
+    assert list(events(moved)) == list(events(once))
     assert all(event.ts is None and event.ts_source == "none" for event in events(once).values())
+
+
+def test_two_conversations_may_begin_with_the_same_words() -> None:
+    other = PurePath("/x/agent-transcripts/t/t.jsonl")
+    first, second = (events(parsed("cursor", [says("user", "::record-notes")], at)) for at in (CURSOR, other))
+    assert not first.keys() & second.keys()
+
+
+def test_a_result_in_cursor_is_that_of_the_first_call_without_one() -> None:
+    def call(name: str) -> dict[str, Any]:
+        return {"type": "tool_use", "name": name, "input": {}}
+
+    def result(name: str) -> dict[str, Any]:
+        content = [{"type": "text", "text": name}]
+        return {"type": "tool_result", "tool_use_id": f"t{name}", "content": content, "is_error": name == "b"}
+
+    records = [
+        {"role": "assistant", "message": {"content": [call("a"), call("b")]}},
+        {"role": "user", "message": {"content": [result("a"), result("b"), {"type": "tool-result"}]}},
+    ]
+    for cut in (0, 1):
+        tools = [
+            event.tool for event in events(parsed("cursor", records, CURSOR, cut)).values() if event.tool
+        ]
+        a, b, of_a, of_b, alone = tools
+        assert (a.call_id, b.call_id) == (of_a.call_id, of_b.call_id)
+        assert [(one.output, one.is_error) for one in (of_a, of_b)] == [("a", False), ("b", True)]
+        assert alone.call_id not in (a.call_id, b.call_id)
 
 
 def test_a_sub_agent_of_cursor_knows_its_parent() -> None:

@@ -68,7 +68,9 @@ def test_what_follows_the_lost_head_is_read() -> None:
     assert list(events(parsed("codex", rest, FILE))) == list(events(parsed("codex", [META, *rest], FILE)))
     copied = [line("session_meta", id=OLDER), event("user_message", message="of the parent")]
     own = event("task_started", turn_id=THREAD)
-    assert story(parsed("codex", [*copied, own, *rest], FILE)) == told, "the head of a parent is none of its own"
+    assert story(parsed("codex", [*copied, own, *rest], FILE)) == told, (
+        "the head of a parent is none of its own"
+    )
     assert story(parsed("cursor", [{"type": "turn_ended"}, SAYS], PurePath(f"/{ID}.jsonl"))) == told[:1]
 
 
