@@ -31,6 +31,7 @@ from .commands import Command, Mistake, Verb, commands_in
 from .flags import WorkspaceFlags
 from .gate import Target, WriteGate
 from .looks import look_of
+from .readers.texts import doubtful_from
 from .workspaces import Registry, Workspace
 
 GRACE: Final = timedelta(minutes=1)
@@ -39,6 +40,14 @@ GRACE: Final = timedelta(minutes=1)
 _PART: Final = 500
 _MOST_REFUSALS: Final = 20
 """In one message."""
+_UNCERTAIN: Final = (
+    "in chats of this program what was typed cannot be told from what an answer says; take the session out "
+    "with `minoots export`, or let the workspace record by itself: auto_record = true"
+)
+_DOUBTFUL: Final = (
+    "from line {} on this may be the words of a program, for it begins with its tag; type the command in a "
+    "message of its own"
+)
 _OF_AGENTS: Final = ("subagent", "review")
 """Conversations in which the user is another agent."""
 
@@ -161,7 +170,7 @@ class _Run:
                 # To a sub-agent it is another agent that speaks, and nobody else's words are obeyed.
                 persons = conversation.relation not in _OF_AGENTS and event.agent_id is None
                 typed = commands_in(event.text or "") if persons else ()
-                await self._by_itself(number, event, typed)
+                await self._by_itself(number, event, () if event.details.get("uncertain") else typed)
                 await self._message(number, event, typed)
         await conversations.obeyed(self._connection, conversation.id, found[-1][0])
         await self._notify()
@@ -183,6 +192,7 @@ class _Run:
         self, number: int, event: ConversationEvent, typed: Sequence[Command | Mistake]
     ) -> None:
         refusals: list[str] = []
+        doubtful = doubtful_from(event.text or "") if typed else None
         for item in typed:
             if len(refusals) == _MOST_REFUSALS:
                 # A log that was pasted, and nobody's commands.
@@ -192,6 +202,10 @@ class _Run:
             try:
                 if isinstance(item, Mistake):
                     raise Refused(item.problem)
+                if place.event.details.get("uncertain"):
+                    raise Refused(_UNCERTAIN)
+                if doubtful is not None and item.line >= doubtful:
+                    raise Refused(_DOUBTFUL.format(doubtful))
                 await self._obey(item, place)
                 self.obeyed += 1
             except (Refused, OSError, RuntimeError) as refusal:

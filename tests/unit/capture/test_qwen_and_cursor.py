@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path, PurePath
 from typing import Any
 
+import pytest
 from transcripts import READERS, events, parsed, records_in, story
+
+from minoots_activities.capture.compressed import Damaged
+from minoots_activities.capture.readers import Parsed
+from minoots_activities.capture.roots import ReadRoots
 
 AT = "2026-07-01T10:00:00Z"
 QWEN = PurePath("/x/.qwen/projects/p/chats/s.jsonl")
@@ -72,6 +78,46 @@ def test_qwens_parts_become_events() -> None:
     assert (result.output, result.is_error) == ("no", True)
     assert dict(found.unknown) == {"novelty": 1}
     assert found.facts == {"cwd": "/x", "model": "qwen-x"}
+
+
+def test_qwen_s_titles_and_steps_back_are_told() -> None:
+    found = parsed(
+        "qwen",
+        [
+            qwen(1, "user", {"text": "hello"}),
+            qwen(2, "system", subtype="custom_title", systemPayload={"customTitle": " Tea "}),
+            qwen(3, "system", subtype="rewind", parentUuid="u1", systemPayload={"truncatedCount": 2}),
+        ],
+        QWEN,
+    )
+    assert story(found) == [("message.user", "hello"), ("title", "Tea"), ("rewind", "")]
+    assert [event.details for event in events(found).values()][-1] == {"message_id": "u1"}
+
+
+def test_qwen_s_conversations_of_before_are_read_as_a_whole(tmp_path: Path) -> None:
+    reader = READERS["qwen"]
+    path = tmp_path.resolve() / "tmp/abc/chats/session-2025-10-05T10-00-abcdef12.json"
+    path.parent.mkdir(parents=True)
+    messages = [
+        {"id": "m1", "timestamp": AT, "type": "user", "content": "hello"},
+        {"id": "m2", "timestamp": AT, "type": "qwen", "content": "Hi.", "model": "qwen-x"},
+    ]
+    path.write_text(json.dumps({"sessionId": "s", "projectHash": "abc", "messages": messages}))
+    assert reader.holds(str(path))
+    for other in ("logs.json", "chats/s.ledger.jsonl", "chats/s.worktree.json", "checkpoint-a.json"):
+        assert not reader.holds(str(path.parent.parent / other))
+    store = reader.store_of(path, ReadRoots([tmp_path.resolve()]).open)
+    assert store is not None
+    [listed] = store.listed()
+    told = Parsed()
+    reader.parser(listed.identity).feed(list(store.records("s")), told)
+    assert story(told) == [("message.user", "hello"), ("message.assistant", "Hi.")]
+    assert told.facts == {"model": "qwen-x"}
+    path.write_text('{"sessionId": "s", "mess')
+    with pytest.raises(Damaged):
+        list(store.listed())
+    path.write_text("{}")
+    assert list(store.listed()) == []
 
 
 def test_qwens_real_records_are_understood(samples: Path) -> None:
