@@ -8,7 +8,6 @@ old end is found; what stands behind is counted on.
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, ClassVar, Final, Literal
@@ -143,7 +142,7 @@ class _CursorParser(Parser):
                 self._say(parsed, kind, _asked(text) if kind is Kind.USER else clean(text), whole)
 
     def _call(self, block: Mapping[str, Any], parsed: Parsed) -> None:
-        key = self._key("call", json.dumps(block, sort_keys=True, default=str))
+        key = self._key("call", as_text(block))
         named = block.get("id")
         call_id = named if isinstance(named, str) and named else key
         if call_id == key:
@@ -153,7 +152,7 @@ class _CursorParser(Parser):
 
     def _result(self, block: Mapping[str, Any], parsed: Parsed) -> None:
         """Tell a result. Calls have no ids: it is that of the first one that has none."""
-        key = self._key("result", json.dumps(block, sort_keys=True, default=str))
+        key = self._key("result", as_text(block))
         named = block.get("tool_use_id") or block.get("id")
         call_id = self._open.pop(0) if self._open else str(named or key)
         content = block.get("content")

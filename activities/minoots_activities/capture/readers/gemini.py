@@ -5,6 +5,7 @@ Both are read as a whole each time. A message keeps its id while it grows, so wh
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
@@ -102,8 +103,12 @@ class _Said:
 
     def rewind(self, to: str) -> None:
         """Take back a message and all after it; all of them, for an id that is not known."""
-        ids = list(self._standing)
-        for message_id in ids[ids.index(to) if to in self._standing else 0 :]:
+        if to not in self._standing:
+            gone = list(self._standing)
+        else:
+            # From the end: a log may take back as often as it says something.
+            gone = [to, *reversed(list(itertools.takewhile(lambda one: one != to, reversed(self._standing))))]
+        for message_id in gone:
             del self._standing[message_id]
             self.order[message_id, True] = None
 
@@ -175,7 +180,8 @@ class GeminiParser(Parser):
         if shown.strip():
             # What was typed; commands in the text that it does not show are kept.
             said = text.partition(MENTIONED)[0]
-            lost = [line for line in said.splitlines() if _COMMAND.match(line) and line not in shown]
+            seen = {line.strip() for line in shown.splitlines()}
+            lost = [line for line in said.splitlines() if _COMMAND.match(line) and line.strip() not in seen]
             text = "\n".join((shown, *lost))
         own = typed(clean(text))
         if own or blobs:
@@ -190,7 +196,7 @@ class GeminiParser(Parser):
         }
         if common["model"]:
             parsed.facts["model"] = common["model"]
-        for number, thought in enumerate(message.get("thoughts") or ()):
+        for number, thought in enumerate(_listed(message.get("thoughts"))):
             if isinstance(thought, Mapping):
                 parts = (str(thought.get("subject", "")), str(thought.get("description", "")))
                 told = "\n\n".join(part for part in parts if part)
@@ -199,7 +205,7 @@ class GeminiParser(Parser):
         if text.strip():
             key = event_id(self._provider, self._session, message_id, "assistant")
             self._add(parsed, Kind.ASSISTANT, message, key, text=clean(text), **common)
-        for number, call in enumerate(message.get("toolCalls") or ()):
+        for number, call in enumerate(_listed(message.get("toolCalls"))):
             if isinstance(call, Mapping):
                 self._call(message_id, number, call, message, common, parsed)
         if isinstance(tokens := message.get("tokens"), Mapping):
@@ -221,7 +227,7 @@ class GeminiParser(Parser):
         key = event_id(self._provider, self._session, "call", call_id)
         self._add(parsed, Kind.TOOL_CALL, at, key, tool=tool, **common)
         status = call.get("status")
-        if call.get("result") is None and status not in _ENDED:
+        if call.get("result") is None and str(status) not in _ENDED:
             return
         agent = call.get("agentId")
         tool = ToolUse(call_id=call_id, output=clean(_result(call)), is_error=status == "error")
@@ -247,6 +253,10 @@ def _by_id(messages: Any, number: int) -> dict[str, Mapping[str, Any]]:
         if isinstance(message, Mapping):
             found[str(message.get("id") or f"{number}.{index}")] = message
     return found
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _content(content: Any) -> tuple[str, list[Blob]]:
