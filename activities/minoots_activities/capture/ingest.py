@@ -104,7 +104,8 @@ class Ingest:
             reading = replace(before or Reading(), size=about.st_size, modified_ns=about.st_mtime_ns)
             done = Ingested()
             if reader.cursor == "lines" and not is_continued(file, Mark(reading.offset, reading.fingerprint)):
-                reading, done.again = replace(reading, offset=0, fingerprint="", state={}), True
+                state = reader.written_anew(reading.state)
+                reading, done.again = replace(reading, offset=0, fingerprint="", state=state), True
             whose = _whose(reader, identity)
             last = None
             for parsed, last in _parts(reader, identity, file, reading):

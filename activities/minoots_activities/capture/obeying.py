@@ -31,6 +31,7 @@ from .commands import Command, Mistake, Verb, commands_in
 from .flags import WorkspaceFlags
 from .gate import Target, WriteGate
 from .looks import look_of
+from .readers.texts import doubtful_from
 from .workspaces import Registry, Workspace
 
 GRACE: Final = timedelta(minutes=1)
@@ -39,6 +40,14 @@ GRACE: Final = timedelta(minutes=1)
 _PART: Final = 500
 _MOST_REFUSALS: Final = 20
 """In one message."""
+_UNCERTAIN: Final = (
+    "in chats of this program what was typed cannot be told from what an answer says; take the session out "
+    "with `minoots export`, or let the workspace record by itself: auto_record = true"
+)
+_DOUBTFUL: Final = (
+    "from line {} on this may be the words of a program, for it begins with its tag; type the command in a "
+    "message of its own"
+)
 _OF_AGENTS: Final = ("subagent", "review")
 """Conversations in which the user is another agent."""
 
@@ -231,7 +240,7 @@ class _Run:
                 except _Waits as waits:
                     self.waits = waits
                     break
-                await self._by_itself(number, event, typed)
+                await self._by_itself(number, event, () if event.details.get("uncertain") else typed)
                 await self._message(number, event, typed)
             done = number
         if done != conversation.obeyed:
@@ -267,6 +276,7 @@ class _Run:
         self, number: int, event: ConversationEvent, typed: Sequence[Command | Mistake]
     ) -> None:
         refusals: list[str] = []
+        doubtful = doubtful_from(event.text or "") if typed else None
         for item in typed:
             if len(refusals) == _MOST_REFUSALS:
                 # A log that was pasted, and nobody's commands.
@@ -276,6 +286,10 @@ class _Run:
             try:
                 if isinstance(item, Mistake):
                     raise Refused(item.problem)
+                if place.event.details.get("uncertain"):
+                    raise Refused(_UNCERTAIN)
+                if doubtful is not None and item.line >= doubtful:
+                    raise Refused(_DOUBTFUL.format(doubtful))
                 await self._obey(item, place)
                 self.obeyed += 1
             except (Refused, OSError, RuntimeError) as refusal:

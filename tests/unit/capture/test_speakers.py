@@ -14,12 +14,13 @@ from minoots.contracts.conversations import ConversationEventKind as Kind
 from minoots_activities.capture.readers import Parsed
 from minoots_activities.capture.readers.goose import Goose
 from minoots_activities.capture.readers.reader import Identity
-from minoots_activities.capture.readers.texts import notice_in, typed
+from minoots_activities.capture.readers.texts import doubtful_from, notice_in, typed
 
 AT = "2026-07-01T10:00:00.000Z"
 CLAUDE = PurePath("/x/.claude/projects/-x/11110000-0000-4000-8000-000000000001.jsonl")
 COPILOT = PurePath("/x/.copilot/session-state/s1/events.jsonl")
 CURSOR = PurePath("/x/.cursor/projects/p/agent-transcripts/s/s.jsonl")
+QWEN = PurePath("/x/.qwen/projects/p/chats/s.jsonl")
 CODEX = PurePath("/x/.codex/sessions/rollout-2026-07-01T10-00-00-019d7e2f-0041-7310-951c-94020254dfc9.jsonl")
 COMMAND = "::record-notes"
 IMAGE = base64.b64encode(b"\x89PNG").decode()
@@ -83,6 +84,25 @@ def test_words_that_only_name_a_tag_are_the_users(words: str) -> None:
 def test_what_a_program_put_there_is_not_the_users(words: str) -> None:
     assert of_users(claude(words)) == []
     assert of_users(queued(words)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("<system-reminder>cut off\n::record-notes", 1),
+        ("hi\n<skill name='x'>\n::record-notes", 2),
+        ("hi\n\n  <bash-stdout>::record-notes", 3),
+        ("<skill", None),
+        ("<command-name> is the name of a tag\n::record-notes", None),
+        ("<skill name='x'> is how it begins", None),
+        ("what is <skill> for?\n::record-notes", None),
+        ("<skills>\n::record-notes", None),
+        ("::record-notes", None),
+        ("", None),
+    ],
+)
+def test_what_may_have_been_cut_off_is_doubtful(text: str, line: int | None) -> None:
+    assert doubtful_from(text) == line
 
 
 def test_around_what_was_put_into_a_prompt_of_a_person_the_words_stay() -> None:
@@ -214,6 +234,38 @@ def test_a_skill_of_copilot_is_told_as_one_and_an_image_is_kept() -> None:
     attached = [{"type": "blob", "data": IMAGE, "mimeType": "image/png"}, {"type": "file", "path": "/x"}]
     [seen] = copilot(content="", attachments=attached)
     assert (seen.injected, [one.media_type for one in seen.enclosed]) == (False, ["image/png"])
+
+
+# Qwen
+
+
+def qwen(**more: Any) -> list[ConversationEvent]:
+    message = {"role": "user", "parts": [{"text": COMMAND}]}
+    record = {"uuid": "u", "sessionId": "s", "timestamp": AT, "type": "user", "message": message} | more
+    return list(events(parsed("qwen", [record], QWEN)).values())
+
+
+@pytest.mark.parametrize(
+    ("more", "origin"),
+    [
+        ({"subtype": "notification", "provenance": "system"}, "notification"),
+        ({"subtype": "cron"}, "cron"),
+        ({"subtype": "agent_launch_prompt"}, "agent_launch_prompt"),
+        ({"provenance": "goal_runtime"}, "goal_runtime"),
+        ({"backgroundTurn": {"taskId": "t"}}, "background"),
+        ({"subtype": "brand_new"}, "brand_new"),
+    ],
+)
+def test_qwen_s_notices_and_jobs_obey_nothing(more: dict[str, Any], origin: str) -> None:
+    [event] = qwen(**more)
+    assert (event.kind, event.text, event.injected) == (Kind.SYSTEM, COMMAND, True)
+    assert event.details == {"origin": origin}
+
+
+@pytest.mark.parametrize("more", [{}, {"provenance": "real_user"}, {"subtype": "mid_turn_user_message"}])
+def test_qwen_s_user_is_obeyed(more: dict[str, Any]) -> None:
+    assert of_users(qwen(**more)) == [COMMAND]
+    assert qwen(agentId="a1", **more)[0].agent_id == "a1"
 
 
 # Cursor, Codex, Goose

@@ -143,19 +143,23 @@ class ClaudeParser(Parser):
     ) -> None:
         """Tell a prompt: as the user's, or as that of whoever else spoke where the user does."""
         by = _speaker(origin)
-        others = [part for part in texts if by is None and notice_in(part)]
         if by not in (None, _PERSON):
             self._notice(record, str(by), origin, texts, blobs, parsed)
             return
-        for part in others:
-            self._notice(record, str(notice_in(part)), origin, [part], (), parsed)
-        texts = [part for part in texts if part not in others]
-        marks = [part for part in texts if _INTERRUPTED.fullmatch(part.strip())]
-        own = typed(*(part for part in texts if part not in marks), certain=by == _PERSON)
-        injected = injected or not (own or blobs)
-        told = "\n".join(texts) if injected else own
+        words: list[str] = []
+        own: list[str] = []
+        for part in texts:
+            if by is None and (notice := notice_in(part)):
+                self._notice(record, notice, origin, [part], (), parsed)
+                continue
+            words.append(part)
+            if not _INTERRUPTED.fullmatch(part.strip()):
+                own.append(typed(part, certain=by == _PERSON))
+        said = "\n".join(part for part in own if part)
+        injected = injected or not (said or blobs)
+        told = "\n".join(words) if injected else said
         if told.strip() or blobs:
-            more: dict[str, Any] = {"details": {"interrupted": True}} if marks else {}
+            more: dict[str, Any] = {"details": {"interrupted": True}} if len(own) < len(words) else {}
             self._add(parsed, record, Kind.USER, text=told, injected=injected, blobs=blobs, **more)
 
     def _notice(

@@ -22,7 +22,7 @@ _FORKED: Final = ("parentSession", "branchedFrom")
 _ATTACHED: Final = '<file name="'
 """Begins what a file holds that was given on the command line; no end but the last is one for sure."""
 _REMEMBERED: Final = 256
-"""Entries before from which going on is seen as such."""
+"""Entries before which a fork goes on from, rather than from one that it left out."""
 
 
 class Pi(Reader):
@@ -48,11 +48,12 @@ class Pi(Reader):
 
     def parser(self, identity: Identity, state: Mapping[str, Any] | None = None) -> Parser:
         """Remembers the entries before, to see when a session goes on from another than the last."""
-        return _PiParser((state or {}).get("entries", ()))
+        return _PiParser(identity, (state or {}).get("entries", ()))
 
 
 class _PiParser(Parser):
-    def __init__(self, entries: Iterable[str]) -> None:
+    def __init__(self, identity: Identity, entries: Iterable[str]) -> None:
+        self._forked = identity.relation == "fork"
         self._entries = dict.fromkeys(map(str, entries))
 
     @property
@@ -76,8 +77,9 @@ class _PiParser(Parser):
             return
         last = next(reversed(self._entries), None)
         named = digest(parent) if isinstance(parent, str) else None
-        # A fork leaves entries out, and may name one of those.
-        if last is not None and named != last and (parent is None or named in self._entries):
+        # A fork leaves entries out, and may name one of those; else it is one of long ago.
+        known = parent is None or named in self._entries or not self._forked
+        if last is not None and named != last and known:
             details = {} if parent is None else {"message_id": parent}
             self._add(parsed, record, Kind.REWIND, said=f"{own} {parent}", details=details)
         self._entries[digest(own)] = None
@@ -114,7 +116,9 @@ class _PiParser(Parser):
                 injected = not (own or blobs)
                 if text.strip() or blobs:
                     told = text if injected else own
-                    self._add(parsed, record, Kind.USER, text=told, injected=injected, blobs=blobs)
+                    named = record.get("id")
+                    common: dict[str, Any] = {"message_id": named} if isinstance(named, str) else {}
+                    self._add(parsed, record, Kind.USER, text=told, injected=injected, blobs=blobs, **common)
             case "assistant":
                 self._answer(record, message, parsed)
             case "toolResult":

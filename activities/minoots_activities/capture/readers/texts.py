@@ -48,6 +48,7 @@ _TAGS: Final = (
     "current_datetime",
 )
 _OPENS: Final = re.compile(rf"<(?P<tag>{'|'.join(sorted(_TAGS, key=len, reverse=True))})(?=[\s/>])")
+_CUT_OFF: Final = re.compile(rf"^[ \t]*{_OPENS.pattern}(?![^<>\n]{{0,500}}> )", re.MULTILINE)
 _BEGINS: Final = re.compile(
     r"# AGENTS\.md instructions(?: for |\s*\n|$)"
     r"|<permissions instructions>"
@@ -87,6 +88,16 @@ def notice_in(text: str) -> str | None:
     if begins is None or begins["tag"] not in _NOTICES or f"</{begins['tag']}>" not in text:
         return None
     return begins["tag"]
+
+
+def doubtful_from(text: str) -> int | None:
+    """Return the line of a user's message, from 1, from which on a program may speak that was cut off.
+
+    That is one that begins with a tag of a program's without an end. Behind the name of a tag in a sentence
+    stands a space, where programs begin to speak at once.
+    """
+    found = _CUT_OFF.search(text) if "<" in text else None
+    return None if found is None else text.count("\n", 0, found.start()) + 1
 
 
 def _own(text: str, *, certain: bool) -> str:
