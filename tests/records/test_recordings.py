@@ -147,6 +147,8 @@ async def test_commands_of_one_message_are_obeyed_from_the_top_and_an_early_one_
         ("::record-notes out/a.md", "not below a folder that is open for writing"),
         ("::record-notes out", "not below a folder that is open for writing"),
         ("::record-notes ``", "expected a path"),
+        ("::record-notes https://tea.example/a.md", "type a path of this machine"),
+        ("::record-notes ~nobody-of-this-name/a.md", "is nobody's home folder"),
         pytest.param(f"::record-notes {'x' * 253}.md/a.md", "longer than 255 bytes"),
         ("::capture-notes theirs.md", "is there already; give another name"),
         ("::export-notes theirs.md", "is there already; give another name"),
@@ -412,6 +414,8 @@ async def test_generated_names_do_not_collide(desk: Desk, chat: Chat) -> None:
         ("`plans/green tea.md`", "plans/green tea.md"),
         ("[tea](plans/tea.md)", "plans/tea.md"),
         ("plans.v2/ü🦉.md", "plans.v2/ü🦉.md"),
+        ("<plans/green tea.md>", "plans/green tea.md"),
+        ("plans/green\\ tea.md", "plans/green tea.md"),
     ],
 )
 async def test_a_path_is_meant_below_the_workspace(desk: Desk, chat: Chat, argument: str, name: str) -> None:
