@@ -815,7 +815,7 @@ def inserts(path: Path) -> None:
 
 
 def rewrites(path: Path) -> None:
-    path.write_text(path.read_text().replace("\none\n", "\nby hand\n"))
+    path.write_text(path.read_text().replace('desc: ""', "desc: by hand"))
 
 
 @pytest.mark.parametrize("edits", [inserts, rewrites])
@@ -1057,10 +1057,10 @@ def full(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return append(folder, name, data)
 
-    def putting(folder: int, name: str, data: bytes, aside: str) -> os.stat_result:
+    def putting(folder: int, name: str, data: bytes, aside: str, *more: Any) -> os.stat_result:
         if state["full"]:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return put(folder, name, data, aside)
+        return put(folder, name, data, aside, *more)
 
     monkeypatch.setattr(placing, "append", appending)
     monkeypatch.setattr(placing, "put", putting)

@@ -29,8 +29,8 @@ from .gate import Target, WriteDenied, folder_of
 
 PART: Final = 500
 """Events that are written at a time."""
-_KNOWN: Final = 512
-"""Bytes at the end of a file by which it is known again when somebody has changed what is before them."""
+_KNOWN: Final = 128
+"""Bytes before a piece by which it is known again when somebody has changed what is before them."""
 _MOST_MISSING: Final = 100
 """Files beside a recording that are remembered as missing; all are tried again."""
 
