@@ -9,6 +9,7 @@ import json
 import os
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,8 @@ async def test_commands_of_one_message_are_obeyed_from_the_top_and_an_early_one_
         ("::record-notes out/a.md", "not below a folder that is open for writing"),
         ("::record-notes out", "not below a folder that is open for writing"),
         ("::record-notes ``", "expected a path"),
+        ("::record-notes https://tea.example/a.md", "type a path of this machine"),
+        ("::record-notes ~nobody-of-this-name/a.md", "is nobody's home folder"),
         pytest.param(f"::record-notes {'x' * 253}.md/a.md", "longer than 255 bytes"),
         ("::capture-notes theirs.md", "is there already; give another name"),
         ("::export-notes theirs.md", "is there already; give another name"),
@@ -464,6 +467,8 @@ async def test_generated_names_do_not_collide(desk: Desk, chat: Chat) -> None:
         ("`plans/green tea.md`", "plans/green tea.md"),
         ("[tea](plans/tea.md)", "plans/tea.md"),
         ("plans.v2/ü🦉.md", "plans.v2/ü🦉.md"),
+        ("<plans/green tea.md>", "plans/green tea.md"),
+        ("plans/green\\ tea.md", "plans/green tea.md"),
     ],
 )
 async def test_a_path_is_meant_below_the_workspace(desk: Desk, chat: Chat, argument: str, name: str) -> None:
@@ -857,6 +862,79 @@ async def test_text_that_somebody_appends_between_death_and_life_stays(
     assert pieces == {"", "T", "TWO", "TWO!\n", "TWO!\n\n"}
 
 
+def inserts(path: Path) -> None:
+    path.write_text("by hand\n" + path.read_text())
+
+
+def rewrites(path: Path) -> None:
+    path.write_text(path.read_text().replace('desc: ""', "desc: by hand"))
+
+
+@pytest.mark.parametrize("edits", [inserts, rewrites])
+async def test_what_somebody_changes_between_death_and_life_repeats_and_loses_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, edits: Callable[[Path], None]
+) -> None:
+    for dying in range(1, 12):
+        chat = desk.chat(f"{dying:08}-0000-4000-8000-000000000001")
+        name = f"tea{dying}.md"
+        await chat.tell(f"::record-notes {name}\none", "TWO!")
+        chat.says("TWO!")  # once more: the file ends alike before and after
+        await chat.look()
+        with monkeypatch.context() as patch:
+            crashes = Crashes(desk.database, patch)
+            crashes.dies = dies_at(dying)
+            with suppress(Crash):
+                await desk.again(name)
+        # What was torn cannot be told from what somebody wrote, once the rest was changed.
+        torn = not desk.text(name).endswith("TWO!\n\n")
+        edits(desk.root / name)
+        await desk.again(name)
+        found = desk.text(name)
+        assert found.count("by hand") == 1, dying
+        assert found.count("TWO!") in ((2, 3) if torn else (2,)), dying
+        assert (await desk.rows(name))[0].intent is None
+
+
+async def test_somebody_who_writes_at_the_same_moment_loses_nothing(
+    desk: Desk, chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append, fsync = placing.append, os.fsync
+    await chat.tell("::record-notes tea.md")
+
+    def faster(folder: int, name: str, data: bytes) -> os.stat_result:
+        with (desk.root / "tea.md").open("a") as file:
+            file.write("by hand\n")
+        return append(folder, name, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(placing, "append", faster)
+        chat.says("more")
+        await chat.look()
+        await desk.again("tea.md")
+    [row] = await desk.rows()
+    assert row.rendering["own"] is False, "it is never made anew"
+
+    def later(handle: int) -> None:
+        fsync(handle)
+        path = desk.root / "tea.md"
+        if path.exists() and "by another hand" not in path.read_text():
+            with path.open("a") as file:
+                file.write("by another hand\n")
+
+    # The head grows: the whole file is put in place anew.
+    chat.answers("answer")
+    await chat.look()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", later)
+        done = await desk.again("tea.md")
+        assert done.problem == "somebody is writing into it"
+    assert done.again_at is not None
+    assert (await desk.again("tea.md")).problem is None
+    text = desk.text("tea.md")
+    for word in ("by hand", "by another hand", "more", "answer"):
+        assert text.count(word) == 1, word
+
+
 async def test_a_file_that_was_removed_is_made_again_whole(desk: Desk, chat: Chat) -> None:
     chat.says("before")
     await chat.tell("::record-notes tea.md\none")
@@ -1031,10 +1109,10 @@ def full(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return append(folder, name, data)
 
-    def putting(folder: int, name: str, data: bytes, aside: str) -> os.stat_result:
+    def putting(folder: int, name: str, data: bytes, aside: str, *more: Any) -> os.stat_result:
         if state["full"]:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return put(folder, name, data, aside)
+        return put(folder, name, data, aside, *more)
 
     monkeypatch.setattr(placing, "append", appending)
     monkeypatch.setattr(placing, "put", putting)
@@ -1117,7 +1195,11 @@ def below_a_linked_root(path: Path, outside: Path) -> None:
     ],
 )
 async def test_what_becomes_something_else_meanwhile_ends_the_recording(
-    desk: Desk, chat: Chat, becomes: Callable[[Path, Path], None], tmp_path_factory: pytest.TempPathFactory
+    desk: Desk,
+    chat: Chat,
+    becomes: Callable[[Path, Path], None],
+    tmp_path_factory: pytest.TempPathFactory,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     outside = tmp_path_factory.mktemp("outside")
     (outside / "victim.md").write_text("victim")
@@ -1127,6 +1209,9 @@ async def test_what_becomes_something_else_meanwhile_ends_the_recording(
     chat.says("more")
     await chat.look()
     assert (await desk.write())["tea.md"].over
+    audited = capsys.readouterr().out
+    assert "recording.write" in audited
+    assert "decision=deny" in audited
     [row] = await desk.rows()
     assert row.state == "failed"
     [told] = await desk.told(EventType.RECORDING_FAILED)

@@ -15,7 +15,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from minoots_platform.records import Database, conversations
-from minoots_platform.telemetry import get_logger
+from minoots_platform.telemetry import audit, get_logger
 from minoots_platform.writers import Beside, Look, Rendered, Writer, agent_file
 
 from . import placing
@@ -135,6 +135,14 @@ class BesideFiles:
                 placing.put(folder, name, data, f".{name}.new")
         except WriteDenied as denied:
             why = str(denied)  # something else is where it would be
+            audit(
+                "recording.write",
+                actor=f"recording/{self._recording.id}",
+                tenant=self._tenant,
+                decision="deny",
+                path=str(place.path),
+                reason=why,
+            )
         except OSError as error:
             if error.errno in _OF_THE_DISK:
                 raise

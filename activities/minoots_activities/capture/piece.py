@@ -29,6 +29,8 @@ from .gate import Target, WriteDenied, folder_of
 
 PART: Final = 500
 """Events that are written at a time."""
+_KNOWN: Final = 128
+"""Bytes before a piece by which it is known again when somebody has changed what is before them."""
 _MOST_MISSING: Final = 100
 """Files beside a recording that are remembered as missing; all are tried again."""
 
@@ -115,7 +117,7 @@ class Piece:
             found = placing.about(folder, self._target.name)
             if await self._has_to_be_made_anew(found):
                 rendered, state, written = await self._rendered(row.from_number - 1, {}, None)
-                return await self._put(folder, self._headed(None, rendered), rendered, state, written)
+                return await self._put(folder, found, self._headed(None, rendered), rendered, state, written)
             if row.written >= self._until:
                 return self._at_rest()
             rendered, state, written = await self._rendered(row.written, row.rendering, PART)
@@ -128,21 +130,27 @@ class Piece:
                 if found is not None and not known:
                     raise WriteDenied("there is a file of this name, which was not written by a recording")
                 state |= {"own": True, "ours": True}
-                return await self._put(folder, self._headed(None, rendered), rendered, state, written)
+                return await self._put(folder, found, self._headed(None, rendered), rendered, state, written)
             if begins:
                 state["ours"] = known
             if begins or rendered.participants or rendered.kinds:
                 existing = placing.content(folder, self._target.name)
                 whole = self._headed(existing, rendered)
                 if whole is not None:
-                    return await self._put(folder, whole, rendered, state, written)
+                    return await self._put(folder, found, whole, rendered, state, written)
             if not rendered.text:
                 return self._standing(state, written, found)
-            gap = _gap(self._writer, placing.content(folder, self._target.name, max(0, found.st_size - 2)))
+            end = placing.content(folder, self._target.name, max(0, found.st_size - _KNOWN))
+            gap = _gap(self._writer, end)
             data = (gap + rendered.text).encode("utf-8", "replace")
-            await self._intend({"mode": "append", "at": found.st_size, "gap": gap}, data, state, written)
+            last = (end + data)[-_KNOWN - len(data) :]
+            intent = {"mode": "append", "at": found.st_size, "gap": gap} | _end_of(last, found)
+            await self._intend(intent, data, state, written)
             await self._beside.write(rendered.beside)
-            return self._standing(state, written, placing.append(folder, self._target.name, data))
+            appended = placing.append(folder, self._target.name, data)
+            if appended.st_size != found.st_size + len(data):
+                state |= {"own": False, "ours": False}  # somebody was faster
+            return self._standing(state, written, appended)
 
     async def settle(self) -> dict[str, Any] | None:
         """Find out whether what was about to be written was, and take back what was torn.
@@ -157,9 +165,10 @@ class Piece:
                 return None
             begin = 0 if intent["mode"] == "replace" else intent["at"]
             there = placing.content(folder, name, begin, intent["length"])
-            if hashlib.sha256(there).hexdigest() == intent["sha256"]:
+            as_meant = _digest(there) == intent["sha256"]
+            if as_meant or self._is_at_the_end(folder, found):
                 state = intent["rendering"]
-                if found.st_size != begin + intent["length"]:
+                if not as_meant or found.st_size != begin + intent["length"]:
                     state = {**state, "own": False, "ours": False}  # somebody has gone on writing
                 # Nobody lived to tell what was missing beside it.
                 await self._beside.write((await self._intended()).beside)
@@ -173,6 +182,14 @@ class Piece:
                     size, modified_ns = _mark(found)
                     return {"size": size, "modified_ns": modified_ns, "over": False}
         return None
+
+    def _is_at_the_end(self, folder: int, found: os.stat_result) -> bool:
+        """Tell whether a file ends with what was meant, though somebody has changed what is before it."""
+        size, end, was = (self._row.intent.get(name) for name in ("last", "end", "was"))
+        if not size or found.st_size < size or list(_mark(found)) == was:
+            return False
+        there = placing.content(folder, self._target.name, found.st_size - size)
+        return bool(_digest(there) == end)
 
     async def _intended(self) -> Rendered:
         """Return what was about to be written."""
@@ -266,18 +283,25 @@ class Piece:
         return whole + (gap + rendered.text).encode("utf-8", "replace")
 
     async def _put(
-        self, folder: int, whole: bytes | None, rendered: Rendered, state: dict[str, Any], written: int
+        self,
+        folder: int,
+        found: os.stat_result | None,
+        whole: bytes | None,
+        rendered: Rendered,
+        state: dict[str, Any],
+        written: int,
     ) -> dict[str, Any]:
-        data = whole or b""
-        await self._intend({"mode": "replace"}, data, state, written)
+        data, name = whole or b"", self._target.name
+        await self._intend({"mode": "replace"} | _end_of(data[-_KNOWN:], found), data, state, written)
         await self._beside.write(rendered.beside)
-        return self._standing(state, written, placing.put(folder, self._target.name, data, self._aside))
+        put = placing.put(folder, name, data, self._aside, lambda: placing.unchanged(folder, name, found))
+        return self._standing(state, written, put)
 
     async def _intend(self, how: dict[str, Any], data: bytes, state: dict[str, Any], written: int) -> None:
         """Say what is about to be written, and how the recording stands when it is."""
         intent = how | {
             "length": len(data),
-            "sha256": hashlib.sha256(data).hexdigest(),
+            "sha256": _digest(data),
             "written": written,
             "rendering": state,
             "revised": self._row.revisions,
@@ -314,6 +338,16 @@ class Piece:
     def _is_over(self, written: int) -> bool:
         until = self._row.until_number
         return until is not None and written >= until
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _end_of(last: bytes, found: os.stat_result | None) -> dict[str, Any]:
+    """Return what a file is known by that ends with ``last``, and how it was before."""
+    was = None if found is None else list(_mark(found))
+    return {"last": len(last), "end": _digest(last), "was": was}
 
 
 def _mark(found: os.stat_result) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from minoots.contracts import EventType
 from minoots_platform.clock import Clock
 from minoots_platform.records import Database, events, recordings
 from minoots_platform.records.recordings import State
+from minoots_platform.telemetry import audit
 
 from .beside import Written as Agents
 from .gate import WriteDenied
@@ -170,6 +171,14 @@ class Writing:
         await self._tell(connection, EventType.RECORDING_STOPPED, row, {})
 
     async def _failed(self, row: sa.Row[Any], why: str) -> None:
+        audit(
+            "recording.write",
+            actor=f"host/{self._host}",
+            tenant=self._tenant,
+            decision="deny",
+            path=row.path,
+            reason=why,
+        )
         values = {"state": State.FAILED.value, "problem": why, "stopped_at": self._clock(), "intent": None}
         async with self._database.write() as connection:
             await recordings.change(connection, row.id, **values)
