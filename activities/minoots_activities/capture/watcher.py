@@ -99,6 +99,8 @@ class Watcher:
         self._memory = _Memory()
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._began = False
+        self.listed = asyncio.Event()
+        """Set when all files have been listed for the first time: what comes from then on is fresh."""
         self.stats = Stats()
         self._log = get_logger("minoots.capture")
 
@@ -124,6 +126,7 @@ class Watcher:
         self.stats.problem = next(iter(self._memory.troubled.values()), None)
         found = await asyncio.to_thread(self._changed_of_all)
         self.stats.waited = time.monotonic() - began
+        self.listed.set()
         await self._tell_all(found)
         self.stats.looks += 1
 
