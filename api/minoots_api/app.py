@@ -27,6 +27,7 @@ from .health import routes as health
 from .ingest import routes as ingest
 from .middleware.body_limit import BodyLimit
 from .middleware.context import RequestContext
+from .models import routes as models
 from .parameters import known_parameters
 from .plans import routes as plans
 from .principals import DEV_TENANT
@@ -56,6 +57,7 @@ _ROUTES = (
     sessions,
     ingest,
     sources,
+    models,
     health,
     docs,
 )

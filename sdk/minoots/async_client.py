@@ -22,6 +22,7 @@ from .resources.destinations import AsyncDestinations
 from .resources.escalations import AsyncEscalations, AsyncHeartbeats
 from .resources.events import AsyncEvents
 from .resources.ingest import AsyncIngests, AsyncSources
+from .resources.models import AsyncModels, AsyncUsage
 from .resources.outbox import AsyncOutboxResource
 from .resources.plans import AsyncPlans
 from .resources.schedules import AsyncSchedules
@@ -55,6 +56,8 @@ class AsyncMinoots(Generic[CreatedT]):
         fleet: hosts that capture.
         ingest: take files and texts in.
         sources: files and texts that were taken in.
+        models: which language models there are.
+        usage: what calls of them took.
         secrets: what webhooks are signed with.
         connectors: what actions are sent through.
         destinations: receivers that are closed.
@@ -106,6 +109,8 @@ class AsyncMinoots(Generic[CreatedT]):
         self.fleet = AsyncFleet(self._engine)
         self.ingest = AsyncIngests(self._engine)
         self.sources = AsyncSources(self._engine)
+        self.models = AsyncModels(self._engine)
+        self.usage = AsyncUsage(self._engine)
         self.secrets = AsyncSecrets(self._engine)
         self.connectors = AsyncConnectors(self._engine)
         self.destinations = AsyncDestinations(self._engine)

@@ -22,6 +22,7 @@ from .resources.destinations import Destinations
 from .resources.escalations import Escalations, Heartbeats
 from .resources.events import Events
 from .resources.ingest import Ingests, Sources
+from .resources.models import Models, Usage
 from .resources.outbox import OutboxResource
 from .resources.plans import Plans
 from .resources.schedules import Schedules
@@ -55,6 +56,8 @@ class Minoots(Generic[CreatedT]):
         fleet: hosts that capture.
         ingest: take files and texts in.
         sources: files and texts that were taken in.
+        models: which language models there are.
+        usage: what calls of them took.
         secrets: what webhooks are signed with.
         connectors: what actions are sent through.
         destinations: receivers that are closed.
@@ -106,6 +109,8 @@ class Minoots(Generic[CreatedT]):
         self.fleet = Fleet(self._engine)
         self.ingest = Ingests(self._engine)
         self.sources = Sources(self._engine)
+        self.models = Models(self._engine)
+        self.usage = Usage(self._engine)
         self.secrets = Secrets(self._engine)
         self.connectors = Connectors(self._engine)
         self.destinations = Destinations(self._engine)

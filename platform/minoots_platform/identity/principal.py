@@ -27,6 +27,8 @@ class Scope(StrEnum):
     """Read files and texts that were taken in."""
     SOURCES_WRITE = "sources:write"
     """Take files and texts in, and remove them; includes reading them."""
+    MODELS_READ = "models:read"
+    """See which language models there are, and what the tenant's calls of them took."""
     ADMIN = "admin"
     """Everything, secrets included."""
 
