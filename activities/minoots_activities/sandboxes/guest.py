@@ -219,7 +219,8 @@ class Guest:
                     self.send({"n": request["n"], "entries": entries, "more": False, "cut": True})
                     return
                 left -= 1
-                entries.append([os.path.normpath(os.path.join(folder, name)), found.st_size])
+                path = os.path.normpath(os.path.join(folder, name))
+                entries.append([path, found.st_size, bool(found.st_mode & 0o100)])
                 if len(entries) >= MOST_ENTRIES_A_LINE:
                     self.send({"n": request["n"], "entries": entries, "more": True})
                     entries = []
