@@ -19,8 +19,12 @@ import signal
 import socket
 import stat
 import sys
-from types import FrameType
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    # Known to the type checker by this name; to import them takes as long as all the rest.
+    from types import FrameType
+    from typing import Any
 
 MOST_LINE = 1024 * 1024
 MOST_ENTRIES_A_LINE = 200
