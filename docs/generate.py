@@ -14,6 +14,7 @@ from minoots_api.app import create_app
 from minoots_api.gateway import Gateway
 from minoots_platform.settings import Settings, list_settings
 from minoots_platform.telemetry import start_telemetry
+from minoots_workflows.models.failures import MODEL_ERRORS
 
 REFERENCE = Path(__file__).parent / "reference"
 NOTE = "<!-- Written by docs/generate.py; do not edit. -->\n"
@@ -47,7 +48,11 @@ def _route(method: str, path: str, operation: dict[str, Any]) -> str:
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
     if body:
         names = sorted(
-            {one["$ref"].rsplit("/", 1)[-1] for one in [body, *body.get("anyOf", [])] if "$ref" in one}
+            {
+                one["$ref"].rsplit("/", 1)[-1]
+                for one in [body, *body.get("anyOf", []), *body.get("oneOf", [])]
+                if "$ref" in one
+            }
         )
         lines.append(f"- body: {', '.join(f'`{name}`' for name in names)}")
     lines.append(f"- answers: {', '.join(sorted(operation['responses']))}\n")
@@ -104,7 +109,23 @@ def errors() -> str:
         "Every error is `application/problem+json` (RFC 9457) with `kind`, `detail`, `remedy`, `request_id` "
         "and, for `invalid`, `errors`: the field, what was expected, what came.\n"
     )
-    return "\n".join(["# Errors\n", NOTE, text, *rows, ""])
+    return "\n".join(["# Errors\n", NOTE, text, *rows, "", *_model_errors(), ""])
+
+
+def _model_errors() -> list[str]:
+    """What can go wrong between the service and a language model."""
+    head = ("kind", "another model?", "counts against it?", "try again?", "is", "remedy")
+    rows = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    yes = {True: "yes", False: "no"}
+    for kind, rule in MODEL_ERRORS.items():
+        marks = f"{yes[rule.next]} | {yes[rule.unwell]} | {yes[rule.again]}"
+        rows.append(f"| `{kind}` | {marks} | `{rule.kind}` | {rule.remedy} |")
+    text = (
+        "What a provider of language models answers is one of these, whatever its wire. *Another model?*: "
+        "whether the next one is asked, where the request allows one. *Counts against it?*: whether its "
+        "breaker hears of it. *Is*: what it is in the table above.\n"
+    )
+    return ["## Language models\n", text, *rows]
 
 
 PAGES = {"routes.md": routes, "settings.md": settings, "events.md": events, "errors.md": errors}

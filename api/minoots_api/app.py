@@ -29,6 +29,7 @@ from .jobs import artifacts
 from .jobs import routes as jobs
 from .middleware.body_limit import BodyLimit
 from .middleware.context import RequestContext
+from .models import routes as models
 from .plans import routes as plans
 from .principals import DEV_TENANT
 from .routing import take_in
@@ -60,6 +61,7 @@ _ROUTES = (
     sources,
     jobs,
     artifacts,
+    models,
     health,
     docs,
 )

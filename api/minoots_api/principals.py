@@ -98,6 +98,7 @@ SourcesReader = Annotated[Principal, Depends(requires(Scope.SOURCES_READ))]
 SourcesWriter = Annotated[Principal, Depends(requires(Scope.SOURCES_WRITE))]
 JobsReader = Annotated[Principal, Depends(requires(Scope.JOBS_READ))]
 JobsWriter = Annotated[Principal, Depends(requires(Scope.JOBS_WRITE))]
+ModelsReader = Annotated[Principal, Depends(requires(Scope.MODELS_READ))]
 Admin = Annotated[Principal, Depends(requires(Scope.ADMIN))]
 
 

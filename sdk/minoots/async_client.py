@@ -23,6 +23,7 @@ from .resources.escalations import AsyncEscalations, AsyncHeartbeats
 from .resources.events import AsyncEvents
 from .resources.ingest import AsyncIngests, AsyncSources
 from .resources.jobs import AsyncJobs
+from .resources.models import AsyncModels, AsyncUsage
 from .resources.outbox import AsyncOutboxResource
 from .resources.plans import AsyncPlans
 from .resources.schedules import AsyncSchedules
@@ -57,6 +58,8 @@ class AsyncMinoots(Generic[CreatedT]):
         ingest: take files and texts in.
         jobs: ask models, and run programs in sandboxes.
         sources: files and texts that were taken in.
+        models: which language models there are.
+        usage: what calls of them took.
         secrets: what webhooks are signed with.
         connectors: what actions are sent through.
         destinations: receivers that are closed.
@@ -109,6 +112,8 @@ class AsyncMinoots(Generic[CreatedT]):
         self.ingest = AsyncIngests(self._engine)
         self.sources = AsyncSources(self._engine)
         self.jobs = AsyncJobs(self._engine)
+        self.models = AsyncModels(self._engine)
+        self.usage = AsyncUsage(self._engine)
         self.secrets = AsyncSecrets(self._engine)
         self.connectors = AsyncConnectors(self._engine)
         self.destinations = AsyncDestinations(self._engine)

@@ -23,6 +23,7 @@ from .resources.escalations import Escalations, Heartbeats
 from .resources.events import Events
 from .resources.ingest import Ingests, Sources
 from .resources.jobs import Jobs
+from .resources.models import Models, Usage
 from .resources.outbox import OutboxResource
 from .resources.plans import Plans
 from .resources.schedules import Schedules
@@ -57,6 +58,8 @@ class Minoots(Generic[CreatedT]):
         ingest: take files and texts in.
         jobs: ask models, and run programs in sandboxes.
         sources: files and texts that were taken in.
+        models: which language models there are.
+        usage: what calls of them took.
         secrets: what webhooks are signed with.
         connectors: what actions are sent through.
         destinations: receivers that are closed.
@@ -109,6 +112,8 @@ class Minoots(Generic[CreatedT]):
         self.ingest = Ingests(self._engine)
         self.sources = Sources(self._engine)
         self.jobs = Jobs(self._engine)
+        self.models = Models(self._engine)
+        self.usage = Usage(self._engine)
         self.secrets = Secrets(self._engine)
         self.connectors = Connectors(self._engine)
         self.destinations = Destinations(self._engine)

@@ -2,11 +2,58 @@
 
 from __future__ import annotations
 
-from model_servers import asked, heard, model_server, routing, streamed
+import asyncio
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from minoots.contracts.models import DeltaKind
-from minoots_platform.records import Database
+import pytest
+import sqlalchemy as sa
+from model_servers import asked, caller, entry, heard, model_server, routing, streamed
+from stacks import TENANT, eventually
+
+from minoots.contracts import EventType
+from minoots.contracts.models import (
+    Delta,
+    DeltaKind,
+    EmbeddingRequest,
+    Locality,
+    Message,
+    ModelAnswer,
+    ModelErrorKind,
+    ModelRequest,
+    OnBreak,
+    Role,
+    ToolSpec,
+)
+from minoots_activities.models.providers.ollama import OllamaServer
+from minoots_activities.models.providers.ollama_models import pull
+from minoots_platform.records import Database, events, schema
 from minoots_platform.telemetry import Telemetry
+from minoots_workflows.models.failures import ModelFailure
+
+K = ModelErrorKind
+CLOUD = Locality.ALLOW_CLOUD
+
+
+def down(times: int | None = None) -> dict[str, Any]:
+    return {"fault": {"kind": "status", "status": 503, "message": "overloaded"}, "times": times}
+
+
+def cut(text: str = "one two three four", **more: Any) -> dict[str, Any]:
+    return {"text": text, "fault": {"kind": "cut", "after": 2}, **more}
+
+
+async def told(database: Database, kind: EventType) -> list[dict[str, Any]]:
+    async with database.read() as connection:
+        wanted = events.EventFilter(types=(kind.value,))
+        page = await events.read(connection, TENANT, after=0, limit=100, wanted=wanted)
+    return [event.data for event in page.events]
+
+
+async def usage(database: Database) -> list[sa.Row[Any]]:
+    async with database.read() as connection:
+        return list(await connection.execute(sa.select(schema.model_usage)))
 
 
 async def test_an_answer_comes_in_pieces_and_then_as_a_whole(
@@ -33,3 +80,375 @@ async def test_an_answer_comes_in_pieces_and_then_as_a_whole(
         assert body["options"]["num_ctx"] == 8192
         assert body["options"]["num_predict"] == 4096
         assert body["keep_alive"] == "5m"
+    # Written beside the calls, and at the latest when the router is closed.
+    [row] = await usage(sqlite_database)
+    assert (row.provider, row.local, row.outcome, row.output_tokens) == ("ollama", True, "answered", 6)
+
+
+async def test_the_next_provider_answers_and_everybody_is_told(
+    sqlite_database: Database, telemetry: Telemetry
+) -> None:
+    async with (
+        model_server(turns=[down()]) as one,
+        model_server(turns=[{"text": "Here."}]) as two,
+        routing(
+            sqlite_database,
+            telemetry,
+            providers=[entry("ollama", one), entry("openai", two)],
+            keys=["openai=sk-test"],
+            defaults=["openai=fake:latest"],
+        ) as opened,
+    ):
+        pieces, answer = await streamed(opened, asked(locality=CLOUD))
+        assert answer.text == "Here."
+        assert answer.fell_back
+        assert not answer.local
+        assert [(one.provider, one.error) for one in answer.attempts] == [
+            ("ollama", K.OVERLOADED),
+            ("openai", None),
+        ]
+        starts = [piece for piece in pieces if piece.kind is DeltaKind.ATTEMPT]
+        assert [(piece.attempt, piece.provider, piece.reason, piece.drop) for piece in starts] == [
+            (1, "ollama", None, False),
+            (2, "openai", "overloaded", False),
+        ]
+    [event] = await told(sqlite_database, EventType.MODEL_FELL_BACK)
+    assert (event["from"], event["to"], event["error"]) == (
+        "ollama/fake:latest",
+        "openai/fake:latest",
+        "overloaded",
+    )
+    fallbacks = telemetry.registry.get_sample_value(
+        "minoots_models_fallbacks_total",
+        {"provider": "ollama", "model": "fake:latest", "error": "overloaded"},
+    )
+    assert fallbacks == 1
+
+
+async def test_words_of_a_local_request_never_leave(sqlite_database: Database, telemetry: Telemetry) -> None:
+    async with (
+        model_server(turns=[down()]) as one,
+        model_server() as two,
+        routing(
+            sqlite_database,
+            telemetry,
+            providers=[entry("ollama", one), entry("compatible", two, "vllm"), entry("openai", two)],
+            cloud=["vllm"],
+            keys=["openai=sk-test"],
+            defaults=["openai=fake:latest", "vllm=fake:latest"],
+        ) as opened,
+    ):
+        with pytest.raises(ModelFailure) as failed:
+            await opened.router.complete(asked(), caller())
+        assert failed.value.kind is K.OVERLOADED
+        reasons = {attempt.provider: attempt.error for attempt in failed.value.attempts}
+        assert reasons == {"vllm": K.NOT_ALLOWED, "openai": K.NOT_ALLOWED, "ollama": K.OVERLOADED}
+        for provider in ("openai", "vllm"):
+            with pytest.raises(ModelFailure, match="local_only") as failed:
+                await opened.router.complete(asked(provider=provider), caller())
+            assert failed.value.kind is K.NOT_ALLOWED
+        with pytest.raises(ModelFailure, match="local_only"):
+            await opened.router.complete(asked(provider="openai", model="gpt-5"), caller())
+        assert await heard(two) == []
+
+
+async def test_a_model_of_ollamas_cloud_is_no_local_one(
+    sqlite_database: Database, telemetry: Telemetry
+) -> None:
+    models = [{"name": "far:cloud", "remote": True}]
+    async with (
+        model_server(models=models) as url,
+        routing(sqlite_database, telemetry, providers=[f"ollama={url}"]) as opened,
+    ):
+        with pytest.raises(ModelFailure) as failed:
+            await opened.router.complete(asked(model="far:cloud"), caller())
+        assert failed.value.kind is K.NOT_ALLOWED
+        answer = await opened.router.complete(asked(model="far:cloud", locality=CLOUD), caller())
+        assert not answer.local
+
+
+@pytest.mark.parametrize("on_break", [OnBreak.FAIL, OnBreak.RESTART, OnBreak.CONTINUE])
+async def test_a_break_in_the_middle_is_dealt_with_as_was_asked(
+    sqlite_database: Database, telemetry: Telemetry, on_break: OnBreak
+) -> None:
+    goes_on = {"when": "Continue exactly", "text": "three four"}
+    async with (
+        model_server(turns=[goes_on, cut()]) as one,
+        model_server(turns=[goes_on, {"text": "one two three four"}]) as two,
+        routing(
+            sqlite_database, telemetry, providers=[entry("ollama", one, "a"), entry("ollama", two, "b")]
+        ) as opened,
+    ):
+        seen: list[Delta] = []
+        answer: ModelAnswer | None = None
+        failure: ModelFailure | None = None
+        try:
+            async for piece in opened.router.stream(asked(on_break=on_break), caller()):
+                if isinstance(piece, ModelAnswer):
+                    answer = piece
+                else:
+                    seen.append(piece)
+        except ModelFailure as error:
+            failure = error
+        starts = [piece.drop for piece in seen if piece.kind is DeltaKind.ATTEMPT]
+        if on_break is OnBreak.FAIL:
+            assert failure is not None
+            assert failure.kind is K.BROKEN_STREAM
+            assert failure.attempts[-1].broke_off
+            assert await heard(two) == []
+            return
+        assert answer is not None
+        assert answer.text == "one two three four"
+        assert answer.attempts[0].broke_off
+        assert starts == [False, on_break is OnBreak.RESTART]
+        # What a reader has who does as told is the answer.
+        read = ""
+        for piece in seen:
+            if piece.kind is DeltaKind.ATTEMPT and piece.drop:
+                read = ""
+            if piece.kind is DeltaKind.TEXT:
+                read += piece.text
+        assert read == answer.text
+        sent = (await heard(two))[-1]["body"]["messages"]
+        assert [message["role"] for message in sent] == (
+            ["user"] if on_break is OnBreak.RESTART else ["user", "assistant", "user"]
+        )
+
+
+async def test_one_provider_is_asked_once_more_after_a_break(
+    sqlite_database: Database, telemetry: Telemetry
+) -> None:
+    async with (
+        model_server(turns=[cut(times=1), {"text": "whole"}]) as url,
+        routing(sqlite_database, telemetry, providers=[f"ollama={url}"]) as opened,
+    ):
+        _, answer = await streamed(opened, asked(on_break=OnBreak.RESTART))
+        assert answer.text == "whole"
+        assert not answer.fell_back
+        assert len(answer.attempts) == 2
+    async with (
+        model_server(turns=[cut()]) as url,
+        routing(sqlite_database, telemetry, providers=[f"other:ollama={url}"]) as opened,
+    ):
+        with pytest.raises(ModelFailure) as failed:
+            await streamed(opened, asked(on_break=OnBreak.RESTART))
+        assert len(failed.value.attempts) == 2
+
+
+async def test_who_waits_for_the_whole_has_a_break_made_good(
+    sqlite_database: Database, telemetry: Telemetry
+) -> None:
+    async with (
+        model_server(turns=[cut(times=1), {"text": "whole"}]) as url,
+        routing(sqlite_database, telemetry, providers=[f"ollama={url}"]) as opened,
+    ):
+        assert (await opened.router.complete(asked(), caller())).text == "whole"
+
+
+async def test_an_unknown_model_names_the_nearest(sqlite_database: Database, telemetry: Telemetry) -> None:
+    models = [{"name": "qwen3:8b"}, {"name": "llama3:latest"}]
+    async with (
+        model_server(models=models) as url,
+        routing(sqlite_database, telemetry, providers=[f"ollama={url}"]) as opened,
+    ):
+        with pytest.raises(ModelFailure, match=r"qwen3:8b") as failed:
+            await opened.router.complete(asked(model="quen3:8b"), caller())
+        assert failed.value.kind is K.UNKNOWN_MODEL
+        with pytest.raises(ModelFailure, match="did you mean ollama") as failed:
+            await opened.router.complete(asked(provider="olama"), caller())
+        assert failed.value.kind is K.UNKNOWN_PROVIDER
+
+
+async def test_what_is_too_long_is_refused_with_how_much_and_what_would_take_it(
+    sqlite_database: Database, telemetry: Telemetry
+) -> None:
+    models = [{"name": "small:latest", "context_length": 1024}, {"name": "large:latest"}]
+    async with (
+        model_server(models=models) as url,
+        routing(sqlite_database, telemetry, providers=[f"ollama={url}"]) as opened,
+    ):
+        with pytest.raises(
+            ModelFailure, match=r"more than the 1024.*ollama/large:latest \(32768\)"
+        ) as failed:
+            await opened.router.complete(asked("word " * 4000, model="small"), caller())
+        assert failed.value.kind is K.CONTEXT_TOO_LONG
+        assert not any(one["path"] == "/api/chat" for one in await heard(url))
+
+
+async def test_a_model_is_chosen_by_what_it_can(sqlite_database: Database, telemetry: Telemetry) -> None:
+    models = [
+        {"name": "vectors:latest", "capabilities": ["embedding"]},
+        {"name": "plain:latest", "capabilities": ["completion"]},
+        {"name": "able:latest", "capabilities": ["completion", "tools"]},
+    ]
+    async with (
+        model_server(models=models) as url,
+        routing(sqlite_database, telemetry, providers=[f"ollama={url}"]) as opened,
+    ):
+        assert (await opened.router.complete(asked(), caller())).model == "plain:latest"
+        tools = (ToolSpec(name="boil"),)
+        assert (await opened.router.complete(asked(tools=tools), caller())).model == "able:latest"
+        with pytest.raises(ModelFailure, match="does not do tools") as failed:
+            await opened.router.complete(asked(tools=tools, model="plain"), caller())
+        assert failed.value.kind is K.UNSUPPORTED
+        vectors = await opened.router.embed(EmbeddingRequest(texts=("a", "b")), caller())
+        assert vectors.model == "vectors:latest"
+        assert len(vectors.vectors) == 2
+
+
+async def test_a_provider_without_a_key_is_passed_over_and_says_so(
+    sqlite_database: Database, telemetry: Telemetry
+) -> None:
+    async with routing(sqlite_database, telemetry, providers=["openai"]) as opened:
+        with pytest.raises(ModelFailure, match="openai lacks a key") as failed:
+            await opened.router.complete(asked(model="gpt-5", locality=CLOUD), caller())
+        assert failed.value.kind is K.NOT_CONFIGURED
+        assert "MINOOTS_MODELS__KEYS" in failed.value.remedy
+
+
+async def test_an_alarm_tells_that_a_model_has_not_read_everything(
+    sqlite_database: Database, telemetry: Telemetry
+) -> None:
+    long = ModelRequest(
+        messages=(Message(role=Role.SYSTEM, text="word " * 4000), Message(role=Role.USER, text="make tea")),
+        # The stand-in drops what is beyond this without a word, as the real one does.
+        context_tokens=8192,
+        max_tokens=64,
+    )
+    turns = [{"text": "I invent."}]
+    async with (
+        model_server(turns=turns) as url,
+        routing(sqlite_database, telemetry, providers=[f"ollama={url}"]) as opened,
+    ):
+        first = await opened.router.complete(long, caller())
+        assert first.warnings == ()
+    # Now the server has less than it is asked for.
+    cut_off = long.model_copy(update={"context_tokens": None})
+    async with (
+        _less(turns) as url,
+        routing(sqlite_database, telemetry, providers=[f"ollama={url}"]) as opened,
+    ):
+        answer = await opened.router.complete(cut_off, caller("call-2", job_id="job_1"))
+        assert "has not read all" in answer.warnings[0]
+        [event] = await told(sqlite_database, EventType.MODEL_TRUNCATED)
+        assert event["evaluated"] == 256
+        assert event["sent_about"] > 4000
+    async with (
+        _less(turns) as url,
+        routing(sqlite_database, telemetry, providers=[f"ollama={url}"], on_truncation="fail") as opened,
+    ):
+        with pytest.raises(ModelFailure) as failed:
+            await opened.router.complete(cut_off, caller())
+        assert failed.value.kind is K.TRUNCATED
+
+
+def _less(turns: list[dict[str, Any]]) -> Any:
+    """A server that looks at no more than 256 tokens, whatever it is asked for."""
+    return model_server(turns=turns, most_context=256)
+
+
+async def test_an_answer_that_is_not_of_the_schema_is_none(
+    sqlite_database: Database, telemetry: Telemetry
+) -> None:
+    schema_ = {"type": "object", "properties": {"cups": {"type": "integer"}}, "required": ["cups"]}
+    turns = [{"text": '{"cups": "two"}', "times": 1}, {"text": '{"cups": 2}'}]
+    async with (
+        model_server(turns=turns) as url,
+        routing(sqlite_database, telemetry, providers=[f"ollama={url}"]) as opened,
+    ):
+        with pytest.raises(ModelFailure, match="cups breaks type") as failed:
+            await streamed(opened, asked(json_schema=schema_))
+        assert failed.value.kind is K.BAD_ANSWER
+        _, answer = await streamed(opened, asked(json_schema=schema_))
+        assert answer.text == '{"cups": 2}'
+        with pytest.raises(ModelFailure, match="expected a JSON Schema") as failed:
+            await streamed(opened, asked(json_schema={"type": "nonsense"}))
+        assert failed.value.kind is K.INVALID
+
+
+async def test_a_schema_fetches_nothing(sqlite_database: Database, telemetry: Telemetry) -> None:
+    async with model_server() as elsewhere, model_server(turns=[{"text": "{}"}]) as url:
+        schema_ = {"$ref": f"{elsewhere}/schema.json"}
+        async with routing(sqlite_database, telemetry, providers=[f"ollama={url}"]) as opened:
+            with pytest.raises(ModelFailure, match="which is not in it"):
+                await opened.router.complete(asked(json_schema=schema_), caller())
+
+
+@pytest.mark.parametrize("after", [0, 2])
+async def test_a_model_that_hangs_is_given_up(
+    sqlite_database: Database, telemetry: Telemetry, after: int
+) -> None:
+    hang = {"text": "one two three", "fault": {"kind": "hang", "after": after}}
+    async with (
+        model_server(turns=[hang]) as url,
+        routing(
+            sqlite_database,
+            telemetry,
+            providers=[f"ollama={url}"],
+            first_seconds=0.2 if after == 0 else 30,
+            stall_seconds=0.2,
+        ) as opened,
+    ):
+        with pytest.raises(ModelFailure) as failed:
+            await streamed(opened, asked())
+        assert failed.value.kind is K.TIMEOUT
+        deadline = datetime.now(UTC) + timedelta(seconds=0.05)
+        with pytest.raises(ModelFailure, match="deadline") as failed:
+            await streamed(opened, asked(deadline=deadline))
+        assert failed.value.kind is K.TIMEOUT
+
+
+async def test_who_stops_listening_stops_the_model_and_the_usage_is_kept(
+    sqlite_database: Database, telemetry: Telemetry
+) -> None:
+    async with (
+        model_server(turns=[{"text": "one " * 1000, "pace": 0.01}]) as url,
+        routing(sqlite_database, telemetry, providers=[f"ollama={url}"]) as opened,
+    ):
+        async with aclosing(opened.router.stream(asked(), caller())) as answer:
+            async for piece in answer:
+                if isinstance(piece, Delta) and piece.kind is DeltaKind.TEXT:
+                    break
+        assert not (await heard(url))[-1]["complete"]
+
+        seen = asyncio.Event()
+
+        async def listen() -> None:
+            async for piece in opened.router.stream(asked(), caller("call-2")):
+                if isinstance(piece, Delta) and piece.kind is DeltaKind.TEXT:
+                    seen.set()
+
+        task = asyncio.create_task(listen())
+        async with asyncio.timeout(20):
+            await seen.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+        async def both() -> bool:
+            return [row.outcome for row in await usage(sqlite_database)] == ["cancelled", "cancelled"]
+
+        await eventually(both, bool)
+
+
+async def test_a_model_that_is_pulled_is_found_at_once(
+    sqlite_database: Database, telemetry: Telemetry
+) -> None:
+    models = [{"name": "here:latest"}, {"name": "late:latest", "pulled": False}]
+    async with (
+        model_server(models=models) as url,
+        routing(sqlite_database, telemetry, providers=[f"ollama={url}"]) as opened,
+    ):
+        await opened.router.complete(asked(), caller())
+        server = opened.providers["ollama"]
+        assert isinstance(server, OllamaServer)
+        [one async for one in pull(server, "late")]
+
+        async def found() -> str:
+            try:
+                return (await opened.router.complete(asked(model="late"), caller())).model
+            except ModelFailure as failure:
+                # Nobody is asked twice within a second what it has.
+                return failure.kind.value
+
+        assert await eventually(found, lambda seen: seen != K.UNKNOWN_MODEL.value) == "late:latest"

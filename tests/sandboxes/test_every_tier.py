@@ -173,6 +173,21 @@ async def test_a_sandbox_that_is_stopped_goes_on_later(open_sandbox: Open, tier:
     assert b"".join(heard) == b"1\n2\n"
 
 
+async def test_another_sandbox_begins_with_a_snapshot(open_sandbox: Open, tier: Tier) -> None:
+    box = await open_sandbox(tier)
+    await box.sh("mkdir -p a/b; echo words > a/b/c; ln -s a link")
+    await box.sandbox.put("run", b"#!/bin/sh\necho ran\n", executable=True)
+    taken = await box.sandbox.snapshot(1_000_000)
+    assert taken == await box.sandbox.snapshot(1_000_000)
+    other = await open_sandbox(tier)
+    await other.sandbox.restore(taken)
+    assert (await other.sh("cat a/b/c; ./run; ls")).out.split() == ["words", "ran", "a", "run"]
+    with pytest.raises(Failure, match="more than the"):
+        await box.sandbox.snapshot(3)
+    with pytest.raises(Failure, match="expected a snapshot"):
+        await box.sandbox.restore(b"x" * 2000)
+
+
 async def test_the_environment_has_nothing_of_the_worker(
     open_sandbox: Open, tier: Tier, monkeypatch: pytest.MonkeyPatch
 ) -> None:

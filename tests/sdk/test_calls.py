@@ -1,7 +1,7 @@
 """Every operation sends what the API expects, from the sync and from the async client."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import httpx
 import pytest
@@ -102,6 +102,14 @@ CALLS = [
     (lambda c: c.secrets.rotate("main", overlap="2h"), "POST", "/v1/secrets/main/rotate", {"overlap": "2h"}),
     (lambda c: c.destinations.list(), "GET", "/v1/destinations", None),
     (lambda c: c.connectors.list(), "GET", "/v1/connectors", None),
+    (lambda c: c.models.list(), "GET", "/v1/models", None),
+    (
+        lambda c: c.usage.get(since=date(2026, 11, 1), by=["model", "day"], job="job_1"),
+        "GET",
+        "/v1/usage?since=2026-11-01&job=job_1&by=model&by=day",
+        None,
+    ),
+    (lambda c: c.usage.get(), "GET", "/v1/usage", None),
     (
         lambda c: c.connectors.check({"url": "https://a.example"}),
         "POST",

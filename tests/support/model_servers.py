@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from stacks import TENANT
 
 from minoots.contracts.models import Delta, Message, ModelAnswer, ModelRequest, Role
 from minoots_activities.models.opening import Opened, open_router
+from minoots_activities.models.providers.provider import Call, Piece, Provider
 from minoots_platform.records import Database
 from minoots_platform.settings import Settings
 from minoots_platform.telemetry import Telemetry
@@ -22,6 +23,22 @@ from minoots_workers.fake_llm import Script, create_app
 from minoots_workflows.models.contracts import ModelCaller
 
 MODEL = "fake"
+WIRES = ("ollama", "compatible", "openai", "anthropic")
+
+Opening = Callable[..., AbstractAsyncContextManager[Provider]]
+
+
+def entry(kind: str, url: str, name: str | None = None) -> str:
+    """A provider of a kind at a stand-in, as the settings name it."""
+    path = "/v1" if kind in ("compatible", "openai") else ""
+    return f"{name or kind}:{kind}={url}{path}"
+
+
+async def pieces_of(provider: Provider, request: ModelRequest, **more: Any) -> list[Piece]:
+    """What a provider yields."""
+    call = Call(**{"model": "fake:latest", "request": request, "messages": request.messages, **more})
+    async with aclosing(provider.stream(call)) as pieces:
+        return [piece async for piece in pieces]
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -28,20 +28,6 @@ from minoots_workflows.models.failures import ModelFailure
 _MOST_WAITING: Final = 2000
 
 
-@dataclass(frozen=True)
-class Holding:
-    """What is held for a call."""
-
-    id: str | None
-    """``None`` where no budget limits it."""
-    spec: ProviderSpec
-    tokens: int
-    """What it may take at most."""
-    micros: int
-    rated: int
-    """Tokens of the provider's rate that it has taken."""
-
-
 class Spending:
     """Budgets, rates and usage of this process."""
 
@@ -54,34 +40,17 @@ class Spending:
         self._later: list[usage.NewUsage] = []
         self._log = get_logger("minoots.models")
 
-    @property
-    def limited(self) -> bool:
-        """Whether any budget is set for everybody; a caller may bring one for its job."""
-        budget = self._settings.budget
-        return any(
-            getattr(budget, f"{who}_{unit}") is not None
-            for who in ("day", "tenant_day", "key_day", "job")
-            for unit in ("tokens", "cost")
-        )
-
     def accounts(self, caller: ModelCaller) -> tuple[budgets.Account, ...]:
         """Return the budgets that a call of somebody has to fit into."""
         budget, day = self._settings.budget, usage.day_of(self._clock())
         of_job = caller.budget
         job_tokens = budget.job_tokens if of_job is None else of_job.tokens
-        job_micros = _micros(budget.job_cost) if of_job is None else of_job.cost_micros
-        found = [
-            budgets.Account("all", None, "", day, budget.day_tokens, _micros(budget.day_cost)),
-            budgets.Account(
-                "tenant", caller.tenant, "", day, budget.tenant_day_tokens, _micros(budget.tenant_day_cost)
-            ),
-            budgets.Account(
-                "key", caller.tenant, caller.key, day, budget.key_day_tokens, _micros(budget.key_day_cost)
-            ),
-        ]
-        if caller.job_id is not None:
-            found.append(budgets.Account("job", caller.tenant, caller.job_id, "", job_tokens, job_micros))
-        return tuple(one for one in found if one.tokens is not None or one.micros is not None)
+        job_micros = budgets.micros_of(budget.job_cost) if of_job is None else of_job.cost_micros
+        found = budgets.of_day(budget, caller.tenant, caller.key, day)
+        if caller.job_id is None:
+            return found
+        job = budgets.Account("job", caller.tenant, caller.job_id, "", job_tokens, job_micros)
+        return (*found, job) if job.limited else found
 
     async def hold(
         self,
@@ -243,10 +212,6 @@ def cost_at_most(price: Price | None, tokens_in: int, tokens_out: int) -> int | 
         return None
     exact = tokens_in * round(price.dearest_input * MILLION) + tokens_out * round(price.output * MILLION)
     return -(-exact // MILLION)
-
-
-def _micros(cost: float | None) -> int | None:
-    return None if cost is None else round(cost * MILLION)
 
 
 def _told(spec: ProviderSpec) -> str:

@@ -102,7 +102,7 @@ class Bubblewrap(Sandboxes):
         return tuple(lacks)
 
     async def _create(self, name: str, limits: Limits) -> Sandbox:
-        group = self._group(name, limits)
+        group = await self._group(name, limits)
         each, held_by = limits_of(limits, group, processes=True)
         try:
             started = await self._start(limits, group)
@@ -121,13 +121,14 @@ class Bubblewrap(Sandboxes):
             environment(WORK, self._path()),
         )
 
-    def _group(self, name: str, limits: Limits) -> Group | None:
+    async def _group(self, name: str, limits: Limits) -> Group | None:
         if self._place is None:
             return None
         group = Group(self._place, name_of(name))
         try:
             group.make(limits)
         except OSError as error:
+            await group.remove()
             raise never_started(
                 f"the control group of the sandbox cannot be made: {error.strerror}",
                 "Give the worker control groups that it may write, or none at all.",

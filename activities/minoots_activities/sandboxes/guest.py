@@ -19,8 +19,12 @@ import signal
 import socket
 import stat
 import sys
-from types import FrameType
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    # Known to the type checker by this name; to import them takes as long as all the rest.
+    from types import FrameType
+    from typing import Any
 
 MOST_LINE = 1024 * 1024
 MOST_ENTRIES_A_LINE = 200
@@ -219,7 +223,8 @@ class Guest:
                     self.send({"n": request["n"], "entries": entries, "more": False, "cut": True})
                     return
                 left -= 1
-                entries.append([os.path.normpath(os.path.join(folder, name)), found.st_size])
+                path = os.path.normpath(os.path.join(folder, name))
+                entries.append([path, found.st_size, bool(found.st_mode & 0o100)])
                 if len(entries) >= MOST_ENTRIES_A_LINE:
                     self.send({"n": request["n"], "entries": entries, "more": True})
                     entries = []

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeAlias
 from minoots.contracts.sandboxes import Limits, Tier
 from minoots.errors import Failure, FailureKind
 
+from . import snapshots
 from .cgroups import Group
 from .channel import Channel
 from .port import (
@@ -33,6 +34,7 @@ from .port import (
 )
 
 _PIECE: Final = 65536
+_MOST_FILES: Final = 10_000
 _MEGABYTE: Final = 1024 * 1024
 _GRACE: Final = 10.0
 """Seconds in which killed processes are gone, and their pipes at an end."""
@@ -173,15 +175,36 @@ class GuestedSandbox(Sandbox):
                 answer = await asked.next(_GRACE)
                 if "errno" in answer:
                     raise Failure(FailureKind.INVALID, f"its files cannot be listed: {answer['error']}")
-                for path, size in answer["entries"]:
+                for path, size, executable in answer["entries"]:
                     if isinstance(path, str) and isinstance(size, int) and path.isprintable():
-                        found.append(File(path, size))
+                        found.append(File(path, size, bool(executable)))
                 if not answer["more"] or len(found) > most:
                     return Listing(tuple(found[:most]), bool(answer.get("cut")))
         except (KeyError, TypeError, ValueError) as error:
             raise gone() from error
         finally:
             asked.close()
+
+    async def snapshot(self, most: int) -> bytes:
+        """Return the files of the working folder as a tar archive."""
+        listing = await self.list(_MOST_FILES)
+        if listing.cut:
+            raise Failure(
+                FailureKind.TOO_LARGE,
+                f"the sandbox has more than the {_MOST_FILES} files of a snapshot",
+                remedy="Remove some of them, or keep single files.",
+            )
+        files: list[tuple[File, bytes]] = []
+        for file in listing.files:
+            data = await self.get(file.path, most)
+            most -= len(data)
+            files.append((file, data))
+        return await asyncio.to_thread(snapshots.pack, files)
+
+    async def restore(self, snapshot: bytes) -> None:
+        """Put the files of a snapshot into the working folder."""
+        for file, data in await asyncio.to_thread(snapshots.unpack, snapshot):
+            await self.put(file.path, data, executable=file.executable)
 
     async def suspend(self) -> None:
         """Stop whatever runs."""

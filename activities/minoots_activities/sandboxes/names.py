@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 from pathlib import Path
 from typing import Final
 
@@ -15,9 +16,9 @@ _NAME: Final = re.compile(rf"^{PREFIX}(?P<pid>[0-9]+)-(?P<born>[0-9]+)-")
 
 
 def name_of(sandbox: str) -> str:
-    """Return the name of what belongs to a sandbox of this process."""
+    """Return a new name for what belongs to a sandbox of this process."""
     pid = os.getpid()
-    return f"{PREFIX}{pid}-{_born(pid)}-{sandbox}"
+    return f"{PREFIX}{pid}-{_born(pid)}-{sandbox}-{secrets.token_hex(4)}"
 
 
 def is_left_behind(name: str) -> bool:

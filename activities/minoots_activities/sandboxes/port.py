@@ -85,6 +85,7 @@ class File:
 
     path: str
     bytes: int
+    executable: bool = False
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,24 @@ class Sandbox(ABC):
     @abstractmethod
     async def list(self, most: int) -> Listing:
         """Return up to ``most`` files below the working folder. Links are none."""
+
+    @abstractmethod
+    async def snapshot(self, most: int) -> bytes:
+        """Return the files of the working folder as a tar archive: another sandbox may begin with them.
+
+        Programs that run are not part of it; what they change meanwhile may be.
+
+        Raises:
+            Failure: too_large, beyond ``most`` bytes.
+        """
+
+    @abstractmethod
+    async def restore(self, snapshot: bytes) -> None:
+        """Put the files of a snapshot into the working folder, over those that are there.
+
+        Raises:
+            Failure: invalid, for what is none; too_large, when there is no room.
+        """
 
     @abstractmethod
     async def suspend(self) -> None:

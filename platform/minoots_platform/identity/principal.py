@@ -31,6 +31,8 @@ class Scope(StrEnum):
     """Read jobs, what was written in them, and what they made."""
     JOBS_WRITE = "jobs:write"
     """Submit and cancel jobs: have models asked and programs run; includes reading them."""
+    MODELS_READ = "models:read"
+    """See which language models there are, and what the tenant's calls of them took."""
     ADMIN = "admin"
     """Everything, secrets included."""
 

@@ -19,6 +19,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from minoots_platform.ids import new_id
+from minoots_platform.settings import BudgetSettings
 
 from . import schema, usage
 
@@ -46,10 +47,30 @@ class Account:
     micros: int | None
 
     @property
+    def limited(self) -> bool:
+        """Whether there is any limit."""
+        return self.tokens is not None or self.micros is not None
+
+    @property
     def id(self) -> str:
         """What its row is found by."""
         told = "\x1f".join((self.kind, self.tenant or "", self.subject, self.day))
         return hashlib.sha256(told.encode()).hexdigest()
+
+
+def of_day(budget: BudgetSettings, tenant: str, key: str, day: str) -> tuple[Account, ...]:
+    """Return the budgets of a day that a tenant and a key have, those of everybody first."""
+    found = (
+        Account("all", None, "", day, budget.day_tokens, micros_of(budget.day_cost)),
+        Account("tenant", tenant, "", day, budget.tenant_day_tokens, micros_of(budget.tenant_day_cost)),
+        Account("key", tenant, key, day, budget.key_day_tokens, micros_of(budget.key_day_cost)),
+    )
+    return tuple(one for one in found if one.limited)
+
+
+def micros_of(cost: float | None) -> int | None:
+    """Return an amount of money in millionths."""
+    return None if cost is None else round(cost * 1_000_000)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from .catalogue import Setting, list_settings
 from .environment import to_environment
 from .faults import Fault, SettingsError
 from .loading import LoadedSettings, load_settings, load_with_origins
-from .model_sections import ModelsSettings, ProviderSpec, RateSpec
+from .model_sections import BudgetSettings, ModelsSettings, ProviderSpec, RateSpec
 from .sections import (
     CaptureSettings,
     DeliverySettings,
@@ -28,6 +28,7 @@ from .validation import require_startable, startup_faults
 
 __all__ = [
     "SCHEMA_VERSION",
+    "BudgetSettings",
     "CaptureSettings",
     "DeliverySettings",
     "Fault",

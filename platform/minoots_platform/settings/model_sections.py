@@ -162,6 +162,11 @@ class ModelsSettings(Section):
         max_length=32,
         description="Providers that count as local though their address is not this machine's.",
     )
+    cloud: tuple[Text, ...] = Field(
+        (),
+        max_length=32,
+        description="Providers that count as cloud though they are here: what passes words on.",
+    )
     locality: Literal["local_only", "allow_cloud"] = Field(
         "local_only", description="Where requests may go that do not say it themselves."
     )
@@ -239,6 +244,7 @@ class ModelsSettings(Section):
         keys = (one.get_secret_value().partition("=")[0] for one in self.keys)
         require_known("keys: names of providers", keys, known)
         require_known("local: names of providers", self.local, known)
+        require_known("cloud: names of providers", self.cloud, known)
         require_known("defaults: names of providers", (one.partition("=")[0] for one in self.defaults), known)
         require_known("pins: names of providers", (one.partition("/")[0] for one in self.pins), known)
         require_known("rates: names of providers", (one.partition("=")[0] for one in self.rates), known)
@@ -263,7 +269,7 @@ class ModelsSettings(Section):
                     kind=kind,
                     url=url,
                     key=SecretStr(keys[name]) if name in keys else None,
-                    local=name in self.local or (url is not None and _is_here(url)),
+                    local=self._is_local(name, kind, url),
                     default=defaults.get(name),
                     keep_alive=self.keep_alive,
                     pins=tuple((model, digest) for whose, model, digest in pins if whose == name),
@@ -275,6 +281,12 @@ class ModelsSettings(Section):
         if self.policy == "local_first":
             made.sort(key=lambda spec: not spec.local)
         return tuple(made)
+
+    def _is_local(self, name: str, kind: str, url: str | None) -> bool:
+        if name in self.local or name in self.cloud:
+            return name not in self.cloud
+        # What speaks to a company's own service through its own package passes words on, wherever it is.
+        return kind not in ("openai", "anthropic") and url is not None and _is_here(url)
 
 
 def _name(provider: str) -> str:

@@ -44,7 +44,7 @@ class BudgetState(View):
     """How a budget stands."""
 
     of: str
-    """``key``, ``tenant`` or ``all``; of ``all`` it is told only how much is left."""
+    """``key`` for that of the request, or ``tenant``."""
     day: str
     tokens: int | None = None
     """The most; none for no limit."""

@@ -98,7 +98,9 @@ class _Answer:
             return _event("error", error=_told(fault.status, fault.message))
 
         most = self._body.get("max_tokens")
-        async for event in said(self._turn, self._heard, wire, error, most):
+        # Its client passes over what has no name of an event.
+        garbage = "event: content_block_delta\ndata: {this is no JSON\n\n"
+        async for event in said(self._turn, self._heard, wire, error, most, garbage):
             yield str(event)
         if not self._heard.complete:
             return

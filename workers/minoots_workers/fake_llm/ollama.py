@@ -174,7 +174,9 @@ class Ollama:
             return _failed(turn.fault)
         options = body.get("options") or {}
         sent = sum(tokens_in(json.dumps(message, ensure_ascii=False)) for message in messages)
-        seen = min(sent, int(options.get("num_ctx") or self._playing.script.context))
+        script = self._playing.script
+        most = int(options.get("num_ctx") or script.context)
+        seen = min(sent, most if script.most_context is None else min(most, script.most_context))
         answer = _Answer(body, turn, heard, chat=chat, evaluated=seen, loading=_LOADING if fresh else 0)
         if body.get("stream", True):
             return StreamingResponse(answer.lines(), media_type=_NDJSON)

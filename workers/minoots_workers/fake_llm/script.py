@@ -116,6 +116,8 @@ class Script(_Part):
     context: Annotated[int, Field(ge=16)] = 4096
     """Tokens that Ollama's wire looks at unless ``num_ctx`` says otherwise. What is beyond is dropped from
     the front without a word, as the real one does."""
+    most_context: Annotated[int, Field(ge=16)] | None = None
+    """The most that Ollama's wire looks at, whatever ``num_ctx`` says: a server that has less memory."""
 
     def model(self, name: str) -> Model | None:
         """Return a model by its name, with or without ``:latest``."""

@@ -32,7 +32,12 @@ Wire = Callable[[str, str], Line]
 
 
 async def said(
-    turn: Turn, heard: Heard, wire: Wire, error: Callable[[Fault], Line], most: int | None = None
+    turn: Turn,
+    heard: Heard,
+    wire: Wire,
+    error: Callable[[Fault], Line],
+    most: int | None = None,
+    garbage: Line = "data: {this is no JSON\n\n",
 ) -> AsyncIterator[Line]:
     """Yield the pieces of an answer: thinking first, then text, ``most`` of them.
 
@@ -43,7 +48,7 @@ async def said(
     fault = turn.fault
     for number, (text, thinking) in enumerate(told[:most]):
         if fault is not None and number == fault.after:
-            async for line in _failing(fault, error):
+            async for line in _failing(fault, error, garbage):
                 yield line
             return
         if turn.pace:
@@ -51,19 +56,19 @@ async def said(
         heard.pieces += 1
         yield wire(text, thinking)
     if fault is not None and fault.kind != "status":
-        async for line in _failing(fault, error):
+        async for line in _failing(fault, error, garbage):
             yield line
         return
     heard.complete = True
 
 
-async def _failing(fault: Fault, error: Callable[[Fault], Line]) -> AsyncIterator[Line]:
+async def _failing(fault: Fault, error: Callable[[Fault], Line], garbage: Line) -> AsyncIterator[Line]:
     match fault.kind:
         case "cut":
             raise Cut
         case "hang":
             await asyncio.sleep(_FOREVER)
         case "garbage":
-            yield "data: {this is no JSON\n\n"
+            yield garbage
         case _:
             yield error(fault)

@@ -102,7 +102,9 @@ async def _stopped(step: workflow.ActivityHandle[StepDone]) -> None:
 
 
 def _left(deadline: datetime | None) -> float | None:
-    return None if deadline is None else max(0.0, (deadline - workflow.now()).total_seconds())
+    # A second later: what runs ends itself at the deadline, and a clock that is ahead must not have it begun
+    # once more by one that is behind.
+    return None if deadline is None else max(0.0, (deadline - workflow.now()).total_seconds()) + 1.0
 
 
 def _told(look: JobLook) -> str:

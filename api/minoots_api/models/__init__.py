@@ -1,0 +1,1 @@
+"""Language models over HTTP: which there are, and what they took."""
