@@ -16,7 +16,6 @@ from typing import Any, Final, TypeAlias
 from minoots.contracts.sandboxes import Limits, Tier
 from minoots.errors import Failure, FailureKind
 
-from . import snapshots
 from .cgroups import Group
 from .channel import Channel
 from .port import (
@@ -27,14 +26,13 @@ from .port import (
     Output,
     Program,
     Ran,
-    Sandbox,
     Stream,
     gone,
     not_started,
 )
+from .snapshots import WithSnapshots
 
 _PIECE: Final = 65536
-_MOST_FILES: Final = 10_000
 _MEGABYTE: Final = 1024 * 1024
 _GRACE: Final = 10.0
 """Seconds in which killed processes are gone, and their pipes at an end."""
@@ -44,7 +42,7 @@ _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _Moving: TypeAlias = list[asyncio.Task[None]]
 
 
-class GuestedSandbox(Sandbox):
+class GuestedSandbox(WithSnapshots):
     """One sandbox, from when its guest has answered.
 
     Args:
@@ -184,27 +182,6 @@ class GuestedSandbox(Sandbox):
             raise gone() from error
         finally:
             asked.close()
-
-    async def snapshot(self, most: int) -> bytes:
-        """Return the files of the working folder as a tar archive."""
-        listing = await self.list(_MOST_FILES)
-        if listing.cut:
-            raise Failure(
-                FailureKind.TOO_LARGE,
-                f"the sandbox has more than the {_MOST_FILES} files of a snapshot",
-                remedy="Remove some of them, or keep single files.",
-            )
-        files: list[tuple[File, bytes]] = []
-        for file in listing.files:
-            data = await self.get(file.path, most)
-            most -= len(data)
-            files.append((file, data))
-        return await asyncio.to_thread(snapshots.pack, files)
-
-    async def restore(self, snapshot: bytes) -> None:
-        """Put the files of a snapshot into the working folder."""
-        for file, data in await asyncio.to_thread(snapshots.unpack, snapshot):
-            await self.put(file.path, data, executable=file.executable)
 
     async def suspend(self) -> None:
         """Stop whatever runs."""

@@ -28,12 +28,12 @@ from minoots_activities.sandboxes.port import (
     Output,
     Program,
     Ran,
-    Sandbox,
     Sandboxes,
     Stream,
     gone,
     never_started,
 )
+from minoots_activities.sandboxes.snapshots import WithSnapshots
 
 from . import images, qemu
 from .accelerators import Accelerator, Chosen
@@ -50,10 +50,10 @@ _PUT: Final = (
     '{ echo "a link, a folder or another thing is in its place" >&2; exit 1; }; cat > "$1" && chmod "$3" "$1"'
 )
 _GET: Final = '[ -f "$1" ] && [ "$(realpath "$1")" = "/work/$1" ] || exit 44; stat -c %s "$1" >&2 && cat "$1"'
-# Names first, each with a zero behind it, one more zero, then the sizes: a name may hold anything else.
+# Names first, each with a zero behind it, one more zero, then sizes and modes: a name may hold anything else.
 _LIST: Final = (
     'all=$(mktemp); find . -type f -print0 > "$all" 2>/dev/null; cat "$all" && printf "\\0" && '
-    'xargs -r -0 stat -c %s < "$all" && rm "$all"'
+    'xargs -r -0 stat -c "%s %a" < "$all" && rm "$all"'
 )
 
 
@@ -108,7 +108,7 @@ class Machines(Sandboxes):
         return images.load(self._folder, VERSION)
 
 
-class Machine(Sandbox):
+class Machine(WithSnapshots):
     """One machine."""
 
     tier = Tier.VM
@@ -200,16 +200,23 @@ class Machine(Sandbox):
         paths = [
             name.decode(errors="surrogateescape").removeprefix("./") for name in names.split(b"\x00")[:-1]
         ]
-        if code != 0 or len(paths) != len(sizes.split()):
+        told = [about.split() for about in sizes.splitlines()]
+        if code != 0 or len(paths) != len(told):
             raise Failure(
                 FailureKind.INVALID,
                 "the files of the sandbox cannot be listed",
                 remedy=said.decode(errors="replace").strip()[-200:] or "Have the program make fewer of them.",
             )
-        files = sorted(zip(paths, map(int, sizes.split()), strict=True))
         # A name that cannot be shown is no artifact's.
-        shown = tuple(File(path, size) for path, size in files if path.isprintable())
-        return Listing(shown[:most], len(shown) > most)
+        files = sorted(
+            (
+                File(path, int(size), bool(int(mode, 8) & 0o100))
+                for path, (size, mode) in zip(paths, told, strict=True)
+                if path.isprintable()
+            ),
+            key=lambda file: file.path,
+        )
+        return Listing(tuple(files[:most]), len(files) > most)
 
     async def suspend(self) -> None:
         """Stop whatever runs, until `resume`."""
