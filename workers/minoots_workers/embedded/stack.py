@@ -30,6 +30,8 @@ READY_WITHIN: Final = 60.0
 """Seconds; a machine that is busy with other things needs a good part of them."""
 _WORKERS: Final = {"core": ("core", "files"), "io": ("io",), "jobs": ("llm", "sandbox")}
 """Worker processes, and the queues of each."""
+_LATER: Final = frozenset({"worker-jobs", "watch"})
+"""Children that no timer waits for: started when the rest is ready, which they would slow down."""
 _LOOPBACK_NETWORKS: Final = ("127.0.0.0/8", "::1/128")
 
 
@@ -82,7 +84,8 @@ class Stack:
             temporal_address = f"{LOOPBACK}:{server.port}"
         else:
             require_reachable(temporal_address)
-        # Two workers: workflow code in threads would make the sending of webhooks wait for Python's lock.
+        # Several workers: workflow code in threads would make the sending of webhooks wait for Python's lock,
+        # and so would models and programs.
         # Listened on from here on and inherited, like the gateway's: a port that was only free when it was
         # looked at may be another's when the worker starts.
         self._metrics = {name: listen_anywhere() for name in _WORKERS}
@@ -107,19 +110,23 @@ class Stack:
             StackFault: when one fails, with its last lines.
         """
         # All at once: the gateway makes the tables, the worker waits for them and for the server.
-        for child in self._children:
-            await self.supervisor.start(child)
+        await self._start(child for child in self._children if child.spec.name not in _LATER)
         if not await self._until(lambda: _answers(f"{self.addresses.gateway}/ready")):
             raise StackFault(
                 CHILD_FAILED,
                 f"not ready after {READY_WITHIN:g} s",
                 f"Look into {self._data_dir.logs}, and at {self.addresses.gateway}/ready.",
             )
+        await self._start(child for child in self._children if child.spec.name in _LATER)
         problem = await self._capturing()
         pids = {child.spec.name: child.pid for child in self._children}
         return Ready(
             self.addresses, {"supervisor": os.getpid(), **pids}, time.monotonic() - self._began, problem
         )
+
+    async def _start(self, children: Iterable[Child]) -> None:
+        for child in children:
+            await self.supervisor.start(child)
 
     async def _capturing(self) -> str | None:
         """Wait until capturing has begun; return why it has not, for the rest goes on."""
