@@ -46,6 +46,7 @@ def build(folder: Path, packages: Sequence[Path] = ()) -> images.Image:
         ImageFault: it cannot be built; nothing is changed.
     """
     _require_tools(fetching=not packages)
+    folder = folder.absolute()
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="minoots-image-", dir=folder.parent) as name:
         work = Path(name)
