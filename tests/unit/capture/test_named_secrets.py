@@ -267,7 +267,7 @@ def _took(text: str) -> float:
     return best
 
 
-@pytest.mark.parametrize("behind", ["", " ", "\n", "x" * 50])
+@pytest.mark.parametrize("behind", ["", "\n"])
 @pytest.mark.parametrize("start", STARTS)
 def test_the_time_grows_with_the_text_and_not_faster(start: str, behind: str) -> None:
     part = start + behind
