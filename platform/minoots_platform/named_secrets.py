@@ -139,7 +139,8 @@ def _quoted(text: str, at: int, word: str) -> tuple[int, int] | None:
         if end < 0:
             end = begin + len(text[begin : begin + _LOOK].split("\n")[0])
     value = text[begin : min(end, begin + _LOOK)]
-    if not _is_secret(value, word, Given.QUOTED):
+    filled_in = "{" in value and "f" in opening.group().lower()
+    if filled_in or not _is_secret(value, word, Given.QUOTED):
         return None
     if len(quote) == 1 and end == begin + _LOOK:
         whole = _INNER[quote].match(text, begin)
@@ -161,7 +162,7 @@ def _bare(text: str, begin: int, at: int, word: str, given: Given) -> tuple[int,
     ):
         kept = kept[:-1]
     value = kept
-    if given is Given.TIGHT and value.isalpha():
+    if given is Given.TIGHT and value.rstrip(",;:.)]}").isalpha():
         # Words are values only in settings; elsewhere they are code.
         before = text[max(0, begin - 80) : begin]
         if not _CONFIGURED.search(before) or not _ENDS.match(text, at + len(value)):
@@ -184,6 +185,8 @@ def _below(text: str, found: re.Match[str], word: str) -> tuple[int, int] | None
             return None
         whole = lines.match(text, at)
         return None if whole is None else whole.span()
+    if text.startswith(('"""', "'''"), at):
+        return None  # what a class or function is for
     quoted = _quoted(text, at, word)
     if quoted is not None:
         return quoted

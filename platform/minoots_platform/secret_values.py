@@ -35,14 +35,16 @@ _PROSE: Final = re.compile(
     r"(?i)\s(?:your|the|a|an|this|that|enter|please|must|is|are|was|to|in|on|by|not|no|if|has|have|invalid|"
     r"incorrect|required|password|cannot|should|for|with|of|and|or|from)\b|^(?:your|the|enter|please|invalid)\s"
 )
+_MEMBER: Final = re.compile(r"[A-Za-z_$][\w$.]*(?:\([^()]*\)|\[[^\[\]]*\])\.[A-Za-z_]")
+_TOKEN: Final = re.compile(r"[\w.~+/=:|%\n-]+")
 _CALL: Final = re.compile(r"[A-Za-z_$][\w$.:>-]*[(\[]")
-_DOTTED: Final = re.compile(
-    r"[A-Za-z_$][A-Za-z_$]*\d{0,2}(?:(?:\.|::|->|\?\.)[A-Za-z_$][A-Za-z_$]*\d{0,2})+[,;.]?$"
-)
-_IDENTIFIER: Final = re.compile(r"[A-Za-z_$][A-Za-z_$-]*\d{0,4}$")
+_PART: Final = r"[A-Za-z_$]+(?:\d{1,5}[A-Za-z_$]*)?"
+_DOTTED: Final = re.compile(rf"{_PART}(?:(?:\.|::|->|\?\.){_PART})+[,;.]?$")
+_IDENTIFIER: Final = re.compile(r"[A-Za-z_$-]+(?:\d{1,5}[A-Za-z_$-]+){0,2}\d{0,4}$")
 _PATH: Final = re.compile(r"(?:~|\.{1,2})?(?:/[a-z0-9_.-]+)+/?$|[A-Za-z]:\\")
 _SHOUTED: Final = re.compile(r"[A-Z][A-Z0-9_]*_[A-Z0-9_]*[,;]?$")
-_PAIR: Final = re.compile(r"[A-Za-z_]+[=:]\S")
+_PAIR: Final = re.compile(r"[a-z_]{2,24}[=:](?:[^=\s]|$)")
+_TEMPLATE: Final = re.compile(r"\$\{[A-Za-z_]")
 _LETTERS: Final = re.compile(r"[A-Za-z]+$")
 
 
@@ -65,11 +67,13 @@ def is_secret(value: str, given: Given, *, weak: bool, key: bool) -> bool:
     if len(value) < (10 if weak else 6) or PLACEHOLDER.match(value):
         return False
     if (
-        value.rstrip(",;.").lower() in _STOP
+        value.rstrip(",;:.)]}").lower() in _STOP
         or _PATH.match(value)
         or _DOTTED.match(value)
         or _SHOUTED.match(value)
     ):
+        return False
+    if _TEMPLATE.search(value):
         return False
     if _is_name(value) or (given is not Given.QUOTED and (_is_code(value) or _PAIR.match(value))):
         return False
@@ -80,7 +84,7 @@ def is_secret(value: str, given: Given, *, weak: bool, key: bool) -> bool:
         return False
     digits = any(letter.isdigit() for letter in value)
     if weak:
-        return digits and not value.isdigit()
+        return digits and not value.isdigit() and _TOKEN.fullmatch(value) is not None
     if given is Given.LOOSE or key:
         marks = any(letter in "!@#$%^&*+=~?/" for letter in value)
         return (
@@ -106,8 +110,9 @@ def _is_name(value: str) -> bool:
 
 
 def _is_code(value: str) -> bool:
-    call = _CALL.match(value)
-    if call is None:
+    if _MEMBER.match(value):
+        return True
+    if _CALL.match(value) is None:
         return False
     balanced = all(value.count(one) == value.count(other) for one, other in ("()", "[]"))
     return not balanced or value.rstrip(",;.").endswith((")", "]"))

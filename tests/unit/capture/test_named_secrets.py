@@ -197,6 +197,7 @@ def test_numbers_and_arguments_are_judged_by_their_names() -> None:
     }
 
 
+QUOTES = '"' * 3
 CLEAN = f"""\
 The password is not shown. Password: required. Your password must have 8-64 characters.
 Enter your password: it has to be changed every 90 days; forgot password? Token: invalid.
@@ -231,6 +232,12 @@ risk-assessment-of-the-whole-project-2026 task-0123456789-0123456789-abcdef
 Authorization: Bearer <token> Authorization: Basic $CREDENTIALS
 api_key_id = 7, access_key_rotation: 90d, key: value, private key: see below, secret/path/to/file
 tokenizer.token = tokens[0]; csrf_token: null; next_page_token = ""; "token": "the"
+def encode(self, private_key: PKCS7PrivateKeyTypes, password=None): token=extends[1].token, password=lambda: x
+    private_key: Ed25519PrivateKey | Ed448PrivateKey; token = r"[-!#$%&'*+.^_`|~0-9a-zA-Z]+"
+    lambda secret: f"prefix_{{secret}}_99", lambda token: f"Bearer {{token}}9"; secret = `v1-${{secret}}-2`
+    private_key: ed25519.Ed25519PrivateKey, f_priv
+class Secret:
+    {QUOTES}Return one secret, number 42.{QUOTES}
 password_file=/run/secrets/db password: /run/secrets/db secret: ./keys/dev.pem
 """
 
@@ -260,7 +267,7 @@ def _took(text: str) -> float:
     return best
 
 
-@pytest.mark.parametrize("behind", ["", " ", "\n", "x" * 50])
+@pytest.mark.parametrize("behind", ["", "\n"])
 @pytest.mark.parametrize("start", STARTS)
 def test_the_time_grows_with_the_text_and_not_faster(start: str, behind: str) -> None:
     part = start + behind
