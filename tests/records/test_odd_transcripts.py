@@ -79,6 +79,17 @@ async def test_one_long_text_of_strange_letters_does_not_stop_a_file(desk: Desk,
     await chat.look()
 
 
+@pytest.mark.parametrize("thread", ["x" * 300, "a\x00b", "a\ud800b"])
+async def test_a_session_with_a_name_that_nothing_holds_is_read(desk: Desk, thread: str) -> None:
+    path = codex(desk, SAID)
+    path = path.rename(path.with_name("other.jsonl"))
+    path.write_text(path.read_text().replace(json.dumps(A), json.dumps(thread)))
+    await desk.read(path, Codex())
+    async with desk.database.read() as connection:
+        [row] = (await connection.execute(sa.select(schema.conversations))).all()
+    assert (row.events, len(row.session_id) <= 255) == (1, True)
+
+
 async def test_a_call_of_another_conversation_is_not_taken(desk: Desk) -> None:
     call = {"type": "function_call", "call_id": "call_0", "name": "x", "arguments": "{}"}
     await desk.read(codex(desk, ("response_item", call), SAID), Codex())

@@ -30,6 +30,7 @@ from .compressed import Damaged, expanded
 from .lines import Mark, is_continued, lines_from, mark_at
 from .readers import Draft, Identity, Parsed, Parser, Reader
 from .readers.gemini import records_of_whole
+from .readers.identity import held
 from .readers.store import Listed, Store, known
 from .recovery import holdable, records_of
 from .roots import ReadRoots
@@ -98,7 +99,7 @@ class Ingest:
         # Before it is read: what is appended meanwhile makes another size.
         about = os.fstat(raw.fileno())
         with expanded(raw, path) as file:
-            identity = reader.identify(path, head_of(reader, file))
+            identity = held(reader.identify(path, head_of(reader, file)))
             if identity is None:
                 return Ingested()
             where = File(self._host, str(path), reader.provider)

@@ -24,6 +24,7 @@ from minoots_workflows.capture.contracts import CaptureStart, FileChanged
 
 from .compressed import Damaged, expanded
 from .ingest import head_of, session_key
+from .readers.identity import held
 from .readers.store import Store, known
 from .roots import ReadDenied, ReadRoots
 from .sources import About, Source, owner_of
@@ -304,7 +305,7 @@ class Watcher:
         try:
             file = Path(path)
             with expanded(self._roots.open(file), file) as opened:
-                identity = source.reader.identify(file, head_of(source.reader, opened))
+                identity = held(source.reader.identify(file, head_of(source.reader, opened)))
         except ReadDenied as denied:
             self._refused(path, str(denied))
             return None

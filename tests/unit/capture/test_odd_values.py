@@ -16,6 +16,7 @@ from transcripts import READERS, story
 
 from minoots.contracts.conversations import ConversationEvent
 from minoots_activities.capture.readers import Parsed
+from minoots_activities.capture.readers.identity import HOLDABLE, held
 from minoots_activities.capture.readers.reader import Identity
 from minoots_activities.capture.recovery import records_of
 
@@ -248,6 +249,59 @@ def test_one_odd_message_of_a_whole_conversation_is_not_the_end_of_it() -> None:
     last = envelope("user", content="still here") | {"id": "last"}
     READERS["gemini"].parser(Identity("s")).feed([{"sessionId": "s", "messages": [*messages, last]}], told)
     assert story(told)[-1] == ("message.user", "still here")
+
+
+def ids(provider: str, session: str, *records: dict[str, Any]) -> list[str]:
+    told = Parsed()
+    READERS[provider].parser(Identity(session)).feed(records, told)
+    return [draft.event.id for draft in told.drafts]
+
+
+def test_calls_that_a_model_counts_from_one_are_those_of_their_message() -> None:
+    def call(message: str) -> dict[str, Any]:
+        block = {"type": "tool_use", "id": "call_0", "name": "ls", "input": {}}
+        return envelope("assistant", message=said("assistant", block) | {"id": message})
+
+    def result(at: str) -> dict[str, Any]:
+        block = {"type": "tool_result", "tool_use_id": "call_0", "content": "x"}
+        return envelope("user", message=said("user", block)) | {"timestamp": at}
+
+    once = ids("claude", "s", call("m1"), result("2026-07-01T10:00:01Z"))
+    again = ids("claude", "s", call("m2"), result("2026-07-01T10:00:02Z"))
+    assert len({*once, *again}) == 4
+    assert once == ids("claude", "copy", call("m1"), result("2026-07-01T10:00:01Z")), "the same in a copy"
+    begun = envelope("tool.execution_start", data={"toolCallId": "call_0", "toolName": "ls"})
+    assert not {*ids("copilot", "s", begun)} & {*ids("copilot", "t", begun | {"id": "i2"})}
+    asks = {"type": "gemini", "content": "", "toolCalls": [{"id": "call_0", "name": "ls", "result": []}]}
+    assert len(set(ids("gemini", "s", {"id": "m1"} | asks, {"id": "m2"} | asks))) == 4
+
+
+def test_records_without_anything_that_tells_them_apart_are_those_of_their_session() -> None:
+    bare = {"type": "assistant", "message": {"content": [{"type": "text", "text": "Done."}]}}
+    asked = {"type": "user", "message": {"content": "go on"}}
+    assert not {*ids("claude", "s", bare, asked)} & {*ids("claude", "t", bare, asked)}
+
+
+def test_states_stay_small_whatever_stands_in_a_file() -> None:
+    same = [
+        {"role": "user", "created": 1, "content": [{"type": "text", "text": f"{n}"}]} for n in range(5000)
+    ]
+    turns = [event("task_started", turn_id="t" * 1_000_000), event("user_message", message="x")]
+    for provider, records in (("goose", same), ("codex", turns)):
+        parser = READERS[provider].parser(Identity("s"))
+        parser.feed(records, Parsed())
+        assert len(json.dumps(parser.state)) < 50_000
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x" * 2_000_000, "a\x00b", "a\ud800b", "", "\x00"])
+def test_whatever_a_session_is_called_its_name_can_be_kept(name: str) -> None:
+    whose = held(Identity(name, name, "subagent", name))
+    assert whose is not None
+    assert whose.session_id == whose.parent_id == whose.agent_id
+    assert HOLDABLE.fullmatch(whose.session_id)
+    assert held(whose) == whose
+    assert held(Identity("s")) == Identity("s")
+    assert held(None) is None
 
 
 # What would take hours, were it not looked through once.

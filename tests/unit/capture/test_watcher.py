@@ -746,7 +746,7 @@ def test_folders_of_the_settings_take_the_place_of_the_usual(
         ground.outside,
         ground.folder / "with=sign",
     ]
-    assert roots(found, "qwen") == [ground.folder / ".qwen" / "projects"]
+    assert roots(found, "qwen") == [ground.folder / ".qwen" / name for name in ("projects", "tmp")]
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,8 @@ _TITLES: Final = {
 }
 _FACTS: Final = {"cwd": "cwd", "gitBranch": "branch", "version": "version", "entrypoint": "entrypoint"}
 _INTERRUPTED: Final = re.compile(r"\[Request interrupted by user(?: for tool use)?\]")
+_UNIQUE: Final = ("toolu_", "srvtoolu_")
+"""Beginnings of the ids of calls that are never given twice."""
 _PERSON: Final = "human"
 """The only origin of a prompt that is the user: others are channels, other agents, and programs."""
 
@@ -74,6 +76,7 @@ class ClaudeParser(Parser):
     def __init__(self, identity: Identity, *scope: str) -> None:
         """With what tells this session's calls from those of others, where their ids do not."""
         self._agent = identity.agent_id
+        self._session = identity.session_id
         self._scope = scope
 
     def feed(self, records: Iterable[Mapping[str, Any]], parsed: Parsed) -> None:
@@ -185,7 +188,7 @@ class ClaudeParser(Parser):
         tool = ToolUse(call_id=call_id, output=clean(text), is_error=bool(block.get("is_error")))
         agent = details.get("agentId")
         called = agent if isinstance(agent, str) else self._agent
-        key = event_id("claude", "result", *self._scope, call_id)
+        key = event_id("claude", "result", *self._call(call_id, record.get("timestamp")))
         self._event(parsed, record, Kind.TOOL_RESULT, key, tool=tool, agent_id=called, blobs=blobs)
         self._choices(record, call_id, details, parsed)
 
@@ -210,7 +213,8 @@ class ClaudeParser(Parser):
                 options=tuple(labels),
                 chosen=() if chosen is None else (str(chosen),),
             )
-            public_id = event_id("claude", "decision", *self._scope, call_id, number)
+            asked = self._call(call_id, record.get("timestamp"))
+            public_id = event_id("claude", "decision", *asked, number)
             self._event(parsed, record, Kind.DECISION, public_id, choice=choice)
 
     def _answer(
@@ -220,7 +224,7 @@ class ClaudeParser(Parser):
         if model == "<synthetic>" or record.get("isApiErrorMessage"):
             self._add(parsed, record, Kind.ERROR, text=clean(_output(blocks)[0]))
             return
-        message_id = str(message.get("id") or record.get("uuid") or "")
+        message_id = str(message.get("id") or self._stamp(record, "uuid", "timestamp"))
         common: dict[str, Any] = {
             "message_id": message_id,
             "model": model if isinstance(model, str) else None,
@@ -249,7 +253,7 @@ class ClaudeParser(Parser):
             case "tool_use" | "server_tool_use":
                 call_id = str(block.get("id") or _unnamed(record, block))
                 tool = ToolUse(call_id=call_id, name=str(block.get("name", "")), input=block.get("input"))
-                key = event_id("claude", "call", *self._scope, call_id)
+                key = event_id("claude", "call", *self._call(call_id, message_id))
                 self._event(parsed, record, Kind.TOOL_CALL, key, tool=tool, **common)
 
     def _system(self, record: Mapping[str, Any], parsed: Parsed) -> None:
@@ -297,11 +301,21 @@ class ClaudeParser(Parser):
         **more: Any,
     ) -> None:
         # A compaction writes old messages again under new ids, but with their time and text.
-        stamp = record.get("timestamp") or record.get("uuid")
+        stamp = self._stamp(record, "timestamp", "uuid")
         public_id = event_id(
             "claude", kind.value, stamp, digest(text or ""), *(one.about.sha256 for one in blobs)
         )
         self._event(parsed, record, kind, public_id, text=text, blobs=blobs, **more)
+
+    def _stamp(self, record: Mapping[str, Any], *names: str) -> str:
+        """Return what tells a record from others, or at least from those of other sessions."""
+        return str(next((value for name in names if (value := record.get(name))), self._session))
+
+    def _call(self, call_id: str, of: Any) -> tuple[str, ...]:
+        """Return what tells a call from others. Models that are not Anthropic's count theirs from one."""
+        if self._scope or call_id.startswith(_UNIQUE):
+            return (*self._scope, call_id)
+        return str(of or self._session), call_id
 
     def _event(
         self, parsed: Parsed, record: Mapping[str, Any], kind: Kind, public_id: str, **more: Any

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from .identity import held_name
 from .times import moment
 
 _TIMED: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -48,7 +49,8 @@ class Copies:
         """Take a ``session_meta``; return whether it is the thread's own."""
         thread = payload.get("id")
         # The first one tells whose it is, unless the file has lost its own.
-        own = thread == self._thread or (not self._begun and not isinstance(thread, str))
+        named = held_name(thread) if isinstance(thread, str) else None
+        own = named == self._thread or (named is None and not self._begun)
         if not own:
             self.going_on, self._since, self._own = True, ts, False
         elif self._begun:

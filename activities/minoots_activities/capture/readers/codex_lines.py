@@ -42,6 +42,8 @@ _PLACES: Final = 2
 """Hex digits by which the counts of a turn are kept: 256 places, however long it is."""
 _PAIRED: Final = 8
 """Prompts in the history that wait for their event."""
+_LONGEST: Final = 200
+"""Characters of a turn's id, for it stands in every event and in the state."""
 _THOUGHTS: Final = 64
 """Thoughts of a turn that are not told again."""
 
@@ -144,6 +146,8 @@ class CodexParser(Parser):
 
     def _begin(self, turn: Any) -> None:
         """Note the turn. What is said in it is counted anew: it has the same ids when it is written anew."""
+        if isinstance(turn, str) and len(turn) > _LONGEST:
+            turn = digest(turn)
         self._copies.turn(turn)
         if isinstance(turn, str) and not self._copies.going_on and turn != self._turn:
             self._turn, self._said, self._thought = turn, {}, {}

@@ -177,7 +177,8 @@ class _CopilotParser(Parser):
         if len(self._calls) > _OPEN_CALLS:
             del self._calls[next(iter(self._calls))]
         tool = ToolUse(call_id=call_id, name=str(name or ""), input=_arguments(call.get("arguments")))
-        key = event_id("copilot", "call", call_id)
+        # Not by its id alone: some models count their calls from one.
+        key = event_id("copilot", "call", call_id, record.get("id"), record.get("timestamp"))
         parsed.add(
             Kind.TOOL_CALL, moment(record.get("timestamp")), key, tool=tool, **self._by(record, call), **more
         )
@@ -190,7 +191,7 @@ class _CopilotParser(Parser):
         if told is None:
             told = error.get("message") if isinstance(error, Mapping) else error
         tool = ToolUse(call_id=call_id, output=clean(as_text(told)), is_error=data.get("success") is False)
-        key = event_id("copilot", "result", call_id)
+        key = event_id("copilot", "result", call_id, record.get("id"), record.get("timestamp"))
         parsed.add(
             Kind.TOOL_RESULT, moment(record.get("timestamp")), key, tool=tool, **self._by(record, data)
         )

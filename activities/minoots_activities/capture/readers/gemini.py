@@ -224,14 +224,14 @@ class GeminiParser(Parser):
         call_id = str(call.get("id") or f"{message_id}/{number}")
         at = call if call.get("timestamp") else message
         tool = ToolUse(call_id=call_id, name=str(call.get("name", "")), input=call.get("args"))
-        key = event_id(self._provider, self._session, "call", call_id)
+        key = event_id(self._provider, self._session, "call", message_id, call_id)
         self._add(parsed, Kind.TOOL_CALL, at, key, tool=tool, **common)
         status = call.get("status")
         if call.get("result") is None and str(status) not in _ENDED:
             return
         agent = call.get("agentId")
         tool = ToolUse(call_id=call_id, output=clean(_result(call)), is_error=status == "error")
-        key = event_id(self._provider, self._session, "result", call_id)
+        key = event_id(self._provider, self._session, "result", message_id, call_id)
         more: dict[str, Any] = {"agent_id": agent} if isinstance(agent, str) else {}
         self._add(parsed, Kind.TOOL_RESULT, at, key, tool=tool, **more)
 

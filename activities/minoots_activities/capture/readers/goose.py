@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -11,6 +10,7 @@ from typing import Any, ClassVar, Final, Literal
 
 from minoots.contracts.conversations import ConversationEventKind, ToolUse
 
+from .occurrences import Occurrences
 from .reader import Identity, Parsed, Parser, Reader, digest, event_id
 from .sqlite import Sqlite, json_of
 from .store import Listed, Open, Store
@@ -80,11 +80,12 @@ class _Sessions(Sqlite):
 class _GooseParser(Parser):
     def __init__(self, session_id: str, state: dict[str, Any]) -> None:
         self._session = session_id
-        self._state = state
+        self._created = state.get("created", ...)
+        self._said = Occurrences(state.get("said"))
 
     @property
     def state(self) -> dict[str, Any]:
-        return self._state
+        return {} if self._created is ... else {"created": self._created, "said": self._said.state}
 
     def feed(self, records: Iterable[Mapping[str, Any]], parsed: Parsed) -> None:
         """Read on."""
@@ -132,12 +133,11 @@ class _GooseParser(Parser):
         By what it says, for Goose writes conversations anew, into other rows and lines; of the same of one
         second, each is one more.
         """
-        said = json.dumps([record.get(part) for part in ("role", "created", "content")], sort_keys=True)
-        same, created = digest(said), record.get("created")
-        if self._state.get("created", ...) != created:
-            self._state = {"created": created, "said": {}}
-        again = self._state["said"][same] = self._state["said"].get(same, -1) + 1
-        return f"n{same}.{again}"
+        created = record.get("created")
+        if self._created != created:
+            self._created, self._said = created, Occurrences()
+        same = digest(as_text([record.get(part) for part in ("role", "created", "content")]))
+        return f"n{same}.{self._said.next(same) - 1}"
 
     def _part(
         self,

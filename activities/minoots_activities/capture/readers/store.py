@@ -5,14 +5,13 @@ A session in it is read as a whole whenever its mark is another: what was known 
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO
 
-from .identity import Identity
+from .identity import HOLDABLE, Identity
 
 Open = Callable[[Path], BinaryIO]
 """Opens a file that may be read; `ReadRoots.open`."""
@@ -27,14 +26,11 @@ class Listed:
     """Another one whenever anything in it is."""
 
 
-_HOLDABLE: Final = re.compile("[^\x00\ud800-\udfff]{1,255}")
-
-
 def known(store: Store) -> Iterator[Listed]:
     """Yield the sessions of a store; those whose ids nothing can hold are passed over."""
     for one in store.listed():
         of_it = (one.identity.session_id, one.identity.parent_id, one.identity.agent_id)
-        if all(name is None or _HOLDABLE.fullmatch(name) for name in of_it):
+        if all(name is None or HOLDABLE.fullmatch(name) for name in of_it):
             yield one
 
 
