@@ -52,19 +52,32 @@ class Source:
         """Tell whether a path is that of a transcript, as far as its name tells."""
         return path.startswith(f"{self.root}{os.sep}") and self.reader.holds(path)
 
-    def files(self) -> Iterator[tuple[str, About]]:
-        """Yield every file that may be a transcript; folders that cannot be entered are passed over."""
-        waiting = [str(self.root)]
+    def files(
+        self, begin: str | None = None, entered: dict[str, int] | None = None
+    ) -> Iterator[tuple[str, About]]:
+        """Yield every file that may be a transcript, of all or below one folder.
+
+        Folders that cannot be entered are passed over, and links to folders; ``entered`` is told of the
+        others, with the inode of each.
+        """
+        first = begin or str(self.root)
+        try:
+            waiting = [(first, os.stat(first, follow_symlinks=False).st_ino)]
+        except OSError:
+            return
         while waiting:
+            folder, inode = waiting.pop()
             try:
-                with os.scandir(waiting.pop()) as found:
+                with os.scandir(folder) as found:
                     entries = list(found)
             except OSError:
                 continue
+            if entered is not None:
+                entered[folder] = inode
             for entry in entries:
                 try:
                     if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
+                        waiting.append((entry.path, entry.inode()))
                     elif self.reader.holds(entry.path):
                         yield entry.path, self.about(entry.path)
                 except OSError:

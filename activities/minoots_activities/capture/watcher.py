@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from watchfiles import Change, awatch
+from watchfiles import Change
 
 from minoots.errors import Failure
 from minoots_platform.records.conversations import Whose
@@ -23,6 +25,7 @@ from minoots_platform.telemetry import audit, get_logger
 from minoots_workflows.capture.contracts import CaptureStart, FileChanged
 
 from .compressed import Damaged, expanded
+from .following import Following, is_folder
 from .ingest import head_of, session_key
 from .readers.identity import held
 from .readers.store import Store, known
@@ -37,8 +40,10 @@ Tell = Callable[[CaptureStart, FileChanged], Awaitable[None]]
 _AT_ONCE: Final = 20
 _EVENTS: Final = ""
 """Stands for the events of the file system where others are paths."""
-_LONGEST_BATCH: Final = 0.25
-"""Seconds after which changes are told although more keep coming."""
+_FEW: Final = 64
+"""Folders that are looked into one by one; of more, everything is looked at."""
+_LEFT_ALONE: Final = 30.0
+"""Seconds after which it is tried again to follow folders, when that failed."""
 _SHARE: Final = 50
 """A look at all files may take this part of a processor: the more there are, the rarer it is."""
 
@@ -98,6 +103,7 @@ class Watcher:
         self._rescan = rescan
         self._idle = idle
         self._memory = _Memory()
+        self._following = Following(settle=settle)
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._began = False
         self.listed = asyncio.Event()
@@ -125,7 +131,9 @@ class Watcher:
         """Look at every file once."""
         began = time.monotonic()
         self.stats.problem = next(iter(self._memory.troubled.values()), None)
-        found = await asyncio.to_thread(self._changed_of_all)
+        additions = self._following.additions
+        found, folders = await asyncio.to_thread(self._list_all)
+        self._following.only(folders, additions)
         self.stats.waited = time.monotonic() - began
         self.listed.set()
         await self._tell_all(found)
@@ -163,57 +171,73 @@ class Watcher:
             await self.look()
 
     async def _follow(self) -> None:
-        """Follow the events of the folders that there are; begin anew when there are others."""
+        """Follow the events of folders; what is in those that are new to us is looked at."""
         while True:
-            folders = self._folders()
-            over = asyncio.Event()
-            watching = asyncio.create_task(self._until_others(folders, over))
             try:
-                if folders:
-                    async for changes in awatch(
-                        *folders,
-                        step=round(self._settle * 1000),
-                        debounce=round(_LONGEST_BATCH * 1000),
-                        stop_event=over,
-                        ignore_permission_denied=True,
-                        watch_filter=self._is_wanted,
-                        rust_timeout=1000,
-                    ):
+                async with aclosing(self._following.events()) as events:
+                    async for happened in events:
                         self._memory.troubled.pop(_EVENTS, None)
-                        await self.changed(path for _, path in changes)
-                else:
-                    await over.wait()
+                        if happened.folders:
+                            await self._enter(happened.folders)
+                        await self._happened(happened.changes)
             except Exception as error:
-                # Too many watches, a folder that went away, a name that is no text (which the library reports
-                # as a group): looking at every file goes on.
+                # Too many folders, or a name that is no text: looking at every file goes on.
                 self.stats.problem = self._memory.troubled[_EVENTS] = f"no events of files: {error}"
                 self._log.warning("capture.events_lost", reason=repr(error))
-                await asyncio.sleep(self._rescan)
-            finally:
-                watching.cancel()
+                await asyncio.sleep(self._rescan if isinstance(error, ValueError) else _LEFT_ALONE)
 
-    async def _until_others(self, folders: list[Path], over: asyncio.Event) -> None:
-        while not over.is_set():
-            await asyncio.sleep(self._rescan)
-            if self._folders() != folders:
-                over.set()
+    async def _enter(self, folders: Collection[str]) -> None:
+        """Tell of what has come into folders before they were followed."""
+        additions = self._following.additions
+        if len(folders) > _FEW:
+            found, entered = await asyncio.to_thread(self._list)
+            self._following.only(entered, additions)
+        else:
+            found, entered = await asyncio.to_thread(self._list, folders)
+            new = {path: inode for path, inode in entered.items() if not self._following.knows(path)}
+            if new:
+                self._following.add(new)
+        await self._tell_all(found)
 
-    def _folders(self) -> list[Path]:
-        return sorted({source.root for source in self._sources if source.root.is_dir()})
+    async def _happened(self, changes: Collection[tuple[Change, str]]) -> None:
+        made = []
+        for change, path in changes:
+            if change is Change.deleted:
+                self._following.gone(path)
+            elif change is Change.added and is_folder(path):
+                made.append(path)
+        if made:
+            found, entered = await asyncio.to_thread(self._list, made)
+            # Also those that are followed: one of this name may have gone away.
+            self._following.add(entered)
+            await self._tell_all(found)
+        await self.changed(path for change, path in changes if change is not Change.deleted)
 
-    def _is_wanted(self, change: Change, path: str) -> bool:
-        return change is not Change.deleted and owner_of(self._sources, path) is not None
-
-    def _changed_of_all(self) -> list[tuple[Source, str, About]]:
-        count, found, began = 0, [], time.thread_time()
+    def _list(
+        self, folders: Collection[str] | None = None
+    ) -> tuple[list[tuple[Source, str, About]], dict[str, int]]:
+        """Return what is new in all folders, or in some and below, and the folders that there are."""
+        count = 0
+        found: list[tuple[Source, str, About]] = []
+        entered: dict[str, int] = {}
         for source in self._sources:
-            for path, now in source.files():
-                if not _is_text(path):
+            root = str(source.root)
+            for begin in [root] if folders is None else folders:
+                if begin != root and not begin.startswith(f"{root}{os.sep}"):
                     continue
-                count += 1
-                if self._is_new(path, now):
-                    found.append((source, path, now))
-        self.stats.files = count
+                for path, now in source.files(begin, entered):
+                    if not _is_text(path):
+                        continue
+                    count += 1
+                    if self._is_new(path, now):
+                        found.append((source, path, now))
+        if folders is None:
+            self.stats.files = count
+        return found, {folder: inode for folder, inode in entered.items() if _is_text(folder)}
+
+    def _list_all(self) -> tuple[list[tuple[Source, str, About]], dict[str, int]]:
+        began = time.thread_time()
+        found = self._list()
         self.stats.looked_in = time.thread_time() - began
         return found
 

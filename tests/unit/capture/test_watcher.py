@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import os
+import shutil
 import sqlite3
 import time
 from collections import Counter
@@ -221,9 +222,11 @@ async def test_a_look_finds_what_raised_no_event(ground: Ground) -> None:
 class Waiting(Source):
     """A folder on a disk that takes its time, or on a machine that is busy with other things."""
 
-    def files(self) -> Iterator[tuple[str, About]]:
+    def files(
+        self, begin: str | None = None, entered: dict[str, int] | None = None
+    ) -> Iterator[tuple[str, About]]:
         time.sleep(1)
-        yield from super().files()
+        yield from super().files(begin, entered)
 
 
 async def test_a_look_that_had_to_wait_does_not_put_off_the_next_ones(ground: Ground) -> None:
@@ -444,6 +447,64 @@ async def test_a_folder_that_goes_away_and_comes_back_is_followed(ground: Ground
         await until(lambda: ground.of(new))
     assert ground.of(path) == [False, False]
     assert ground.of(new) == [True]
+
+
+async def test_new_folders_are_followed_without_a_gap(ground: Ground) -> None:
+    watcher = ground.watcher(rescan=SELDOM)
+    async with running(watcher):
+        # Whatever comes right after its folder, before anybody can follow that.
+        for number in range(40):
+            ground.write(number, folder=f"project-{number % 7}/deep/er-{number}")
+        await until(lambda: len({file.path for file in ground.told}) == 40)
+        (ground.folder / "project-1").rename(ground.folder / "moved")
+        await until(lambda: len({file.path for file in ground.told}) == 46)
+        shutil.rmtree(ground.folder / "project-0")
+        again = ground.write(0, folder="project-0/deep/er-0")
+        await until(lambda: len(ground.of(again)) == 2)
+        ground.write(0, folder="project-0/deep/er-0")
+        await until(lambda: len(ground.of(again)) == 3)
+    assert watcher.stats.looks == 1
+
+
+async def test_a_root_that_was_made_anew_is_followed_from_the_next_look_on(ground: Ground) -> None:
+    watcher = ground.watcher(rescan=SELDOM)
+    ground.write()
+    async with running(watcher):
+        shutil.rmtree(ground.folder)
+        await watcher.look()
+        ground.folder.mkdir()
+        await watcher.look()
+        new = ground.write(2)
+        await until(lambda: ground.of(new))
+        ground.write(2)
+        await until(lambda: len(ground.of(new)) == 2)
+    assert watcher.stats.looks == 3
+
+
+async def test_many_folders_are_followed(ground: Ground) -> None:
+    watcher = ground.watcher(rescan=SELDOM)
+    paths = [ground.write(number, folder=f"project-{number}") for number in range(300)]
+    async with running(watcher):
+        for number in range(0, 300, 30):
+            ground.write(number, folder=f"project-{number}")
+        await until(lambda: all(len(ground.of(path)) == 2 for path in paths[::30]))
+        new = ground.write(300, folder="one-more")
+        await until(lambda: ground.of(new))
+    assert (watcher.stats.looks, watcher.stats.problem) == (1, None)
+
+
+async def test_what_is_behind_a_link_is_not_followed(ground: Ground) -> None:
+    (ground.folder / "out").symlink_to(ground.outside)
+    ground.write()
+    watcher = ground.watcher(rescan=SELDOM)
+    async with running(watcher):
+        (ground.folder / "later").symlink_to(ground.outside)
+        (ground.outside / f"{session(7)}.jsonl").write_bytes(LINE)
+        new = ground.write(2)
+        await until(lambda: ground.of(new))
+        assert not any(watcher._following.knows(str(ground.folder / name)) for name in ("out", "later"))
+    assert {file.path for file in ground.told} == {str(ground.path()), str(new)}
+    assert watcher.stats.denied == 0
 
 
 async def test_one_folder_that_is_missing_is_in_no_other_s_way(ground: Ground) -> None:
@@ -674,7 +735,7 @@ async def test_events_that_are_lost_leave_the_looking(
     def none_left(*_: object, **__: object) -> None:
         raise OSError("inotify watch limit reached")
 
-    monkeypatch.setattr("minoots_activities.capture.watcher.awatch", none_left)
+    monkeypatch.setattr("minoots_activities.capture.following.RustNotify", none_left)
     watcher = ground.watcher()
     async with running(watcher):
         await until(lambda: watcher.stats.problem)
