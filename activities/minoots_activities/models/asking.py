@@ -208,8 +208,11 @@ class Asking:
         passed = await self._breakers.gate(attempt.key)
         if isinstance(passed, Stopped):
             until = "" if passed.until is None else f", until {passed.until.isoformat(timespec='seconds')}"
+            left = None if passed.until is None else (passed.until - self._clock()).total_seconds()
             raise ModelFailure(
-                ModelErrorKind.CIRCUIT_OPEN, f"{'/'.join(attempt.key)} is left alone{until}: {passed.reason}"
+                ModelErrorKind.CIRCUIT_OPEN,
+                f"{'/'.join(attempt.key)} is left alone{until}: {passed.reason}",
+                retry_after=None if left is None else max(left, 0.0),
             )
         run = _Run(passed)
         try:
@@ -220,6 +223,10 @@ class Asking:
                     spec.name, spec.kind, candidate.model.name, self._clock().date()
                 )
                 run.tokens_in = tokens_in
+                if run.price is None:
+                    attempt.warnings.append(
+                        f"no price of {'/'.join(attempt.key)} is known: it counts for nothing"
+                    )
                 run.reservation = await self._spending.hold(
                     attempt.caller,
                     spec,
@@ -352,7 +359,7 @@ class Asking:
             run.tell(EventType.MODEL_CLOSED, attempt, self._clock(), {})
 
     async def _unwell(self, attempt: Attempt, run: _Run, failure: ModelFailure) -> None:
-        opened = await self._breakers.failed(attempt.key, run.passed, failure.detail)
+        opened = await self._breakers.failed(attempt.key, run.passed, failure.detail, answered=run.known_well)
         if opened is not None:
             self._metrics.breaker(*attempt.key, left_alone=True)
             data = {
