@@ -16,9 +16,9 @@ import dev_stacks
 import psutil
 from dev_stacks import DevStack
 
-from . import capture, creation, fanout, inbox, punctuality, recovery, report
+from . import capture, creation, fanout, inbox, punctuality, recovery, report, router
 
-LANES = ("punctuality", "capacity", "creation", "inbox", "fanout", "memory", "recovery", "capture")
+LANES = ("punctuality", "capacity", "creation", "inbox", "fanout", "memory", "recovery", "capture", "router")
 CAPACITY_RATES = (30, 40, 50, 60, 80, 100)
 PROMISE_MS = 250
 
@@ -80,6 +80,9 @@ def run(lanes: list[str]) -> dict[str, object]:
     if "capture" in lanes:
         found["capture"] = asyncio.run(capture.measure())
         print(found["capture"])
+    if "router" in lanes:
+        found["router"] = asyncio.run(router.measure())
+        print(found["router"])
     return found
 
 

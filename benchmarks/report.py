@@ -16,7 +16,7 @@ def write(path: Path, found: dict[str, Any]) -> None:
     within = [run for run in capacity if run.p95 <= 250]
     memory, inbox, fan = found["memory"], found["inbox"], found["fanout"]
     total = sum(memory.values()) / 1e6
-    captured = found["capture"]
+    captured, added = found["capture"], found["router"]
     parts = ", ".join(f"{name} {size / 1e6:.0f} MB" for name, size in memory.items())
     rows = "\n".join(
         f"| {run.rate:g} | {run.count} | {run.p50:.1f} | {run.p95:.1f} | {run.worst:.0f} | {run.missing} |"
@@ -99,6 +99,19 @@ quiet sessions; searches of five kinds over 100,000 events on SQLite.
 | its share of a core when all is quiet | {captured.idle_share:.1f} % | 2 % |
 | search, P50 | {captured.search_p50:.1f} ms | |
 | search, P95 | {captured.search_p95:.1f} ms | 50 ms |
+
+## Language models
+
+{
+            added.callers
+        } callers, each asking every 200 ms on its own, of a provider in the same process that answers at
+once; no budget. What a call takes is what the router adds to it.
+
+| what | measured | promised |
+|---|---|---|
+| added to a call, P50 | {added.p50:.2f} ms | 1 ms |
+| added to a call, P99 | {added.p99:.2f} ms | 5 ms |
+| calls a second that one process can make | {added.most_a_second:.0f} | |
 
 ## Cold start and memory
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ from .asking import Asking
 from .breakers import Breakers
 from .choosing import Chooser
 from .providers.installed import provider_kinds
-from .providers.provider import Patience, Provider
+from .providers.provider import Patience, Provider, ProviderKind
 from .router import Router
 from .shelf import Shelf
 from .spending import Spending
@@ -69,8 +69,11 @@ async def open_router(
     clock: Clock = utc_now,
     *,
     look: bool = True,
+    kinds: Mapping[str, ProviderKind] | None = None,
 ) -> AsyncIterator[Opened]:
     """Yield the router of this process. No provider is asked before it is needed, but for its list of models.
+
+    ``kinds`` are in place of the plug-ins that are installed.
 
     Raises:
         Failure: invalid, for a catalogue that cannot be read; unavailable, for a plug-in that is broken.
@@ -78,7 +81,7 @@ async def open_router(
     models = settings.models
     catalogue = load_catalogue(models.catalogue)
     async with AsyncExitStack() as stack:
-        providers = await _providers(settings, catalogue, stack)
+        providers = await _providers(settings, catalogue, stack, kinds or provider_kinds())
         estimates = Estimates()
         shelf = Shelf(providers, models, database, clock)
         stack.push_async_callback(shelf.close)
@@ -121,9 +124,10 @@ async def open_router(
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _providers(settings: Settings, catalogue: Catalogue, stack: AsyncExitStack) -> dict[str, Provider]:
+async def _providers(
+    settings: Settings, catalogue: Catalogue, stack: AsyncExitStack, kinds: Mapping[str, ProviderKind]
+) -> dict[str, Provider]:
     models = settings.models
-    kinds = provider_kinds()
     patience = Patience(models.connect_seconds, models.first_seconds, models.stall_seconds)
     found: dict[str, Provider] = {}
     for spec in models.specs():

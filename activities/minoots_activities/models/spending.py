@@ -26,6 +26,7 @@ from minoots_workflows.models.contracts import ModelCaller
 from minoots_workflows.models.failures import ModelFailure
 
 _MOST_WAITING: Final = 2000
+_AT_ONCE: Final = 40
 
 
 class Spending:
@@ -169,14 +170,16 @@ class Spending:
 
     async def flush(self) -> None:
         """Write the usage that waits."""
-        if self._later:
-            rows, self._later = self._later, []
-            try:
+        rows, self._later = self._later, []
+        try:
+            while rows:
                 async with self._database.write() as connection:
-                    await usage.add(connection, rows)
-            except BaseException:
-                self._later = rows + self._later
-                raise
+                    await usage.add(connection, rows[:_AT_ONCE])
+                rows = rows[_AT_ONCE:]
+                # SQLite works where it is called: others must come in between.
+                await asyncio.sleep(0)
+        finally:
+            self._later = rows + self._later
 
     async def keep(self) -> None:
         """Say that what this process holds is held by the living."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
@@ -45,7 +45,8 @@ class NewUsage:
 
     def values(self) -> dict[str, Any]:
         """Return its columns."""
-        told = asdict(self)
+        # Not asdict: it copies deeply, which costs more than all the rest of a call.
+        told = dict(vars(self))
         at = told.pop("at")
         return {**told, "created_at": at, "day": day_of(at)}
 
