@@ -338,7 +338,7 @@ class HandOver:
                     tenant=due.tenant,
                     public_id=due.public_id,
                     name=due.name,
-                    what=what,
+                    what=due.told or what,
                     priority=due.priority,
                 )
         except Failure as failure:

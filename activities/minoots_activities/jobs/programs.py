@@ -158,9 +158,10 @@ class _Run:
     async def _create(self, tiers: Tiers) -> Sandbox:
         """Return a sandbox; what did not begin may be tried again, for nothing has happened."""
         name = f"{self._begun.job_id}-{self._begun.attempt}"
+        request = self._request
         for attempt in range(1, _TRIES + 1):
             try:
-                return await tiers.create(self._request.tier, name, self._request.limits)
+                return await tiers.create(request.tier, name, request.limits)
             except NeverStarted:
                 if attempt == _TRIES:
                     raise

@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 import codecs
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
+
+import sqlalchemy as sa
 
 from minoots.contracts import JobEventType
 from minoots_platform.clock import Clock
 from minoots_platform.records import Database, job_progress
 from minoots_platform.records.job_progress import Begun, NewJobEvent
+from minoots_platform.telemetry import get_logger
 
 _EVERY: Final = 0.1
 """Seconds between two transactions of one job."""
@@ -41,9 +44,11 @@ class Teller:
         self._clock = clock
         self._most_bytes = most_bytes
         self._waiting: list[NewJobEvent] = []
+        self._keeping: list[NewJobEvent] = []
         self._size = 0
         self._cut = False
         self._writing = asyncio.Lock()
+        self._log = get_logger("minoots.jobs")
         self._decoders: dict[str, codecs.IncrementalDecoder] = {}
         self.unwanted = asyncio.Event()
         """Set when the job is to stop, or another attempt has begun."""
@@ -67,40 +72,65 @@ class Teller:
         await self.flush()
 
     async def flush(self) -> None:
-        """Keep what waits."""
+        """Keep what waits; what cannot be kept at the moment goes on waiting.
+
+        Raises:
+            SQLAlchemyError: the records are away.
+        """
         async with self._writing:
-            new, self._waiting, self._size = self._waiting, [], 0
-            if self._cut:
-                new = [one for one in new if one.type not in _CUT]
-            for first in range(0, len(new), _ROWS):
-                async with self._database.write() as connection:
-                    told = await job_progress.append(
-                        connection, self._begun, new[first : first + _ROWS], self._clock()
-                    )
-                if not told.goes_on:
-                    self.unwanted.set()
-                if told.bytes > self._most_bytes and not self._cut:
-                    self._cut = True
-                    left_out = {"cut": True, "reason": f"more than {self._most_bytes} bytes of events"}
-                    async with self._database.write() as connection:
-                        event = NewJobEvent(JobEventType.STATUS, left_out)
-                        await job_progress.append(connection, self._begun, [event], self._clock())
+            # What could not be kept the last time goes first.
+            self._keeping += self._waiting
+            self._waiting, self._size = [], 0
+            while self._keeping:
+                new = self._keeping[:_ROWS]
+                kept = [one for one in new if one.type not in _CUT] if self._cut else new
+                if kept:
+                    await self._keep_whole(kept, len(new))
+                else:
+                    del self._keeping[: len(new)]
+
+    async def _keep_whole(self, new: list[NewJobEvent], taken: int) -> None:
+        """Keep events and let go of the first ``taken``: both or neither, also when this is cancelled."""
+        keeping = asyncio.ensure_future(self._keep(new))
+        try:
+            await asyncio.shield(keeping)
+        finally:
+            await asyncio.wait([keeping])
+            if keeping.exception() is None:
+                del self._keeping[:taken]
+
+    async def _keep(self, new: list[NewJobEvent]) -> None:
+        async with self._database.write() as connection:
+            told = await job_progress.append(connection, self._begun, new, self._clock())
+            if told.bytes > self._most_bytes and not self._cut:
+                self._cut = True
+                left_out = {"cut": True, "reason": f"more than {self._most_bytes} bytes of events"}
+                event = NewJobEvent(JobEventType.STATUS, left_out)
+                await job_progress.append(connection, self._begun, [event], self._clock())
+        if not told.goes_on:
+            self.unwanted.set()
 
     @asynccontextmanager
     async def telling(self) -> AsyncIterator[None]:
         """Keep what is told, every now and then and at the end of the block."""
+        over = asyncio.Event()
 
         async def often() -> None:
-            while True:
-                await asyncio.sleep(_EVERY)
-                if self._waiting:
+            while not over.is_set():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_EVERY):
+                        await over.wait()
+                try:
                     await self.flush()
+                except (sa.exc.SQLAlchemyError, OSError) as error:
+                    # It waits for the next time; whoever writes on and on waits with it.
+                    self._log.warning("job.telling_failed", error=type(error).__name__)
 
         flushing = asyncio.create_task(often())
         try:
             yield
         finally:
-            flushing.cancel()
+            over.set()
             await asyncio.gather(flushing, return_exceptions=True)
         await self.flush()
 

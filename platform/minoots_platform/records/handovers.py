@@ -72,6 +72,8 @@ class LookHandover:
     traceparent: str | None
     priority: int | None = None
     """1 goes before 5; of what has none, all are alike."""
+    told: str | None = None
+    """What has happened to it, where the row itself says so."""
 
 
 @dataclass(frozen=True)
@@ -400,7 +402,10 @@ def _look(kind: str, row: sa.Row[Any]) -> LookHandover:
     if kind == "job":
         # For people: what it does and what it is called.
         name = f"{row.kind}: {row.name}"
-        return LookHandover(kind, row.tenant, row.id, name, row.generation, row.traceparent, row.priority)
+        told = None if row.cancel_requested_at is None else "cancelled"
+        return LookHandover(
+            kind, row.tenant, row.id, name, row.generation, row.traceparent, row.priority, told
+        )
     return LookHandover(kind, row.tenant, row.id, row.name, row.generation, row.traceparent)
 
 

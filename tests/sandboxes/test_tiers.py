@@ -1,0 +1,56 @@
+"""A tier is given or refused, and never replaced by a weaker one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from shut_in import Open, Try
+
+from minoots.contracts.sandboxes import Limits, Tier
+from minoots_activities.sandboxes import bubblewrap
+from minoots_activities.sandboxes.port import NeverStarted
+from minoots_activities.sandboxes.tiers import Tiers
+
+
+async def test_the_weakest_tier_is_refused_unless_settings_allow_it() -> None:
+    with pytest.raises(NeverStarted, match=r"sandbox\.allow_process is off"):
+        await Tiers().create(Tier.PROCESS, "x", Limits())
+
+
+async def test_what_a_machine_lacks_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(NeverStarted, match="apt install bubblewrap"):
+        await Tiers(allow_process=True).create(Tier.BUBBLEWRAP, "x", Limits())
+
+
+async def test_an_architecture_without_a_filter_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bubblewrap.seccomp, "supported", lambda: False)
+    with pytest.raises(NeverStarted, match="no table of system calls"):
+        await Tiers(allow_process=True).create(Tier.BUBBLEWRAP, "x", Limits())
+
+
+async def test_a_bwrap_that_cannot_make_namespaces_is_told_with_its_words(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fake = tmp_path / "bwrap"
+    fake.write_text("#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2\nexit 1\n")
+    fake.chmod(0o755)
+    tmp_path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(NeverStarted) as refused:
+        await Tiers(allow_process=True).create(Tier.BUBBLEWRAP, "x", Limits())
+    assert "namespaces" in refused.value.detail
+    # As root it is started as nobody, who may not get at the folder of a test.
+    assert "No permissions" in refused.value.detail or "Permission denied" in refused.value.detail
+
+
+async def test_more_folders_may_be_read_and_not_written(open_sandbox: Open, tmp_path: Path) -> None:
+    await open_sandbox(Tier.BUBBLEWRAP)
+    folder = Path("/var/lib/dpkg") if Path("/var/lib/dpkg").is_dir() else Path("/var")
+    sandbox = await Tiers(read_only=[folder]).create(Tier.BUBBLEWRAP, "x", Limits())
+    try:
+        await sandbox.put("look.sh", f"ls {folder} && ! touch {folder}/new".encode())
+        assert (await Try(sandbox).sh("sh look.sh")).ran.exit_code == 0
+    finally:
+        await sandbox.destroy()
