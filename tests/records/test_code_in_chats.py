@@ -39,7 +39,6 @@ async def test_a_line_of_a_pasted_command_with_a_fence_that_a_tag_removed_is_not
         "`::export-notes a.md`",
         "```\n::export-notes a.md",
         "    ```\n::x",
-        "> ```\n::export-notes a.md",
         "- ```\n  ::export-notes a.md\n  ```",
         "x\x0b::export-notes a.md",
         "x\x85::export-notes a.md",
