@@ -13,14 +13,13 @@ from typing import Any, ClassVar, Final, Literal
 from minoots.contracts.conversations import (
     Choice,
     ConversationEventKind,
-    Tokens,
     ToolUse,
 )
 
+from .claude_blocks import output_in, prompt, speaker, tokens_in, unnamed
 from .reader import Blob, Identity, Parsed, Parser, Reader, digest, event_id
 from .texts import clean, notice_in, typed
 from .times import moment
-from .values import as_text, blob, count
 
 Kind = ConversationEventKind
 
@@ -123,7 +122,7 @@ class ClaudeParser(Parser):
         for block in blocks:
             if isinstance(block, Mapping) and block.get("type") == "tool_result":
                 self._result(record, block, parsed)
-        texts, blobs = _prompt(blocks)
+        texts, blobs = prompt(blocks)
         text = "\n".join(texts)
         if not text.strip() and not blobs:
             return
@@ -145,7 +144,7 @@ class ClaudeParser(Parser):
         injected: bool,
     ) -> None:
         """Tell a prompt: as the user's, or as that of whoever else spoke where the user does."""
-        by = _speaker(origin)
+        by = speaker(origin)
         if by not in (None, _PERSON):
             self._notice(record, str(by), origin, texts, blobs, parsed)
             return
@@ -181,8 +180,8 @@ class ClaudeParser(Parser):
         self._add(parsed, record, Kind.SYSTEM, text=told, injected=True, blobs=blobs, details=details)
 
     def _result(self, record: Mapping[str, Any], block: Mapping[str, Any], parsed: Parsed) -> None:
-        call_id = str(block.get("tool_use_id") or _unnamed(record, block))
-        text, blobs = _output(block.get("content"))
+        call_id = str(block.get("tool_use_id") or unnamed(record, block))
+        text, blobs = output_in(block.get("content"))
         more = record.get("toolUseResult")
         details = more if isinstance(more, Mapping) else {}
         tool = ToolUse(call_id=call_id, output=clean(text), is_error=bool(block.get("is_error")))
@@ -222,7 +221,7 @@ class ClaudeParser(Parser):
     ) -> None:
         model = message.get("model")
         if model == "<synthetic>" or record.get("isApiErrorMessage"):
-            self._add(parsed, record, Kind.ERROR, text=clean(_output(blocks)[0]))
+            self._add(parsed, record, Kind.ERROR, text=clean(output_in(blocks)[0]))
             return
         message_id = str(message.get("id") or self._stamp(record, "uuid", "timestamp"))
         common: dict[str, Any] = {
@@ -237,7 +236,7 @@ class ClaudeParser(Parser):
         usage = message.get("usage")
         if isinstance(usage, Mapping):
             public_id = event_id("claude", "usage", message_id)
-            self._event(parsed, record, Kind.USAGE, public_id, tokens=_tokens(usage), **common)
+            self._event(parsed, record, Kind.USAGE, public_id, tokens=tokens_in(usage), **common)
 
     def _block(
         self, record: Mapping[str, Any], block: Mapping[str, Any], common: dict[str, Any], parsed: Parsed
@@ -251,7 +250,7 @@ class ClaudeParser(Parser):
                 public_id = event_id("claude", "thinking", message_id, digest(text))
                 self._event(parsed, record, Kind.THINKING, public_id, text=clean(text), **common)
             case "tool_use" | "server_tool_use":
-                call_id = str(block.get("id") or _unnamed(record, block))
+                call_id = str(block.get("id") or unnamed(record, block))
                 tool = ToolUse(call_id=call_id, name=str(block.get("name", "")), input=block.get("input"))
                 key = event_id("claude", "call", *self._call(call_id, message_id))
                 self._event(parsed, record, Kind.TOOL_CALL, key, tool=tool, **common)
@@ -272,12 +271,12 @@ class ClaudeParser(Parser):
         if not isinstance(found, Mapping) or found.get("type") != "queued_command":
             return
         # Typed while the agent was busy; it is in no record of its own.
-        texts, blobs = _prompt(found.get("prompt"))
+        texts, blobs = prompt(found.get("prompt"))
         if not "".join(texts).strip() and not blobs:
             return
         mode = found.get("commandMode")
         origin = found.get("origin", record.get("origin"))
-        if mode != "prompt" and _speaker(origin) in (None, _PERSON):
+        if mode != "prompt" and speaker(origin) in (None, _PERSON):
             origin = {"kind": mode if isinstance(mode, str) and mode else "unknown"}
         meta = bool(found.get("isMeta") or record.get("isMeta"))
         self._said_to_it(record, origin, texts, blobs, parsed, injected=meta)
@@ -337,64 +336,3 @@ def _parent_of(path: PurePath) -> str | None:
 def _text_of(head: Mapping[str, Any] | None, name: str) -> str | None:
     value = None if head is None else head.get(name)
     return value if isinstance(value, str) and value else None
-
-
-def _speaker(origin: Any) -> str | None:
-    """Return who speaks, as the record says; ``None`` where it says nothing."""
-    if origin is None:
-        return None
-    kind = origin.get("kind") if isinstance(origin, Mapping) else origin
-    return kind if isinstance(kind, str) and kind else "unknown"
-
-
-def _prompt(content: Any) -> tuple[list[str], list[Blob]]:
-    """Return the texts of a prompt, each cleaned, and what was given along with it."""
-    if isinstance(content, str):
-        return [clean(content)], []
-    texts: list[str] = []
-    blobs: list[Blob] = []
-    for block in content if isinstance(content, list) else ():
-        match block.get("type") if isinstance(block, Mapping) else None:
-            case "text":
-                texts.append(clean(str(block.get("text", ""))))
-            case "image" | "document":
-                blobs += _blob(block.get("source"))
-    return texts, blobs
-
-
-def _unnamed(record: Mapping[str, Any], block: Mapping[str, Any]) -> str:
-    return f"{record.get('uuid')}/{digest(as_text(block))}"
-
-
-def _tokens(usage: Mapping[str, Any]) -> Tokens:
-    return Tokens(
-        input=count(usage, "input_tokens"),
-        cache_read=count(usage, "cache_read_input_tokens"),
-        cache_write=count(usage, "cache_creation_input_tokens"),
-        output=count(usage, "output_tokens"),
-    )
-
-
-def _output(content: Any) -> tuple[str, list[Blob]]:
-    """Return the text and the images of a tool's result, which is a text or a list of parts."""
-    if isinstance(content, str):
-        return content, []
-    texts: list[str] = []
-    blobs: list[Blob] = []
-    for part in content if isinstance(content, list) else ():
-        if not isinstance(part, Mapping):
-            continue
-        match part.get("type"):
-            case "text":
-                texts.append(str(part.get("text", "")))
-            case "image" | "document":
-                blobs += _blob(part.get("source"))
-            case "tool_reference":
-                texts.append(str(part.get("tool_name", "")))
-    if content is not None and not isinstance(content, list):
-        texts.append(as_text(content))
-    return "\n".join(texts), blobs
-
-
-def _blob(source: Any) -> list[Blob]:
-    return blob(source.get("data"), source.get("media_type")) if isinstance(source, Mapping) else []
