@@ -25,7 +25,10 @@ from .ports import LOOPBACK, free_ports, listen, listen_anywhere, require_reacha
 from .supervisor import Supervisor
 from .temporal_server import TemporalServer, find_binary
 
-READY_WITHIN: Final = 30.0
+READY_WITHIN: Final = 60.0
+"""Seconds to become ready: a busy machine takes ten times as long as a quiet one."""
+_CAPTURING_WITHIN: Final = 30.0
+"""Seconds from then on in which capturing has to begin."""
 _WORKERS: Final = {"core": ("core", "files"), "io": ("io",)}
 """Worker processes, and the queues of each."""
 _LOOPBACK_NETWORKS: Final = ("127.0.0.0/8", "::1/128")
@@ -106,7 +109,7 @@ class Stack:
         # All at once: the gateway makes the tables, the worker waits for them and for the server.
         for child in self._children:
             await self.supervisor.start(child)
-        if not await self._until(lambda: _answers(f"{self.addresses.gateway}/ready")):
+        if not await self._until(lambda: _answers(f"{self.addresses.gateway}/ready"), READY_WITHIN):
             raise StackFault(
                 CHILD_FAILED,
                 f"not ready after {READY_WITHIN:g} s",
@@ -123,7 +126,7 @@ class Stack:
         capture, watch = self._capture, self._watch
         if capture is None or watch is None:
             return None
-        await self._until(lambda: capture.begun() or watch.given_up)
+        await self._until(lambda: capture.begun() or watch.given_up, _CAPTURING_WITHIN)
         if capture.begun():
             return None
         why = capture.failed or "it has not begun yet."
@@ -137,10 +140,10 @@ class Stack:
         if self._capture is not None:
             self._capture.close()
 
-    async def _until(self, check: Callable[[], bool]) -> bool:
+    async def _until(self, check: Callable[[], bool], within: float) -> bool:
         """Wait until ``check`` holds; return whether it does. A stop or a child that keeps dying ends it."""
         running = asyncio.create_task(self.supervisor.run())
-        deadline = time.monotonic() + READY_WITHIN
+        deadline = time.monotonic() + within
         try:
             while not await asyncio.to_thread(check):
                 if running.done():
