@@ -196,6 +196,8 @@ REFUSED = [
     ("/v1/sessions?session=%00", "query.session"),
     ("/v1/sessions?parent_id=%00", "query.parent_id"),
     ("/v1/sessions?provider=" + "x" * 33, "query.provider"),
+    ("/v1/sessions?provider=cluade", "query.provider"),
+    ("/v1/sessions/search?q=tea&provider=Claude", "query.provider"),
     ("/v1/sessions?parent_id=" + "x" * 41, "query.parent_id"),
     ("/v1/sessions?subagents=maybe", "query.subagents"),
     ("/v1/sessions?recorded=2", "query.recorded"),

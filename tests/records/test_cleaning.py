@@ -6,16 +6,22 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import sqlalchemy as sa
 from dev_stacks import run
 from stacks import TENANT
 
 from minoots.contracts.conversations import ConversationEvent, ConversationEventKind
 from minoots.contracts.sessions import Activity
+from minoots_activities.capture.ingest import Ingest
+from minoots_activities.capture.readers.claude import Claude
+from minoots_activities.capture.readers.gemini import Gemini
+from minoots_activities.capture.roots import ReadRoots
 from minoots_platform.records import Database, cleaning, conversations, recordings, session_search, sessions
 from minoots_platform.records.cleaning import Cleaned
 from minoots_platform.records.conversations import File, Reading, Whose
 from minoots_platform.records.session_search import Search
 from minoots_platform.records.sessions import SessionFilter
+from minoots_platform.redaction import Policy, Redactor
 
 NOW = datetime(2026, 7, 1, 10, tzinfo=UTC)
 OLD = NOW - timedelta(days=40)
@@ -127,3 +133,45 @@ def test_the_command_tells_what_it_does(tmp_path: Path) -> None:
     }  # fmt: skip
     assert run("clean", "--logs", *where, cwd=tmp_path).returncode == 0
     assert [(path.name, path.stat().st_size) for path in logs.iterdir()] == [("gateway.log", 0)]
+
+
+async def test_more_sessions_go_at_once_than_a_statement_takes_parameters(postgres_url: str) -> None:
+    many = 33_000
+    async with Database(postgres_url) as database:
+        await put(database, "first", OLD, "green tea")
+        async with database.write() as connection:
+            columns = "provider, facts, events, title_rank, created_at, updated_at"
+            await connection.execute(
+                sa.text(
+                    f"INSERT INTO conversations (id, tenant, session_id, {columns}) "
+                    f"SELECT 'cnv_' || n, tenant, 's' || n, {columns} FROM conversations, "
+                    f"generate_series(1, {many}) AS n"
+                )
+            )
+        done = await clean(database)
+    assert (done.sessions, done.events) == (many + 1, 1)
+
+
+async def test_what_was_let_go_of_does_not_come_back_from_an_unchanged_file(
+    database: Database, tmp_path: Path
+) -> None:
+    files = {
+        "11110000-0000-4000-8000-000000000001.jsonl": Claude(),
+        "session.json": Gemini(),
+    }
+    said = {"type": "user", "uuid": "u1", "message": {"role": "user", "content": "green tea"}}
+    message = {"id": "m1", "timestamp": "2026-07-01T10:00:00.000Z", "type": "user", "content": "green tea"}
+    (tmp_path / "11110000-0000-4000-8000-000000000001.jsonl").write_text(json.dumps(said) + "\n")
+    (tmp_path / "session.json").write_text(json.dumps({"sessionId": "g1", "messages": [message]}))
+    ingest = Ingest(
+        database, ReadRoots([tmp_path]), Redactor(Policy()), lambda: OLD, tenant=TENANT, host="here"
+    )
+    for name, reader in files.items():
+        assert (await ingest.file(reader, tmp_path / name)).new == 1
+    assert (await clean(database)).sessions == 2
+    for name, reader in files.items():
+        (tmp_path / name).touch()
+        assert (await ingest.file(reader, tmp_path / name)).new == 0
+    async with database.read() as connection:
+        assert await conversations.behind(connection, TENANT, "here", 10) == []
+    assert (await clean(database)).sessions == 0

@@ -18,7 +18,7 @@ import psutil
 
 MINOOTS = str(Path(sysconfig.get_path("scripts")) / "minoots")
 FREE_PORTS = ("--port", "0", "--temporal-port", "0", "--ui-port", "0")
-READY_WITHIN = 60
+READY_WITHIN = 95
 
 
 def environment() -> dict[str, str]:

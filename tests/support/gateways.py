@@ -42,7 +42,7 @@ async def open_door(gateway: Gateway) -> AsyncIterator[Door]:
     try:
         while not server.started:
             await asyncio.sleep(0.01)
-        async with httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as http:
+        async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as http:
             yield Door(gateway, url, http)
     finally:
         gateway.stopping.set()

@@ -55,6 +55,7 @@ async def list_sessions(
     """List captured sessions, those that something came to last first."""
     wanted = SessionFilter(provider, cwd, title, session, parent_id, subagents, recorded, since, until)
     async with gateway.database.read() as connection:
+        await sessions.require_provider(connection, principal.tenant, provider)
         return await sessions.page(connection, principal.tenant, wanted, limit=limit, cursor=cursor)
 
 
@@ -72,6 +73,7 @@ async def search_sessions(
     """Search in everything that was said and done in sessions, the newest first."""
     wanted = Search(session_search.terms_of(q), provider, session_id, kind)
     async with gateway.database.read() as connection:
+        await sessions.require_provider(connection, principal.tenant, provider)
         return await session_search.search(
             connection, principal.tenant, wanted, limit=limit, before=number_of(cursor)
         )

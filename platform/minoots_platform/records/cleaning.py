@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,6 +17,8 @@ from . import recordings, schema
 
 _SESSIONS = schema.conversations
 _EVENTS = schema.conversation_events
+_AT_ONCE: Final = 1000
+"""Sessions of one statement: Postgres takes 32,767 parameters in all."""
 
 
 @dataclass(frozen=True)
@@ -51,14 +54,16 @@ async def clean(
             _SESSIONS.c.id.not_in(busy),
         )
         ids = list(await connection.scalars(sa.select(_SESSIONS.c.id).where(*old)))
-        of_them = (_EVENTS.c.tenant == tenant, _EVENTS.c.conversation_id.in_(ids))
         sessions = len(ids)
-        counted = sa.select(sa.func.count()).select_from(_EVENTS).where(*of_them)
-        events = (await connection.execute(counted)).scalar_one()
-        if not dry_run:
-            await connection.execute(sa.delete(_EVENTS).where(*of_them))
-            done = {"cleaned": _SESSIONS.c.events, "obeyed": _SESSIONS.c.events, "title": None}
-            await connection.execute(sa.update(_SESSIONS).where(_SESSIONS.c.id.in_(ids)).values(**done))
+        for first in range(0, len(ids), _AT_ONCE):
+            part = ids[first : first + _AT_ONCE]
+            of_them = (_EVENTS.c.tenant == tenant, _EVENTS.c.conversation_id.in_(part))
+            counted = sa.select(sa.func.count()).select_from(_EVENTS).where(*of_them)
+            events += (await connection.execute(counted)).scalar_one()
+            if not dry_run:
+                await connection.execute(sa.delete(_EVENTS).where(*of_them))
+                done = {"cleaned": _SESSIONS.c.events, "obeyed": _SESSIONS.c.events, "title": None}
+                await connection.execute(sa.update(_SESSIONS).where(_SESSIONS.c.id.in_(part)).values(**done))
     if recordings_before is not None:
         table = recordings.TABLE
         over = (

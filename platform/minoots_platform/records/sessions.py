@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from difflib import get_close_matches
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from minoots.contracts import Page
+from minoots.contracts import FieldProblem, Page
 from minoots.contracts.conversations import ConversationEvent, ConversationEventKind
 from minoots.contracts.sessions import (
     Activity,
@@ -21,6 +22,7 @@ from minoots.contracts.sessions import (
     SessionTree,
 )
 from minoots.errors import Failure, FailureKind
+from minoots_platform.settings import programs
 
 from . import conversations, recordings, schema
 from .paging import newest_first
@@ -61,6 +63,30 @@ class SessionFilter:
     recorded: bool | None = None
     since: datetime | None = None
     until: datetime | None = None
+
+
+async def require_provider(connection: AsyncConnection, tenant: str, provider: str | None) -> None:
+    """Make sure that there can be sessions of a program: a name that is misspelt finds none, silently.
+
+    Raises:
+        Failure: invalid, for a program that nobody can read and of which nothing is kept.
+    """
+    known = programs()
+    if provider is None or provider in known:
+        return
+    # One that a plug-in of another host reads.
+    mine = sa.select(TABLE.c.provider).where(TABLE.c.tenant == tenant).distinct()
+    kept = set(await connection.scalars(mine))
+    if provider not in kept:
+        names = sorted(known | kept)
+        near = get_close_matches(provider.lower(), names, n=1)
+        expected = f"one of {', '.join(names)}"
+        raise Failure(
+            FailureKind.INVALID,
+            f"nobody captures sessions of {provider!r}",
+            remedy=f"Did you mean {near[0]}?" if near else f"Give {expected}.",
+            errors=(FieldProblem(field="query.provider", expected=expected, got=repr(provider)),),
+        )
 
 
 async def page(

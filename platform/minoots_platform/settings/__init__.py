@@ -22,6 +22,7 @@ from .sections import (
     TelemetrySettings,
     TemporalSettings,
     WorkerSettings,
+    programs,
 )
 from .tree import SCHEMA_VERSION, Settings
 from .validation import require_startable, startup_faults
@@ -52,6 +53,7 @@ __all__ = [
     "list_settings",
     "load_settings",
     "load_with_origins",
+    "programs",
     "require_startable",
     "startup_faults",
     "to_environment",

@@ -266,7 +266,7 @@ class CaptureSettings(Section):
     @field_validator("providers")
     @classmethod
     def _known_programs(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        require_known("programs whose transcripts can be read", value, _programs())
+        require_known("programs whose transcripts can be read", value, programs())
         return value
 
     @field_validator("roots")
@@ -276,7 +276,7 @@ class CaptureSettings(Section):
             program, _, folder = one.partition("=")
             if not Path(folder).expanduser().is_absolute():
                 raise ValueError(f"a program and an absolute folder, such as claude=/srv/claude; got {one!r}")
-            require_known("programs whose transcripts can be read", (program,), _programs())
+            require_known("programs whose transcripts can be read", (program,), programs())
         return value
 
     @field_validator("write_roots")
@@ -309,7 +309,8 @@ class CaptureSettings(Section):
         return value
 
 
-def _programs() -> frozenset[str]:
+def programs() -> frozenset[str]:
+    """Return the programs whose transcripts can be read here, without loading a reader."""
     return frozenset(point.name for point in entry_points(group="minoots.transcripts"))
 
 

@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from .faults import CHILD_FAILED, CONFIG, StackFault
 
-READY_WITHIN: Final = 90.0
+READY_WITHIN: Final = 100.0
 STOPPED_WITHIN: Final = 40.0
 _FILE: Final = "daemon.json"
 _LOG: Final = "daemon.log"

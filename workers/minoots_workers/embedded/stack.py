@@ -27,7 +27,9 @@ from .supervisor import Supervisor
 from .temporal_server import TemporalServer, find_binary
 
 READY_WITHIN: Final = 60.0
-"""Seconds; a machine that is busy with other things needs a good part of them."""
+"""Seconds to become ready: a busy machine takes ten times as long as a quiet one."""
+_CAPTURING_WITHIN: Final = 30.0
+"""Seconds from then on in which capturing has to begin."""
 _WORKERS: Final = {"core": ("core", "files"), "io": ("io",), "jobs": ("llm", "sandbox")}
 """Worker processes, and the queues of each."""
 _LATER: Final = frozenset({"worker-jobs", "watch"})
@@ -111,7 +113,7 @@ class Stack:
         """
         # All at once: the gateway makes the tables, the worker waits for them and for the server.
         await self._start(child for child in self._children if child.spec.name not in _LATER)
-        if not await self._until(lambda: _answers(f"{self.addresses.gateway}/ready")):
+        if not await self._until(lambda: _answers(f"{self.addresses.gateway}/ready"), READY_WITHIN):
             raise StackFault(
                 CHILD_FAILED,
                 f"not ready after {READY_WITHIN:g} s",
@@ -133,7 +135,7 @@ class Stack:
         capture, watch = self._capture, self._watch
         if capture is None or watch is None:
             return None
-        await self._until(lambda: capture.begun() or watch.given_up)
+        await self._until(lambda: capture.begun() or watch.given_up, _CAPTURING_WITHIN)
         if capture.begun():
             return None
         why = capture.failed or "it has not begun yet."
@@ -148,10 +150,10 @@ class Stack:
         if self._capture is not None:
             self._capture.close()
 
-    async def _until(self, check: Callable[[], bool]) -> bool:
+    async def _until(self, check: Callable[[], bool], within: float) -> bool:
         """Wait until ``check`` holds; return whether it does. A stop or a child that keeps dying ends it."""
         running = asyncio.create_task(self.supervisor.run())
-        deadline = time.monotonic() + READY_WITHIN
+        deadline = time.monotonic() + within
         try:
             while not await asyncio.to_thread(check):
                 if running.done():
