@@ -48,7 +48,11 @@ def _route(method: str, path: str, operation: dict[str, Any]) -> str:
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
     if body:
         names = sorted(
-            {one["$ref"].rsplit("/", 1)[-1] for one in [body, *body.get("anyOf", [])] if "$ref" in one}
+            {
+                one["$ref"].rsplit("/", 1)[-1]
+                for one in [body, *body.get("anyOf", []), *body.get("oneOf", [])]
+                if "$ref" in one
+            }
         )
         lines.append(f"- body: {', '.join(f'`{name}`' for name in names)}")
     lines.append(f"- answers: {', '.join(sorted(operation['responses']))}\n")

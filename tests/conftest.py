@@ -8,6 +8,7 @@ import sysconfig
 import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,8 @@ async def temporal() -> AsyncIterator[WorkflowEnvironment]:
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=str(Path(sysconfig.get_path("scripts")) / "temporal"),
         dev_server_extra_args=arguments,
+        # The library gives up after 5 s, and every test with it: a busy machine may need more.
+        dev_server_startup_timeout=timedelta(seconds=90),
     ) as environment:
         yield environment
 

@@ -19,6 +19,7 @@ from minoots_platform.telemetry import Telemetry, get_logger
 from minoots_platform.vault import Vault
 
 from .events.tailer import Tailer
+from .jobs.watching import JobWatch
 
 _HANDOVERS_AT_ONCE: Final = 64
 """Beyond this a request waits for another's hand-over: accepting must not outrun arming."""
@@ -41,7 +42,11 @@ class Gateway:
     temporal: Client | None
     tailer: Tailer
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    job_watch: JobWatch = field(init=False)
     _pending: set[asyncio.Task[Any]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.job_watch = JobWatch(self.database, self.stopping)
 
     async def hand_over(self, work: Coroutine[Any, Any, bool]) -> None:
         """Tell the engine in the background; wait a little only when many are waiting already."""

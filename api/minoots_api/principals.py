@@ -96,6 +96,8 @@ EscalationsWriter = Annotated[Principal, Depends(requires(Scope.ESCALATIONS_WRIT
 SessionsReader = Annotated[Principal, Depends(requires(Scope.SESSIONS_READ))]
 SourcesReader = Annotated[Principal, Depends(requires(Scope.SOURCES_READ))]
 SourcesWriter = Annotated[Principal, Depends(requires(Scope.SOURCES_WRITE))]
+JobsReader = Annotated[Principal, Depends(requires(Scope.JOBS_READ))]
+JobsWriter = Annotated[Principal, Depends(requires(Scope.JOBS_WRITE))]
 ModelsReader = Annotated[Principal, Depends(requires(Scope.MODELS_READ))]
 Admin = Annotated[Principal, Depends(requires(Scope.ADMIN))]
 

@@ -17,7 +17,16 @@ import sqlalchemy as sa
 from minoots.errors import Failure
 
 from .clock import Clock, utc_now
-from .records import Database, escalation_reading, handovers, idempotency, sources, staging, wake_leads
+from .records import (
+    Database,
+    contents,
+    escalation_reading,
+    handovers,
+    idempotency,
+    sources,
+    staging,
+    wake_leads,
+)
 from .telemetry import get_logger
 from .telemetry.trace_context import continued
 
@@ -79,8 +88,10 @@ class Engine(Protocol):
         """Make the timers of a schedule as the records say now."""
         ...
 
-    async def look(self, *, kind: str, tenant: str, public_id: str, name: str, what: str) -> None:
-        """Look at a plan, escalation, heartbeat or ingest: ``what`` has happened to it."""
+    async def look(
+        self, *, kind: str, tenant: str, public_id: str, name: str, what: str, priority: int | None
+    ) -> None:
+        """Look at a plan, escalation, heartbeat, ingest or job: ``what`` has happened to it."""
         ...
 
 
@@ -170,6 +181,12 @@ class HandOver:
             due = await handovers.ingest(connection, ingest_id)
         return await self._look(due, "sent")
 
+    async def job(self, job_id: str, what: str = "submitted") -> bool:
+        """Have a job done, or stopped; return whether the engine knows that it is to be."""
+        async with self._database.read() as connection:
+            due = await handovers.job(connection, job_id)
+        return await self._look(due, what)
+
     async def after_timer(self, timer_id: str, *, schedule_id: str | None, parent_id: str | None) -> None:
         """Tell whoever waits for a timer that it has ended or was changed."""
         if schedule_id is not None:
@@ -195,12 +212,13 @@ class HandOver:
             plans = await handovers.plans_behind(connection, before=before, limit=_BATCH)
             ladders = await handovers.escalations_behind(connection, before=before, limit=_BATCH)
             ingests = await handovers.ingests_behind(connection, before=before, limit=_BATCH)
+            jobs = await handovers.jobs_behind(connection, before=before, limit=_BATCH)
         done = await asyncio.gather(
             *(self._in_turn(self._tell(due)) for due in timers),
             *(self._in_turn(self._deliver(due)) for due in deliveries),
             *(self._in_turn(self.replay(tenant, replay_id)) for tenant, replay_id in replays),
             *(self._in_turn(self._schedule(due)) for due in schedules),
-            *(self._in_turn(self._look(due, "left behind")) for due in (*plans, *ladders, *ingests)),
+            *(self._in_turn(self._look(due, "left behind")) for due in (*plans, *ladders, *ingests, *jobs)),
         )
         if done:
             self._log.info("handover.reconciled", taken=sum(done), left=len(done) - sum(done))
@@ -240,6 +258,8 @@ class HandOver:
                     async with self._database.write() as connection:
                         await staging.forget_left(connection, self._clock())
                         await sources.forget_unused(connection, self._clock() - staging.LEFT_FOR)
+                    async with self._database.write() as connection:
+                        await contents.forget_unnamed(connection, self._clock())
             except (sa.exc.SQLAlchemyError, OSError) as error:
                 self._log.error("handover.reconcile_failed", error=type(error).__name__)
             rounds += 1
@@ -314,7 +334,12 @@ class HandOver:
         try:
             with continued(due.traceparent):
                 await self._engine.look(
-                    kind=due.kind, tenant=due.tenant, public_id=due.public_id, name=due.name, what=what
+                    kind=due.kind,
+                    tenant=due.tenant,
+                    public_id=due.public_id,
+                    name=due.name,
+                    what=what,
+                    priority=due.priority,
                 )
         except Failure as failure:
             self._log.warning(

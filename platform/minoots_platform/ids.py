@@ -28,6 +28,7 @@ Prefix = Literal[
     "ing",
     "src",
     "use",
+    "job",
 ]
 
 ULID_PATTERN: Final = "[0-7][0-9A-HJKMNP-TV-Z]{25}"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         Action,
         Agent,
         AgentAction,
+        Artifact,
         Attempt,
         AttemptError,
         Backoff,
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
         FieldProblem,
         Heartbeat,
         HeartbeatState,
+        Job,
+        JobEvent,
+        JobState,
         Misfire,
         NodeState,
         NodeTimer,
@@ -87,9 +91,11 @@ if TYPE_CHECKING:
     )
     from .inbox import Received
     from .operations.escalations import NewEscalation
+    from .operations.jobs import NewJob
     from .operations.plans import NewPlan
     from .operations.timers import NewTimer, TimerChange, TimerFilter
     from .outbox import Flushed, Queued, Rejected
+    from .resources.jobs import AsyncJobRun, JobRun
     from .sleeping import Woken
 
 _HOME: Final = {
@@ -99,6 +105,7 @@ _HOME: Final = {
         "Action",
         "Agent",
         "AgentAction",
+        "Artifact",
         "Attempt",
         "AttemptError",
         "Backoff",
@@ -115,6 +122,9 @@ _HOME: Final = {
         "FieldProblem",
         "Heartbeat",
         "HeartbeatState",
+        "Job",
+        "JobEvent",
+        "JobState",
         "Misfire",
         "NodeState",
         "NodeTimer",
@@ -168,11 +178,16 @@ _HOME: Final = {
         "WaitTimeout",
     ),
     ".operations.escalations": ("NewEscalation",),
+    ".operations.jobs": ("NewJob",),
     ".operations.plans": ("NewPlan",),
     ".operations.timers": (
         "NewTimer",
         "TimerChange",
         "TimerFilter",
+    ),
+    ".resources.jobs": (
+        "AsyncJobRun",
+        "JobRun",
     ),
     ".sleeping": ("Woken",),
     ".outbox": (
@@ -188,6 +203,8 @@ __all__ = [
     "Action",
     "Agent",
     "AgentAction",
+    "Artifact",
+    "AsyncJobRun",
     "AsyncMinoots",
     "Attempt",
     "AttemptError",
@@ -212,10 +229,15 @@ __all__ = [
     "Heartbeat",
     "HeartbeatState",
     "InvalidRequest",
+    "Job",
+    "JobEvent",
+    "JobRun",
+    "JobState",
     "Minoots",
     "MinootsError",
     "Misfire",
     "NewEscalation",
+    "NewJob",
     "NewPlan",
     "NewTimer",
     "NodeState",

@@ -11,7 +11,7 @@ from typing import Final
 import httpx
 from pydantic import ValidationError
 
-from .call import Call, ModelT
+from .call import Call, ModelT, Raw
 from .contracts.problems import Problem
 from .errors import FAILURES, APIError, FailureKind, ServiceBug
 from .retrying import retry_after
@@ -29,6 +29,8 @@ def read(call: Call[ModelT], response: httpx.Response) -> ModelT:
     """
     if not response.is_success:
         raise error_of(response)
+    if issubclass(call.result, Raw):
+        return call.result(data=response.content)
     try:
         return call.result.model_validate_json(response.content or b"{}")
     except ValidationError as error:

@@ -22,6 +22,7 @@ from .resources.destinations import AsyncDestinations
 from .resources.escalations import AsyncEscalations, AsyncHeartbeats
 from .resources.events import AsyncEvents
 from .resources.ingest import AsyncIngests, AsyncSources
+from .resources.jobs import AsyncJobs
 from .resources.models import AsyncModels, AsyncUsage
 from .resources.outbox import AsyncOutboxResource
 from .resources.plans import AsyncPlans
@@ -55,6 +56,7 @@ class AsyncMinoots(Generic[CreatedT]):
         recordings: files that sessions are written into.
         fleet: hosts that capture.
         ingest: take files and texts in.
+        jobs: ask models, and run programs in sandboxes.
         sources: files and texts that were taken in.
         models: which language models there are.
         usage: what calls of them took.
@@ -109,6 +111,7 @@ class AsyncMinoots(Generic[CreatedT]):
         self.fleet = AsyncFleet(self._engine)
         self.ingest = AsyncIngests(self._engine)
         self.sources = AsyncSources(self._engine)
+        self.jobs = AsyncJobs(self._engine)
         self.models = AsyncModels(self._engine)
         self.usage = AsyncUsage(self._engine)
         self.secrets = AsyncSecrets(self._engine)

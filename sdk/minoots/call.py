@@ -38,6 +38,12 @@ class File:
     media_type: str
 
 
+class Raw(View):
+    """An answer that is no JSON: the bytes as they are."""
+
+    data: bytes
+
+
 class Nothing(View):
     """An answer that says nothing but that it was done."""
 
@@ -51,6 +57,8 @@ class Call(Generic[ModelT]):
     result: type[ModelT]
     query: Pairs = ()
     body: Mapping[str, Any] | None = None
+    raw: bytes | None = None
+    """Sent as it is, in place of ``body``."""
     files: tuple[File, ...] = ()
     """With any, the request is a form, and ``body`` its part ``about``."""
     headers: Pairs = ()
@@ -63,7 +71,7 @@ class Call(Generic[ModelT]):
     def content(self) -> bytes | None:
         """The body as it is sent: the same bytes for the same body."""
         if self.body is None:
-            return None
+            return self.raw
         return json.dumps(self.body, ensure_ascii=False, separators=(",", ":")).encode()
 
     def with_query(self, **values: str) -> Call[ModelT]:
@@ -151,7 +159,12 @@ def checked(build: Callable[..., PartT], **values: Any) -> PartT:
     try:
         return build(**values)
     except ValidationError as error:
-        raise InvalidRequest(_problem(_fields(error))) from error
+        raise invalid_fields(error) from error
+
+
+def invalid_fields(error: ValidationError) -> InvalidRequest:
+    """Return the error that the service would have answered for these fields."""
+    return InvalidRequest(_problem(_fields(error)))
 
 
 def invalid(field: str, expected: str, got: str) -> InvalidRequest:

@@ -22,6 +22,7 @@ from .resources.destinations import Destinations
 from .resources.escalations import Escalations, Heartbeats
 from .resources.events import Events
 from .resources.ingest import Ingests, Sources
+from .resources.jobs import Jobs
 from .resources.models import Models, Usage
 from .resources.outbox import OutboxResource
 from .resources.plans import Plans
@@ -55,6 +56,7 @@ class Minoots(Generic[CreatedT]):
         recordings: files that sessions are written into.
         fleet: hosts that capture.
         ingest: take files and texts in.
+        jobs: ask models, and run programs in sandboxes.
         sources: files and texts that were taken in.
         models: which language models there are.
         usage: what calls of them took.
@@ -109,6 +111,7 @@ class Minoots(Generic[CreatedT]):
         self.fleet = Fleet(self._engine)
         self.ingest = Ingests(self._engine)
         self.sources = Sources(self._engine)
+        self.jobs = Jobs(self._engine)
         self.models = Models(self._engine)
         self.usage = Usage(self._engine)
         self.secrets = Secrets(self._engine)

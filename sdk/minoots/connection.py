@@ -89,6 +89,8 @@ class Connection:
             what = {"data": {"about": (call.content or b"{}").decode()}, "files": form}
         elif call.body is not None:
             headers["Content-Type"] = "application/json"
+        elif call.raw is not None:
+            headers["Content-Type"] = "application/octet-stream"
         return httpx.Request(
             call.method,
             self.base_url + call.path,

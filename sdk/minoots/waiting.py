@@ -10,13 +10,14 @@ from . import retrying
 from .call import Call
 from .connection import Connection
 from .contracts.ingest import Ingest
+from .contracts.jobs import JobDetail
 from .contracts.plans import PlanSummary
 from .contracts.timers import Timer
 from .errors import ConnectionFailed, MinootsError, Throttled, Unavailable, WaitTimeout
 from .flow import Flow, Sleep, perform
 from .operations.timers import LONGEST_POLL
 
-EndingT = TypeVar("EndingT", bound=Timer | PlanSummary | Ingest)
+EndingT = TypeVar("EndingT", bound=Timer | PlanSummary | Ingest | JobDetail)
 
 SHORTEST_POLL: Final = 1.0
 """Seconds from one poll to the next: a service that does not hold its answer back must not be hammered."""
@@ -67,7 +68,7 @@ def until_final(
             yield Sleep(pause if deadline is None else min(pause, deadline - now))
 
 
-def _expired(what: str, timeout: float | None, seen: Timer | PlanSummary | Ingest | None) -> MinootsError:
+def _expired(what: str, timeout: float | None, seen: EndingT | None) -> MinootsError:
     where = "unknown" if seen is None else str(seen.state)
     if isinstance(seen, Timer):
         where += f", due {seen.fire_at.isoformat()}"

@@ -11,22 +11,28 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
+import working
 from capturing import CapturingHost, Chat, capturing
 from ingesting import ended, send
+from model_servers import model_server
 from receivers import Receiver, receiving
 from stacks import TENANT, Stack, eventually, stack_of
+from temporalio.client import WorkflowFailureError
 from temporalio.testing import WorkflowEnvironment
 
 from minoots.contracts import (
     DestinationSave,
     EscalationCreate,
     HeartbeatSave,
+    Job,
+    JobState,
     PersonSave,
     PlanCreate,
     PolicySave,
@@ -348,6 +354,56 @@ async def ingested(stack: Stack, receiver: Receiver) -> str:
     return workflow_id("ingest", TENANT, ingest.id)
 
 
+async def job_history(stack: Stack, job: Job) -> str:
+    """The id of a job's workflow, once that has ended."""
+    public_id = workflow_id("job", TENANT, job.id)
+    await stack.client.get_workflow_handle(public_id).result()
+    return public_id
+
+
+def program(script: str) -> dict[str, Any]:
+    """A job that runs a script."""
+    return {"kind": "exec", "tier": "process", "command": ["sh", "-c", script]}
+
+
+async def job_exec(stack: Stack, receiver: Receiver) -> str:
+    """A program that runs to its end."""
+    return await job_history(stack, await working.submit(stack, **program("echo hello")))
+
+
+async def job_llm(stack: Stack, receiver: Receiver) -> str:
+    """A question to a model."""
+    job = await working.submit(stack, kind="llm", messages=[{"role": "user", "text": "hello"}])
+    return await job_history(stack, job)
+
+
+async def job_cancelled(stack: Stack, receiver: Receiver) -> str:
+    """Cancelled while its program runs."""
+    job = await working.submit(stack, **program("sleep 600"))
+    await working.reaches(stack, job, JobState.RUNNING)
+    await working.cancel(stack, job)
+    return await job_history(stack, job)
+
+
+async def job_late(stack: Stack, receiver: Receiver) -> str:
+    """Its deadline passes while its program runs."""
+    deadline = (utc_now() + timedelta(seconds=2)).isoformat()
+    job = await working.submit(stack, **program("sleep 600"), deadline=deadline, on_lost="rerun")
+    return await job_history(stack, job)
+
+
+async def job_cancelled_in_temporal(stack: Stack, receiver: Receiver) -> str:
+    """Its workflow is cancelled by an operator while its program runs."""
+    job = await working.submit(stack, **program("sleep 600"))
+    await working.reaches(stack, job, JobState.RUNNING)
+    public_id = workflow_id("job", TENANT, job.id)
+    await stack.client.get_workflow_handle(public_id).cancel()
+    await working.ended(stack, job)
+    with suppress(WorkflowFailureError):
+        await stack.client.get_workflow_handle(public_id).result()
+    return public_id
+
+
 async def delivery_waiting(stack: Stack, receiver: Receiver) -> str:
     """It waits for its destination's circuit, and is told when that is closed; the history is its own."""
     async with stack.database.write() as connection:
@@ -394,6 +450,11 @@ SCENES: dict[str, Callable[[Stack, Receiver], Awaitable[str]]] = {
     "delivery-waiting": delivery_waiting,
     "check-unwell": check_unwell,
     "ingest-completed": ingested,
+    "agentjob-exec": job_exec,
+    "agentjob-llm": job_llm,
+    "agentjob-cancelled": job_cancelled,
+    "agentjob-late": job_late,
+    "agentjob-cancelled_in_temporal": job_cancelled_in_temporal,
     "capture-recorded": captured,
     "writer-stopped": written,
 }
@@ -407,16 +468,19 @@ async def record() -> None:
     with tempfile.TemporaryDirectory() as folder, start_telemetry(Settings(), "record") as telemetry:
         async with (
             Database(f"sqlite:///{folder}/records.db") as database,
+            model_server() as models,
             await WorkflowEnvironment.start_local(
                 dev_server_existing_path=str(Path(sysconfig.get_path("scripts")) / "temporal"),
                 dev_server_extra_args=arguments,
+                dev_server_startup_timeout=timedelta(seconds=90),
             ) as environment,
         ):
             await migrate(database)
             async with database.write() as connection:
                 await tenants.ensure(connection, TENANT, utc_now())
             address = environment.client.service_client.config.target_host
-            async with stack_of(database, address, "default", telemetry) as stack:
+            settings = Settings().with_overrides({"models": {"providers": [f"ollama={models}"]}})
+            async with stack_of(database, address, "default", telemetry, settings=settings) as stack:
                 for name, scene in SCENES.items():
                     path = HISTORIES / f"{name}.json"
                     if path.exists():

@@ -8,14 +8,15 @@ import pytest
 import minoots
 
 NAMES = """
-APIError Action Agent AgentAction AsyncMinoots Attempt AttemptError Backoff Cancelled CatchUp Command
-CommandState Conflict ConnectionFailed DeadLetter DeliveryState Denied Destination Escalation EscalationState
-Event EventType Exhausted FieldProblem Flushed Heartbeat HeartbeatState InvalidRequest Minoots MinootsError
-Misfire NewEscalation NewPlan NewTimer NodeState NodeTimer NotFound Overlap Page Person Plan PlanCreate
-PlanGraph PlanNode PlanState PlanSummary Policy Preview Problem Queued Received Recurrence Rejected Replay
-ReplayFilter Replayed RetryPolicy Rotation Schedule SchedulePreview ScheduleSpec ScheduleState Secret
-SecretCreated ServiceBug Stale Throttled Timer TimerChange TimerCreate TimerFilter TimerState TooLarge
-Unauthenticated Unavailable WaitTimeout WebhookAction Why Woken __version__
+APIError Action Agent AgentAction Artifact AsyncJobRun AsyncMinoots Attempt AttemptError Backoff Cancelled
+CatchUp Command CommandState Conflict ConnectionFailed DeadLetter DeliveryState Denied Destination Escalation
+EscalationState Event EventType Exhausted FieldProblem Flushed Heartbeat HeartbeatState InvalidRequest Job
+JobEvent JobRun JobState Minoots MinootsError Misfire NewEscalation NewJob NewPlan NewTimer NodeState
+NodeTimer NotFound Overlap Page Person Plan PlanCreate PlanGraph PlanNode PlanState PlanSummary Policy Preview
+Problem Queued Received Recurrence Rejected Replay ReplayFilter Replayed RetryPolicy Rotation Schedule
+SchedulePreview ScheduleSpec ScheduleState Secret SecretCreated ServiceBug Stale Throttled Timer TimerChange
+TimerCreate TimerFilter TimerState TooLarge Unauthenticated Unavailable WaitTimeout WebhookAction Why Woken
+__version__
 """.split()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sysconfig
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import ip_network
@@ -29,6 +29,11 @@ from minoots_activities.escalations.heartbeats import Heartbeats
 from minoots_activities.http import WebhookSender
 from minoots_activities.ingest.adapter import Ingests
 from minoots_activities.ingest.reading import Plan
+from minoots_activities.jobs.adapter import Jobs
+from minoots_activities.jobs.contents import KeptContents
+from minoots_activities.jobs.model_calls import ModelCalls
+from minoots_activities.jobs.programs import Programs
+from minoots_activities.models.opening import open_router
 from minoots_activities.plans.adapter import Plans
 from minoots_activities.replays.adapter import Replays
 from minoots_activities.schedules.adapter import Schedules
@@ -41,9 +46,15 @@ from minoots_platform.records import Database, attempts, commands, timers
 from minoots_platform.settings import Settings
 from minoots_platform.telemetry import Telemetry
 from minoots_platform.vault import Vault
-from minoots_workers.parts import policy_of
+from minoots_workers.parts import policy_of, tiers_of
 from minoots_workers.process import build_worker
-from minoots_workers.registry import serving_core, serving_files, serving_io
+from minoots_workers.registry import (
+    serving_core,
+    serving_files,
+    serving_io,
+    serving_llm,
+    serving_sandbox,
+)
 from minoots_workflows.handover import Engine
 from minoots_workflows.ids import workflow_id
 from minoots_workflows.queues import Queue
@@ -53,6 +64,8 @@ from minoots_workflows.timers.workflow import TimerWorkflow
 
 TENANT = "acme"
 TEMPORAL = str(Path(sysconfig.get_path("scripts")) / "temporal")
+STARTED_WITHIN = timedelta(seconds=90)
+"""Of a Temporal server: the library gives up after 5 s, which a busy machine may need."""
 T = TypeVar("T")
 
 
@@ -138,7 +151,7 @@ class Stack:
 
 
 async def eventually(
-    look: Callable[[], Awaitable[T]], satisfied: Callable[[T], bool], timeout: float = 20
+    look: Callable[[], Awaitable[T]], satisfied: Callable[[T], bool], timeout: float = 60
 ) -> T:
     """Look until what is seen satisfies; fail with the last sight after ``timeout`` seconds."""
     deadline = asyncio.get_running_loop().time() + timeout
@@ -161,7 +174,11 @@ async def stack_of(
 ) -> AsyncIterator[Stack]:
     """Yield the parts around ``database``, with workers serving."""
     settings = (settings or Settings()).with_overrides(
-        {"workers": {"graceful_shutdown": 0.5}, "delivery": {"allowed_networks": ["127.0.0.0/8"]}}
+        {
+            "workers": {"graceful_shutdown": 0.5},
+            "delivery": {"allowed_networks": ["127.0.0.0/8"]},
+            "sandbox": {"allow_process": True},
+        }
     )
     client = await Client.connect(
         address,
@@ -173,6 +190,7 @@ async def stack_of(
     vault = Vault([Fernet.generate_key().decode()])
     links = Links(vault, "http://127.0.0.1:4000")
     async with (
+        AsyncExitStack() as beside,
         WebhookSender(allowed_networks=(ip_network("127.0.0.0/8"),), user_agent="test") as sender,
         connectors(
             World(settings, client, sender, database, vault, telemetry.tracer, clock), links
@@ -192,6 +210,7 @@ async def stack_of(
                 Escalations(database, handover, clock),
                 Heartbeats(database, handover, clock),
                 Checks(installed, vault, clock),
+                Jobs(database, clock),
             ),
             Queue.FILES: serving_files(
                 Ingests(
@@ -204,13 +223,20 @@ async def stack_of(
                 )
             ),
         }
+        serving[Queue.SANDBOX] = serving_sandbox(Programs(database, tiers_of(settings), settings.jobs, clock))
+        if settings.models != Settings().models:
+            kept = KeptContents(database)
+            opened = await beside.enter_async_context(
+                open_router(settings, database, telemetry, kept, look=False)
+            )
+            serving[Queue.LLM] = serving_llm(ModelCalls(database, opened.router, settings.jobs, clock))
         stack = Stack(
             client=client,
             database=database,
             vault=vault,
             handover=handover,
             watch=watch,
-            workers=lambda: [build_worker(client, queue, serving[queue], settings) for queue in Queue],
+            workers=lambda: [build_worker(client, queue, serving[queue], settings) for queue in serving],
         )
         await stack.start_workers()
         try:
@@ -226,7 +252,9 @@ async def short_histories(database: Database, telemetry: Telemetry, events: int 
     for name, kind in REGISTRY:
         arguments += ["--search-attribute", f"{name}={kind}"]
     async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=TEMPORAL, dev_server_extra_args=arguments
+        dev_server_existing_path=TEMPORAL,
+        dev_server_extra_args=arguments,
+        dev_server_startup_timeout=STARTED_WITHIN,
     ) as environment:
         address = environment.client.service_client.config.target_host
         async with stack_of(database, address, "default", telemetry) as stack:

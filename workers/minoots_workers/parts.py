@@ -19,8 +19,14 @@ from minoots_activities.escalations.heartbeats import Heartbeats
 from minoots_activities.http import WebhookSender
 from minoots_activities.ingest.adapter import Ingests
 from minoots_activities.ingest.reading import Plan
+from minoots_activities.jobs.adapter import Jobs
+from minoots_activities.jobs.contents import KeptContents
+from minoots_activities.jobs.model_calls import ModelCalls
+from minoots_activities.jobs.programs import Programs
+from minoots_activities.models.opening import open_router
 from minoots_activities.plans.adapter import Plans
 from minoots_activities.replays.adapter import Replays
+from minoots_activities.sandboxes.tiers import Tiers
 from minoots_activities.schedules.adapter import Schedules
 from minoots_activities.timers.adapter import Timers
 from minoots_activities.timers.lead import LeadWatch
@@ -35,7 +41,7 @@ from minoots_platform.temporal import connect
 from minoots_platform.vault import Vault
 from minoots_workflows.handover import Engine
 
-from .registry import Serving, serving_files, serving_io
+from .registry import Serving, serving_files, serving_io, serving_llm, serving_sandbox
 
 
 @asynccontextmanager
@@ -70,6 +76,45 @@ async def files_parts(settings: Settings) -> AsyncIterator[Serving]:
         yield serving_files(
             Ingests(database, vault, plan, utc_now, at_once=ingest.at_once, processes=ingest.processes)
         )
+
+
+@asynccontextmanager
+async def llm_parts(settings: Settings, telemetry: Telemetry) -> AsyncIterator[Serving]:
+    """Yield what the queue ``llm`` serves.
+
+    Raises:
+        Failure: unavailable, when the records are away or at another schema, or a plug-in is broken; invalid,
+            for a catalogue of models that cannot be read.
+    """
+    async with (
+        _records(settings) as database,
+        open_router(settings, database, telemetry, KeptContents(database)) as opened,
+    ):
+        yield serving_llm(ModelCalls(database, opened.router, settings.jobs, utc_now))
+
+
+def tiers_of(settings: Settings) -> Tiers:
+    """Return the sandboxes that settings allow on this machine."""
+    return Tiers(
+        vm_image=settings.vm_image,
+        qemu=settings.sandbox.qemu,
+        allow_process=settings.sandbox.allow_process,
+        read_only=settings.sandbox.read_only,
+        use_cgroups=settings.sandbox.cgroups,
+    )
+
+
+@asynccontextmanager
+async def sandbox_parts(settings: Settings) -> AsyncIterator[Serving]:
+    """Yield what the queue ``sandbox`` serves, with what a dead worker left of its sandboxes removed.
+
+    Raises:
+        Failure: unavailable, when the records are away or at another schema.
+    """
+    async with _records(settings) as database:
+        tiers = tiers_of(settings)
+        await tiers.remove_left_behind()
+        yield serving_sandbox(Programs(database, tiers, settings.jobs, utc_now))
 
 
 @asynccontextmanager
@@ -126,6 +171,7 @@ async def io_parts(settings: Settings, telemetry: Telemetry, client: Client) -> 
                 Escalations(database, handover, utc_now),
                 Heartbeats(database, handover, utc_now),
                 Checks(installed, vault, utc_now),
+                Jobs(database, utc_now),
             ),
             handover=handover,
             watch=watch,

@@ -10,14 +10,16 @@ from datetime import timedelta
 from typing import Final
 
 from temporalio.client import Client
-from temporalio.worker import PollerBehaviorSimpleMaximum, Worker
+from temporalio.common import WorkerDeploymentVersion
+from temporalio.worker import PollerBehaviorSimpleMaximum, Worker, WorkerDeploymentConfig
 
+from minoots._version import __version__
 from minoots_platform.settings import Settings
 from minoots_platform.telemetry import Telemetry, get_logger
 from minoots_workflows.queues import Queue
 
 from .namespace import ensure_search_attributes
-from .parts import files_parts, io_parts, temporal_client
+from .parts import files_parts, io_parts, llm_parts, sandbox_parts, temporal_client
 from .registry import Serving, serving_core
 
 # 20 pollers of which 60 % ask for new work: with the SDK's defaults the first task of most workflows finds no
@@ -26,8 +28,18 @@ _WORKFLOW_POLLERS: Final = PollerBehaviorSimpleMaximum(maximum=20)
 _NONSTICKY_RATIO: Final = 0.6
 _ACTIVITY_POLLERS: Final = PollerBehaviorSimpleMaximum(maximum=10)
 
+# What the worker says it is in the Temporal UI. Without it the SDK would hash every module that is loaded.
+DEPLOYMENT: Final = WorkerDeploymentConfig(
+    version=WorkerDeploymentVersion(deployment_name="minoots", build_id=__version__),
+    use_worker_versioning=False,
+)
+
 # 1 s instead of 10: after kill -9 the timers of a dead worker's cache wait for this long.
 _STICKY_TIMEOUT: Final = timedelta(seconds=1)
+
+_JOBS: Final = frozenset({Queue.LLM, Queue.SANDBOX})
+# What a job does learns with its heartbeat that it was cancelled, and has to stop within 2 s.
+_THROTTLE_OF_JOBS: Final = timedelta(milliseconds=250)
 
 
 def build_worker(client: Client, queue: Queue, serving: Serving, settings: Settings) -> Worker:
@@ -36,6 +48,9 @@ def build_worker(client: Client, queue: Queue, serving: Serving, settings: Setti
     if queue is Queue.FILES:
         # Files wait in Temporal, where no time runs, and not in a worker; two more only look.
         most = min(most, settings.ingest.processes + 2)
+    if queue is Queue.SANDBOX:
+        # Programs wait in Temporal, too: by their priority, and not in the memory of a machine that is full.
+        most = min(most, settings.sandbox.at_once)
     return Worker(
         client,
         task_queue=queue,
@@ -48,8 +63,9 @@ def build_worker(client: Client, queue: Queue, serving: Serving, settings: Setti
         activity_task_poller_behavior=_ACTIVITY_POLLERS,
         sticky_queue_schedule_to_start_timeout=_STICKY_TIMEOUT,
         graceful_shutdown_timeout=timedelta(seconds=settings.workers.graceful_shutdown),
+        deployment_config=DEPLOYMENT,
         # Heartbeats decide who takes over: they must not wait for 80 % of their timeout to be sent.
-        max_heartbeat_throttle_interval=timedelta(seconds=1),
+        max_heartbeat_throttle_interval=_THROTTLE_OF_JOBS if queue in _JOBS else timedelta(seconds=1),
     )
 
 
@@ -99,6 +115,12 @@ async def _serve(
         if Queue.FILES in queues:
             files = await stack.enter_async_context(files_parts(settings))
             await stack.enter_async_context(build_worker(client, Queue.FILES, files, settings))
+        if Queue.LLM in queues:
+            models = await stack.enter_async_context(llm_parts(settings, telemetry))
+            await stack.enter_async_context(build_worker(client, Queue.LLM, models, settings))
+        if Queue.SANDBOX in queues:
+            programs = await stack.enter_async_context(sandbox_parts(settings))
+            await stack.enter_async_context(build_worker(client, Queue.SANDBOX, programs, settings))
         started.set()
         log.info("worker.started", queues=sorted(queues))
         stopping = asyncio.create_task(stop.wait(), name="stop")

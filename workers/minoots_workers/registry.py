@@ -12,6 +12,9 @@ from minoots_activities.deliveries.adapter import Deliveries
 from minoots_activities.escalations.adapter import Escalations
 from minoots_activities.escalations.heartbeats import Heartbeats
 from minoots_activities.ingest.adapter import Ingests
+from minoots_activities.jobs.adapter import Jobs
+from minoots_activities.jobs.model_calls import ModelCalls
+from minoots_activities.jobs.programs import Programs
 from minoots_activities.plans.adapter import Plans
 from minoots_activities.replays.adapter import Replays
 from minoots_activities.schedules.adapter import Schedules
@@ -23,6 +26,7 @@ from minoots_workflows.deliveries.workflow import DeliveryWorkflow
 from minoots_workflows.escalations.workflow import EscalationWorkflow
 from minoots_workflows.heartbeats.workflow import HeartbeatWorkflow
 from minoots_workflows.ingest.workflow import IngestWorkflow
+from minoots_workflows.jobs.workflow import AgentJobWorkflow
 from minoots_workflows.plans.workflow import PlanWorkflow
 from minoots_workflows.replays.workflow import ReplayWorkflow
 from minoots_workflows.schedules.workflow import ScheduleWorkflow
@@ -40,6 +44,7 @@ WORKFLOWS: tuple[type, ...] = (
     CaptureWorkflow,
     WriterWorkflow,
     IngestWorkflow,
+    AgentJobWorkflow,
 )
 
 
@@ -66,6 +71,16 @@ def serving_files(ingests: Ingests) -> Serving:
     return Serving(activities=(ingests.next, ingests.take))
 
 
+def serving_llm(calls: ModelCalls) -> Serving:
+    """Return what the queue ``llm`` serves: model calls of jobs."""
+    return Serving(activities=(calls.call_model,))
+
+
+def serving_sandbox(programs: Programs) -> Serving:
+    """Return what the queue ``sandbox`` serves: programs of jobs."""
+    return Serving(activities=(programs.run_program,))
+
+
 def serving_io(
     timers: Timers,
     deliveries: Deliveries,
@@ -75,6 +90,7 @@ def serving_io(
     escalations: Escalations,
     heartbeats: Heartbeats,
     checks: Checks,
+    jobs: Jobs,
 ) -> Serving:
     """Return what the queue ``io`` serves: everything that touches the records or the network."""
     return Serving(
@@ -89,5 +105,7 @@ def serving_io(
             escalations.advance,
             heartbeats.look,
             checks.look,
+            jobs.next,
+            jobs.stop,
         )
     )

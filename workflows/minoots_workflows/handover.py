@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple, cast
 
 from temporalio.client import Client, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
-from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.common import Priority, WorkflowIDConflictPolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -26,6 +26,7 @@ from .escalations.workflow import EscalationWorkflow
 from .heartbeats.workflow import HeartbeatWorkflow
 from .ids import Kind, workflow_id
 from .ingest.workflow import IngestWorkflow
+from .jobs.workflow import AgentJobWorkflow
 from .pacing import Moved, Subject
 from .plans.workflow import PlanWorkflow
 from .queues import Queue
@@ -45,6 +46,7 @@ _LOOKING: Final[dict[str, Callable[..., Any]]] = {
     "escalation": EscalationWorkflow.run,
     "heartbeat": HeartbeatWorkflow.run,
     "ingest": IngestWorkflow.run,
+    "job": AgentJobWorkflow.run,
 }
 
 
@@ -200,15 +202,18 @@ class Engine:
                 rpc_timeout=_RPC_TIMEOUT,
             )
 
-    async def look(self, *, kind: str, tenant: str, public_id: str, name: str, what: str) -> None:
+    async def look(
+        self, *, kind: str, tenant: str, public_id: str, name: str, what: str, priority: int | None = None
+    ) -> None:
         """Make the workflow of something look at the records; start it where there is none.
 
         Args:
-            kind: ``plan``, ``escalation``, ``heartbeat`` or ``ingest``.
+            kind: ``plan``, ``escalation``, ``heartbeat``, ``ingest`` or ``job``.
             tenant: whose it is.
             public_id: its id.
             name: its name, for the Temporal UI.
             what: what has happened, for whoever reads the history.
+            priority: 1 goes before 5 where work waits.
 
         Raises:
             Failure: unavailable; tell it again.
@@ -223,6 +228,7 @@ class Engine:
                 search_attributes=search_attributes.of_named(tenant, name),
                 start_signal="moved",
                 start_signal_args=[Moved(what=what)],
+                priority=Priority.default if priority is None else Priority(priority_key=priority),
                 rpc_timeout=_RPC_TIMEOUT,
             )
 

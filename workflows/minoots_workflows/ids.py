@@ -16,6 +16,7 @@ Kind = Literal[
     "capture",
     "writer",
     "ingest",
+    "job",
 ]
 _KINDS: Final = get_args(Kind)
 

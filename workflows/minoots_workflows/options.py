@@ -48,8 +48,28 @@ FILES: Final[ActivityConfig] = {
 }
 
 
-def on_host(host: str) -> ActivityConfig:
-    """Return the options of what only one host can do: reading and writing its files."""
+MODEL: Final[ActivityConfig] = {
+    "task_queue": Queue.LLM,
+    # 24 h: the longest that a job may take; its deadline ends it sooner.
+    "start_to_close_timeout": timedelta(hours=24),
+    # 3 s: it gives a sign four times a second, and after kill -9 of a worker the next one takes over.
+    "heartbeat_timeout": timedelta(seconds=3),
+    "retry_policy": _UNTIL_IT_WORKS,
+    # A job is cancelled when its work has stopped, not before.
+    "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+}
+
+PROGRAM: Final[ActivityConfig] = {
+    **MODEL,
+    "task_queue": Queue.SANDBOX,
+}
+
+
+def on_host(host: str, summary: str) -> ActivityConfig:
+    """Return the options of what only one host can do: reading and writing its files.
+
+    ``summary`` names the stage in the Temporal UI.
+    """
     return {
         "task_queue": files_of(host),
         # 10 minutes: a transcript of gigabytes that is seen for the first time; each part of it is kept.
@@ -57,6 +77,7 @@ def on_host(host: str) -> ActivityConfig:
         # 10 s: a process that reads a line of megabytes does nothing else meanwhile.
         "heartbeat_timeout": timedelta(seconds=10),
         "retry_policy": _UNTIL_IT_WORKS,
+        "summary": summary,
     }
 
 

@@ -14,6 +14,10 @@ class Queue(StrEnum):
     """Deliveries: the network and the records."""
     FILES = "files"
     """Files that were sent: processor and memory, in processes of their own."""
+    LLM = "llm"
+    """Language models: the way to their providers, and their keys."""
+    SANDBOX = "sandbox"
+    """Programs of others: sandboxes, and the memory and processors that they take."""
 
 
 def files_of(host: str) -> str:

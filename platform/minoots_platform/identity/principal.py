@@ -27,6 +27,10 @@ class Scope(StrEnum):
     """Read files and texts that were taken in."""
     SOURCES_WRITE = "sources:write"
     """Take files and texts in, and remove them; includes reading them."""
+    JOBS_READ = "jobs:read"
+    """Read jobs, what was written in them, and what they made."""
+    JOBS_WRITE = "jobs:write"
+    """Submit and cancel jobs: have models asked and programs run; includes reading them."""
     MODELS_READ = "models:read"
     """See which language models there are, and what the tenant's calls of them took."""
     ADMIN = "admin"
@@ -38,6 +42,7 @@ _INCLUDED = {
     Scope.AGENTS_READ: frozenset({Scope.AGENTS_WRITE}),
     Scope.ESCALATIONS_READ: frozenset({Scope.ESCALATIONS_WRITE}),
     Scope.SOURCES_READ: frozenset({Scope.SOURCES_WRITE}),
+    Scope.JOBS_READ: frozenset({Scope.JOBS_WRITE}),
 }
 
 

@@ -21,7 +21,12 @@ from minoots.contracts import (
 
 from . import schema, timers
 
-_LOOKED_AT: Final = {"plan": schema.plans, "escalation": schema.escalations, "ingest": schema.ingests}
+_LOOKED_AT: Final = {
+    "plan": schema.plans,
+    "escalation": schema.escalations,
+    "ingest": schema.ingests,
+    "job": schema.jobs,
+}
 # As the partial indexes have it: SQLite takes them only where the very words stand in the query.
 _PLANNED: Final = sa.literal_column("deliveries.state IN ('retrying', 'waiting')", sa.Boolean)
 _UNTOLD: Final = sa.and_(sa.literal_column("NOT deliveries.handed_over", sa.Boolean), _PLANNED)
@@ -57,7 +62,7 @@ class DeliveryHandover:
 
 @dataclass(frozen=True)
 class LookHandover:
-    """A plan, escalation, heartbeat or ingest that the engine is to look at, as it stands."""
+    """A plan, escalation, heartbeat, ingest or job that the engine is to look at, as it stands."""
 
     kind: str
     tenant: str
@@ -65,6 +70,8 @@ class LookHandover:
     name: str
     generation: int
     traceparent: str | None
+    priority: int | None = None
+    """1 goes before 5; of what has none, all are alike."""
 
 
 @dataclass(frozen=True)
@@ -270,6 +277,11 @@ async def ingest(connection: AsyncConnection, ingest_id: str) -> LookHandover:
     return await _one(connection, "ingest", ingest_id)
 
 
+async def job(connection: AsyncConnection, job_id: str) -> LookHandover:
+    """Return the hand-over of a job that is known to exist."""
+    return await _one(connection, "job", job_id)
+
+
 async def owners_of_awaiting(connection: AsyncConnection, escalation_id: str) -> Owners | None:
     """Return who waits for the timer that awaits an escalation, if it has ended."""
     table, escalations = timers.TABLE, schema.escalations
@@ -318,14 +330,27 @@ async def ingests_behind(
     return tuple(_look("ingest", row) for row in await connection.execute(query.limit(limit)))
 
 
+async def jobs_behind(
+    connection: AsyncConnection, *, before: datetime, limit: int
+) -> tuple[LookHandover, ...]:
+    """Return jobs accepted or cancelled before ``before`` of which the engine does not know yet."""
+    table = schema.jobs
+    query = sa.select(table).where(
+        table.c.ended_at.is_(None),
+        table.c.armed_generation < table.c.generation,
+        table.c.updated_at < before,
+    )
+    return tuple(_look("job", row) for row in await connection.execute(query.limit(limit)))
+
+
 async def looks_overdue(
     connection: AsyncConnection, *, before: datetime, limit: int
 ) -> tuple[LookHandover, ...]:
     """Return what should have been looked at before ``before``.
 
     Running plans in which a deadline passed, or nothing runs that should; escalations and heartbeats whose
-    time has come; ingests with files that wait. Usually nobody is there to look; but the engine may also
-    have lost them.
+    time has come; ingests with files that wait; jobs past their deadline. Usually nobody is there to look;
+    but the engine may also have lost them.
     """
     table, nodes = schema.plans, schema.plan_nodes
     mine = nodes.c.plan_id == table.c.id
@@ -349,6 +374,9 @@ async def looks_overdue(
         ingests.c.state == IngestState.RUNNING.value, ingests.c.updated_at < before
     )
     found += [_look("ingest", row) for row in await connection.execute(waits.limit(limit))]
+    jobs = schema.jobs
+    overdue = sa.select(jobs).where(jobs.c.ended_at.is_(None), jobs.c.deadline_at < before)
+    found += [_look("job", row) for row in await connection.execute(overdue.limit(limit))]
     return tuple(found)
 
 
@@ -369,6 +397,10 @@ async def _one(connection: AsyncConnection, kind: str, public_id: str) -> LookHa
 
 
 def _look(kind: str, row: sa.Row[Any]) -> LookHandover:
+    if kind == "job":
+        # For people: what it does and what it is called.
+        name = f"{row.kind}: {row.name}"
+        return LookHandover(kind, row.tenant, row.id, name, row.generation, row.traceparent, row.priority)
     return LookHandover(kind, row.tenant, row.id, row.name, row.generation, row.traceparent)
 
 

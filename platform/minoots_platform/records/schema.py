@@ -1014,3 +1014,110 @@ known_models = sa.Table(
     _json("about"),
     sa.Column("seen_at", Moment, nullable=False),
 )
+
+jobs = sa.Table(
+    "jobs",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    _tenant(),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("priority", sa.Integer, nullable=False),
+    # What it was told, as it was sent.
+    _json("spec"),
+    _json("labels"),
+    sa.Column("generation", sa.Integer, nullable=False, server_default="1"),
+    sa.Column("armed_generation", sa.Integer, nullable=False, server_default="0"),
+    # How often a worker has begun it: what an earlier one still writes is refused. And the number of the
+    # newest event before this one began.
+    sa.Column("attempt", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("attempt_from", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("last_event", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("event_bytes", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("cancel_requested_at", Moment),
+    sa.Column("deadline_at", Moment, nullable=False),
+    sa.Column("result", sa.JSON(none_as_null=True)),
+    sa.Column("problem", sa.JSON(none_as_null=True)),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("updated_at", Moment, nullable=False),
+    sa.Column("started_at", Moment),
+    sa.Column("ended_at", Moment),
+    sa.Column("created_by", sa.String(255), nullable=False),
+    sa.Column("traceparent", sa.String(64)),
+    sa.Index(None, "tenant", "created_at", "id"),
+    sa.Index(
+        "ix_jobs_unfinished",
+        "tenant",
+        "deadline_at",
+        sqlite_where=sa.text("ended_at IS NULL"),
+        postgresql_where=sa.text("ended_at IS NULL"),
+    ),
+)
+
+job_events = sa.Table(
+    "job_events",
+    metadata,
+    # Its own numbers, beside those of the tenant's log: tokens would drown everything else there.
+    sa.Column("job_id", _ID, sa.ForeignKey("jobs.id"), primary_key=True),
+    sa.Column("sequence", sa.BigInteger, primary_key=True),
+    sa.Column("time", Moment, nullable=False),
+    sa.Column("type", sa.String(16), nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    _json("data"),
+)
+
+job_effects = sa.Table(
+    "job_effects",
+    metadata,
+    # What a job has begun that may not happen twice, and in which attempt.
+    sa.Column("job_id", _ID, sa.ForeignKey("jobs.id"), primary_key=True),
+    sa.Column("key", sa.String(200), primary_key=True),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("begun_at", Moment, nullable=False),
+)
+
+contents = sa.Table(
+    "contents",
+    metadata,
+    _tenant(),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    # Whether all of its pieces are there.
+    sa.Column("ready", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.PrimaryKeyConstraint("tenant", "sha256"),
+)
+
+content_pieces = sa.Table(
+    "content_pieces",
+    metadata,
+    _tenant(),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+    sa.PrimaryKeyConstraint("tenant", "sha256", "number"),
+)
+
+job_inputs = sa.Table(
+    "job_inputs",
+    metadata,
+    # Contents that a job was told of, so that they stay as long as it does.
+    sa.Column("job_id", _ID, sa.ForeignKey("jobs.id"), primary_key=True),
+    sa.Column("sha256", sa.String(64), primary_key=True),
+    _tenant(),
+    sa.Index(None, "tenant", "sha256"),
+)
+
+job_artifacts = sa.Table(
+    "job_artifacts",
+    metadata,
+    sa.Column("job_id", _ID, sa.ForeignKey("jobs.id"), primary_key=True),
+    sa.Column("name", sa.String(512), primary_key=True),
+    _tenant(),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("media_type", sa.String(200), nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Index(None, "tenant", "sha256"),
+)

@@ -355,6 +355,52 @@ class IngestSettings(Section):
     )
 
 
+class JobsSettings(Section):
+    """Jobs that think and act."""
+
+    default_deadline: float = Field(
+        3600.0, ge=1, le=86_400, description="Seconds after which a job that names no deadline is given up."
+    )
+    max_unfinished: int = Field(
+        1000, ge=1, le=1_000_000, description="Jobs of one tenant that may wait or run at a time."
+    )
+    max_attempts: int = Field(
+        5, ge=1, le=100, description="How often a job is begun before it is given up: after crashes, mostly."
+    )
+    max_artifact_bytes: int = Field(
+        33_554_432, ge=1024, le=1_073_741_824, description="Largest single artifact, in bytes."
+    )
+    max_artifacts: int = Field(200, ge=1, le=10_000, description="Artifacts that one job may make.")
+    max_event_bytes: int = Field(
+        16_777_216,
+        ge=1024,
+        le=1_073_741_824,
+        description="Bytes of one job's events; what is written beyond is only in its artifacts.",
+    )
+
+
+class SandboxSettings(Section):
+    """Sandboxes that programs run in."""
+
+    allow_process: bool = Field(
+        False, description="Whether the tier `process` may be used, which shuts nothing in: for development."
+    )
+    read_only: tuple[LocalPath, ...] = Field(
+        (), max_length=64, description="Folders beside the system's that programs in sandboxes may read."
+    )
+    cgroups: bool = Field(
+        True, description="Whether limits are held by control groups where these can be written."
+    )
+    at_once: int = Field(4, ge=1, le=1000, description="Sandboxes of one worker at a time.")
+    vm_image: LocalPath | None = Field(
+        None,
+        description="Folder of the image of virtual machines. Default: `vm-image` in the data directory.",
+    )
+    qemu: str = Field(
+        "qemu-system-x86_64", min_length=1, max_length=256, description="QEMU, by name or path."
+    )
+
+
 class ConnectorsSettings(Section):
     """What connectors need to know of this service."""
 

@@ -22,7 +22,9 @@ from .sections import (
     FlagsSettings,
     GatewaySettings,
     IngestSettings,
+    JobsSettings,
     RecordsSettings,
+    SandboxSettings,
     SecretsSettings,
     TelemetrySettings,
     TemporalSettings,
@@ -60,6 +62,10 @@ class Settings(BaseSettings):
         default_factory=IngestSettings, description="Files and texts that are sent to be taken in."
     )
     models: ModelsSettings = Field(default_factory=ModelsSettings, description="Language models.")
+    jobs: JobsSettings = Field(default_factory=JobsSettings, description="Jobs that think and act.")
+    sandbox: SandboxSettings = Field(
+        default_factory=SandboxSettings, description="Sandboxes that programs run in."
+    )
     secrets: SecretsSettings = Field(default_factory=SecretsSettings, description="Encryption of secrets.")
     flags: FlagsSettings = Field(default_factory=FlagsSettings, description="Feature flags.")
     telemetry: TelemetrySettings = Field(
@@ -86,6 +92,11 @@ class Settings(BaseSettings):
             records.__dict__["url"] = f"sqlite:///{self.data_dir / 'minoots.db'}"
             self.__dict__["records"] = records
         return self
+
+    @property
+    def vm_image(self) -> Path:
+        """The folder of the image of virtual machines."""
+        return self.sandbox.vm_image or self.data_dir / "vm-image"
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> Settings:
         """Return these settings with the nested ``overrides`` on top, validated anew.

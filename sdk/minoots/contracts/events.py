@@ -137,6 +137,15 @@ class EventType(StrEnum):
     """A language model failed too often, and is left alone for a while."""
     MODEL_CLOSED = "model.closed"
     """It answered again."""
+    JOB_ACCEPTED = "job.accepted"
+    JOB_STARTED = "job.started"
+    """A worker has begun it."""
+    JOB_RESTARTED = "job.restarted"
+    """The worker that had begun it died; another has."""
+    JOB_CANCEL_REQUESTED = "job.cancel_requested"
+    JOB_SUCCEEDED = "job.succeeded"
+    JOB_FAILED = "job.failed"
+    JOB_CANCELLED = "job.cancelled"
     SECRET_CREATED = "secret.created"  # noqa: S105 - an event type
     SECRET_ROTATED = "secret.rotated"  # noqa: S105 - an event type
     REPLAY_STARTED = "replay.started"

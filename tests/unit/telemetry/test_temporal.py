@@ -7,6 +7,7 @@ import importlib
 import sys
 import time
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -61,7 +62,9 @@ async def test_one_trace_joins_caller_workflow_and_activity_and_core_metrics_com
     with start_telemetry(Settings(), "worker", span_processors=[SimpleSpanProcessor(exporter)]) as telemetry:
         async with (
             temporal_runtime(telemetry) as runtime,
-            await WorkflowEnvironment.start_local(dev_server_existing_path=str(binary)) as environment,
+            await WorkflowEnvironment.start_local(
+                dev_server_existing_path=str(binary), dev_server_startup_timeout=timedelta(seconds=90)
+            ) as environment,
         ):
             client = await Client.connect(
                 environment.client.service_client.config.target_host,

@@ -12,6 +12,9 @@ from minoots_activities.checks.adapter import Checks
 from minoots_activities.deliveries.adapter import Deliveries
 from minoots_activities.escalations.adapter import Escalations
 from minoots_activities.escalations.heartbeats import Heartbeats
+from minoots_activities.jobs.adapter import Jobs
+from minoots_activities.jobs.model_calls import ModelCalls
+from minoots_activities.jobs.programs import Programs
 from minoots_activities.plans.adapter import Plans
 from minoots_activities.replays.adapter import Replays
 from minoots_activities.schedules.adapter import Schedules
@@ -23,6 +26,7 @@ from minoots_workflows.deliveries.port import DeliveriesPort
 from minoots_workflows.escalations.port import EscalationsPort
 from minoots_workflows.heartbeats.port import HeartbeatsPort
 from minoots_workflows.ids import parse_workflow_id, workflow_id
+from minoots_workflows.jobs.port import JobsPort, ModelCallsPort, ProgramsPort
 from minoots_workflows.plans.port import PlansPort
 from minoots_workflows.replays.port import ReplaysPort
 from minoots_workflows.schedules.port import SchedulesPort
@@ -41,6 +45,9 @@ from minoots_workflows.timers.port import TimersPort
         (HeartbeatsPort, Heartbeats),
         (ChecksPort, Checks),
         (CapturePort, Capture),
+        (JobsPort, Jobs),
+        (ModelCallsPort, ModelCalls),
+        (ProgramsPort, Programs),
     ],
 )
 def test_an_adapter_answers_under_the_names_of_its_port(port: type, adapter: type) -> None:
@@ -67,6 +74,7 @@ def test_workflows_have_names_that_outlive_a_rename_of_the_class() -> None:
         "CaptureWorkflow": "Capture",
         "WriterWorkflow": "Writer",
         "IngestWorkflow": "Ingest",
+        "AgentJobWorkflow": "AgentJob",
     }
 
 

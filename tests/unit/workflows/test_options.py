@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 from temporalio import workflow
+from temporalio.workflow import ActivityCancellationType
 
 import minoots_workflows
 from minoots.contracts.actions import MAX_TIMEOUT
+from minoots.contracts.sandboxes import MAX_TIME
 from minoots_platform.settings import Settings
 from minoots_workers.registry import WORKFLOWS
 from minoots_workflows import options, search_attributes
@@ -34,17 +36,24 @@ def trees() -> Iterator[tuple[Path, ast.Module]]:
 
 
 def test_queues_are_named_by_what_a_machine_needs() -> None:
-    assert {queue.name: queue.value for queue in Queue} == {"CORE": "core", "IO": "io", "FILES": "files"}
+    assert {queue.name: queue.value for queue in Queue} == {
+        "CORE": "core",
+        "IO": "io",
+        "FILES": "files",
+        "LLM": "llm",
+        "SANDBOX": "sandbox",
+    }
 
 
 def test_the_named_option_sets_are_these() -> None:
-    assert NAMED.keys() == {"SENDING", "RECORDS", "LOOKING", "FILES"}
+    assert NAMED.keys() == {"SENDING", "RECORDS", "LOOKING", "FILES", "MODEL", "PROGRAM"}
 
 
 @pytest.mark.parametrize("name", NAMED)
 def test_an_option_set_never_gives_up_and_never_waits_long(name: str) -> None:
     chosen = NAMED[name]
-    assert chosen["task_queue"] is (Queue.FILES if name == "FILES" else Queue.IO)
+    elsewhere = {"FILES": Queue.FILES, "MODEL": Queue.LLM, "PROGRAM": Queue.SANDBOX}
+    assert chosen["task_queue"] is elsewhere.get(name, Queue.IO)
     policy = chosen["retry_policy"]
     assert policy.maximum_attempts == 0, "what was accepted is never given up for a fault of ours"
     assert policy.initial_interval == timedelta(milliseconds=100)
@@ -60,6 +69,14 @@ def test_sending_has_time_for_the_wait_the_receiver_and_the_records() -> None:
         "a killed worker is replaced within it"
     )
     assert options.RECORDS["start_to_close_timeout"] > records
+
+
+def test_what_jobs_do_may_last_as_long_as_they_and_ends_before_they_do() -> None:
+    for chosen in (options.MODEL, options.PROGRAM):
+        assert chosen["start_to_close_timeout"] >= MAX_TIME
+        assert chosen["heartbeat_timeout"] <= timedelta(seconds=3)
+        waits = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
+        assert chosen["cancellation_type"] is waits, "a job is not cancelled while its program still runs"
 
 
 def test_every_activity_is_called_with_a_named_option_set() -> None:
@@ -132,7 +149,7 @@ def test_every_patch_that_the_code_asks_for_is_listed_and_no_other() -> None:
 
 
 def test_what_one_host_alone_can_do_is_tried_there_until_it_works() -> None:
-    chosen = options.on_host("ada")
+    chosen = options.on_host("ada", "write")
     assert chosen["task_queue"] == "files-ada"
     assert chosen["retry_policy"] == options.RECORDS["retry_policy"]
     assert chosen["heartbeat_timeout"] < chosen["start_to_close_timeout"]

@@ -1,0 +1,1 @@
+"""What jobs do: ask models, run programs."""

@@ -1,0 +1,163 @@
+"""`ModelCallsPort`: what a job asks a language model, told as it is written."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from datetime import timedelta
+from typing import Any, Final, cast
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from minoots.contracts import (
+    Delta,
+    DeltaKind,
+    JobEventType,
+    JobProblem,
+    JobState,
+    LlmJob,
+    LlmResult,
+    ModelAnswer,
+    ModelErrorKind,
+    ModelRequest,
+    OnBreak,
+)
+from minoots_platform.clock import Clock
+from minoots_platform.records import Database, contents, job_progress
+from minoots_platform.records.job_progress import Begun, Made, Outcome
+from minoots_platform.settings import JobsSettings
+from minoots_workflows.jobs.contracts import StepDone, StepDue
+from minoots_workflows.jobs.port import ModelCallsPort
+from minoots_workflows.models.contracts import ModelCaller
+from minoots_workflows.models.failures import ModelFailure
+from minoots_workflows.models.ports import ModelRouter
+
+from .telling import Teller
+from .working import UnwantedError, while_wanted
+
+_PREVIEW: Final = 2000
+_ASKED: Final = frozenset(ModelRequest.model_fields)
+_LONGEST_PAUSE: Final = 30.0
+
+
+class ModelCalls(ModelCallsPort):
+    """Model calls of jobs.
+
+    Args:
+        database: the records.
+        router: what asks the models.
+        settings: how much a job may make, and how often it is tried.
+        clock: the time.
+    """
+
+    def __init__(self, database: Database, router: ModelRouter, settings: JobsSettings, clock: Clock) -> None:
+        self._database = database
+        self._router = router
+        self._settings = settings
+        self._clock = clock
+
+    @activity.defn(name="jobs.call_model")
+    async def call_model(self, due: StepDue) -> StepDone:
+        """Ask a model, tell what it writes as it comes, and end the job with the answer."""
+        async with self._database.write() as connection:
+            begun = await job_progress.begin(
+                connection,
+                due.tenant,
+                due.job_id,
+                most_attempts=self._settings.max_attempts,
+                now=self._clock(),
+            )
+        if begun is None:
+            return StepDone(state="")
+        teller = Teller(self._database, begun, self._clock, self._settings.max_event_bytes)
+        try:
+            answer = await while_wanted(self._ask(begun, teller), self._database, begun, teller)
+            outcome = await self._kept(begun, answer)
+        except UnwantedError:
+            return StepDone(state="")
+        except ModelFailure as failure:
+            pause = self._pause(begun, failure)
+            if pause is not None:
+                reason = {"state": JobState.RUNNING.value, "retry_in": pause, "reason": failure.detail}
+                await teller.tell(JobEventType.STATUS, reason)
+                raise ApplicationError(
+                    f"no answer: {failure.kind}",
+                    type="ModelFailure",
+                    next_retry_delay=timedelta(seconds=pause),
+                ) from failure
+            outcome = Outcome(JobState.FAILED, problem=_problem(failure))
+        async with self._database.write() as connection:
+            await job_progress.finish(connection, begun, outcome, self._clock())
+        return StepDone(state=outcome.state)
+
+    async def _ask(self, begun: Begun, teller: Teller) -> ModelAnswer:
+        job = cast(LlmJob, begun.request)
+        request = ModelRequest(**{name: getattr(job, name) for name in _ASKED}).model_copy(
+            update={"deadline": begun.deadline}
+        )
+        caller = ModelCaller(
+            tenant=begun.tenant,
+            key=begun.actor,
+            call_id=f"{begun.job_id}/1",
+            job_id=begun.job_id,
+            budget=job.budget,
+        )
+        answer: ModelAnswer | None = None
+        async with teller.telling(), aclosing(self._router.stream(request, caller)) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, ModelAnswer):
+                    answer = piece
+                else:
+                    await _tell(teller, piece, begun)
+            if answer is not None and answer.tool_calls:
+                calls = [call.model_dump(mode="json") for call in answer.tool_calls]
+                await teller.tell(JobEventType.TOOL, {"calls": calls})
+        if answer is None:
+            raise ModelFailure(ModelErrorKind.BROKEN_STREAM, "the router ended without an answer")
+        return answer
+
+    async def _kept(self, begun: Begun, answer: ModelAnswer) -> Outcome:
+        whole = answer.model_dump_json().encode()
+        made = [await self._keep(begun, "answer.json", whole, "application/json")]
+        if answer.text:
+            made.append(await self._keep(begun, "answer.txt", answer.text.encode(), "text/plain"))
+        shared = {"finish", "provider", "model", "local", "usage", "currency", "attempts", "fell_back"}
+        shared |= {"warnings", "timings"}
+        result = LlmResult(
+            answer=made[0].sha256,
+            preview=answer.text[:_PREVIEW].replace("\x00", "\ufffd"),
+            **{name: getattr(answer, name) for name in shared},
+        )
+        return Outcome(JobState.SUCCEEDED, result, made=made)
+
+    async def _keep(self, begun: Begun, name: str, data: bytes, media_type: str) -> Made:
+        sha256 = await contents.keep(self._database, begun.tenant, data, self._clock())
+        return Made(name, sha256, len(data), media_type)
+
+    def _pause(self, begun: Begun, failure: ModelFailure) -> float | None:
+        """Return after how many seconds another try makes sense, ``None`` when none does."""
+        job = cast(LlmJob, begun.request)
+        if not failure.rule.again or begun.attempt >= self._settings.max_attempts:
+            return None
+        if failure.kind is ModelErrorKind.BROKEN_STREAM and job.on_break is OnBreak.FAIL:
+            return None
+        pause = failure.retry_after or min(_LONGEST_PAUSE, 0.25 * 2**begun.attempt)
+        left = (begun.deadline - self._clock()).total_seconds()
+        return pause if pause < left else None
+
+
+async def _tell(teller: Teller, piece: Delta, begun: Begun) -> None:
+    if piece.kind is DeltaKind.TEXT:
+        await teller.token(piece.text)
+    elif piece.kind is DeltaKind.THINKING:
+        await teller.token(piece.text, thinking=True)
+    elif piece.kind is DeltaKind.ATTEMPT:
+        asking: dict[str, Any] = {"asking": piece.provider, "model": piece.model, "reason": piece.reason}
+        if piece.drop:
+            asking["drop_after"] = begun.first_event
+        told = {name: value for name, value in asking.items() if value is not None}
+        await teller.tell(JobEventType.STATUS, told)
+
+
+def _problem(failure: ModelFailure) -> JobProblem:
+    return JobProblem(kind=failure.rule.kind, detail=failure.detail, remedy=failure.remedy)

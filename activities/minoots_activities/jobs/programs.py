@@ -1,0 +1,281 @@
+"""`ProgramsPort`: the program of a job, in a sandbox of the tier that it asks for."""
+
+from __future__ import annotations
+
+import asyncio
+import mimetypes
+from dataclasses import dataclass, field
+from typing import Final, cast
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from minoots.contracts import ExecJob, ExecResult, JobProblem, JobState, OnLost, Tier
+from minoots.errors import Failure, FailureKind
+from minoots_activities.sandboxes.port import (
+    Ended,
+    NeverStarted,
+    OutcomeUnknown,
+    Program,
+    Ran,
+    Sandbox,
+    Stream,
+)
+from minoots_activities.sandboxes.tiers import Tiers
+from minoots_platform.clock import Clock
+from minoots_platform.records import Database, contents, job_progress
+from minoots_platform.records.job_progress import Begun, Made, Outcome
+from minoots_platform.settings import JobsSettings
+from minoots_platform.telemetry import get_logger
+from minoots_workflows.jobs.contracts import StepDone, StepDue
+from minoots_workflows.jobs.port import ProgramsPort
+
+from .globs import matches
+from .telling import Teller
+from .working import UnwantedError, while_wanted
+
+_TAIL: Final = 2000
+"""Bytes of what was written last that stand in the result itself."""
+_LOOKED_AT: Final = 10_000
+"""Files of a working folder that are looked at."""
+_TRIES: Final = 3
+_PAUSE: Final = 0.2
+_BINARY: Final = "application/octet-stream"
+
+
+class Programs(ProgramsPort):
+    """Programs of jobs, on this machine.
+
+    Args:
+        database: the records.
+        tiers: what sandboxes there are.
+        settings: how much a job may make.
+        clock: the time.
+    """
+
+    def __init__(self, database: Database, tiers: Tiers, settings: JobsSettings, clock: Clock) -> None:
+        self._database = database
+        self._tiers = tiers
+        self._settings = settings
+        self._clock = clock
+        self._log = get_logger("minoots.jobs")
+
+    @activity.defn(name="jobs.run_program")
+    async def run_program(self, due: StepDue) -> StepDone:
+        """Run the program of a job, and end the job with what came of it."""
+        begun = await self._begin(due)
+        if begun is None:
+            return StepDone(state="")
+        request = cast(ExecJob, begun.request)
+        teller = Teller(self._database, begun, self._clock, self._settings.max_event_bytes)
+        try:
+            await self._require_first(begun, request)
+            run = _Run(begun, request, self._database, self._settings, self._clock, teller)
+            outcome = await while_wanted(run.outcome(self._tiers), self._database, begun, teller)
+        except UnwantedError:
+            return StepDone(state="")
+        except OutcomeUnknown as unknown:
+            if on_lost(request) is OnLost.RERUN:
+                self._log.warning("job.sandbox_lost", job_id=due.job_id, attempt=begun.attempt)
+                raise ApplicationError("the sandbox was lost", type="SandboxLost") from unknown
+            outcome = Outcome(JobState.FAILED, problem=job_progress.problem_of(unknown))
+        except Failure as failure:
+            outcome = Outcome(JobState.FAILED, problem=job_progress.problem_of(failure))
+        async with self._database.write() as connection:
+            await job_progress.finish(connection, begun, outcome, self._clock())
+        return StepDone(state=outcome.state)
+
+    async def _begin(self, due: StepDue) -> Begun | None:
+        async with self._database.write() as connection:
+            return await job_progress.begin(
+                connection,
+                due.tenant,
+                due.job_id,
+                most_attempts=self._settings.max_attempts,
+                now=self._clock(),
+            )
+
+    async def _require_first(self, begun: Begun, request: ExecJob) -> None:
+        """Note that the program is about to run; refuse to run it twice where that may do harm."""
+        async with self._database.write() as connection:
+            before = await job_progress.begin_effect(connection, begun, "exec", self._clock())
+        if before is not None and on_lost(request) is OnLost.FAIL:
+            raise OutcomeUnknown(
+                FailureKind.UNAVAILABLE,
+                "the worker died while the program ran, and nobody knows how far it came",
+                remedy="See what it has done, then submit the job again; on_lost: rerun does so by itself.",
+            )
+
+
+class _Run:
+    """One run of a job's program."""
+
+    def __init__(
+        self,
+        begun: Begun,
+        request: ExecJob,
+        database: Database,
+        settings: JobsSettings,
+        clock: Clock,
+        teller: Teller,
+    ) -> None:
+        self._begun = begun
+        self._request = request
+        self._database = database
+        self._settings = settings
+        self._clock = clock
+        self._teller = teller
+        self._written: dict[Stream, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
+
+    async def outcome(self, tiers: Tiers) -> Outcome:
+        """Run it and return how the job ends.
+
+        Raises:
+            Failure: it was not started, or nobody knows how it ended.
+        """
+        files = await self._files()
+        sandbox = await self._create(tiers)
+        try:
+            for path, data, executable in files:
+                await sandbox.put(path, data, executable=executable)
+            async with self._teller.telling():
+                ran = await sandbox.exec(self._program(), self._hear)
+            return await self._kept(sandbox, ran)
+        finally:
+            await asyncio.shield(sandbox.destroy())
+
+    async def _files(self) -> list[tuple[str, bytes, bool]]:
+        """Return what is put into the sandbox. Read first: a sandbox waits for nothing."""
+        found = []
+        for file in self._request.files:
+            if file.artifact is None:
+                data = (file.text or "").encode()
+            else:
+                data = await contents.read(self._database, self._begun.tenant, file.artifact)
+            found.append((file.path, data, file.executable))
+        return found
+
+    async def _create(self, tiers: Tiers) -> Sandbox:
+        """Return a sandbox; what did not begin may be tried again, for nothing has happened."""
+        name = f"{self._begun.job_id}-{self._begun.attempt}"
+        for attempt in range(1, _TRIES + 1):
+            try:
+                return await tiers.create(self._request.tier, name, self._request.limits)
+            except NeverStarted:
+                if attempt == _TRIES:
+                    raise
+                await asyncio.sleep(_PAUSE)
+        raise AssertionError("unreachable: the last try raises or returns")
+
+    def _program(self) -> Program:
+        request = self._request
+        left = (self._begun.deadline - self._clock()).total_seconds()
+        return Program(
+            command=request.command,
+            env=request.env,
+            stdin=request.stdin.encode(),
+            seconds=max(0.01, min(request.limits.time.total_seconds(), left)),
+        )
+
+    async def _hear(self, stream: Stream, data: bytes) -> None:
+        self._written[stream] += data
+        await self._teller.log(stream, data)
+
+    async def _kept(self, sandbox: Sandbox, ran: Ran) -> Outcome:
+        """Keep what was written and made; return how the job ends."""
+        kept = _Kept()
+        problem = _problem(ran, self._request)
+        for stream, data in self._written.items():
+            if data:
+                await self._keep(kept, stream, bytes(data), "text/plain")
+        try:
+            await self._outputs(sandbox, kept)
+        except Failure as failure:
+            problem = problem or job_progress.problem_of(failure)
+        result = ExecResult(
+            ended=ran.ended.value,
+            exit_code=ran.exit_code,
+            signal=ran.signal,
+            wall_ms=round(ran.wall_ms, 3),
+            cpu_ms=round(ran.cpu_ms, 3),
+            peak_kb=ran.peak_kb,
+            tier=sandbox.tier,
+            held_by=dict(sandbox.held_by),
+            stdout_tail=_tail(self._written["stdout"]),
+            stderr_tail=_tail(self._written["stderr"]),
+            outputs_left_out=kept.left_out,
+        )
+        state = JobState.SUCCEEDED if problem is None else JobState.FAILED
+        return Outcome(state, result, problem, kept.made)
+
+    async def _outputs(self, sandbox: Sandbox, kept: _Kept) -> None:
+        if not self._request.outputs:
+            return
+        listing = await sandbox.list(_LOOKED_AT)
+        left = self._settings.max_artifact_bytes
+        for file in listing.files:
+            if not any(matches(pattern, file.path) for pattern in self._request.outputs):
+                continue
+            if len(kept.made) >= self._settings.max_artifacts or len(file.path) > _LONGEST_NAME:
+                kept.left_out += 1
+                continue
+            data = await sandbox.get(file.path, left)
+            media_type = mimetypes.guess_type(file.path)[0] or _BINARY
+            name = file.path if file.path not in self._written else f"files/{file.path}"
+            await self._keep(kept, name, data, media_type)
+
+    async def _keep(self, kept: _Kept, name: str, data: bytes, media_type: str) -> None:
+        sha256 = await contents.keep(self._database, self._begun.tenant, data, self._clock())
+        kept.made.append(Made(name, sha256, len(data), media_type))
+
+
+_LONGEST_NAME: Final = 500
+
+
+@dataclass
+class _Kept:
+    """What is kept of a run."""
+
+    made: list[Made] = field(default_factory=list)
+    left_out: int = 0
+
+
+def on_lost(request: ExecJob) -> OnLost:
+    """Return what happens when the worker dies while the program runs."""
+    if request.on_lost is not None:
+        return request.on_lost
+    return OnLost.FAIL if request.tier is Tier.PROCESS else OnLost.RERUN
+
+
+def _problem(ran: Ran, request: ExecJob) -> JobProblem | None:
+    limits = request.limits
+    if ran.ended is Ended.EXITED:
+        if ran.exit_code == 0:
+            return None
+        return JobProblem(
+            kind=FailureKind.INVALID,
+            detail=f"the program exited with {ran.exit_code}",
+            remedy="See what it wrote: the artifacts stdout and stderr.",
+        )
+    if ran.ended is Ended.KILLED:
+        return JobProblem(
+            kind=FailureKind.INVALID,
+            detail=f"the program was ended by signal {ran.signal}",
+            remedy="See what it wrote: the artifacts stdout and stderr.",
+        )
+    detail, remedy = {
+        Ended.TIMED_OUT: (
+            f"the program ran longer than {limits.time.total_seconds():g} s, or than the job's deadline",
+            "Raise limits.time or the deadline.",
+        ),
+        Ended.OUT_OF_MEMORY: (f"the program took more than {limits.memory_mb} MB", "Raise limits.memory_mb."),
+        Ended.TOO_MUCH_OUTPUT: (
+            f"the program wrote more than {limits.output_kb} kB",
+            "Raise limits.output_kb, or have it write into a file.",
+        ),
+    }[ran.ended]
+    return JobProblem(kind=FailureKind.EXHAUSTED, detail=detail, remedy=remedy)
+
+
+def _tail(data: bytearray) -> str:
+    return bytes(data[-_TAIL:]).decode("utf-8", "replace").replace("\x00", "\ufffd")

@@ -1,0 +1,1 @@
+"""Sandboxes: programs of others, shut in."""

@@ -1,0 +1,242 @@
+"""The tier ``bubblewrap``: namespaces, no network, a read-only system, a filter of system calls.
+
+What a program sees: the system's programs and libraries, read-only; a working folder, /tmp and /dev/shm in
+memory, each of a size; its own processes; no network but a loopback of its own. Run by root, the sandbox
+belongs to the user ``nobody``: what gets out of it finds nothing that it may write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from minoots.contracts.sandboxes import Limits, Tier
+from minoots.errors import Failure
+
+from . import seccomp
+from .cgroups import Group, Place
+from .guested import GuestedSandbox
+from .names import name_of
+from .port import PATH, Sandbox, Sandboxes, never_started
+from .starting import GUEST, Started, environment, interpreter, limits_of, piped, start
+
+WORK: Final = "/work"
+_NOBODY: Final = 65534
+_MEGABYTE: Final = 1024 * 1024
+_SYSTEM: Final = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+_ETC: Final = (
+    "alternatives",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "localtime",
+    "mime.types",
+    "protocols",
+    "services",
+    "ssl/certs",
+    "ssl/openssl.cnf",
+)
+_PASSWD: Final = b"sandbox:x:1000:1000::/work:/bin/sh\n"
+_GROUP: Final = b"sandbox:x:1000:\n"
+_HOSTS: Final = b"127.0.0.1 localhost sandbox\n::1 localhost\n"
+_NAMESPACES: Final = ("user", "ipc", "pid", "net", "uts")
+
+
+class Bubblewrap(Sandboxes):
+    """Sandboxes of namespaces, by the program ``bwrap``.
+
+    Args:
+        place: where control groups can be made, if anywhere.
+        read_only: folders of the machine beside the system's that programs may read.
+    """
+
+    tier = Tier.BUBBLEWRAP
+
+    def __init__(self, place: Place | None = None, read_only: Sequence[Path] = ()) -> None:
+        self._place = place
+        self._read_only = tuple(read_only)
+        self._as = _NOBODY if os.geteuid() == 0 else None
+        self._works: bool | None = None
+        self._trying = asyncio.Lock()
+
+    async def missing(self) -> tuple[str, ...]:
+        """Return what this machine lacks, found out by starting one."""
+        lacks = self._lacks()
+        if lacks or self._works:
+            return lacks
+        async with self._trying:
+            if self._works:
+                return ()
+            try:
+                sandbox = await self._create("probe", Limits())
+            except Failure as failure:
+                return (f"bwrap cannot make namespaces here ({failure.detail})",)
+            await sandbox.destroy()
+            self._works = True
+        return ()
+
+    async def create(self, name: str, limits: Limits) -> Sandbox:
+        """Return a new sandbox."""
+        lacks = self._lacks()
+        if lacks:
+            raise never_started(
+                f"this machine cannot give the tier {self.tier}: {'; '.join(lacks)}",
+                "Install what is missing, or choose another tier.",
+            )
+        return await self._create(name, limits)
+
+    def _lacks(self) -> tuple[str, ...]:
+        lacks = []
+        if shutil.which("bwrap") is None:
+            lacks.append("the program bwrap is not installed (apt install bubblewrap)")
+        if not seccomp.supported():
+            lacks.append(f"there is no table of system calls for {os.uname().machine}")
+        if interpreter(self._as) is None:
+            lacks.append("there is no Python that the user nobody may read (apt install python3)")
+        return tuple(lacks)
+
+    async def _create(self, name: str, limits: Limits) -> Sandbox:
+        group = await self._group(name, limits)
+        each, held_by = limits_of(limits, group, processes=True)
+        try:
+            started = await self._start(limits, group)
+        except BaseException:
+            if group is not None:
+                await group.remove()
+            raise
+        return GuestedSandbox(
+            self.tier,
+            limits,
+            {**held_by, "disk": "tmpfs"},
+            each,
+            started.process,
+            started.channel,
+            group,
+            environment(WORK, self._path()),
+        )
+
+    async def _group(self, name: str, limits: Limits) -> Group | None:
+        if self._place is None:
+            return None
+        group = Group(self._place, name_of(name))
+        try:
+            group.make(limits)
+        except OSError as error:
+            await group.remove()
+            raise never_started(
+                f"the control group of the sandbox cannot be made: {error.strerror}",
+                "Give the worker control groups that it may write, or none at all.",
+            ) from error
+        return group
+
+    async def _start(self, limits: Limits, group: Group | None) -> Started:
+        told, telling = os.pipe()
+        waits, waking = os.pipe()
+        fds = {
+            "guest": piped(GUEST.read_bytes()),
+            "passwd": piped(_PASSWD),
+            "group": piped(_GROUP),
+            "hosts": piped(_HOSTS),
+            "seccomp": piped(seccomp.program()),
+            "info": telling,
+            "block": waits,
+        }
+
+        async def confine(pid: int) -> None:
+            """Put what bwrap has made into its group before it goes on."""
+            os.close(fds.pop("info"))
+            try:
+                inside = await _child_of(told)
+                if group is not None and inside is not None:
+                    for one in (pid, inside):
+                        group.add(one)
+            except OSError as error:
+                raise never_started(
+                    f"the sandbox cannot be put into its control group: {error.strerror}",
+                    "Give the worker control groups that it may write, or none at all.",
+                ) from error
+            os.write(waking, b"\0")
+
+        options: dict[str, Any] = {"env": {"PATH": PATH}}
+        if self._as is not None:
+            options |= {"user": self._as, "group": self._as, "extra_groups": []}
+        try:
+            return await start(
+                lambda sock: self._command(limits, fds, sock),
+                tuple(fds.values()),
+                beforehand=confine,
+                **options,
+            )
+        finally:
+            for fd in (*fds.values(), told, waking):
+                os.close(fd)
+
+    def _command(self, limits: Limits, fds: dict[str, int], sock: int) -> list[str]:
+        size = str(limits.disk_mb * _MEGABYTE)
+        command = [shutil.which("bwrap") or "bwrap"]
+        command += [f"--unshare-{one}" for one in _NAMESPACES]
+        command += ["--unshare-cgroup-try", "--die-with-parent", "--as-pid-1", "--new-session"]
+        command += ["--hostname", "sandbox", "--uid", "1000", "--gid", "1000", "--clearenv"]
+        command += ["--ro-bind", "/usr", "/usr", *_system()]
+        for name in _ETC:
+            command += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+        for name in ("passwd", "group", "hosts"):
+            command += ["--perms", "0644", "--ro-bind-data", str(fds[name]), f"/etc/{name}"]
+        for folder in self._folders():
+            command += ["--ro-bind", str(folder), str(folder)]
+        command += ["--proc", "/proc", "--dev", "/dev"]
+        for mode, memory in (("1777", "/tmp"), ("1777", "/dev/shm"), ("0755", WORK)):  # noqa: S108
+            command += ["--perms", mode, "--size", size, "--tmpfs", memory]
+        command += ["--perms", "0444", "--ro-bind-data", str(fds["guest"]), "/run/guest.py"]
+        command += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", WORK]
+        command += ["--seccomp", str(fds["seccomp"]), "--info-fd", str(fds["info"])]
+        command += ["--block-fd", str(fds["block"])]
+        python = interpreter(self._as)
+        return [*command, str(python), "-I", "-S", "-B", "/run/guest.py", str(sock), WORK, "first"]
+
+    def _folders(self) -> list[Path]:
+        """Return what is bound beside the system: what settings name, and the guest's Python."""
+        folders = list(self._read_only)
+        python = interpreter(self._as)
+        if python is not None:
+            for one in (python.parent.parent, python.resolve().parent.parent):
+                if not one.is_relative_to("/usr"):
+                    folders.append(one)
+        return list(dict.fromkeys(folders))
+
+    def _path(self) -> str:
+        return ":".join([*(str(one / "bin") for one in self._folders() if (one / "bin").is_dir()), PATH])
+
+
+def _system() -> list[str]:
+    """Return how the folders beside /usr come in: as links where they are links, read-only otherwise."""
+    found = []
+    for folder in _SYSTEM:
+        if os.path.islink(folder):
+            found += ["--symlink", os.readlink(folder), folder]
+        elif Path(folder).is_dir():
+            found += ["--ro-bind", folder, folder]
+    return found
+
+
+async def _child_of(told: int) -> int | None:
+    """Return the number of the process that bwrap tells of; ``None`` when it ends without a word."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    file = os.fdopen(os.dup(told), "rb", buffering=0)
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), file)
+    try:
+        with suppress(ValueError, KeyError, TypeError):
+            async with asyncio.timeout(10):
+                return int(json.loads(await reader.read())["child-pid"])
+    except TimeoutError:
+        return None
+    finally:
+        transport.close()
+    return None

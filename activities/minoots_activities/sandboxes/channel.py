@@ -1,0 +1,170 @@
+"""The way from the host to the guest of a sandbox: lines of JSON, and descriptors, over one socket.
+
+What comes from the other side is a stranger's: a line that is too long or no JSON ends the channel, a
+descriptor that is no regular file is refused, and nothing that is said is used as a path here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import stat
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Final
+
+from .port import gone
+
+_MOST_LINE: Final = 1024 * 1024
+_MOST_FILES: Final = 16
+"""Descriptors that may have come without being asked for."""
+_PATIENCE: Final = 30.0
+"""Seconds that an answer may take: the machine may be busy, but nothing asked here takes long."""
+
+
+class Channel:
+    """One socket and who waits for what comes from it."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._sock.setblocking(False)
+        self._buffer = b""
+        self._fds: deque[int] = deque()
+        self._waiting: dict[int, asyncio.Queue[dict[str, Any] | None]] = {}
+        self._number = 0
+        self.ended = asyncio.Event()
+        asyncio.get_running_loop().add_reader(sock, self._readable)
+        self._hello: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        self._waiting[-1] = self._hello
+
+    async def ready(self, within: float) -> bool:
+        """Wait for the guest's first word; ``False`` when it does not come."""
+        try:
+            async with asyncio.timeout(within):
+                return await self._hello.get() is not None
+        except TimeoutError:
+            return False
+
+    def open(self, request: dict[str, Any], fds: Sequence[int] = ()) -> Asked:
+        """Send a request and return where its answers come.
+
+        Raises:
+            OutcomeUnknown: nobody is there any more.
+        """
+        self._number += 1
+        number = self._number
+        answers: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        if self.ended.is_set():
+            raise gone()
+        self._waiting[number] = answers
+        data = json.dumps({"n": number, "fds": len(fds), **request}).encode() + b"\n"
+        try:
+            # The buffer of the socket is larger than a request may be, and the guest reads at once.
+            sent = socket.send_fds(self._sock, [data], list(fds)) if fds else self._sock.send(data)
+        except OSError as error:
+            self._end()
+            raise gone() from error
+        if sent != len(data):
+            self._end()
+            raise gone()
+        return Asked(self, number, answers)
+
+    async def ask(self, request: dict[str, Any], fds: Sequence[int] = ()) -> dict[str, Any]:
+        """Send a request and return its one answer.
+
+        Raises:
+            OutcomeUnknown: nobody is there any more.
+        """
+        asked = self.open(request, fds)
+        try:
+            return await asked.next(_PATIENCE)
+        finally:
+            asked.close()
+
+    def take_file(self) -> int:
+        """Return the descriptor of the regular file that came with an answer; the caller closes it.
+
+        Raises:
+            OutcomeUnknown: there is none, or it is something else.
+        """
+        if not self._fds:
+            raise gone()
+        fd = self._fds.popleft()
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise gone()
+        return fd
+
+    def forget(self, number: int) -> None:
+        """Wait no longer for answers to a request."""
+        self._waiting.pop(number, None)
+
+    def close(self) -> None:
+        """Let the socket go: the guest ends."""
+        self._end()
+        while self._fds:
+            os.close(self._fds.popleft())
+        self._sock.close()
+
+    def _readable(self) -> None:
+        try:
+            flags = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+            data, fds, _, _ = socket.recv_fds(self._sock, 65536, 16, flags)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._end()
+            return
+        self._fds += fds
+        self._buffer += data
+        if not data or len(self._buffer) > _MOST_LINE or len(self._fds) > _MOST_FILES:
+            self._end()
+            return
+        *lines, self._buffer = self._buffer.split(b"\n")
+        for line in lines:
+            try:
+                message = json.loads(line)
+                number = -1 if "ready" in message else int(message["n"])
+            except (ValueError, KeyError, TypeError, RecursionError):
+                self._end()
+                return
+            waiting = self._waiting.get(number)
+            if waiting is not None:
+                waiting.put_nowait(message)
+
+    def _end(self) -> None:
+        if not self.ended.is_set():
+            self.ended.set()
+            asyncio.get_running_loop().remove_reader(self._sock)
+            for waiting in self._waiting.values():
+                waiting.put_nowait(None)
+
+
+class Asked:
+    """A request that was sent."""
+
+    def __init__(self, channel: Channel, number: int, answers: asyncio.Queue[dict[str, Any] | None]) -> None:
+        self._channel = channel
+        self._number = number
+        self._answers = answers
+
+    async def next(self, within: float | None = None) -> dict[str, Any]:
+        """Return the next answer.
+
+        Raises:
+            OutcomeUnknown: nobody is there any more, or none came ``within`` so many seconds.
+        """
+        try:
+            async with asyncio.timeout(within):
+                answer = await self._answers.get()
+        except TimeoutError:
+            raise gone() from None
+        if answer is None:
+            raise gone()
+        return answer
+
+    def close(self) -> None:
+        """Wait for no more of them."""
+        self._channel.forget(self._number)

@@ -1,0 +1,353 @@
+"""The guest: runs inside a sandbox, starts programs there and opens files for the host.
+
+Stands alone: it is copied into the sandbox and run by whatever Python 3.9 or newer the machine has, so it
+imports nothing but the standard library, and as little of it as it can. It is no border: a program may do
+whatever it likes to it, so the host believes nothing that it says beyond "this program ended so".
+
+It speaks lines of JSON over the socket whose descriptor is its first argument. A request says in ``fds`` how
+many descriptors come with it. When the socket ends, everything in the sandbox ends.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import stat
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    # Known to the type checker by this name; to import them takes as long as all the rest.
+    from types import FrameType
+    from typing import Any
+
+MOST_LINE = 1024 * 1024
+MOST_ENTRIES_A_LINE = 200
+
+
+class Guest:
+    """One sandbox's inside.
+
+    Args:
+        sock: the way to the host.
+        root: the working folder.
+        first: whether this is the first process of a namespace of processes.
+    """
+
+    def __init__(self, sock: socket.socket, root: str, first: bool) -> None:
+        self.sock = sock
+        self.root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.path = root
+        self.first = first
+        self.buffer = b""
+        self.fds: list[int] = []
+        self.running: int | None = None
+        self.number: int | None = None
+
+    def serve(self) -> None:
+        """Answer until the host is gone."""
+        woken, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if hasattr(os, "pipe2") else os.pipe()
+        os.set_blocking(wake, False)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.signal(signal.SIGTERM, self.leave)
+        poller = select.poll()
+        poller.register(self.sock, select.POLLIN)
+        poller.register(woken, select.POLLIN)
+        self.send({"ready": os.getpid()})
+        while True:
+            for fd, _ in poller.poll():
+                if fd == woken:
+                    os.read(woken, 4096)
+                    self.reap()
+                elif not self.receive():
+                    self.leave()
+
+    def leave(self, number: int = 0, frame: FrameType | None = None) -> None:
+        """End everything."""
+        self.end_all()
+        os._exit(0)
+
+    def receive(self) -> bool:
+        """Take in what has come; ``False`` when the host is gone."""
+        try:
+            data, fds, _, _ = socket.recv_fds(self.sock, 65536, 16)
+        except OSError:
+            return False
+        for fd in fds:
+            os.set_inheritable(fd, False)
+        self.fds += fds
+        if not data:
+            return False
+        self.buffer += data
+        if len(self.buffer) > MOST_LINE:
+            return False
+        while b"\n" in self.buffer:
+            line, self.buffer = self.buffer.split(b"\n", 1)
+            request = json.loads(line)
+            count = request.get("fds", 0)
+            fds, self.fds = self.fds[:count], self.fds[count:]
+            self.answer(request, fds)
+        return True
+
+    def answer(self, request: dict[str, Any], fds: list[int]) -> None:
+        """Do what is asked and say so."""
+        number = request["n"]
+        try:
+            getattr(self, "do_" + request["do"])(request, fds)
+        except OSError as error:
+            self.send({"n": number, "errno": error.errno, "error": os.strerror(error.errno or 0)})
+        except RecursionError:
+            self.send({"n": number, "errno": errno.ELOOP, "error": "folders are nested too deep"})
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def send(self, message: dict[str, Any], fds: list[int] | None = None) -> None:
+        """Tell the host."""
+        data = json.dumps(message).encode() + b"\n"
+        while data:
+            sent = socket.send_fds(self.sock, [data], fds) if fds else self.sock.send(data)
+            data, fds = data[sent:], None
+
+    def do_exec(self, request: dict[str, Any], fds: list[int]) -> None:
+        """Start a program with the three descriptors that came along."""
+        if self.running is not None:
+            raise OSError(errno.EBUSY, "")
+        failed, failing = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(failed)
+            try:
+                self.become(request, fds)
+            except OSError as error:
+                os.write(failing, str(error.errno or errno.EIO).encode())
+            except BaseException:
+                os.write(failing, str(errno.EINVAL).encode())
+            finally:
+                os._exit(127)
+        os.close(failing)
+        told = os.read(failed, 32)
+        os.close(failed)
+        if told:
+            os.waitpid(pid, 0)
+            raise OSError(int(told), "")
+        self.running, self.number = pid, request["n"]
+        self.send({"n": request["n"], "pid": pid})
+        # It may have ended before we knew its number.
+        self.reap()
+
+    def become(self, request: dict[str, Any], fds: list[int]) -> None:
+        """Become the program. Only in the child."""
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        for one in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGPIPE):
+            signal.signal(one, signal.SIG_DFL)
+        if not self.first:
+            die_with_parent()
+        os.fchdir(self.root)
+        if request.get("cwd"):
+            os.chdir(request["cwd"])
+        # Those that came are moved out of the way of 0, 1 and 2 first.
+        for place, fd in enumerate([fcntl_dup(fd) for fd in fds]):
+            os.dup2(fd, place)
+        for name, most in request["rlimits"].items():
+            limit(getattr(resource, name), most)
+        os.execvpe(request["command"][0], request["command"], request["env"])  # noqa: S606 - its purpose
+
+    def do_end(self, request: dict[str, Any], fds: list[int]) -> None:
+        """End whatever runs."""
+        self.end_all()
+        if self.running is not None:
+            # Its end is told before this is answered: then another program may begin.
+            os.waitid(os.P_PID, self.running, os.WEXITED | os.WNOWAIT)
+            self.reap()
+        self.send({"n": request["n"]})
+
+    def do_pause(self, request: dict[str, Any], fds: list[int]) -> None:
+        """Stop whatever runs, or let it go on."""
+        self.signal_all(signal.SIGCONT if request["off"] else signal.SIGSTOP)
+        self.send({"n": request["n"]})
+
+    def do_open(self, request: dict[str, Any], fds: list[int]) -> None:
+        """Open a file below the working folder and hand it over."""
+        writing = request["mode"] == "w"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC if writing else os.O_RDONLY
+        fd = self.open_beneath(request["path"], flags, make=writing)
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise OSError(errno.EINVAL, "")
+            if writing:
+                os.fchmod(fd, 0o755 if request.get("executable") else 0o644)
+            self.send({"n": request["n"]}, [fd])
+        finally:
+            os.close(fd)
+
+    def open_beneath(self, path: str, flags: int, *, make: bool) -> int:
+        """Open ``path`` without following a link anywhere on the way."""
+        *folders, name = path.split("/")
+        at = os.dup(self.root)
+        try:
+            for folder in folders:
+                if make:
+                    try:
+                        os.mkdir(folder, 0o755, dir_fd=at)
+                    except FileExistsError:
+                        pass
+                into = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
+                os.close(at)
+                at = into
+            return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644, dir_fd=at)
+        finally:
+            os.close(at)
+
+    def do_list(self, request: dict[str, Any], fds: list[int]) -> None:
+        """Tell of files below the working folder, a part at a time."""
+        entries: list[list[Any]] = []
+        left = request["most"]
+        for folder, folders, names, at in os.fwalk(".", follow_symlinks=False, dir_fd=self.root):
+            folders.sort()
+            for name in sorted(names):
+                try:
+                    found = os.stat(name, dir_fd=at, follow_symlinks=False)
+                except OSError:
+                    continue
+                if not stat.S_ISREG(found.st_mode):
+                    continue
+                if left == 0:
+                    self.send({"n": request["n"], "entries": entries, "more": False, "cut": True})
+                    return
+                left -= 1
+                path = os.path.normpath(os.path.join(folder, name))
+                entries.append([path, found.st_size, bool(found.st_mode & 0o100)])
+                if len(entries) >= MOST_ENTRIES_A_LINE:
+                    self.send({"n": request["n"], "entries": entries, "more": True})
+                    entries = []
+        self.send({"n": request["n"], "entries": entries, "more": False, "cut": False})
+
+    def reap(self) -> None:
+        """See to every process that has ended; tell when it was the program."""
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid == self.running:
+                number, self.running = self.number, None
+                # What it left behind holds its pipes open, and might go on for ever.
+                self.end_all()
+                self.send(
+                    {
+                        "n": number,
+                        "ended": os.waitstatus_to_exitcode(status),
+                        "cpu": usage.ru_utime + usage.ru_stime,
+                        "peak": usage.ru_maxrss,
+                    }
+                )
+
+    def end_all(self) -> None:
+        """Kill every process of the sandbox but this one."""
+        while self.signal_all(signal.SIGKILL) and not self.first:
+            pass
+
+    def signal_all(self, number: int) -> bool:
+        """Send a signal to every process but this one; return whether there was one."""
+        if self.first:
+            try:
+                os.kill(-1, number)
+            except ProcessLookupError:
+                return False
+            return True
+        found = descendants(os.getpid())
+        for pid in found:
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass
+        if number == signal.SIGKILL:
+            self.reap_strays(found)
+        return bool(found)
+
+    def reap_strays(self, pids: list[int]) -> None:
+        """Wait for killed processes that have become ours; the program itself is `reap`'s to tell of."""
+        for pid in pids:
+            if pid != self.running:
+                try:
+                    os.waitpid(pid, 0)
+                except ChildProcessError:
+                    pass
+        if self.running in pids:
+            self.reap()
+
+
+def limit(which: int, most: int) -> None:
+    """Set a limit that cannot be raised again, or keep a lower one."""
+    _, hard = resource.getrlimit(which)
+    if hard != resource.RLIM_INFINITY:
+        most = min(most, hard)
+    resource.setrlimit(which, (most, most))
+
+
+def fcntl_dup(fd: int) -> int:
+    """Return a copy of a descriptor above 9."""
+    import fcntl
+
+    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10)
+
+
+def descendants(root: int) -> list[int]:
+    """Return every process below ``root``, the nearest first."""
+    children: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open("/proc/" + name + "/stat", "rb") as file:
+                    fields = file.read().rpartition(b")")[2].split()
+            except OSError:
+                continue
+            if fields[0] != b"Z" or int(fields[1]) != root:
+                children.setdefault(int(fields[1]), []).append(int(name))
+    found: list[int] = []
+    look = [root]
+    while look:
+        for child in children.get(look.pop(), ()):
+            found.append(child)
+            look.append(child)
+    return found
+
+
+def prctl(option: int, value: int) -> None:
+    """Set something of this very process."""
+    import ctypes
+
+    ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+
+
+def die_with_parent() -> None:
+    """Be killed when the parent dies."""
+    prctl(1, int(signal.SIGKILL))
+
+
+def main() -> None:
+    """Run: descriptor of the socket, working folder, ``first`` or ``plain``."""
+    sock = socket.socket(fileno=int(sys.argv[1]))
+    first = sys.argv[3] == "first"
+    if not first:
+        prctl(1, int(signal.SIGTERM))
+        # Processes whose parents have died become children of this one: none gets away.
+        prctl(36, 1)
+        os.setsid()
+    sock.setblocking(True)
+    os.set_inheritable(sock.fileno(), False)
+    Guest(sock, sys.argv[2], first).serve()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,358 @@
+"""A sandbox with a guest in it: what is the same for every tier that runs `guest` inside.
+
+Owns programs, files and the end of a sandbox. How the guest was shut in is the business of who started it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Any, Final, TypeAlias
+
+from minoots.contracts.sandboxes import Limits, Tier
+from minoots.errors import Failure, FailureKind
+
+from .cgroups import Group
+from .channel import Channel
+from .port import (
+    Ended,
+    File,
+    Listing,
+    OutcomeUnknown,
+    Output,
+    Program,
+    Ran,
+    Stream,
+    gone,
+    not_started,
+)
+from .snapshots import WithSnapshots
+
+_PIECE: Final = 65536
+_MEGABYTE: Final = 1024 * 1024
+_GRACE: Final = 10.0
+"""Seconds in which killed processes are gone, and their pipes at an end."""
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+_Moving: TypeAlias = list[asyncio.Task[None]]
+
+
+class GuestedSandbox(WithSnapshots):
+    """One sandbox, from when its guest has answered.
+
+    Args:
+        tier: which it is of.
+        limits: what its programs may take.
+        held_by: what holds each limit.
+        rlimits: limits of each process, by their names in `resource`.
+        process: what was started for it; it ends when the socket does.
+        channel: the way to its guest.
+        group: its control group, where there is one.
+        env: what every program of it finds in its environment.
+        after: what is to be tidied up when it has ended.
+    """
+
+    def __init__(
+        self,
+        tier: Tier,
+        limits: Limits,
+        held_by: Mapping[str, str],
+        rlimits: Mapping[str, int],
+        process: asyncio.subprocess.Process,
+        channel: Channel,
+        group: Group | None,
+        env: Mapping[str, str],
+        after: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self.tier = tier
+        self.limits = limits
+        self.held_by = held_by
+        self._rlimits = dict(rlimits)
+        self._process = process
+        self._channel = channel
+        self._group = group
+        self._env = dict(env)
+        self._after = after
+
+    async def exec(self, program: Program, output: Output) -> Ran:
+        """Run a program to its end."""
+        stdin, feed = os.pipe()
+        pipes: dict[Stream, tuple[int, int]] = {"stdout": os.pipe(), "stderr": os.pipe()}
+        theirs = [stdin, *(writing for _, writing in pipes.values())]
+        ours = [feed, *(reading for reading, _ in pipes.values())]
+        try:
+            asked = self._channel.open(
+                {
+                    "do": "exec",
+                    "command": list(program.command),
+                    "env": {**self._env, **program.env},
+                    "rlimits": self._rlimits,
+                },
+                theirs,
+            )
+            began = time.monotonic()
+            answer = await asked.next(_GRACE)
+            if "errno" in answer:
+                raise not_started(program.command[0], answer["errno"], str(answer.get("error")))
+        except BaseException:
+            for fd in ours:
+                os.close(fd)
+            raise
+        finally:
+            for fd in theirs:
+                os.close(fd)
+        reader = _Reader(output, self.limits.output_kb * 1024)
+        moving = [
+            asyncio.create_task(_feed(feed, program.stdin)),
+            *(asyncio.create_task(reader.read(name, reading)) for name, (reading, _) in pipes.items()),
+        ]
+        killed_before = self._group.killed_for_memory() if self._group else 0
+        ending = asyncio.create_task(asked.next())
+        try:
+            seconds = program.seconds or self.limits.time.total_seconds()
+            why = await self._until(ending, reader, moving, seconds)
+            answer = await self._ended(ending) if why is None else await self._kill(ending)
+            wall_ms = (time.monotonic() - began) * 1000
+            if why is None and self._group and self._group.killed_for_memory() > killed_before:
+                why = Ended.OUT_OF_MEMORY
+            await _finished(moving)
+        except BaseException:
+            if not self._channel.ended.is_set() and not ending.done():
+                await asyncio.shield(self._end_programs())
+            raise
+        finally:
+            asked.close()
+            for task in (*moving, ending):
+                task.cancel()
+            await asyncio.gather(*moving, ending, return_exceptions=True)
+        return _ran(answer, why, wall_ms)
+
+    async def put(self, path: str, data: bytes, *, executable: bool = False) -> None:
+        """Write a file below the working folder."""
+        request = {"do": "open", "path": path, "mode": "w", "executable": executable}
+        fd = await self._file(request, path)
+        try:
+            await asyncio.to_thread(_write_all, fd, data)
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                raise Failure(
+                    FailureKind.TOO_LARGE,
+                    f"{path} does not fit into the sandbox: {len(data)} bytes",
+                    remedy=f"Send less, or raise limits.disk_mb; it is {self.limits.disk_mb}.",
+                ) from error
+            raise gone() from error
+        finally:
+            os.close(fd)
+
+    async def get(self, path: str, most: int) -> bytes:
+        """Return a file below the working folder."""
+        fd = await self._file({"do": "open", "path": path, "mode": "r"}, path)
+        try:
+            data = await asyncio.to_thread(_read_most, fd, most + 1)
+        finally:
+            os.close(fd)
+        if len(data) > most:
+            raise Failure(
+                FailureKind.TOO_LARGE,
+                f"{path} has more than the {most} bytes that may be taken out of the sandbox",
+                remedy="Have the program divide or compress it, or raise jobs.max_artifact_bytes.",
+            )
+        return data
+
+    async def list(self, most: int) -> Listing:
+        """Return up to ``most`` files below the working folder."""
+        asked = self._channel.open({"do": "list", "most": most})
+        found: list[File] = []
+        try:
+            while True:
+                answer = await asked.next(_GRACE)
+                if "errno" in answer:
+                    raise Failure(FailureKind.INVALID, f"its files cannot be listed: {answer['error']}")
+                for path, size, executable in answer["entries"]:
+                    if isinstance(path, str) and isinstance(size, int) and path.isprintable():
+                        found.append(File(path, size, bool(executable)))
+                if not answer["more"] or len(found) > most:
+                    return Listing(tuple(found[:most]), bool(answer.get("cut")))
+        except (KeyError, TypeError, ValueError) as error:
+            raise gone() from error
+        finally:
+            asked.close()
+
+    async def suspend(self) -> None:
+        """Stop whatever runs."""
+        await self._channel.ask({"do": "pause", "off": False})
+
+    async def resume(self) -> None:
+        """Let it go on."""
+        await self._channel.ask({"do": "pause", "off": True})
+
+    async def destroy(self) -> None:
+        """End everything in it."""
+        # The guest ends everything when the socket does; what does not heed that is killed.
+        self._channel.close()
+        try:
+            async with asyncio.timeout(2):
+                await self._process.wait()
+        except TimeoutError:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+        if self._group is not None:
+            await self._group.remove()
+        if self._after is not None:
+            after, self._after = self._after, None
+            await after()
+
+    async def _until(
+        self, ending: asyncio.Task[Any], reader: _Reader, moving: _Moving, seconds: float
+    ) -> Ended | None:
+        """Wait for the end of a program; return why it has to be killed if it has."""
+        deadline = time.monotonic() + seconds
+        over = asyncio.create_task(reader.over.wait())
+        streams = set(moving[1:])
+        try:
+            while True:
+                left = max(0.0, deadline - time.monotonic())
+                done, _ = await asyncio.wait(
+                    {ending, over, *streams}, timeout=left, return_when=asyncio.FIRST_COMPLETED
+                )
+                if ending in done:
+                    return None
+                if over in done:
+                    return Ended.TOO_MUCH_OUTPUT
+                if not done:
+                    return Ended.TIMED_OUT
+                for stream in done:
+                    # Closed long before the end, maybe; one that nobody takes any more ends the run.
+                    await stream
+                    streams.discard(stream)
+        finally:
+            over.cancel()
+
+    async def _kill(self, ending: asyncio.Task[dict[str, Any]]) -> dict[str, Any]:
+        await self._end_programs()
+        return await self._ended(ending)
+
+    async def _ended(self, ending: asyncio.Task[dict[str, Any]]) -> dict[str, Any]:
+        try:
+            async with asyncio.timeout(_GRACE):
+                return await asyncio.shield(ending)
+        except TimeoutError:
+            raise gone() from None
+
+    async def _end_programs(self) -> None:
+        """Kill whatever runs: by the guest, or with it when it does not answer."""
+        try:
+            async with asyncio.timeout(1):
+                await self._channel.ask({"do": "end"})
+        except (TimeoutError, OutcomeUnknown):
+            with suppress(ProcessLookupError):
+                self._process.kill()
+
+    async def _file(self, request: dict[str, Any], path: str) -> int:
+        answer = await self._channel.ask(request)
+        if "errno" not in answer:
+            return self._channel.take_file()
+        code = answer["errno"]
+        if code in _NO_ROOM:
+            raise Failure(FailureKind.TOO_LARGE, f"there is no room for {path} in the sandbox")
+        if request["mode"] == "r":
+            raise Failure(
+                FailureKind.NOT_FOUND,
+                f"there is no file {path} in the sandbox",
+                remedy="Name a file that the program writes; links and what is behind them do not count.",
+            )
+        raise Failure(
+            FailureKind.INVALID,
+            f"{path} cannot be written in the sandbox: {answer.get('error')}",
+            remedy="Choose a path on which there is no link, and no folder of this name.",
+        )
+
+
+class _Reader:
+    """Takes what a program writes, up to a limit of both streams together."""
+
+    def __init__(self, output: Output, most: int) -> None:
+        self._output = output
+        self._left = most
+        self.over = asyncio.Event()
+
+    async def read(self, name: Stream, fd: int) -> None:
+        """Hand on what comes from ``fd`` until its end, and close it."""
+        loop = asyncio.get_running_loop()
+        stream = asyncio.StreamReader(limit=_PIECE)
+        file = os.fdopen(fd, "rb", buffering=0)
+        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), file)
+        try:
+            while data := await stream.read(_PIECE):
+                kept, self._left = data[: self._left], self._left - len(data)
+                if kept:
+                    await self._output(name, kept)
+                if self._left < 0:
+                    self._left = 0
+                    self.over.set()
+        finally:
+            transport.close()
+
+
+async def _feed(fd: int, data: bytes) -> None:
+    """Write ``data`` for a program to read, and close it."""
+    file = os.fdopen(fd, "wb", buffering=0)
+    if not data:
+        file.close()
+        return
+    loop = asyncio.get_running_loop()
+    transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, file)
+    writer = asyncio.StreamWriter(transport, protocol, None, loop)
+    try:
+        writer.write(data)
+        # A program may well end without having read all of it.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            await writer.drain()
+    finally:
+        writer.close()
+
+
+async def _finished(moving: list[asyncio.Task[None]]) -> None:
+    """Wait until everything that was written is taken; nobody holds the pipes any more."""
+    done, late = await asyncio.wait(moving, timeout=_GRACE) if moving else (set(), set())
+    for task in done:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise error
+    for task in late:
+        task.cancel()
+
+
+def _ran(answer: dict[str, Any], why: Ended | None, wall_ms: float) -> Ran:
+    try:
+        code = int(answer["ended"])
+        cpu, peak = float(answer["cpu"]), int(answer["peak"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise gone() from error
+    return Ran(
+        ended=why or (Ended.EXITED if code >= 0 else Ended.KILLED),
+        exit_code=code if code >= 0 else None,
+        signal=-code if code < 0 else None,
+        wall_ms=wall_ms,
+        cpu_ms=cpu * 1000,
+        peak_kb=peak,
+    )
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view[:_MEGABYTE]) :]
+
+
+def _read_most(fd: int, most: int) -> bytes:
+    parts = []
+    while most > 0 and (part := os.read(fd, min(most, _MEGABYTE))):
+        parts.append(part)
+        most -= len(part)
+    return b"".join(parts)

@@ -1,0 +1,272 @@
+"""``minoots jobs``: ask models, run programs in sandboxes, follow and stop them, fetch what they made."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from minoots.contracts.jobs import (
+    ExecResult,
+    Job,
+    JobEvent,
+    JobEventType,
+    JobKind,
+    JobState,
+    LlmResult,
+)
+from minoots.contracts.sandboxes import Tier
+from minoots.errors import Failure, FailureKind
+from minoots.job_following import Transcript
+
+from . import output
+from .arguments import duration, given, mapping, text
+from .exits import Exit
+from .moments import local
+from .session import Session, group, remote
+
+app = group("Jobs: ask language models, run programs in sandboxes.")
+
+JobId = Annotated[str, typer.Argument(metavar="ID", help="Id of the job: job_…", show_default=False)]
+_PLACES = "PATH=TEXT, or PATH=@FILE; repeatable."
+
+
+@remote(app)
+def submit(
+    session: Session,
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[-- COMMAND…]", help="A program and its arguments.", show_default=False),
+    ] = None,
+    prompt: Annotated[
+        str | None, typer.Option(help="Ask a model this; @FILE or - for standard input.")
+    ] = None,
+    system: Annotated[str | None, typer.Option(help="What the model is told first.")] = None,
+    model: Annotated[str | None, typer.Option(help="Name of the model.")] = None,
+    provider: Annotated[str | None, typer.Option(help="Ask this provider only.")] = None,
+    name: Annotated[str | None, typer.Option(help="For people.")] = None,
+    file: Annotated[
+        list[str] | None, typer.Option(help=f"Put into the sandbox: {_PLACES}", show_default=False)
+    ] = None,
+    output_path: Annotated[
+        list[str] | None,
+        typer.Option("--output", help="Keep these files: path or pattern; repeatable.", show_default=False),
+    ] = None,
+    stdin: Annotated[str | None, typer.Option(help="What the program reads; @FILE or -.")] = None,
+    tier: Annotated[Tier | None, typer.Option(help="How strongly it is shut in.", show_default=False)] = None,
+    time: Annotated[str | None, typer.Option(help="It may run for: 30s, 10m.")] = None,
+    memory: Annotated[int | None, typer.Option(help="Megabytes that it may take.", min=16)] = None,
+    priority: Annotated[int | None, typer.Option(min=1, max=5, help="1 goes before 5.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="KEY=VALUE; repeatable.", show_default=False)
+    ] = None,
+    key: Annotated[str | None, typer.Option("--idempotency-key", help="Submit it once.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow it to its end.")] = False,
+) -> None:
+    """Submit a job: ``--prompt`` asks a model, ``-- COMMAND`` runs a program."""
+    if (prompt is None) == (not command):
+        raise typer.BadParameter("either --prompt or -- COMMAND is needed", param_hint="COMMAND")
+    limits = given(time=None if time is None else duration(time, "--time"), memory_mb=memory)
+    wanted = given(
+        name=name,
+        model=model,
+        provider=provider,
+        stdin=None if stdin is None else text(stdin, "--stdin"),
+        tier=tier,
+        outputs=output_path,
+        limits=limits,
+        priority=priority,
+        labels=mapping(label, "--label", "="),
+        idempotency_key=key,
+    )
+    if prompt is None:
+        wanted |= given(command=command, files=_files(file))
+    else:
+        if system is not None:
+            wanted["messages"] = [{"role": "system", "text": system}]
+        wanted["prompt"] = text(prompt, "--prompt")
+    job = session.client.jobs.submit(**wanted)
+    if watch:
+        _watch(session, job.id)
+    else:
+        _show(session, job)
+
+
+@remote(app)
+def watch(session: Session, job_id: JobId) -> None:
+    """Follow a job from its beginning to its end; exit code 8 if it ends badly."""
+    _watch(session, job_id)
+
+
+@remote(app)
+def logs(
+    session: Session,
+    job_id: JobId,
+    stream: Annotated[str | None, typer.Option(help="Only stdout or stderr.")] = None,
+) -> None:
+    """Print what a job has written so far."""
+    seen = Transcript()
+    after = 0
+    while True:
+        found = session.client.jobs.events_now(job_id, after=after)
+        for event in found.items:
+            seen.add(event)
+        if not found.items:
+            break
+        after = found.next_after
+    if session.json:
+        for event in seen.events:
+            output.json_line(event)
+    else:
+        output.text(seen.text(stream))
+
+
+@remote(app, "list")
+def list_jobs(
+    session: Session,
+    state: Annotated[list[JobState] | None, typer.Option(help="Only those in this state.")] = None,
+    kind: Annotated[list[JobKind] | None, typer.Option(help="Only those of this kind.")] = None,
+    name: Annotated[str | None, typer.Option(help="Only those of this name.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="KEY=VALUE; repeatable.", show_default=False)
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="How many at most; 0 for all.")] = 100,
+) -> None:
+    """List jobs, the newest first."""
+    wanted = given(state=state, kind=kind, name=name, label=mapping(label, "--label", "="))
+    found = islice(session.client.jobs.list(**wanted), limit or None)
+    if session.json:
+        for one in found:
+            output.json_line(one)
+        return
+    now = datetime.now(UTC)
+    rows = [(one.id, one.kind, one.state, local(one.created_at, now), one.name) for one in found]
+    output.table(("ID", "KIND", "STATE", "CREATED", "NAME"), rows)
+
+
+@remote(app)
+def show(session: Session, job_id: JobId) -> None:
+    """Show how a job stands and what came of it."""
+    _show(session, session.client.jobs.get(job_id))
+
+
+@remote(app)
+def cancel(session: Session, job_id: JobId) -> None:
+    """Stop a job, and what it does."""
+    _show(session, session.client.jobs.cancel(job_id))
+
+
+@remote(app)
+def artifacts(
+    session: Session,
+    job_id: JobId,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Print this one.", show_default=False)
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Write them into this folder.", show_default=False)
+    ] = None,
+) -> None:
+    """List what a job has made; with a name print it, with ``--save`` write it."""
+    found = [one for one in session.client.jobs.artifacts(job_id) if name in (None, one.name)]
+    if name is not None and not found:
+        raise Failure(
+            FailureKind.NOT_FOUND,
+            f"the job has no artifact {name!r}",
+            remedy="Without a name, all are listed.",
+        )
+    if save is not None:
+        for one in found:
+            place = save.joinpath(*_safe(one.name))
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(session.client.jobs.download(one))
+            output.line(str(place))
+    elif name is not None:
+        sys.stdout.buffer.write(session.client.jobs.download(found[0]))
+        sys.stdout.flush()
+    elif session.json:
+        for one in found:
+            output.json_line(one)
+    else:
+        rows = [(one.name, one.bytes, one.media_type, one.sha256[:12]) for one in found]
+        output.table(("NAME", "BYTES", "KIND", "SHA-256"), rows)
+
+
+def _watch(session: Session, job_id: str) -> None:
+    seen = Transcript()
+    for event in session.client.jobs.events(job_id):
+        dropped = seen.add(event)
+        if session.json:
+            output.json_line(event)
+            continue
+        if dropped:
+            output.line("\n(begun anew: what stands above is void)")
+        _tell(event)
+    job = session.client.jobs.get(job_id)
+    if not session.json:
+        _show(session, job)
+    if job.state is not JobState.SUCCEEDED:
+        raise typer.Exit(Exit.ENDED_BADLY)
+
+
+def _tell(event: JobEvent) -> None:
+    if event.type in (JobEventType.LOG, JobEventType.TOKEN):
+        output.text(str(event.data.get("text", "")))
+    elif event.type is JobEventType.TOOL:
+        for call in event.data.get("calls", ()):
+            output.line(f"calls {call.get('name')} {call.get('arguments')}")
+
+
+def _show(session: Session, job: Job) -> None:
+    if session.json:
+        output.json_line(job)
+        return
+    now = datetime.now(UTC)
+    rows: list[tuple[str, Any]] = [
+        ("id", job.id),
+        ("name", job.name),
+        ("kind", job.kind),
+        ("state", job.state),
+        ("attempt", job.attempt or None),
+        ("labels", ", ".join(f"{name}={value}" for name, value in job.labels.items())),
+        ("created", f"{local(job.created_at, now)} by {job.created_by}"),
+        ("deadline", local(job.deadline, now)),
+        ("ended", None if job.ended_at is None else local(job.ended_at, now)),
+    ]
+    output.fields((*rows, *_result(job)))
+
+
+def _result(job: Job) -> Sequence[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    if isinstance(job.result, ExecResult):
+        found += [
+            ("ended by", job.result.ended),
+            ("exit code", None if job.result.exit_code is None else str(job.result.exit_code)),
+            ("took", f"{job.result.wall_ms:.0f} ms, {job.result.cpu_ms:.0f} ms of processor"),
+            ("tier", job.result.tier),
+        ]
+    elif isinstance(job.result, LlmResult):
+        usage = job.result.usage
+        found += [
+            ("model", f"{job.result.model} of {job.result.provider}"),
+            ("tokens", f"{usage.input_tokens} in, {usage.output_tokens} out"),
+            ("cost", f"{usage.cost_micros / 1e6:g} {job.result.currency}" if usage.cost_micros else None),
+        ]
+    if job.problem is not None:
+        found += [("problem", job.problem.detail), ("remedy", job.problem.remedy)]
+    return found
+
+
+def _files(given_files: Sequence[str] | None) -> list[dict[str, str]]:
+    found = mapping(given_files, "--file", "=")
+    return [{"path": path, "text": text(what, "--file")} for path, what in found.items()]
+
+
+def _safe(name: str) -> list[str]:
+    """Return the parts of a name, none of which leads out of a folder."""
+    return [part for part in name.split("/") if part not in ("", ".", "..")]

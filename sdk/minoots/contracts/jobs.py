@@ -1,0 +1,307 @@
+"""Jobs on the wire: work that thinks or acts, what happens in it, and what it hands back.
+
+What is large of what a job is told and hands back is kept by the SHA-256 of its bytes, so that neither a
+history nor an event carries it. Kinds are told apart by ``kind``: a new one is a new request and a new
+result.
+"""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from minoots.errors import FailureKind
+
+from .base import Instant, Labels, Matching, Name, Part, Request, View
+from .ingest import MEDIA_TYPE_PATTERN
+from .models import (
+    Budget,
+    ContentHash,
+    FinishReason,
+    ModelAttempt,
+    ModelRequest,
+    ModelTimings,
+    ModelUsage,
+)
+from .payloads import Metadata
+from .sandboxes import FilePath, Limits, Tier
+
+MAX_COMMAND_BYTES: Final = 96 * 1024
+"""Of a command and its environment together; what is longer goes into a file."""
+MAX_FILES: Final = 256
+MAX_TEXT: Final = 256 * 1024
+"""Characters of a file or standard input that stands in the request itself."""
+
+MediaType = Annotated[str, Matching(MEDIA_TYPE_PATTERN, "a media type, such as text/plain")]
+
+
+class JobKind(StrEnum):
+    """What a job does."""
+
+    LLM = "llm"
+    """Asks a language model, once."""
+    EXEC = "exec"
+    """Runs a program in a sandbox."""
+
+
+class JobState(StrEnum):
+    """Where a job stands. ``succeeded``, ``failed`` and ``cancelled`` are final."""
+
+    QUEUED = "queued"
+    """It is kept, and waits for a worker."""
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    """``problem`` says why; what there was until then is kept."""
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing more will happen."""
+        return self not in (JobState.QUEUED, JobState.RUNNING)
+
+
+class _Job(Request):
+    """What every kind of job may be told."""
+
+    name: Name | None = None
+    """For people; default: what it does."""
+    priority: Annotated[int, Field(ge=1, le=5)] = 3
+    """1 goes before 5 where jobs wait."""
+    labels: Labels = Field(default_factory=dict)
+    metadata: Metadata = Field(default_factory=dict)
+    deadline: Instant | None = None
+    """When it is given up, running or not; default: as the setting ``jobs.default_deadline`` says."""
+    budget: Budget | None = None
+    """The most that its model calls may take together."""
+
+
+class LlmJob(_Job, ModelRequest):
+    """Ask a language model; the fields are those of a model request."""
+
+    kind: Literal[JobKind.LLM]
+
+
+class JobFile(Part):
+    """A file that is put into the sandbox before the program starts."""
+
+    path: FilePath
+    text: Annotated[str, Field(max_length=MAX_TEXT)] | None = None
+    """What is in it."""
+    artifact: ContentHash | None = None
+    """What is in it: a content that was handed in, or that another job made."""
+    executable: bool = False
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.text is None) == (self.artifact is None):
+            raise ValueError("expected either text or artifact; got both or neither")
+        return self
+
+
+class OnLost(StrEnum):
+    """What happens when the worker dies while a program runs."""
+
+    RERUN = "rerun"
+    """It is run again in a new sandbox: what the first one did went with its sandbox."""
+    FAIL = "fail"
+    """The job fails: nobody knows how far the program came."""
+
+
+def _small(value: tuple[str, ...]) -> tuple[str, ...]:
+    if any("\x00" in one for one in value):
+        raise ValueError("expected arguments without NUL bytes")
+    size = len(json.dumps(value).encode())
+    if size > MAX_COMMAND_BYTES:
+        raise ValueError(f"expected a command of at most {MAX_COMMAND_BYTES} bytes; got {size}; use a file")
+    return value
+
+
+def _small_environment(value: dict[str, Any]) -> dict[str, Any]:
+    size = len(json.dumps(value).encode())
+    if size > MAX_COMMAND_BYTES // 3:
+        raise ValueError(f"expected at most {MAX_COMMAND_BYTES // 3} bytes of environment; got {size}")
+    return value
+
+
+class ExecJob(_Job):
+    """Run a program in a sandbox."""
+
+    kind: Literal[JobKind.EXEC]
+    command: Annotated[
+        tuple[Annotated[str, Field(max_length=MAX_COMMAND_BYTES)], ...],
+        Field(min_length=1, max_length=1024),
+        AfterValidator(_small),
+    ]
+    """The program and its arguments, as they are: for a shell, ``["sh", "-c", "…"]``."""
+    env: Annotated[
+        dict[
+            Annotated[str, Matching(r"^[A-Za-z_][A-Za-z0-9_]{0,127}$", "a name of letters, digits and _")],
+            Annotated[str, Matching(r"^[^\x00]{0,32768}$", "text without NUL bytes")],
+        ],
+        Field(max_length=128),
+        AfterValidator(_small_environment),
+    ] = Field(default_factory=dict)
+    """Beside PATH, HOME, TMPDIR and LANG. Kept as it is: no place for secrets."""
+    stdin: Annotated[str, Field(max_length=MAX_TEXT)] = ""
+    files: Annotated[tuple[JobFile, ...], Field(max_length=MAX_FILES)] = ()
+    """What is put into the working folder."""
+    outputs: Annotated[
+        tuple[Annotated[str, Matching(r"^[^\x00-\x1f/][^\x00-\x1f]{0,511}$", "a path or pattern")], ...],
+        Field(max_length=64),
+    ] = ()
+    """What is kept of the working folder as artifacts: paths, with ``*``, ``?`` and ``**`` for any."""
+    tier: Tier = Tier.BUBBLEWRAP
+    limits: Limits = Field(default_factory=Limits)
+    on_lost: OnLost | None = None
+    """Default: ``rerun`` where nothing gets out of the sandbox, ``fail`` in the tier ``process``."""
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        paths = [file.path for file in self.files]
+        if len(set(paths)) != len(paths):
+            raise ValueError("expected files of different paths; got one twice")
+        return self
+
+
+JobRequest = Annotated[LlmJob | ExecJob, Field(discriminator="kind")]
+"""What is to be done; ``kind`` says which it is."""
+
+
+class LlmResult(View):
+    """What came of an ``llm`` job. The text is the artifact ``answer.txt``, all of it ``answer.json``."""
+
+    kind: Literal[JobKind.LLM] = JobKind.LLM
+    answer: ContentHash
+    """The whole answer, as JSON: `ModelAnswer`."""
+    preview: str = ""
+    """The beginning of the text."""
+    finish: FinishReason
+    provider: str
+    model: str
+    local: bool
+    usage: ModelUsage
+    currency: str = "USD"
+    attempts: tuple[ModelAttempt, ...] = ()
+    fell_back: bool = False
+    warnings: tuple[str, ...] = ()
+    timings: ModelTimings = Field(default_factory=ModelTimings)
+
+
+class ExecResult(View):
+    """What came of an ``exec`` job. What it wrote is the artifacts ``stdout`` and ``stderr``."""
+
+    kind: Literal[JobKind.EXEC] = JobKind.EXEC
+    ended: Literal["exited", "killed", "timed_out", "out_of_memory", "too_much_output"]
+    exit_code: int | None = None
+    """``None`` where a signal ended it."""
+    signal: int | None = None
+    wall_ms: float
+    cpu_ms: float
+    peak_kb: int
+    """The most memory that one of its processes had."""
+    tier: Tier
+    held_by: dict[str, str]
+    """What held each limit on that machine: a control group holds all processes together."""
+    stdout_tail: str = ""
+    """The end of what it wrote."""
+    stderr_tail: str = ""
+    outputs_left_out: int = 0
+    """Files that match ``outputs``, beyond as many as are kept."""
+
+
+JobResult = Annotated[LlmResult | ExecResult, Field(discriminator="kind")]
+
+
+class JobProblem(View):
+    """Why a job failed."""
+
+    kind: FailureKind
+    detail: str
+    remedy: str | None = None
+
+
+class Job(View):
+    """A job as it stands."""
+
+    id: str
+    kind: JobKind
+    name: str
+    state: JobState
+    priority: int
+    labels: dict[str, str]
+    attempt: int
+    """How often a worker has begun it; above 1 after one died."""
+    cancel_requested: bool = False
+    events: int
+    """The number of its newest event."""
+    created_at: Instant
+    created_by: str
+    started_at: Instant | None = None
+    ended_at: Instant | None = None
+    deadline: Instant
+    result: JobResult | None = None
+    problem: JobProblem | None = None
+
+
+class JobDetail(Job):
+    """A job with what it was told."""
+
+    request: dict[str, Any]
+    """As it was sent."""
+
+
+class JobEventType(StrEnum):
+    """What an event of a job tells."""
+
+    STATUS = "status"
+    """Where it stands. With ``drop_after``, what came after that event is void: another attempt begins."""
+    LOG = "log"
+    """A program wrote: ``stream`` and ``text``."""
+    TOKEN = "token"  # noqa: S105 - what models write
+    """A model wrote: ``text``, or ``thinking``."""
+    TOOL = "tool"
+    """A tool is called, or has answered."""
+    RESULT = "result"
+    ERROR = "error"
+
+
+class JobEvent(View):
+    """One thing that happened in a job."""
+
+    sequence: int
+    """From 1, without gaps; resume from here."""
+    time: Instant
+    type: JobEventType
+    attempt: int
+    data: dict[str, Any]
+
+
+class JobEvents(View):
+    """Events of a job in order, and where it stands."""
+
+    items: tuple[JobEvent, ...]
+    state: JobState
+    next_after: int
+    """Send it as ``after`` for what comes next."""
+
+
+class Artifact(View):
+    """A content that a job made, by name."""
+
+    name: str
+    """The path of the file, or ``answer.txt``, ``answer.json``, ``stdout``, ``stderr``."""
+    sha256: ContentHash
+    bytes: int
+    media_type: str
+    created_at: Instant
+
+
+class Content(View):
+    """A content that is kept."""
+
+    sha256: ContentHash
+    bytes: int

@@ -1,0 +1,145 @@
+"""Operations on jobs and on the contents that they work with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final, TypedDict
+
+from pydantic import TypeAdapter, ValidationError
+
+from minoots.call import Call, Raw, body_of, get, invalid_fields, key_header, pairs, path, post
+from minoots.contracts.jobs import (
+    Artifact,
+    Content,
+    ExecJob,
+    Job,
+    JobDetail,
+    JobEvents,
+    JobKind,
+    JobRequest,
+    JobState,
+    LlmJob,
+)
+from minoots.contracts.models import Budget, Message
+from minoots.contracts.pages import Page
+from minoots.contracts.sandboxes import Limits
+
+_REQUEST: Final[TypeAdapter[LlmJob | ExecJob]] = TypeAdapter(JobRequest)
+
+
+class NewJob(TypedDict, total=False):
+    """Arguments of ``jobs.submit`` and ``jobs.run``; see `minoots.contracts.jobs` for every field.
+
+    With ``prompt`` or ``messages`` a model is asked, with ``command`` a program is run.
+    """
+
+    prompt: str
+    """One message of the user, in place of ``messages``."""
+    messages: Sequence[Message | Mapping[str, Any]]
+    command: Sequence[str] | str
+    """The program and its arguments; a text is run by ``sh -c``."""
+    kind: JobKind | str
+    name: str
+    priority: int
+    labels: Mapping[str, str]
+    metadata: Mapping[str, Any]
+    deadline: datetime | str
+    budget: Budget | Mapping[str, int]
+    model: str
+    provider: str
+    locality: str
+    max_tokens: int
+    temperature: float
+    json_schema: Mapping[str, Any]
+    tools: Sequence[Any]
+    on_break: str
+    env: Mapping[str, str]
+    stdin: str
+    files: Sequence[Mapping[str, Any]] | Mapping[str, str]
+    """What is put into the sandbox; as a mapping, texts by path."""
+    outputs: Sequence[str]
+    tier: str
+    limits: Limits | Mapping[str, Any]
+    on_lost: str
+    idempotency_key: str | None
+    """The same key with the same arguments makes one job; default: a random one for each call."""
+
+
+class JobFilter(TypedDict, total=False):
+    """Arguments of ``jobs.list``; every one that is given must match."""
+
+    state: JobState | str | Sequence[JobState | str] | None
+    kind: JobKind | str | Sequence[JobKind | str] | None
+    name: str | None
+    label: Mapping[str, str] | None
+    page_size: int | None
+
+
+def submit(fields: Mapping[str, Any]) -> Call[Job]:
+    """POST /v1/jobs.
+
+    Raises:
+        InvalidRequest: for arguments that are none of a job.
+    """
+    wanted: dict[str, Any] = dict(fields)
+    key = wanted.pop("idempotency_key", None)
+    try:
+        request = _REQUEST.validate_python(_spelled_out(wanted))
+    except ValidationError as error:
+        raise invalid_fields(error) from error
+    return Call("POST", "/v1/jobs", Job, body=body_of(request), headers=key_header(key))
+
+
+def read(job_id: str, wait: int | None = None) -> Call[JobDetail]:
+    """GET /v1/jobs/{id}; with ``wait``, answered when it has ended or that many seconds have passed."""
+    call = get(path("/v1/jobs/{id}", id=job_id), JobDetail, wait=wait)
+    return replace(call, patience=float(wait or 0))
+
+
+def listing(fields: JobFilter) -> Call[Page[Job]]:
+    """GET /v1/jobs."""
+    wanted: dict[str, Any] = dict(fields)
+    limit = wanted.pop("page_size", None)
+    return Call("GET", "/v1/jobs", Page[Job], query=pairs({**wanted, "limit": limit}))
+
+
+def cancel(job_id: str) -> Call[Job]:
+    """POST /v1/jobs/{id}/cancel."""
+    return post(path("/v1/jobs/{id}/cancel", id=job_id), Job)
+
+
+def events(job_id: str, after: int, wait: int | None) -> Call[JobEvents]:
+    """GET /v1/jobs/{id}/events."""
+    call = get(path("/v1/jobs/{id}/events", id=job_id), JobEvents, after=after, wait=wait, limit=200)
+    return replace(call, patience=float(wait or 0))
+
+
+def artifacts(job_id: str) -> Call[Page[Artifact]]:
+    """GET /v1/jobs/{id}/artifacts."""
+    return get(path("/v1/jobs/{id}/artifacts", id=job_id), Page[Artifact])
+
+
+def download(sha256: str) -> Call[Raw]:
+    """GET /v1/artifacts/{sha256}."""
+    return get(path("/v1/artifacts/{sha256}", sha256=sha256), Raw)
+
+
+def hand_in(data: bytes) -> Call[Content]:
+    """POST /v1/artifacts: the same bytes are the same content, however often they are sent."""
+    return Call("POST", "/v1/artifacts", Content, raw=data)
+
+
+def _spelled_out(wanted: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of the wire for arguments that may be shorter."""
+    if "prompt" in wanted:
+        said = {"role": "user", "text": wanted.pop("prompt")}
+        wanted["messages"] = [*wanted.get("messages", ()), said]
+    if isinstance(wanted.get("command"), str):
+        wanted["command"] = ["sh", "-c", wanted["command"]]
+    if isinstance(wanted.get("files"), Mapping):
+        wanted["files"] = [{"path": name, "text": text} for name, text in wanted["files"].items()]
+    if "kind" not in wanted:
+        wanted["kind"] = JobKind.EXEC if "command" in wanted else JobKind.LLM
+    return wanted

@@ -1,0 +1,280 @@
+"""`/v1/jobs` and `/v1/artifacts`: submit, follow, stop, hand in and out."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from gateways import Door
+from stacks import eventually
+
+from minoots_platform.clock import utc_now
+from minoots_platform.identity import Scope
+from minoots_platform.records import api_keys, job_progress
+from minoots_platform.records.job_progress import NewJobEvent
+
+EXEC: dict[str, Any] = {"kind": "exec", "tier": "process", "command": ["echo", "hello"]}
+
+
+async def bearer(door: Door, *scopes: Scope, tenant: str = "acme") -> dict[str, str]:
+    """The header of a key with these scopes."""
+    async with door.gateway.database.write() as connection:
+        _, key = await api_keys.create(
+            connection, tenant, name="k", scopes=frozenset(scopes), now=utc_now(), expires_at=None
+        )
+    return {"authorization": f"Bearer {key}"}
+
+
+async def submit(door: Door, **body: Any) -> dict[str, Any]:
+    """Submit a job and return it."""
+    answer = await door.http.post("/v1/jobs", json={**EXEC, **body})
+    assert answer.status_code == 201, answer.text
+    job: dict[str, Any] = answer.json()
+    return job
+
+
+async def test_a_job_is_kept_before_it_is_answered(door: Door) -> None:
+    job = await submit(door, name="greet", labels={"team": "red"}, priority=1)
+    assert (job["state"], job["name"], job["priority"], job["attempt"]) == ("queued", "greet", 1, 0)
+    found = (await door.http.get(f"/v1/jobs/{job['id']}")).json()
+    assert found["request"]["command"] == ["echo", "hello"]
+    events = (await door.http.get("/v1/events", params={"subject": job["id"]})).json()
+    assert [event["type"] for event in events["items"]] == ["job.accepted"]
+
+
+async def test_the_same_key_makes_one_job(door: Door) -> None:
+    sent = [
+        await door.http.post("/v1/jobs", json=EXEC, headers={"idempotency-key": "once"}) for _ in range(2)
+    ]
+    assert [answer.status_code for answer in sent] == [201, 201]
+    assert sent[0].json() == sent[1].json()
+    assert sent[1].headers["idempotent-replayed"] == "true"
+    other = await door.http.post(
+        "/v1/jobs", json={**EXEC, "name": "other"}, headers={"idempotency-key": "once"}
+    )
+    assert other.status_code == 422
+    assert len((await door.http.get("/v1/jobs")).json()["items"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"kind": "pigeon"}, "body"),
+        ({"kind": "exec"}, "body.exec.command"),
+        ({**EXEC, "command": []}, "body.exec.command"),
+        ({**EXEC, "command": ["x\x00"]}, "body"),
+        ({**EXEC, "tier": "container"}, "body.exec.tier"),
+        ({**EXEC, "priority": 6}, "body.exec.priority"),
+        ({**EXEC, "limits": {"memory_mb": 1}}, "body.exec.limits.memory_mb"),
+        ({**EXEC, "limits": {"time": "25h"}}, "body.exec.limits.time"),
+        ({**EXEC, "files": [{"path": "../x", "text": ""}]}, "body.exec.files.0.path"),
+        ({**EXEC, "files": [{"path": "/x", "text": ""}]}, "body.exec.files.0.path"),
+        ({**EXEC, "files": [{"path": "x"}]}, "body.exec.files.0"),
+        ({**EXEC, "env": {"1X": "y"}}, "body.exec.env.1X"),
+        ({**EXEC, "unknown": 1}, "body.exec.unknown"),
+        ({"kind": "llm", "messages": []}, "body.llm.messages"),
+        ({**EXEC, "deadline": "2020-01-01T00:00:00Z"}, "body.deadline"),
+    ],
+)
+async def test_what_is_not_valid_is_refused_by_field(door: Door, body: dict[str, Any], field: str) -> None:
+    answer = await door.http.post("/v1/jobs", json=body)
+    assert answer.status_code == 422, answer.text
+    fields = [error["field"] for error in answer.json()["errors"]]
+    assert any(one.startswith(field) for one in fields), fields
+
+
+async def test_contents_that_are_not_kept_are_refused(door: Door) -> None:
+    answer = await door.http.post("/v1/jobs", json={**EXEC, "files": [{"path": "x", "artifact": "0" * 64}]})
+    assert answer.status_code == 422
+    assert "0" * 64 in answer.json()["detail"]
+    assert "POST /v1/artifacts" in answer.json()["remedy"]
+
+
+async def test_lists_are_filtered(door: Door) -> None:
+    first = await submit(door, name="a", labels={"team": "red"})
+    second = await submit(door, name="b", labels={"team": "blue"})
+    await door.http.post(f"/v1/jobs/{second['id']}/cancel")
+
+    async def ids(**params: str) -> list[str]:
+        items = (await door.http.get("/v1/jobs", params=params)).json()["items"]
+        return [item["id"] for item in items]
+
+    assert await ids() == [second["id"], first["id"]]
+    assert await ids(name="a") == await ids(label="team:red") == [first["id"]]
+    assert await ids(kind="llm") == []
+    assert await ids(state="queued") == [second["id"], first["id"]], "asked to stop, and not stopped yet"
+    page = (await door.http.get("/v1/jobs", params={"limit": 1})).json()
+    assert await ids(cursor=page["next_cursor"]) == [first["id"]]
+
+
+async def test_too_many_unfinished_jobs_are_throttled(door: Door) -> None:
+    door.gateway.settings = door.gateway.settings.with_overrides({"jobs": {"max_unfinished": 1}})
+    await submit(door)
+    answer = await door.http.post("/v1/jobs", json=EXEC)
+    assert answer.status_code == 429
+    assert "jobs.max_unfinished" in answer.json()["remedy"]
+
+
+async def test_scopes_and_tenants_are_kept_apart(door: Door) -> None:
+    job = await submit(door)
+    paths = ("", "/events", "/artifacts", "/artifacts/stdout", "/events/stream")
+    theirs = await bearer(door, Scope.JOBS_WRITE, tenant="globex")
+    for path in paths:
+        answer = await door.http.get(f"/v1/jobs/{job['id']}{path}", headers=theirs)
+        assert answer.status_code == 404, path
+    assert (await door.http.post(f"/v1/jobs/{job['id']}/cancel", headers=theirs)).status_code == 404
+    for scope in Scope:
+        key = await bearer(door, scope)
+        may_read = scope in (Scope.JOBS_READ, Scope.JOBS_WRITE, Scope.ADMIN)
+        may_write = scope in (Scope.JOBS_WRITE, Scope.ADMIN)
+        assert (await door.http.get("/v1/jobs", headers=key)).status_code == (200 if may_read else 403)
+        sent = await door.http.post("/v1/jobs", json=EXEC, headers=key)
+        assert sent.status_code == (201 if may_write else 403), scope
+        sent = await door.http.post("/v1/artifacts", content=b"x", headers=key)
+        assert sent.status_code == (201 if may_write else 403), scope
+
+
+async def test_contents_are_handed_in_and_out_by_their_hash(door: Door) -> None:
+    data = bytes(range(256)) * 4000
+    sha256 = hashlib.sha256(data).hexdigest()
+    for _ in range(2):
+        answer = await door.http.post("/v1/artifacts", content=data)
+        assert answer.json() == {"sha256": sha256, "bytes": len(data)}
+    found = await door.http.get(f"/v1/artifacts/{sha256}")
+    assert found.content == data
+    assert found.headers["content-type"] == "application/octet-stream"
+    assert found.headers["content-disposition"] == "attachment"
+    theirs = await bearer(door, Scope.JOBS_WRITE, tenant="globex")
+    assert (await door.http.get(f"/v1/artifacts/{sha256}", headers=theirs)).status_code == 404
+    empty = (await door.http.post("/v1/artifacts", content=b"")).json()["sha256"]
+    assert (await door.http.get(f"/v1/artifacts/{empty}")).content == b""
+
+
+async def test_an_artifact_that_is_too_big_is_refused(door: Door) -> None:
+    most = 2_000_000
+    door.gateway.settings = door.gateway.settings.with_overrides({"jobs": {"max_artifact_bytes": most}})
+    answer = await door.http.post("/v1/artifacts", content=b"x" * (most + 1))
+    assert answer.status_code == 413
+    assert str(most) in answer.json()["detail"]
+
+
+async def begun(door: Door, job: dict[str, Any]) -> job_progress.Begun:
+    """An attempt at a job, begun as a worker begins it."""
+    async with door.gateway.database.write() as connection:
+        found = await job_progress.begin(connection, "dev", job["id"], most_attempts=5, now=utc_now())
+    assert found is not None
+    return found
+
+
+async def told(door: Door, attempt: job_progress.Begun, *texts: str) -> None:
+    """Tell of something that a program wrote."""
+    new = [NewJobEvent(job_progress.JobEventType.LOG, {"stream": "stdout", "text": one}) for one in texts]
+    async with door.gateway.database.write() as connection:
+        assert (await job_progress.append(connection, attempt, new, utc_now())).goes_on
+
+
+async def finish(door: Door, attempt: job_progress.Begun) -> None:
+    """End a job well."""
+    outcome = job_progress.Outcome(job_progress.JobState.SUCCEEDED)
+    async with door.gateway.database.write() as connection:
+        assert await job_progress.finish(connection, attempt, outcome, utc_now())
+
+
+async def test_events_are_read_by_number_and_waited_for(door: Door) -> None:
+    job = await submit(door)
+    path = f"/v1/jobs/{job['id']}/events"
+    attempt = await begun(door, job)
+    await told(door, attempt, "a", "b")
+    page = (await door.http.get(path, params={"limit": 2})).json()
+    assert [event["sequence"] for event in page["items"]] == [1, 2]
+    rest = (await door.http.get(path, params={"after": page["next_after"]})).json()
+    assert [event["data"].get("text") for event in rest["items"]] == ["b"]
+    assert rest["state"] == "running"
+    waiting = asyncio.create_task(door.http.get(path, params={"after": 3, "wait": 30}))
+    await told(door, attempt, "c")
+    assert [event["data"]["text"] for event in (await waiting).json()["items"]] == ["c"]
+    ending = asyncio.create_task(door.http.get(path, params={"after": 4, "wait": 30}))
+    await finish(door, attempt)
+    assert (await ending).json()["state"] == "succeeded"
+    last = (await door.http.get(path, params={"after": 5, "wait": 30})).json()
+    assert (last["items"], last["state"], last["next_after"]) == ([], "succeeded", 5)
+
+
+async def test_a_stream_goes_on_where_its_reader_left_off_and_ends_with_the_job(door: Door) -> None:
+    job = await submit(door)
+    attempt = await begun(door, job)
+    await told(door, attempt, "a", "b")
+
+    async def lines(after: str | None = None) -> list[str]:
+        headers = {} if after is None else {"last-event-id": after}
+        async with door.http.stream("GET", f"/v1/jobs/{job['id']}/events/stream", headers=headers) as answer:
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            return [line async for line in answer.aiter_lines()]
+
+    reading = asyncio.create_task(lines())
+    resumed = asyncio.create_task(lines("2"))
+    await told(door, attempt, "c")
+    await finish(door, attempt)
+    async with asyncio.timeout(30):
+        whole, part = await reading, await resumed
+    texts = [json.loads(line[6:])["data"].get("text") for line in whole if line.startswith('data: {"seq')]
+    assert [text for text in texts if text] == ["a", "b", "c"]
+    assert "event: end" in whole
+    texts = [json.loads(line[6:])["data"].get("text") for line in part if line.startswith('data: {"seq')]
+    assert [text for text in texts if text] == ["b", "c"]
+    bad = await door.http.get(f"/v1/jobs/{job['id']}/events/stream", headers={"last-event-id": "x"})
+    assert bad.status_code == 422
+
+
+async def test_cancelling_what_has_ended_is_a_conflict(door: Door) -> None:
+    job = await submit(door)
+    await finish(door, await begun(door, job))
+    answer = await door.http.post(f"/v1/jobs/{job['id']}/cancel")
+    assert answer.status_code == 409
+    other = await submit(door)
+    for _ in range(2):
+        asked = await door.http.post(f"/v1/jobs/{other['id']}/cancel")
+        assert (asked.status_code, asked.json()["cancel_requested"]) == (200, True)
+
+
+async def test_a_job_is_done_and_its_artifacts_are_there(full: Door) -> None:
+    script = "mkdir out; tr a-z A-Z < in.txt > out/loud.txt; echo done"
+    handed_in = (await full.http.post("/v1/artifacts", content=b"words")).json()["sha256"]
+    job = await submit(
+        full,
+        command=["sh", "-c", script],
+        files=[{"path": "in.txt", "artifact": handed_in}],
+        outputs=["out/**"],
+    )
+    done = (await full.http.get(f"/v1/jobs/{job['id']}", params={"wait": 60}, timeout=70)).json()
+    assert done["state"] == "succeeded", done
+    assert done["result"]["stdout_tail"] == "done\n"
+    listed = (await full.http.get(f"/v1/jobs/{job['id']}/artifacts")).json()["items"]
+    assert [one["name"] for one in listed] == ["out/loud.txt", "stdout"]
+    loud = await full.http.get(f"/v1/jobs/{job['id']}/artifacts/out/loud.txt")
+    assert loud.content == b"WORDS"
+    missing = await full.http.get(f"/v1/jobs/{job['id']}/artifacts/nothing")
+    assert missing.status_code == 404
+
+
+async def test_cancelling_over_http_stops_what_runs(full: Door) -> None:
+    job = await submit(full, command=["sleep", "600"])
+
+    async def state() -> str:
+        found: str = (await full.http.get(f"/v1/jobs/{job['id']}")).json()["state"]
+        return found
+
+    await eventually(state, lambda seen: seen == "running", 60)
+    assert (await full.http.post(f"/v1/jobs/{job['id']}/cancel")).status_code == 200
+    done = (await full.http.get(f"/v1/jobs/{job['id']}", params={"wait": 60}, timeout=70)).json()
+    assert done["state"] == "cancelled"
+
+
+async def test_a_deadline_is_kept_as_it_is_given(door: Door) -> None:
+    at = (utc_now() + timedelta(minutes=5)).replace(microsecond=0)
+    job = await submit(door, deadline=at.isoformat())
+    assert job["deadline"] == at.isoformat().replace("+00:00", "Z")

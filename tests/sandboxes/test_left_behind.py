@@ -1,0 +1,63 @@
+"""What a killed worker has left of its sandboxes is removed by the next one, and nobody else's."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from minoots.contracts.sandboxes import Limits
+from minoots_activities.sandboxes import cgroups
+from minoots_activities.sandboxes.cgroups import Group
+from minoots_activities.sandboxes.names import PREFIX, is_left_behind, name_of
+from minoots_activities.sandboxes.process import remove_folders_left_behind
+
+
+def of_the_dead(name: str) -> str:
+    """A name as a process gave it that is no more."""
+    code = f"from minoots_activities.sandboxes.names import name_of; print(name_of({name!r}))"
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def test_names_tell_whether_their_maker_lives() -> None:
+    assert not is_left_behind(name_of("mine"))
+    assert is_left_behind(of_the_dead("theirs"))
+    # The number may be another's by now.
+    assert is_left_behind(f"{PREFIX}{os.getpid()}-1-old")
+    assert not is_left_behind("somebody-elses")
+
+
+def test_folders_of_the_dead_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left, mine, other = (tmp_path / name for name in (of_the_dead("x"), name_of("x"), "notes"))
+    for folder in (left, mine, other):
+        folder.mkdir()
+        (folder / "file").write_text("x")
+    assert remove_folders_left_behind() == 1
+    assert sorted(tmp_path.iterdir()) == sorted([mine, other])
+
+
+async def test_groups_of_the_dead_are_removed_with_what_runs_in_them() -> None:
+    place = cgroups.place()
+    if place is None:
+        pytest.skip("control groups cannot be written here")
+    left, mine = Group(place, of_the_dead("x")), Group(place, name_of("x"))
+    for group in (left, mine):
+        group.make(Limits())
+    sleeping = subprocess.Popen(["sleep", "600"])
+    try:
+        left.add(sleeping.pid)
+        # Those of other tests that were killed may be there, too.
+        cgroups.remove_left_behind(place)
+        assert sleeping.wait(30) < 0
+        assert await left.remove()
+        assert all(folder.exists() for folder in mine._folders.values())
+    finally:
+        sleeping.kill()
+        assert await mine.remove()

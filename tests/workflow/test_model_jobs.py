@@ -1,0 +1,192 @@
+"""Jobs that ask a model, through Temporal, the real router and a model server that plays a script."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from model_servers import heard, model_server
+from stacks import TENANT, Stack, eventually, stack_of
+from temporalio.testing import WorkflowEnvironment
+from working import artifacts, cancel, ended, events, made, read, submit
+
+from minoots.contracts import FinishReason, Job, JobEventType, JobState, LlmResult
+from minoots.errors import FailureKind
+from minoots_platform.clock import utc_now
+from minoots_platform.records import Database, contents
+from minoots_platform.settings import Settings
+from minoots_platform.telemetry import Telemetry
+from minoots_workflows.ids import workflow_id
+
+Serve = Callable[..., AbstractAsyncContextManager[tuple[Stack, str]]]
+
+
+@pytest.fixture
+def serve(
+    sqlite_database: Database, temporal: WorkflowEnvironment, namespace: str, telemetry: Telemetry
+) -> Serve:
+    """A stack whose models are a server that plays a script."""
+
+    @asynccontextmanager
+    async def opened(*turns: dict[str, Any], **models: Any) -> AsyncIterator[tuple[Stack, str]]:
+        address = temporal.client.service_client.config.target_host
+        async with model_server(turns=turns) as url:
+            settings = Settings().with_overrides({"models": {"providers": [f"ollama={url}"], **models}})
+            stacking = stack_of(sqlite_database, address, namespace, telemetry, settings=settings)
+            async with stacking as stack:
+                yield stack, url
+
+    return opened
+
+
+def ask(text: str, **more: Any) -> dict[str, Any]:
+    """A job that asks for something."""
+    return {"kind": "llm", "messages": [{"role": "user", "text": text}], **more}
+
+
+def result_of(job: Job) -> LlmResult:
+    """What came of it."""
+    assert isinstance(job.result, LlmResult), job
+    return job.result
+
+
+async def test_an_answer_is_told_as_it_is_written_and_kept(serve: Serve) -> None:
+    text = "Boil the water, then wait."
+    async with serve({"when": "tea", "text": text, "thinking": "A kettle."}) as (stack, _):
+        job = await submit(stack, **ask("how is tea made?"))
+        done = await ended(stack, job)
+        assert done.state is JobState.SUCCEEDED, done
+        result = result_of(done)
+        assert (result.preview, result.finish, result.local) == (text, FinishReason.STOP, True)
+        assert result.usage.cost_micros == 0
+        assert await made(stack, job, "answer.txt") == text.encode()
+        assert json.loads(await made(stack, job, "answer.json"))["thinking"] == "A kettle."
+        told = await events(stack, job)
+        assert read(told, JobEventType.TOKEN) == text
+        assert read(told, JobEventType.TOKEN, "thinking") == "A kettle."
+        handle = stack.client.get_workflow_handle(workflow_id("job", TENANT, job.id))
+        await handle.result()
+        history = (await handle.fetch_history()).to_json()
+        assert "water" not in history
+        assert "how is tea" not in history
+
+
+async def test_a_long_answer_costs_few_events_and_the_history_does_not_grow(serve: Serve) -> None:
+    words = " ".join(f"word{number}" for number in range(2000))
+    async with serve({"when": "long", "text": words}) as (stack, _):
+        job = await submit(stack, **ask("long"))
+        await ended(stack, job)
+        told = await events(stack, job)
+        assert read(told, JobEventType.TOKEN) == words
+        assert len(told) < 500
+        handle = stack.client.get_workflow_handle(workflow_id("job", TENANT, job.id))
+        await handle.result()
+        assert len((await handle.fetch_history()).events) < 30
+
+
+async def test_messages_may_name_contents(serve: Serve) -> None:
+    async with serve() as (stack, url):
+        sha256 = await contents.keep(stack.database, TENANT, b"a long text", utc_now())
+        message = {"role": "user", "content": sha256}
+        job = await submit(stack, kind="llm", messages=[message])
+        done = await ended(stack, job)
+        assert result_of(done).preview == "You said: a long text"
+        assert len(await heard(url)) == 1
+
+
+async def test_tool_calls_are_handed_back(serve: Serve) -> None:
+    call = {"name": "look_up", "arguments": {"what": "tea"}}
+    async with serve({"when": "tea", "tool_calls": [call]}) as (stack, _):
+        tool = {
+            "name": "look_up",
+            "parameters": {"type": "object", "properties": {"what": {"type": "string"}}},
+        }
+        job = await submit(stack, **ask("tea", tools=[tool]))
+        done = await ended(stack, job)
+        assert result_of(done).finish is FinishReason.TOOL_CALLS
+        [told] = [event for event in await events(stack, job) if event.type is JobEventType.TOOL]
+        assert told.data["calls"][0]["arguments"] == {"what": "tea"}
+        assert "answer.txt" not in await artifacts(stack, job)
+
+
+async def test_cancelling_stops_the_model(serve: Serve) -> None:
+    slow = {"when": "slow", "text": "one two three " * 1000, "pace": 0.05}
+    async with serve(slow) as (stack, _):
+        job = await submit(stack, **ask("slow"))
+        await eventually(lambda: events(stack, job), lambda told: "one" in read(told, JobEventType.TOKEN), 60)
+        await cancel(stack, job)
+        done = await ended(stack, job)
+        assert done.state is JobState.CANCELLED
+        told = await events(stack, job)
+        assert told[-1].data == {"state": "cancelled"}, "nothing is written after the end"
+        assert len(read(told, JobEventType.TOKEN)) < len(slow["text"])
+
+
+async def test_a_deadline_stops_a_model_that_hangs(serve: Serve) -> None:
+    async with serve({"when": "hang", "text": "one two", "fault": {"kind": "hang", "after": 1}}) as (
+        stack,
+        _,
+    ):
+        deadline = (utc_now() + timedelta(seconds=2)).isoformat()
+        done = await ended(stack, await submit(stack, **ask("hang", deadline=deadline)))
+        assert done.state is JobState.FAILED
+        assert done.problem is not None
+
+
+async def test_a_model_that_is_away_for_a_moment_is_asked_again(serve: Serve) -> None:
+    broken = {"when": "tea", "times": 1, "fault": {"kind": "status", "status": 503}}
+    async with serve(broken, {"when": "tea", "text": "Tea."}) as (stack, _):
+        done = await ended(stack, await submit(stack, **ask("tea")))
+        assert done.state is JobState.SUCCEEDED, done
+        assert result_of(done).preview == "Tea."
+
+
+async def test_an_answer_that_breaks_off_fails_unless_it_may_begin_anew(serve: Serve) -> None:
+    cut = {"when": "tea", "times": 1, "text": "half of it", "fault": {"kind": "cut", "after": 1}}
+    async with serve(cut, {"when": "tea", "text": "All of it."}) as (stack, _):
+        done = await ended(stack, await submit(stack, **ask("tea")))
+        assert done.state is JobState.FAILED
+        assert done.problem is not None
+        assert done.problem.kind is FailureKind.UNAVAILABLE
+    async with serve(cut, {"when": "tea", "text": "All of it."}) as (stack, _):
+        job = await submit(stack, **ask("tea", on_break="restart"))
+        done = await ended(stack, job)
+        assert done.state is JobState.SUCCEEDED, done
+        assert read(await events(stack, job), JobEventType.TOKEN) == "All of it."
+
+
+@pytest.mark.parametrize(
+    ("more", "kind"),
+    [
+        ({"model": "no-such-model"}, FailureKind.INVALID),
+        ({"provider": "nobody"}, FailureKind.INVALID),
+    ],
+)
+async def test_what_cannot_be_asked_is_told_and_not_tried_again(
+    serve: Serve, more: dict[str, Any], kind: FailureKind
+) -> None:
+    async with serve() as (stack, _):
+        done = await ended(stack, await submit(stack, **ask("tea", **more)))
+        assert done.state is JobState.FAILED
+        assert done.problem is not None
+        assert (done.problem.kind, done.attempt) == (kind, 1)
+        assert done.problem.remedy
+
+
+async def test_a_worker_that_goes_has_its_model_asked_again_and_told_once(serve: Serve) -> None:
+    slow = {"when": "tea", "times": 1, "text": "never finished " * 200, "pace": 0.05}
+    async with serve(slow, {"when": "tea", "text": "Here it is."}) as (stack, _):
+        job = await submit(stack, **ask("tea"))
+        await eventually(
+            lambda: events(stack, job), lambda told: "never" in read(told, JobEventType.TOKEN), 60
+        )
+        await stack.stop_workers()
+        await stack.start_workers()
+        done = await ended(stack, job)
+        assert done.state is JobState.SUCCEEDED, done
+        assert read(await events(stack, job), JobEventType.TOKEN) == "Here it is."
+        assert set(await artifacts(stack, job)) == {"answer.json", "answer.txt"}

@@ -1,0 +1,1 @@
+"""Jobs as workflows: what is next, until nothing is."""
