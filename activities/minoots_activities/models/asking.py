@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from opentelemetry import trace
-from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace import Tracer
 
 from minoots.contracts import EventType
 from minoots.contracts.models import (
@@ -29,15 +29,15 @@ from minoots_platform.models import Catalogue, Price
 from minoots_platform.records import events, usage
 from minoots_platform.settings import ModelsSettings
 from minoots_platform.telemetry.model_metrics import ModelMetrics
-from minoots_workflows.models.contracts import ModelCaller
 from minoots_workflows.models.failures import ModelFailure
 
 from .answering import Answering
+from .attempts import Attempt, Told
 from .breakers import Breakers, Pass, Stopped
-from .choosing import Candidate
 from .providers.provider import Call, Done, Piece
+from .reporting import Reporting
 from .spending import Spending, cost_at_most
-from .tokens import Estimates, Size
+from .tokens import Estimates
 
 ANSWERED: Final = "answered"
 _BILLED: Final = frozenset(
@@ -50,40 +50,6 @@ _BILLED: Final = frozenset(
     }
 )
 """After these a provider may have worked, and may send a bill: nobody knows, so they are charged."""
-_SYSTEMS: Final = {"openai": "openai", "anthropic": "anthropic"}
-"""What the semantic conventions call providers; the others go by the name of their kind."""
-
-
-@dataclass(frozen=True)
-class Told:
-    """That another model answered than the first choice."""
-
-    first: tuple[str, str]
-    why: str
-    data: Mapping[str, Any]
-
-
-@dataclass
-class Attempt:
-    """One attempt, and what became of it."""
-
-    number: int
-    candidate: Candidate
-    caller: ModelCaller
-    size: Size
-    operation: str
-    deadline: float | None
-    """On the clock of the event loop."""
-    sent: bool = False
-    sent_at: float = 0.0
-    first_at: float | None = None
-    usage: ModelUsage = field(default_factory=ModelUsage)
-    warnings: list[str] = field(default_factory=list)
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """Provider and model."""
-        return self.candidate.key
 
 
 class _NotItsFault(ModelFailure):
@@ -109,7 +75,7 @@ class Asking:
         self._spending = spending
         self._estimates = estimates
         self._settings = settings
-        self._tracer = tracer
+        self._reporting = Reporting(tracer, metrics)
         self._metrics = metrics
         self._clock = clock
 
@@ -250,7 +216,7 @@ class Asking:
             await self._undo(attempt, run)
             raise
         attempt.sent, attempt.sent_at = True, _now()
-        run.span = self._span(attempt)
+        run.span = self._reporting.span(attempt)
         return run
 
     async def _undo(self, attempt: Attempt, run: _Run) -> None:
@@ -332,7 +298,7 @@ class Asking:
         """Settle, whatever ended it."""
         ended = _now()
         attempt.usage = self._usage(attempt, run, failure, answering)
-        self._report(attempt, run, failure, answering, ended)
+        self._reporting.report(attempt, run.span, failure, answering, ended)
         try:
             if failure is not None:
                 await self._learn(attempt, run, failure)
@@ -416,60 +382,6 @@ class Asking:
             total_ms=max(0, round((ended - attempt.sent_at) * 1000)) if attempt.sent else 0,
             at=now,
         )
-
-    def _span(self, attempt: Attempt) -> trace.Span:
-        spec = attempt.candidate.provider.spec
-        return self._tracer.start_span(
-            f"{attempt.operation} {attempt.key[1]}",
-            kind=SpanKind.CLIENT,
-            attributes={
-                "gen_ai.operation.name": attempt.operation,
-                "gen_ai.provider.name": _SYSTEMS.get(spec.kind, spec.kind),
-                "gen_ai.request.model": attempt.key[1],
-                "minoots.models.provider": spec.name,
-                "minoots.models.attempt": attempt.number,
-                "minoots.models.local": attempt.candidate.local,
-                "minoots.job": attempt.caller.job_id or "",
-            },
-        )
-
-    def _report(
-        self,
-        attempt: Attempt,
-        run: _Run,
-        failure: ModelFailure | None,
-        answering: Answering,
-        ended: float,
-    ) -> None:
-        took = attempt.usage
-        error = None if failure is None else failure.kind.value
-        self._metrics.answered(
-            ended - attempt.sent_at,
-            operation=attempt.operation,
-            provider=attempt.key[0],
-            model=attempt.key[1],
-            error=error,
-            first=None if attempt.first_at is None else attempt.first_at - attempt.sent_at,
-            input_tokens=took.input_tokens,
-            output_tokens=took.output_tokens,
-            cost_micros=took.cost_micros,
-        )
-        span, done = run.span, answering.done
-        if span is None:
-            return
-        span.set_attribute("gen_ai.usage.input_tokens", took.input_tokens)
-        span.set_attribute("gen_ai.usage.output_tokens", took.output_tokens)
-        span.set_attribute("minoots.models.cost_micros", took.cost_micros)
-        if done is not None:
-            span.set_attribute("gen_ai.response.finish_reasons", (done.finish.value,))
-            span.set_attribute("gen_ai.response.model", done.model or attempt.key[1])
-        if attempt.first_at is not None:
-            span.set_attribute("minoots.models.first_token_ms", (attempt.first_at - attempt.sent_at) * 1000)
-        if error is not None:
-            span.set_attribute("error.type", error)
-            # Not what the provider said: that may repeat words of the request.
-            span.set_status(Status(StatusCode.ERROR, error))
-        span.end()
 
 
 @dataclass

@@ -38,7 +38,8 @@ from minoots_workflows.models.failures import ModelFailure
 from minoots_workflows.models.ports import Contents, ModelRouter
 
 from .answering import Answering
-from .asking import Asking, Attempt, Told
+from .asking import Asking
+from .attempts import Attempt, Told
 from .choosing import Candidate, Chooser, Wanted, passed_over
 from .providers.provider import Call
 from .tokens import Size, size_of

@@ -13,8 +13,8 @@ class ModelCaller(Contract):
     key: str
     """Subject of the principal: whose budget it is, beside the tenant's."""
     call_id: str
-    """One intended call, the same whenever it is repeated: a repetition after a crash takes the place of what
-    the dead one had reserved."""
+    """One intended call, the same whenever it is repeated: a repetition after a crash charges what the dead
+    one still holds, at once. Two calls at a time must not have the same."""
     job_id: str | None = None
     budget: Budget | None = None
     """Of the job: all of its calls together."""
