@@ -25,7 +25,7 @@ check: setup ## Lint, types, layers, unit tests
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
-	@$(BIN)/pytest -q tests/unit $(ARGS)
+	@$(BIN)/pytest -q -n 2 tests/unit $(ARGS)
 
 lock: setup ## Write the hash-pinned lock files anew
 	@$(BIN)/python requirements/compile.py
@@ -36,8 +36,8 @@ wheels: setup ## Build the wheels and test them in a fresh environment outside t
 bench: setup ## Measure everything and write docs/benchmarks.md (minutes; not a test)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-chaos: setup ## Long failure tests: kill -9 at many points (minutes)
-	@$(BIN)/pytest tests/chaos -m chaos $(ARGS)
+chaos: setup ## Long failure tests: kill -9 at many points, plans of a thousand nodes (minutes)
+	@$(BIN)/pytest tests/chaos tests/workflow/test_plans.py -m chaos $(ARGS)
 
 clean: ## Remove the environment and every cache (not your data in .minoots)
 	@rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

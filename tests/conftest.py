@@ -130,8 +130,8 @@ async def temporal() -> AsyncIterator[WorkflowEnvironment]:
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=str(Path(sysconfig.get_path("scripts")) / "temporal"),
         dev_server_extra_args=arguments,
-        # 5 s by default, which a busy machine may well need for its disk alone.
-        dev_server_startup_timeout=timedelta(seconds=60),
+        # The library gives up after 5 s, and every test with it: a busy machine may need more.
+        dev_server_startup_timeout=timedelta(seconds=90),
     ) as environment:
         yield environment
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
@@ -30,9 +30,9 @@ from .jobs import routes as jobs
 from .middleware.body_limit import BodyLimit
 from .middleware.context import RequestContext
 from .models import routes as models
-from .parameters import known_parameters
 from .plans import routes as plans
 from .principals import DEV_TENANT
+from .routing import take_in
 from .schedules import routes as schedules
 from .secrets import routes as secrets
 from .sessions import routes as sessions
@@ -87,13 +87,11 @@ def create_app(gateway: Gateway) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        dependencies=[Depends(known_parameters)],
         middleware=_middleware(gateway),
     )
     app.state.gateway = gateway
     problems.install(app)
-    for routes in _ROUTES:
-        app.include_router(routes.router)
+    take_in(app, (routes.router for routes in _ROUTES))
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]  # FastAPI's documented way
     return app
 

@@ -7,7 +7,6 @@ from typing import Annotated, Final
 
 from fastapi import Depends, Header, Path, Query
 from pydantic import AfterValidator
-from starlette.requests import HTTPConnection
 
 from minoots.contracts import FieldProblem
 from minoots.contracts.base import Matching
@@ -113,29 +112,3 @@ def number_of(cursor: str | None) -> int | None:
             errors=(FieldProblem(field="query.cursor", expected=expected, got=cursor[:60]),),
         )
     return int(cursor)
-
-
-def known_parameters(request: HTTPConnection) -> None:
-    """Refuse query parameters that the route does not have: a misspelt filter would match everything.
-
-    Raises:
-        Failure: invalid, naming the parameter.
-    """
-    if request.scope["type"] != "http":
-        return
-    route = request.scope.get("route")
-    item = request.app.openapi()["paths"].get(getattr(route, "path_format", ""), {})
-    operation = item.get(request.scope["method"].lower())
-    if operation is None:
-        return
-    known = [one["name"] for one in operation.get("parameters", ()) if one["in"] == "query"]
-    for name in request.query_params:
-        if name not in known:
-            expected = f"one of {', '.join(known)}" if known else "no query parameter here"
-            problem = FieldProblem(field=f"query.{name[:60]}", expected=expected, got="an unknown parameter")
-            raise Failure(
-                FailureKind.INVALID,
-                f"there is no query parameter {name[:60]!r} here",
-                remedy="Correct its name or leave it out; /docs shows what each route takes.",
-                errors=(problem,),
-            )

@@ -9,9 +9,9 @@ from typing import Any, Final
 import sqlalchemy as sa
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import compile_path
 
 from minoots.contracts import FieldProblem, Problem
 from minoots.contracts.wording import expected_and_got, findings, place
@@ -128,10 +128,10 @@ def _methods(request: Request) -> list[str]:
     """Return every method of the path; the framework names only those of the first route that it finds."""
     return sorted(
         {
-            method.upper()
-            for template, item in request.app.openapi()["paths"].items()
-            if compile_path(template)[0].match(request.url.path)
-            for method in item
+            method
+            for route in request.app.routes
+            if isinstance(route, APIRoute) and route.path_regex.match(request.url.path)
+            for method in route.methods or ()
         }
     )
 

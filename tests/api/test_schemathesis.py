@@ -32,17 +32,22 @@ LEFT_OUT = {
 EXAMPLES = 25
 
 
+PARTS = 4
+"""So that several processes share the exploring."""
+
+
 @pytest.mark.timeout(240)
-async def test_every_route_answers_as_its_document_says(door: Door) -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+async def test_every_route_answers_as_its_document_says(door: Door, part: int) -> None:
     if not door.gateway.database.is_sqlite:
         pytest.skip("one database is enough here: the record suite runs on both")
 
     def explore() -> list[str]:
         schema = schemathesis.openapi.from_url(f"{door.url}/openapi.json")
         explored = []
-        for result in schema.get_all_operations():
+        for number, result in enumerate(schema.get_all_operations()):
             operation = result.ok()
-            if operation.path in LEFT_OUT:
+            if number % PARTS != part or operation.path in LEFT_OUT:
                 continue
 
             @seed(20_261_120)
@@ -61,4 +66,4 @@ async def test_every_route_answers_as_its_document_says(door: Door) -> None:
         return explored
 
     explored = await asyncio.to_thread(explore)
-    assert len(explored) > 20
+    assert len(explored) > 10

@@ -94,7 +94,11 @@ class Scene:
 
 
 async def at_once(scene: Scene, folder: Path, now: datetime) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """What is kept and recorded when each transcript is read at once, and nobody disturbs."""
+    """What is kept and recorded when each transcript is read at once, and nobody disturbs.
+
+    ``now`` is when the transcripts began: they are seen as early as that. They are looked through when they
+    have grown, for nothing is obeyed that was typed in the future.
+    """
     registry = scene.workspaces(folder)
     async with Database(f"sqlite:///{folder / 'records.db'}") as database:
         await migrate(database)
@@ -102,7 +106,7 @@ async def at_once(scene: Scene, folder: Path, now: datetime) -> tuple[dict[str, 
             await tenants.ensure(connection, TENANT, now)
         whose: dict[str, Any] = {"tenant": TENANT, "host": HOST}
         ingest = Ingest(database, ReadRoots([scene.transcripts]), Redactor(Policy()), lambda: now, **whose)
-        obeying = Obeying(database, registry, (), WorkspaceFlags(), lambda: now, **whose)
+        obeying = Obeying(database, registry, (), WorkspaceFlags(), utc_now, **whose)
         writing = Writing(database, lambda: now, **whose)
         for chat in scene.chats:
             await ingest.file(Claude(), chat.path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,9 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from dev_stacks import run
+from dev_stacks import MINOOTS, environment, run
+
+from minoots_workers.host_identity import identity_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -37,7 +40,7 @@ class Background:
         return found
 
 
-def until(check: Callable[[], bool], within: float = 20) -> None:
+def until(check: Callable[[], bool], within: float = 90) -> None:
     """Wait until something is so."""
     deadline = time.monotonic() + within
     while not check():
@@ -87,6 +90,46 @@ def test_it_starts_is_there_survives_and_stops(background: Background) -> None:
     _, alive = psutil.wait_procs(family, timeout=20)
     assert alive == []
     assert background.run("stop") == (0, "minoots does not run\n")
+
+
+def test_it_returns_when_capture_has_begun_or_says_why_not(background: Background, tmp_path: Path) -> None:
+    file = background.folder / "minoots.toml"
+    chats = tmp_path / "chats"
+    chats.mkdir()
+    roots = json.dumps([f"claude={chats}"])
+    capture = f'[capture]\nenabled = true\nproviders = ["claude"]\nhost = "ada"\nroots = {roots}\n'
+    file.write_text(file.read_text() + capture)
+    code, told = background.run("start")
+    assert code == 0, told
+    found = json.loads(background.run("status", "--json")[1])
+    assert [(host["host"], host["alive"]) for host in found["hosts"]] == [("ada", True)]
+    assert found["problems"] == []
+    # Another one on this machine, with the same records and the same name.
+    second = {
+        "MINOOTS_DATA_DIR": str(tmp_path / "second"),
+        "MINOOTS_RECORDS__URL": f"sqlite:///{background.folder}/.minoots/minoots.db",
+        "MINOOTS_TEMPORAL__ADDRESS": background.known()["addresses"]["temporal_address"],
+        "MINOOTS_CAPTURE__HOST": "ada",
+        "MINOOTS_ENVIRONMENT": "dev",
+    }
+    done = subprocess.run(
+        [MINOOTS, "watch"],
+        env=environment() | second,
+        cwd=chats,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert "another machine captures as ada" in done.stderr + done.stdout
+    assert done.returncode == 1
+    assert background.run("stop")[0] == 0
+    with identity_of(background.folder / ".minoots"):
+        code, told = background.run("start")
+        assert code == 1, told
+        assert "nobody captures: another process captures with the data directory" in told
+        found = json.loads(background.run("status", "--json")[1])
+        assert found["state"] == "running", "the rest goes on"
 
 
 def test_what_cannot_start_says_why(background: Background) -> None:

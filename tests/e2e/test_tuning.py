@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 import statistics
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -36,7 +36,8 @@ class NapWorkflow:
 
 def server_in(folder: Path) -> TemporalServer:
     """An embedded server on free ports."""
-    ports = free_ports([(0, "")] * 4)
+    with ExitStack() as claims:
+        ports = free_ports([(0, "")] * 4, claims)
     return TemporalServer(find_binary(None), folder, *ports)
 
 

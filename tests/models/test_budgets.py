@@ -375,8 +375,8 @@ async def test_no_minute_has_more_than_its_rate(database: Database) -> None:
     rate, now, sent = RateSpec(60, 6000), NOW, []
     for _ in range(400):
         async with database.write() as connection:
-            wait = await model_rates.take(connection, "openai", rate, 50, now, 0)
-        if wait is not None:
+            turn = await model_rates.take(connection, "openai", rate, 50, now, 0)
+        if turn.taken:
             sent.append(now)
         now += timedelta(seconds=0.3)
     for begin in sent:
@@ -442,3 +442,11 @@ async def test_who_is_killed_while_he_holds_does_not_overspend(database_url: str
         assert 0 < last.used_tokens <= 1000
         refused = await reserve(database, spending("z", 1001 - last.used_tokens), one)
         assert isinstance(refused, budgets.Refused)
+
+
+async def test_usage_that_is_written_twice_counts_once(database: Database) -> None:
+    row = took(10, 5)
+    for _ in range(2):
+        async with database.write() as connection:
+            await usage.add(connection, [row])
+    assert await total(database) == (15, 0)

@@ -292,3 +292,14 @@ async def test_an_own_catalogue_goes_on_top_of_the_one_that_comes_along(tmp_path
     cloud = catalogue.price("openai", "openai", "gpt-5-mini", date(2026, 1, 1))
     assert cloud is not None
     assert cloud.cost(input_tokens=1000, output_tokens=0, cached=800) == 70
+
+
+async def test_a_key_in_the_environment_is_not_shown_to_any_server(
+    opening: Opening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OLLAMA_API_KEY", "not-for-you")
+    monkeypatch.setenv("OLLAMA_HOST", "http://127.0.0.1:9")
+    async with model_server() as url, opening("ollama", url, "") as provider:
+        assert isinstance(provider, OllamaServer)
+        assert "authorization" not in provider.client._client.headers
+        assert await provider.models()

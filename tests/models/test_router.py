@@ -27,7 +27,7 @@ from minoots.contracts.models import (
     ToolSpec,
 )
 from minoots_activities.models.providers.ollama import OllamaServer
-from minoots_activities.models.providers.ollama_models import pull
+from minoots_activities.models.providers.ollama_models import loaded, pull
 from minoots_platform.records import Database, events, schema
 from minoots_platform.telemetry import Telemetry
 from minoots_workflows.models.failures import ModelFailure
@@ -452,3 +452,35 @@ async def test_a_model_that_is_pulled_is_found_at_once(
                 return failure.kind.value
 
         assert await eventually(found, lambda seen: seen != K.UNKNOWN_MODEL.value) == "late:latest"
+
+
+async def test_models_that_are_to_be_warm_are_in_memory(
+    sqlite_database: Database, telemetry: Telemetry
+) -> None:
+    async with (
+        model_server() as url,
+        routing(sqlite_database, telemetry, providers=[f"ollama={url}"], warm=["ollama=fake"]) as opened,
+    ):
+        server = opened.providers["ollama"]
+        assert isinstance(server, OllamaServer)
+
+        async def names() -> list[str]:
+            return [one.name for one in await loaded(server)]
+
+        await eventually(names, lambda seen: seen == ["fake:latest"])
+
+
+async def test_a_cloud_model_without_a_price_says_that_it_counts_for_nothing(
+    sqlite_database: Database, telemetry: Telemetry
+) -> None:
+    async with (
+        model_server() as url,
+        routing(
+            sqlite_database, telemetry, providers=[entry("openai", url)], keys=["openai=sk-test"]
+        ) as opened,
+    ):
+        answer = await opened.router.complete(asked(model="fake:latest", locality=CLOUD), caller())
+        assert "no price of openai/fake:latest is known" in answer.warnings[0]
+        with pytest.raises(ModelFailure, match="no default model") as failed:
+            await opened.router.complete(asked(locality=CLOUD), caller())
+        assert failed.value.kind is K.NOT_CONFIGURED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
@@ -363,3 +364,43 @@ def goose_in(path: Path, text: str) -> None:
             [text, content],
         )
     database.close()
+
+
+async def test_a_whole_file_is_kept_in_parts_and_a_crash_between_two_repeats_nothing(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = "2026-07-01T10:00:00.000Z"
+    messages = [
+        {
+            "id": f"m{number}",
+            "timestamp": at,
+            "type": ("user", "gemini")[number % 2],
+            "content": f"no. {number}",
+        }
+        for number in range(900)
+    ]
+    # One that is told of twice, in two parts: the last counts, in the place of the first.
+    messages.append(messages[0] | {"content": "no. 0, mended"})
+    path = host.folder / "session.json"
+    path.write_text(json.dumps({"sessionId": "g1", "messages": messages}))
+    kept: list[int] = []
+    keep = conversations.keep
+
+    async def keeping(connection: Any, conversation: Any, events: Any, *rest: Any) -> Any:
+        kept.append(len(events))
+        if len(kept) == 2:
+            raise asyncio.CancelledError
+        return await keep(connection, conversation, events, *rest)
+
+    monkeypatch.setattr(conversations, "keep", keeping)
+    with pytest.raises(asyncio.CancelledError):
+        await host.read(path, Gemini())
+    done = await host.read(path, Gemini())
+    assert kept == [500, 400, 500, 400]
+    assert (done.new, done.revised) == (400, 0)
+    events = await host.events("g1", "gemini")
+    told = [one["content"] for one in messages[1:900]]
+    assert [event.text for event in events] == ["no. 0, mended", *told]
+    assert {event.revision for event in events} == {1}
+    assert (await host.read(path, Gemini())).new == 0
+    assert len(kept) == 4

@@ -22,7 +22,7 @@ from temporalio.testing import ActivityEnvironment
 
 from minoots.contracts import EventType
 from minoots.contracts.conversations import ConversationEvent
-from minoots_activities.capture import ingest, writing
+from minoots_activities.capture import ingest, piece, writing
 from minoots_activities.capture.adapter import Capture
 from minoots_activities.capture.flags import WorkspaceFlags
 from minoots_activities.capture.ingest import Ingest
@@ -336,12 +336,12 @@ async def test_what_no_database_holds_is_kept_of_a_store_as_far_as_anything_can(
 async def looked(watcher: Watcher) -> None:
     """Wait until all files have been looked at twice more: the first look may have been under way."""
     for _ in range(2):
-        before = watcher.stats.looked_in
+        before = watcher.stats.looks
 
-        async def look() -> float:
-            return watcher.stats.looked_in
+        async def looks() -> int:
+            return watcher.stats.looks
 
-        await eventually(look, lambda seen, before=before: seen != before)
+        await eventually(looks, lambda seen, before=before: seen != before)
 
 
 @pytest.mark.parametrize("closing", [closed_file, closed_folder, closed_root])
@@ -534,7 +534,7 @@ async def heavier(database: Database) -> None:
 async def test_records_whose_disk_is_full_while_a_recording_is_written_leave_a_file_that_ends_the_same(
     sqlite_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writing, "PART", 3)
+    monkeypatch.setattr(piece, "PART", 3)
     async with on_a_small_disk(sqlite_template, tmp_path / "once") as (database, disk):
         once = Desk(database, tmp_path / "once")
         await told_story(once)

@@ -11,6 +11,7 @@ import pytest
 from recordings import BEGAN, Chat, Desk
 from stacks import TENANT
 
+from minoots.contracts import EventType
 from minoots_activities.capture.readers.aider import Aider
 from minoots_activities.capture.readers.codex import Codex
 from minoots_activities.capture.readers.copilot import Copilot
@@ -208,6 +209,27 @@ async def test_a_chat_of_aider_that_came_with_a_repository_is_not_obeyed(desk: D
     assert not Aider.own
     done = await desk.obey(Whose("aider", one.identity.session_id).id_for(TENANT), fresh=Aider.own)
     assert done.obeyed == 0
+
+
+async def test_a_command_in_a_chat_of_aider_is_refused_for_all_to_see(desk: Desk) -> None:
+    path = desk.folder / "repo" / ".aider.chat.history.md"
+    path.parent.mkdir()
+    head = "# aider chat started at 2026-01-01 00:00:00\n\n#### hello  \n\nHi.\n"
+    path.write_text(head)
+    store = Aider().store_of(path, lambda p: p.open("rb"))
+    assert store is not None
+    [one] = list(known(store))
+    whose = Whose("aider", one.identity.session_id).id_for(TENANT)
+    await desk._ingest.session(Aider(), path, one.identity.session_id)
+    await desk.obey(whose, fresh=False)
+    # It stands in an answer, and looks as if it were typed.
+    path.write_text(f"{head}\n#### {COMMAND}  \n\nanswer\n")
+    await desk._ingest.session(Aider(), path, one.identity.session_id)
+    done = await desk.obey(whose, fresh=False)
+    assert (done.obeyed, done.refused) == (0, 1)
+    [told] = await desk.told(EventType.CHAT_COMMAND_REFUSED)
+    assert "minoots export" in told["reason"]
+    assert await desk.rows() == []
 
 
 async def test_old_history_with_a_time_in_the_future_is_not_obeyed(desk: Desk, chat: Chat) -> None:

@@ -9,9 +9,11 @@ import json
 import os
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import sqlalchemy as sa
@@ -19,8 +21,8 @@ from recordings import BEGAN, HOST, MODEL, OTHER, SESSION, Chat, Crash, Crashes,
 from stacks import TENANT
 
 from minoots.contracts import EventType, WebhookAction
-from minoots.errors import Failure
-from minoots_activities.capture import obeying, placing, writing
+from minoots_activities.capture import obeying, placing, workspaces, writing
+from minoots_activities.capture import piece as piece_module
 from minoots_activities.capture.workspaces import FILE
 from minoots_platform.records import Database, conversations, documents, recordings, schema
 from minoots_platform.writers import Look, Rendered, installed
@@ -145,6 +147,8 @@ async def test_commands_of_one_message_are_obeyed_from_the_top_and_an_early_one_
         ("::record-notes out/a.md", "not below a folder that is open for writing"),
         ("::record-notes out", "not below a folder that is open for writing"),
         ("::record-notes ``", "expected a path"),
+        ("::record-notes https://tea.example/a.md", "type a path of this machine"),
+        ("::record-notes ~nobody-of-this-name/a.md", "is nobody's home folder"),
         pytest.param(f"::record-notes {'x' * 253}.md/a.md", "longer than 255 bytes"),
         ("::capture-notes theirs.md", "is there already; give another name"),
         ("::export-notes theirs.md", "is there already; give another name"),
@@ -342,10 +346,63 @@ async def test_a_registry_that_cannot_be_read_costs_no_command(
     registry = desk.folder / "registry.json"
     sound = registry.read_text()
     registry.write_text("{")
-    with pytest.raises(Failure, match="cannot be read"):
-        await chat.look()
+    for _ in range(2):
+        done = await chat.look()
+        assert (done.obeyed, done.refused) == (0, 0)
+        assert "cannot be read" in str(done.problem)
+        assert desk.obeying.waiting() == {chat.id}
+    assert "cannot be read" in desk.registry.problems()[0]
+    told = await desk.told(EventType.CONVERSATION_TROUBLED)
+    assert ["a command waits: the registry" in one["reason"] for one in told] == [True]
     registry.write_text(sound)
+    assert desk.obeying.waiting() == frozenset()
     assert (await chat.look()).obeyed == 1
+    assert desk.registry.problems() == []
+
+
+async def test_a_registry_that_cannot_be_read_holds_up_nothing_that_is_recorded(
+    desk: Desk, chat: Chat
+) -> None:
+    await chat.tell("::record-notes a.md")
+    registry = desk.folder / "registry.json"
+    sound = registry.read_text()
+    registry.write_text("{")
+    chat.answers("while it is damaged")
+    await chat.tell("go on")
+    assert "go on" in (desk.root / "a.md").read_text()
+    await chat.tell("::export-notes b.md", "::stop", "behind the end")
+    assert desk.names() == {"a.md"}
+    registry.write_text(sound)
+    await chat.tell("never recorded")
+    assert desk.names() == {"a.md", "b.md"}
+    assert "behind the end" not in (desk.root / "a.md").read_text()
+
+
+async def test_a_workspace_that_cannot_be_read_now_holds_up_its_own_commands_only(
+    desk: Desk, chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed, other = desk.workspace("closed"), desk.chat(OTHER)
+    text_of = workspaces._text_of
+
+    def denied(file: Path) -> str:
+        if file.parent == closed:
+            raise PermissionError(errno.EACCES, "Permission denied", str(file))
+        return text_of(file)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(workspaces, "_text_of", denied)
+        await chat.tell("::export-notes first.md\n::record-closed a.md")
+        await other.tell("::record-notes b.md")
+        assert desk.names() == {"b.md"}
+        assert desk.obeying.waiting() == {chat.id}
+        [problem] = desk.registry.problems()
+        assert problem.startswith("nothing is recorded for closed: ")
+        assert await desk.told(EventType.CHAT_COMMAND_REFUSED) == []
+    done = await chat.look()
+    await desk.write()
+    assert (done.obeyed, done.refused) == (2, 0)
+    assert desk.names() == {"b.md", "first.md"}
+    assert (closed / "a.md").exists()
 
 
 async def test_a_conversation_that_is_not_known_has_nothing_to_obey(desk: Desk) -> None:
@@ -410,6 +467,8 @@ async def test_generated_names_do_not_collide(desk: Desk, chat: Chat) -> None:
         ("`plans/green tea.md`", "plans/green tea.md"),
         ("[tea](plans/tea.md)", "plans/tea.md"),
         ("plans.v2/ü🦉.md", "plans.v2/ü🦉.md"),
+        ("<plans/green tea.md>", "plans/green tea.md"),
+        ("plans/green\\ tea.md", "plans/green tea.md"),
     ],
 )
 async def test_a_path_is_meant_below_the_workspace(desk: Desk, chat: Chat, argument: str, name: str) -> None:
@@ -580,7 +639,7 @@ async def test_a_file_is_as_if_written_at_once_whatever_the_pieces(
     desk.workspace(settings=f"[front_matter]\nparticipant_username = true\n{FLAGS}")
     chance = random.Random(7)
     for run in range(6):
-        monkeypatch.setattr(writing, "PART", chance.randrange(1, 6))
+        monkeypatch.setattr(piece_module, "PART", chance.randrange(1, 6))
         chat = desk.chat(f"{run}1110000-0000-4000-8000-000000000001")
         chat.says("before")
         chat.says(f"above\n::{verb}-notes run{run}{ending}\nbelow")
@@ -721,7 +780,7 @@ class Stage:
 async def test_whoever_dies_at_any_moment_leaves_a_file_that_ends_the_same(
     desk: Desk, chat: Chat, scene: Callable[[Desk, Chat], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writing, "PART", 3)
+    monkeypatch.setattr(piece_module, "PART", 3)
     desk.workspace(settings=f"[front_matter]\n{EVERYTHING}\n{FLAGS}")
     name = await scene(desk, chat)
     for step in STORY:
@@ -803,6 +862,79 @@ async def test_text_that_somebody_appends_between_death_and_life_stays(
     assert pieces == {"", "T", "TWO", "TWO!\n", "TWO!\n\n"}
 
 
+def inserts(path: Path) -> None:
+    path.write_text("by hand\n" + path.read_text())
+
+
+def rewrites(path: Path) -> None:
+    path.write_text(path.read_text().replace('desc: ""', "desc: by hand"))
+
+
+@pytest.mark.parametrize("edits", [inserts, rewrites])
+async def test_what_somebody_changes_between_death_and_life_repeats_and_loses_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, edits: Callable[[Path], None]
+) -> None:
+    for dying in range(1, 12):
+        chat = desk.chat(f"{dying:08}-0000-4000-8000-000000000001")
+        name = f"tea{dying}.md"
+        await chat.tell(f"::record-notes {name}\none", "TWO!")
+        chat.says("TWO!")  # once more: the file ends alike before and after
+        await chat.look()
+        with monkeypatch.context() as patch:
+            crashes = Crashes(desk.database, patch)
+            crashes.dies = dies_at(dying)
+            with suppress(Crash):
+                await desk.again(name)
+        # What was torn cannot be told from what somebody wrote, once the rest was changed.
+        torn = not desk.text(name).endswith("TWO!\n\n")
+        edits(desk.root / name)
+        await desk.again(name)
+        found = desk.text(name)
+        assert found.count("by hand") == 1, dying
+        assert found.count("TWO!") in ((2, 3) if torn else (2,)), dying
+        assert (await desk.rows(name))[0].intent is None
+
+
+async def test_somebody_who_writes_at_the_same_moment_loses_nothing(
+    desk: Desk, chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append, fsync = placing.append, os.fsync
+    await chat.tell("::record-notes tea.md")
+
+    def faster(folder: int, name: str, data: bytes) -> os.stat_result:
+        with (desk.root / "tea.md").open("a") as file:
+            file.write("by hand\n")
+        return append(folder, name, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(placing, "append", faster)
+        chat.says("more")
+        await chat.look()
+        await desk.again("tea.md")
+    [row] = await desk.rows()
+    assert row.rendering["own"] is False, "it is never made anew"
+
+    def later(handle: int) -> None:
+        fsync(handle)
+        path = desk.root / "tea.md"
+        if path.exists() and "by another hand" not in path.read_text():
+            with path.open("a") as file:
+                file.write("by another hand\n")
+
+    # The head grows: the whole file is put in place anew.
+    chat.answers("answer")
+    await chat.look()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", later)
+        done = await desk.again("tea.md")
+        assert done.problem == "somebody is writing into it"
+    assert done.again_at is not None
+    assert (await desk.again("tea.md")).problem is None
+    text = desk.text("tea.md")
+    for word in ("by hand", "by another hand", "more", "answer"):
+        assert text.count(word) == 1, word
+
+
 async def test_a_file_that_was_removed_is_made_again_whole(desk: Desk, chat: Chat) -> None:
     chat.says("before")
     await chat.tell("::record-notes tea.md\none")
@@ -845,6 +977,40 @@ async def test_what_is_told_otherwise_makes_the_file_anew(desk: Desk) -> None:
     assert said(desk, "tea.md") == ["::record-notes tea.md", "It is so", "and then?"]
     [row] = await desk.rows()
     assert desk.text("tea.md") == await rendered_at_once(desk, row)
+
+
+def tokens(many: int) -> dict[str, object]:
+    return tells("It is so") | {"tokens": {"input": 1, "output": many, "total": many + 1}}
+
+
+async def test_tokens_that_are_counted_on_do_not_make_the_file_anew(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(placing, "put", Mock(wraps=placing.put))
+    messages = [asks("::record-notes tea.md"), tokens(1)]
+    await desk.gemini(*messages)
+    await desk.write()
+    before, count = (desk.root / "tea.md").stat(), placing.put.call_count  # type: ignore[attr-defined]  # a mock
+    [row] = await desk.rows("tea.md")
+    messages[1] = tokens(500)
+    await desk.gemini(*messages)
+    await desk.write()
+    [after] = await desk.rows("tea.md")
+    assert (desk.root / "tea.md").stat() == before
+    assert placing.put.call_count == count  # type: ignore[attr-defined]
+    assert after.revised > row.revised
+    assert await desk.write() == {}, "that is not looked for again"
+
+
+async def test_a_file_that_is_made_anew_says_when(desk: Desk) -> None:
+    desk.workspace(settings="[front_matter]\nupdated = true")
+    await desk.gemini(asks("::record-notes tea.md"), tells("I l"))
+    await desk.write()
+    assert "updated" not in desk.text("tea.md")
+    await desk.gemini(asks("::record-notes tea.md"), tells("I look"))
+    await desk.write()
+    assert f"\nupdated: {int(desk.now.timestamp() * 1000)}\n---\n" in desk.text("tea.md")
+    assert said(desk, "tea.md") == ["::record-notes tea.md", "I look"]
 
 
 async def test_what_is_told_otherwise_of_before_the_recording_changes_nothing(desk: Desk) -> None:
@@ -943,10 +1109,10 @@ def full(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return append(folder, name, data)
 
-    def putting(folder: int, name: str, data: bytes, aside: str) -> os.stat_result:
+    def putting(folder: int, name: str, data: bytes, aside: str, *more: Any) -> os.stat_result:
         if state["full"]:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return put(folder, name, data, aside)
+        return put(folder, name, data, aside, *more)
 
     monkeypatch.setattr(placing, "append", appending)
     monkeypatch.setattr(placing, "put", putting)
@@ -1029,7 +1195,11 @@ def below_a_linked_root(path: Path, outside: Path) -> None:
     ],
 )
 async def test_what_becomes_something_else_meanwhile_ends_the_recording(
-    desk: Desk, chat: Chat, becomes: Callable[[Path, Path], None], tmp_path_factory: pytest.TempPathFactory
+    desk: Desk,
+    chat: Chat,
+    becomes: Callable[[Path, Path], None],
+    tmp_path_factory: pytest.TempPathFactory,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     outside = tmp_path_factory.mktemp("outside")
     (outside / "victim.md").write_text("victim")
@@ -1039,6 +1209,9 @@ async def test_what_becomes_something_else_meanwhile_ends_the_recording(
     chat.says("more")
     await chat.look()
     assert (await desk.write())["tea.md"].over
+    audited = capsys.readouterr().out
+    assert "recording.write" in audited
+    assert "decision=deny" in audited
     [row] = await desk.rows()
     assert row.state == "failed"
     [told] = await desk.told(EventType.RECORDING_FAILED)
@@ -1103,6 +1276,7 @@ async def test_a_file_of_the_users_keeps_what_is_in_it_and_our_lists_are_added(
     expected = THEIRS.replace("- green\n", "- green\n- chat\n").replace(
         "- older\n", f'- older\n  - "{SESSION}"\n'
     )
+    expected = expected.replace("[me]", "[me, claude-x-4.5]")
     head, old = expected.rsplit("---\n", 1)
     text = desk.text("tea.md")
     assert text.startswith(head)
@@ -1280,17 +1454,17 @@ async def test_a_stop_that_comes_while_the_writer_looks_is_the_end(
 ) -> None:
     chat.says("::record-notes tea.md\none")
     await chat.look()
-    prepare = writing._Piece.prepare
+    prepare = piece_module.Piece.prepare
 
     async def after_the_stop(piece: Any) -> Any:
         # What the writer has seen of the recording is old by now.
-        monkeypatch.setattr(writing._Piece, "prepare", prepare)
+        monkeypatch.setattr(piece_module.Piece, "prepare", prepare)
         chat.says("two\n::stop\nnothing of this")
         chat.answers("nor this")
         await chat.look()
         return await prepare(piece)
 
-    monkeypatch.setattr(writing._Piece, "prepare", after_the_stop)
+    monkeypatch.setattr(piece_module.Piece, "prepare", after_the_stop)
     await desk.again("tea.md")
     assert await desk.states() == [("tea.md", "stopped")]
     assert said(desk, "tea.md") == ["::record-notes tea.md", "one", "two"]

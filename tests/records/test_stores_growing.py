@@ -295,6 +295,32 @@ async def test_a_real_fork_and_its_parent_count_every_token_once_in_either_order
     assert totals[0][0] > 0
 
 
+async def test_a_file_of_cursor_that_is_written_anew_with_less_at_its_beginning_repeats_nothing(
+    place: Callable[[Reader], Place],
+) -> None:
+    def line(role: str, words: str) -> bytes:
+        content = [{"type": "text", "text": words}]
+        return json.dumps({"role": role, "message": {"content": content}}).encode() + b"\n"
+
+    at = place(READERS["cursor"])
+    path = at.folder / "p/agent-transcripts/s/s.jsonl"
+    path.parent.mkdir(parents=True)
+    talk = [("user", "make tea"), ("assistant", "Done."), ("user", "go on"), ("assistant", "Done.")]
+    lines = [line(*said) for said in talk]
+    path.write_bytes(b"".join(lines))
+    await at.read(path)
+    path.write_bytes(b"".join((line("user", "They made tea, and then"), *lines[2:])))
+    at.restart()
+    [done] = await at.read(path)
+    assert (done.again, done.new, done.revised) == (True, 1, 0)
+    with path.open("ab") as file:
+        file.write(b"".join(lines[2:]))
+    [done] = await at.read(path)
+    assert (done.again, done.new) == (False, 2)
+    told = texts(await at.one())
+    assert told == ["make tea", "Done.", "go on", "Done.", "They made tea, and then", "go on", "Done."]
+
+
 # Goose: lines, and a database.
 
 LINES: Final = b"".join(

@@ -472,7 +472,7 @@ async def record() -> None:
             await WorkflowEnvironment.start_local(
                 dev_server_existing_path=str(Path(sysconfig.get_path("scripts")) / "temporal"),
                 dev_server_extra_args=arguments,
-                dev_server_startup_timeout=timedelta(seconds=60),
+                dev_server_startup_timeout=timedelta(seconds=90),
             ) as environment,
         ):
             await migrate(database)

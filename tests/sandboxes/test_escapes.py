@@ -129,7 +129,7 @@ async def test_bombs_stay_inside_without_control_groups_too(
     open_sandbox: Open, tier: Tier, tiers: Tiers
 ) -> None:
     await open_sandbox(tier)
-    weaker = Tiers(use_cgroups=False)
+    weaker = Tiers(vm_image=Path("none"), use_cgroups=False)
     sandbox = await weaker.create(tier, "test", Limits(time="30s", memory_mb=256, processes=32))
     try:
         assert sandbox.held_by["processes"] == sandbox.held_by["memory"] == "rlimit"
@@ -252,12 +252,13 @@ async def test_the_numbers_of_calls_are_those_of_the_library(tier: Tier) -> None
 
 KILLED = """
 import asyncio, sys
+from pathlib import Path
 from minoots.contracts.sandboxes import Limits, Tier
 from minoots_activities.sandboxes.port import Program
 from minoots_activities.sandboxes.tiers import Tiers
 
 async def main():
-    tiers = Tiers(allow_process=True)
+    tiers = Tiers(vm_image=Path("none"), allow_process=True)
     sandbox = await tiers.create(Tier(sys.argv[1]), "killed", Limits(time="10m"))
     async def hear(stream, data):
         pass

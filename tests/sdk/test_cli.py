@@ -26,6 +26,8 @@ BUILT_IN = {
     "secrets": "minoots.cli.secrets:app",
     "dead-letters": "minoots.cli.dead_letters:app",
     "destinations": "minoots.cli.destinations:app",
+    "models": "minoots.cli.models:app",
+    "usage": "minoots.cli.models:usage",
 }
 
 
@@ -239,6 +241,54 @@ def test_destinations_are_limited_opened_and_closed(cli, gateway, make):
     assert gateway.seen[3].body == {"reason": "we deploy"}
     assert cli("destinations", "close", "dst_1").exit_code == 0
     assert cli("destinations", "save", HOOK, "--requests", "0").exit_code != 0
+
+
+def test_models_say_where_they_are_and_what_is_wrong(cli, gateway, make):
+    model = {
+        "provider": "ollama",
+        "name": "qwen3:8b",
+        "local": True,
+        "default": True,
+        "context_tokens": 40960,
+    }
+    providers = [
+        {"name": "ollama", "kind": "ollama", "local": True, "well": True, "models": [model]},
+        {"name": "openai", "kind": "openai", "local": False, "well": False, "problem": "a key", "models": []},
+    ]
+    answer = {"locality": "local_only", "providers": providers}
+    gateway.answer("GET", "/v1/models", make.reply(answer), make.reply(answer))
+    shown = cli("models").stdout
+    assert "qwen3:8b (default)" in shown
+    assert "40960" in shown
+    assert "a key" in shown
+    assert json.loads(cli("models", "--json").stdout)["providers"][0]["models"][0]["name"] == "qwen3:8b"
+
+
+def test_usage_shows_money_and_what_is_left(cli, gateway, make):
+    counts = {
+        "calls": 2,
+        "input_tokens": 100,
+        "output_tokens": 7,
+        "cached_tokens": 0,
+        "cost_micros": 1_500_000,
+    }
+    answer = {
+        "since": "2026-11-01",
+        "until": "2026-11-22",
+        "currency": "USD",
+        "total": counts,
+        "items": [{**counts, "model": "gpt-5"}],
+        "budgets": [
+            {"of": "tenant", "day": "2026-11-22", "cost_micros": 5_000_000, "cost_micros_left": 3_500_000}
+        ],
+    }
+    gateway.answer("GET", "/v1/usage", make.reply(answer))
+    done = cli("usage", "--by", "model", "--since", "2026-11-01")
+    assert done.exit_code == 0, done.output
+    assert "1.5000 USD" in done.stdout
+    assert "tenant: 3.5000 USD of 5.0000 USD are left today" in done.stdout
+    assert gateway.seen[0].query == [("since", "2026-11-01"), ("by", "model")]
+    assert cli("usage", "--since", "yesterday").exit_code == 2
 
 
 def test_a_body_is_looked_at_before_it_is_sent(cli, gateway, make, tmp_path):

@@ -63,7 +63,7 @@ class Receiver:
         """Answer the next requests like this, and all after them like the last."""
         self._answers = [answer if isinstance(answer, Answer) else Answer(answer) for answer in answers]
 
-    async def expect(self, count: int, timeout: float = 20) -> list[Received]:
+    async def expect(self, count: int, timeout: float = 60) -> list[Received]:
         """Return the requests once there are ``count`` of them."""
         async with asyncio.timeout(timeout), self._arrived:
             await self._arrived.wait_for(lambda: len(self.requests) >= count)

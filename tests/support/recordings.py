@@ -253,13 +253,15 @@ class Crashes:
         self._check()
         return done
 
-    def _putting(self, folder: int, name: str, data: bytes, aside: str) -> Any:
+    def _putting(
+        self, folder: int, name: str, data: bytes, aside: str, check: Callable[[], None] = lambda: None
+    ) -> Any:
         self._check()
         if self.moment():
             # As much as a kill leaves behind: a file aside that is not in its place yet.
             self._put(folder, aside, data[: len(data) // 2], f"{aside}~")
             raise Crash
-        done = self._put(folder, name, data, aside)
+        done = self._put(folder, name, data, aside, check)
         self._check()
         return done
 

@@ -11,6 +11,7 @@ import psutil
 from minoots.contracts.sandboxes import Tier
 from minoots_activities.sandboxes.guested import GuestedSandbox
 from minoots_activities.sandboxes.port import Program, Ran, Sandbox
+from minoots_activities.vms.machines import Machine
 
 STRONG = [Tier.BUBBLEWRAP]
 """Tiers that shut in."""
@@ -38,8 +39,10 @@ class Try:
 
     def processes(self) -> list[psutil.Process]:
         """Every process of it, from outside: the one that was started first."""
-        assert isinstance(self.sandbox, GuestedSandbox)
-        root = psutil.Process(self.sandbox._process.pid)
+        assert isinstance(self.sandbox, GuestedSandbox | Machine)
+        running = self.sandbox if isinstance(self.sandbox, GuestedSandbox) else self.sandbox._machine
+        process = running._process if isinstance(running, GuestedSandbox) else running.process
+        root = psutil.Process(process.pid)
         return [root, *root.children(recursive=True)]
 
     async def sh(self, script: str, **options: Any) -> Said:

@@ -64,6 +64,8 @@ from minoots_workflows.timers.workflow import TimerWorkflow
 
 TENANT = "acme"
 TEMPORAL = str(Path(sysconfig.get_path("scripts")) / "temporal")
+STARTED_WITHIN = timedelta(seconds=90)
+"""Of a Temporal server: the library gives up after 5 s, which a busy machine may need."""
 T = TypeVar("T")
 
 
@@ -149,7 +151,7 @@ class Stack:
 
 
 async def eventually(
-    look: Callable[[], Awaitable[T]], satisfied: Callable[[T], bool], timeout: float = 20
+    look: Callable[[], Awaitable[T]], satisfied: Callable[[T], bool], timeout: float = 60
 ) -> T:
     """Look until what is seen satisfies; fail with the last sight after ``timeout`` seconds."""
     deadline = asyncio.get_running_loop().time() + timeout
@@ -252,7 +254,7 @@ async def short_histories(database: Database, telemetry: Telemetry, events: int 
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=TEMPORAL,
         dev_server_extra_args=arguments,
-        dev_server_startup_timeout=timedelta(seconds=60),
+        dev_server_startup_timeout=STARTED_WITHIN,
     ) as environment:
         address = environment.client.service_client.config.target_host
         async with stack_of(database, address, "default", telemetry) as stack:

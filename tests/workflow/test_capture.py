@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import json
+import re
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 from capturing import Chat, capturing
 from stacks import TENANT, Stack, eventually, short_histories
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowExecutionStatus
 
 from minoots_platform.clock import utc_now
@@ -124,17 +127,59 @@ async def test_a_transcript_that_moves_is_the_same_conversation(stack: Stack, tm
 async def test_nothing_that_was_said_stands_in_a_history(stack: Stack, tmp_path: Path) -> None:
     async with capturing(stack, tmp_path) as host:
         chat = host.chat()
-        chat.say("::record-notes chat.md\nthe secret of the tea")
+        chat.say("the secret of the tea")
+        chat.say("::record-notes\nthe secret of the tea")
         await host.recorded(chat, "the secret of the tea")
         row = await host.recording(chat)
         assert row is not None
+        assert "secret-of-the-tea" in row.path, "as the template says"
         for public_id in (
             workflow_id("capture", TENANT, chat.id),
             workflow_id("writer", TENANT, row.path_key),
         ):
-            history = await stack.client.get_workflow_handle(public_id).fetch_history()
+            handle = stack.client.get_workflow_handle(public_id)
+            history = await handle.fetch_history()
             assert len(history.events) > 3
-            assert all(b"secret of the tea" not in event.SerializeToString() for event in history.events)
+            said = re.compile(rb"secret.of.the.tea")
+            assert not any(said.search(event.SerializeToString()) for event in history.events)
+            assert not said.search((await handle.describe()).raw_description.SerializeToString())
+
+
+async def test_every_stage_shows_in_the_temporal_ui_and_no_word_of_the_chat(
+    stack: Stack, tmp_path: Path
+) -> None:
+    async with capturing(stack, tmp_path) as host:
+        chat = host.chat()
+        chat.say("::record-notes\nthe sorrow of the samovar")
+        chat.say("::record-nots")
+        chat.answer("the token is ghp_" + "A1b2C3d4E5f6" * 3)
+        await host.recorded(chat, "the token is")
+        row = await host.recording(chat)
+        assert row is not None
+        assert "samovar" in row.path
+        captures = stack.client.get_workflow_handle(workflow_id("capture", TENANT, chat.id))
+        writer = stack.client.get_workflow_handle(workflow_id("writer", TENANT, row.path_key))
+
+        async def details() -> str:
+            return str(await captures.query("__temporal_workflow_metadata", result_type=dict))
+
+        shown = await eventually(details, lambda told: "1 command obeyed, 1 refused" in told)
+        for stage in ("| ingest |", "| normalise | 3 new events", "| redact | 1 secret", "| write |"):
+            assert stage in shown
+        assert "samovar" not in shown
+        name = f"{row.alias} {row.id}"
+        assert await (await writer.describe()).static_summary() == name
+        summaries = set()
+        for handle in (captures, writer):
+            for event in (await handle.fetch_history()).events:
+                assert b"samovar" not in event.SerializeToString()
+                if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
+                    summaries.add(json.loads(event.user_metadata.summary.data))
+        assert summaries == {
+            "ingest, normalise, redact: claude",
+            "gate: commands and policy",
+            f"write: {name}",
+        }
 
 
 @pytest.mark.timeout(120)

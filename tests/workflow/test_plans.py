@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from itertools import pairwise
@@ -72,7 +73,7 @@ async def test_nodes_fire_in_their_order_each_once(stack: Stack, receiver: Recei
     plan = await handed_over(
         stack,
         node(url, "a"),
-        node(url, "b", "a", delay="0.3s"),
+        node(url, "b", "a", delay="3s"),
         node(url, "c", "a"),
         node(url, "d", "b", "c"),
     )
@@ -185,10 +186,11 @@ async def skipping() -> AsyncIterator[WorkflowEnvironment]:
 
 
 @pytest.mark.timeout(180)
-async def test_a_thousand_nodes_of_forty_hours(
-    skipping: WorkflowEnvironment, sqlite_database: Database
+@pytest.mark.parametrize("width", [6, pytest.param(25, marks=[pytest.mark.chaos, pytest.mark.timeout(900)])])
+async def test_many_nodes_of_forty_hours(
+    skipping: WorkflowEnvironment, sqlite_database: Database, width: int
 ) -> None:
-    layers = [[f"l{layer}n{number}" for number in range(25)] for layer in range(40)]
+    layers = [[f"l{layer}n{number}" for number in range(width)] for layer in range(40)]
     nodes = [node("http://127.0.0.1:9/", name) for name in layers[0]]
     for before, layer in pairwise(layers):
         nodes += [node("http://127.0.0.1:9/", name, *before, delay="1h") for name in layer]
@@ -205,9 +207,10 @@ async def test_a_thousand_nodes_of_forty_hours(
         handle = skipping.client.get_workflow_handle_for(
             PlanWorkflow.run, workflow_id("plan", TENANT, plan.id)
         )
-        progress = await handle.result()
-    assert (progress.state, progress.nodes, progress.ended) == ("settled", 1000, 1000)
+        async with asyncio.timeout(100 if width < 25 else 800):
+            progress = await handle.result()
+    assert (progress.state, progress.nodes, progress.ended) == ("settled", len(nodes), len(nodes))
     found = await get(sqlite_database, plan)
-    assert found.counts == {NodeState.SUCCEEDED: 1000}
+    assert found.counts == {NodeState.SUCCEEDED: len(nodes)}
     assert found.ended_at is not None
     assert found.ended_at - plan.created_at == timedelta(hours=39), "each layer counts from the one before"

@@ -96,6 +96,8 @@ async def llm_parts(settings: Settings, telemetry: Telemetry) -> AsyncIterator[S
 def tiers_of(settings: Settings) -> Tiers:
     """Return the sandboxes that settings allow on this machine."""
     return Tiers(
+        vm_image=settings.vm_image,
+        qemu=settings.sandbox.qemu,
         allow_process=settings.sandbox.allow_process,
         read_only=settings.sandbox.read_only,
         use_cgroups=settings.sandbox.cgroups,

@@ -10,8 +10,10 @@ from datetime import timedelta
 from typing import Final
 
 from temporalio.client import Client
-from temporalio.worker import PollerBehaviorSimpleMaximum, Worker
+from temporalio.common import WorkerDeploymentVersion
+from temporalio.worker import PollerBehaviorSimpleMaximum, Worker, WorkerDeploymentConfig
 
+from minoots._version import __version__
 from minoots_platform.settings import Settings
 from minoots_platform.telemetry import Telemetry, get_logger
 from minoots_workflows.queues import Queue
@@ -25,6 +27,12 @@ from .registry import Serving, serving_core
 _WORKFLOW_POLLERS: Final = PollerBehaviorSimpleMaximum(maximum=20)
 _NONSTICKY_RATIO: Final = 0.6
 _ACTIVITY_POLLERS: Final = PollerBehaviorSimpleMaximum(maximum=10)
+
+# What the worker says it is in the Temporal UI. Without it the SDK would hash every module that is loaded.
+DEPLOYMENT: Final = WorkerDeploymentConfig(
+    version=WorkerDeploymentVersion(deployment_name="minoots", build_id=__version__),
+    use_worker_versioning=False,
+)
 
 # 1 s instead of 10: after kill -9 the timers of a dead worker's cache wait for this long.
 _STICKY_TIMEOUT: Final = timedelta(seconds=1)
@@ -55,6 +63,7 @@ def build_worker(client: Client, queue: Queue, serving: Serving, settings: Setti
         activity_task_poller_behavior=_ACTIVITY_POLLERS,
         sticky_queue_schedule_to_start_timeout=_STICKY_TIMEOUT,
         graceful_shutdown_timeout=timedelta(seconds=settings.workers.graceful_shutdown),
+        deployment_config=DEPLOYMENT,
         # Heartbeats decide who takes over: they must not wait for 80 % of their timeout to be sent.
         max_heartbeat_throttle_interval=_THROTTLE_OF_JOBS if queue in _JOBS else timedelta(seconds=1),
     )

@@ -6,11 +6,10 @@ import asyncio
 import os
 import re
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict, dataclass
-from datetime import timedelta
-from pathlib import Path
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
 from typing import Final
 
 import sqlalchemy as sa
@@ -18,7 +17,7 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from minoots._version import __version__
-from minoots.errors import Failure
+from minoots.errors import Failure, FailureKind
 from minoots_activities.capture.adapter import Capture
 from minoots_activities.capture.flags import WorkspaceFlags
 from minoots_activities.capture.ingest import Ingest
@@ -37,8 +36,10 @@ from minoots_workflows.capture.contracts import CaptureStart, FileChanged, Write
 from minoots_workflows.capture.telling import tell_changed, tell_writer
 from minoots_workflows.queues import files_of
 
+from .host_identity import identity_of
 from .namespace import ensure_search_attributes
 from .parts import policy_of, temporal_client
+from .process import DEPLOYMENT
 from .registry import Serving, serving_host
 
 _BEAT: Final = 5.0
@@ -53,8 +54,13 @@ class Host:
     name: str
     tenant: str
     serving: Serving
+    obeying: Obeying
+    registry: Registry
     watcher: Watcher
     sources: tuple[Source, ...]
+    identity: str = ""
+    """Of its data directory; without one nobody looks whether the name is another's."""
+    started_at: datetime = field(default_factory=utc_now)
 
 
 def host_name(settings: CaptureSettings) -> str:
@@ -63,7 +69,7 @@ def host_name(settings: CaptureSettings) -> str:
     return re.sub(r"[^a-z0-9.-]+", "-", name.lower()).strip("-")[:60] or "host"
 
 
-def host_of(settings: Settings, database: Database, client: Client) -> Host:
+def host_of(settings: Settings, database: Database, client: Client, identity: str = "") -> Host:
     """Return the parts of this host.
 
     Raises:
@@ -73,9 +79,10 @@ def host_of(settings: Settings, database: Database, client: Client) -> Host:
     tenant, name = capture.tenant, host_name(capture)
     sources = sources_of(capture, os.environ)
     roots = ReadRoots(source.root for source in sources)
+    registry = Registry(capture.registry)
     obeying = Obeying(
         database,
-        Registry(capture.registry),
+        registry,
         capture.write_roots,
         WorkspaceFlags(),
         utc_now,
@@ -109,7 +116,7 @@ def host_of(settings: Settings, database: Database, client: Client) -> Host:
         rescan=capture.rescan,
         idle=capture.idle,
     )
-    return Host(name, tenant, serving, watcher, tuple(sources))
+    return Host(name, tenant, serving, obeying, registry, watcher, tuple(sources), identity)
 
 
 @asynccontextmanager
@@ -122,6 +129,7 @@ async def serving(host: Host, client: Client, settings: Settings) -> AsyncIterat
         # Reading is work for one processor; more at a time would only take turns.
         max_concurrent_activities=8,
         graceful_shutdown_timeout=timedelta(seconds=settings.workers.graceful_shutdown),
+        deployment_config=DEPLOYMENT,
         max_heartbeat_throttle_interval=timedelta(seconds=1),
     )
     async with worker:
@@ -130,8 +138,7 @@ async def serving(host: Host, client: Client, settings: Settings) -> AsyncIterat
 
 async def watch(host: Host, database: Database, client: Client) -> None:
     """Watch until cancelled, and see to what was left behind."""
-    async with database.write() as connection:
-        await tenants.ensure(connection, host.tenant, utc_now())
+    await _claim(host, database)
     async with database.read() as connection:
         known = await conversations.files_of(connection, host.tenant, host.name)
         marks = await conversations.marks_of(connection, host.tenant, host.name)
@@ -143,42 +150,75 @@ async def watch(host: Host, database: Database, client: Client) -> None:
 async def _live(host: Host, database: Database, client: Client) -> None:
     """Give signs of life, and tell again what nobody sees to."""
     log = get_logger("minoots.capture")
-    started_at = utc_now()
     while True:
         try:
+            await _claim(host, database)
             await _catch_up(host, database, client)
-            async with database.write() as connection:
-                await capture_hosts.seen(
-                    connection,
-                    host.tenant,
-                    host.name,
-                    asdict(host.watcher.stats),
-                    version=__version__,
-                    started_at=started_at,
-                    now=utc_now(),
-                )
         except (Failure, sa.exc.SQLAlchemyError, OSError) as error:
+            if isinstance(error, Failure) and error.kind is FailureKind.CONFLICT:
+                raise  # what two hosts of one name keep, they take from each other
             log.warning("capture.behind", reason=str(error))
         await asyncio.sleep(_BEAT)
+
+
+async def _claim(host: Host, database: Database) -> None:
+    """Say that this host captures, and how it stands.
+
+    Raises:
+        Failure: conflict, when another has its name.
+    """
+    status = asdict(host.watcher.stats)
+    status["workspaces"] = await asyncio.to_thread(host.registry.problems)
+    status["problem"] = status["problem"] or next(iter(status["workspaces"]), None)
+    async with database.write() as connection:
+        await tenants.ensure(connection, host.tenant, utc_now())
+        await capture_hosts.seen(
+            connection,
+            host.tenant,
+            host.name,
+            status,
+            version=__version__,
+            started_at=host.started_at,
+            now=utc_now(),
+            identity=host.identity,
+        )
 
 
 async def _catch_up(host: Host, database: Database, client: Client) -> None:
     async with database.read() as connection:
         unwritten = await recordings.behind(connection, host.tenant, host.name, _BATCH)
-        unread = await conversations.behind(connection, host.tenant, host.name, _BATCH)
-    for key, path in {row.path_key: row.path for row in unwritten}.items():
-        name = Path(path).name
+        unread = await conversations.behind(
+            connection, host.tenant, host.name, _BATCH, but=await asyncio.to_thread(host.obeying.waiting)
+        )
+    for key, name in recordings.writer_names(unwritten).items():
         await tell_writer(client, WriterStart(tenant=host.tenant, host=host.name, path_key=key, name=name))
     # A change in one file of a conversation has everything in it obeyed that was not.
     await host.watcher.again(file.path.partition("#")[0] for file in unread)
 
 
-async def run_watch(settings: Settings, telemetry: Telemetry, stop: asyncio.Event) -> None:
-    """Watch and serve until ``stop``.
+async def run_watch(
+    settings: Settings,
+    telemetry: Telemetry,
+    stop: asyncio.Event,
+    ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Watch and serve until ``stop``; call ``ready`` when capturing has begun.
 
     Raises:
-        Failure: unavailable, when Temporal or the records are away; invalid, for settings that cannot work.
+        Failure: unavailable, when Temporal or the records are away; invalid, for settings that cannot work;
+            conflict, when another process captures as this host.
     """
+    with identity_of(settings.data_dir) as identity:
+        await _run_as(identity, settings, telemetry, stop, ready)
+
+
+async def _run_as(
+    identity: str,
+    settings: Settings,
+    telemetry: Telemetry,
+    stop: asyncio.Event,
+    ready: Callable[[], None],
+) -> None:
     log = get_logger("minoots.capture")
     async with (
         temporal_client(settings, telemetry) as client,
@@ -190,14 +230,25 @@ async def run_watch(settings: Settings, telemetry: Telemetry, stop: asyncio.Even
     ):
         await revision.wait_until_current(database)
         await ensure_search_attributes(client)
-        host = host_of(settings, database, client)
+        host = host_of(settings, database, client, identity)
+        # Before its queue is served: what is on it may be another's of this name.
+        await _claim(host, database)
         async with serving(host, client, settings):
             watching = asyncio.create_task(watch(host, database, client))
             stopping = asyncio.create_task(stop.wait())
-            log.info("capture.started", host=host.name, folders=[str(one.root) for one in host.sources])
+            listed = asyncio.create_task(host.watcher.listed.wait())
+            await asyncio.wait([watching, stopping, listed], return_when=asyncio.FIRST_COMPLETED)
+            if listed.done():
+                log.info("capture.started", host=host.name, folders=[str(one.root) for one in host.sources])
+                ready()
             await asyncio.wait([watching, stopping], return_when=asyncio.FIRST_COMPLETED)
             log.info("capture.stopping")
-            stopping.cancel()
-            watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
+            for task in (stopping, listed, watching):
+                task.cancel()
+            try:
+                with suppress(asyncio.CancelledError):
+                    await watching
+            except* Failure as failures:
+                raise failures.exceptions[0] from None
+        async with database.write() as connection:
+            await capture_hosts.left(connection, host.tenant, host.name, identity)

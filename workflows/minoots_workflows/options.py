@@ -65,8 +65,11 @@ PROGRAM: Final[ActivityConfig] = {
 }
 
 
-def on_host(host: str) -> ActivityConfig:
-    """Return the options of what only one host can do: reading and writing its files."""
+def on_host(host: str, summary: str) -> ActivityConfig:
+    """Return the options of what only one host can do: reading and writing its files.
+
+    ``summary`` names the stage in the Temporal UI.
+    """
     return {
         "task_queue": files_of(host),
         # 10 minutes: a transcript of gigabytes that is seen for the first time; each part of it is kept.
@@ -74,6 +77,7 @@ def on_host(host: str) -> ActivityConfig:
         # 10 s: a process that reads a line of megabytes does nothing else meanwhile.
         "heartbeat_timeout": timedelta(seconds=10),
         "retry_policy": _UNTIL_IT_WORKS,
+        "summary": summary,
     }
 
 

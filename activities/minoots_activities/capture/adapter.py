@@ -10,7 +10,7 @@ from temporalio.client import Client
 
 from minoots.contracts import EventType
 from minoots_platform.clock import Clock
-from minoots_platform.records import Database, conversations, events
+from minoots_platform.records import Database, conversations, events, recordings
 from minoots_platform.telemetry import audit, get_logger
 from minoots_workflows.capture.contracts import FileChanged, Obey, Obeyed, Read, WriterStart, Written
 from minoots_workflows.capture.port import CapturePort
@@ -93,10 +93,12 @@ class Capture(CapturePort):
             request.conversation_id, fresh=request.fresh, beat=activity.heartbeat
         )
         # Told again if this process dies in between: what is pending stays so until it is written.
-        for key, path in {row.path_key: row.path for row in done.pending}.items():
-            start = WriterStart(tenant=self._tenant, host=self._host, path_key=key, name=Path(path).name)
+        for key, name in recordings.writer_names(done.pending).items():
+            start = WriterStart(tenant=self._tenant, host=self._host, path_key=key, name=name)
             await tell_writer(self._client, start)
-        return Obeyed(obeyed=done.obeyed, refused=done.refused, writing=len(done.pending))
+        return Obeyed(
+            obeyed=done.obeyed, refused=done.refused, writing=len(done.pending), problem=done.problem
+        )
 
     @activity.defn(name="capture.write")
     async def write(self, file: WriterStart) -> Written:

@@ -66,7 +66,12 @@ class Aim:
             given = destination_in(command.argument)
         except ValueError as error:
             raise Refused(str(error)) from error
-        path, is_folder = _meant(given, workspace.root)
+        try:
+            path, is_folder = _meant(given, workspace.root)
+        except RuntimeError as error:
+            home = given.partition("/")[0]
+            remedy = "type the path from / on, or one below the workspace"
+            raise Refused(f"{home} is nobody's home folder; {remedy}") from error
         if is_folder:
             return await self._free(path, workspace, place, usual), usual
         writer = next((one for one in writers.values() if path.suffix == one.extension), None)

@@ -2,18 +2,20 @@
 
 The names of images and outputs are made of their content, so that they are written once. That of a sub-agent
 is made of its id, and its file is written anew whenever there is more of it: its transcript may come later
-than the words that tell of it.
+than the words that tell of it. What cannot be written is told and tried again; the recording goes on without.
 """
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from minoots_platform.records import Database, conversations
-from minoots_platform.telemetry import get_logger
+from minoots_platform.telemetry import audit, get_logger
 from minoots_platform.writers import Beside, Look, Rendered, Writer, agent_file
 
 from . import placing
@@ -22,6 +24,8 @@ from .gate import Target, WriteDenied, folder_of
 _DEEPEST: Final = 5
 """Sub-agents of sub-agents that are followed."""
 _PART: Final = 500
+_OF_THE_DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE})
+"""Troubles that are not of one file: the recording waits as well."""
 
 Written = dict[tuple[str, str], tuple[int, int]]
 """How much of each sub-agent was there when it was last written, by recording and agent."""
@@ -49,6 +53,14 @@ class BesideFiles:
         self._target = target
         self._written = written
         self._beat = beat
+        self.missing: dict[str, str] = {}
+        """Names of files that could not be written, and why."""
+
+    def start_anew(self) -> None:
+        """Forget what is missing and what sub-agents said before: all of it is written again."""
+        self.missing.clear()
+        for key in [key for key in self._written if key[0] == self._recording.id]:
+            del self._written[key]
 
     async def write(self, files: Sequence[Beside]) -> None:
         """Write images and long outputs."""
@@ -118,8 +130,25 @@ class BesideFiles:
                 found = placing.about(folder, name)
                 if found is not None and found.st_size == len(data):
                     if not anew or placing.content(folder, name) == data:
+                        self.missing.pop(name, None)
                         return
                 placing.put(folder, name, data, f".{name}.new")
         except WriteDenied as denied:
-            # Something else is where it would be. What is said goes on being recorded.
-            get_logger("minoots.capture").warning("recording.beside_denied", name=name, reason=str(denied))
+            why = str(denied)  # something else is where it would be
+            audit(
+                "recording.write",
+                actor=f"recording/{self._recording.id}",
+                tenant=self._tenant,
+                decision="deny",
+                path=str(place.path),
+                reason=why,
+            )
+        except OSError as error:
+            if error.errno in _OF_THE_DISK:
+                raise
+            why = os.strerror(error.errno) if error.errno else str(error)
+        else:
+            self.missing.pop(name, None)
+            return
+        self.missing[name] = why
+        get_logger("minoots.capture").warning("recording.beside_denied", name=name, reason=why)

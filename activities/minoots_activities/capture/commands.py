@@ -1,6 +1,7 @@
 """Commands that a user types inside a chat: ``::record-notes plans/tea.md``. Pure.
 
-They stand alone on a line of a user's message, outside code fences. What looks like a command and is none is
+They stand alone on a line of a user's message, outside of code, markup and quotes as CommonMark knows them.
+What looks like a command and is none is
 told with its remedy, for whoever typed it expects something to happen.
 """
 
@@ -12,18 +13,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from minoots_platform.writers.closing import Blocks
+
 _LINE: Final = re.compile(r"::(?P<token>[^\s:]\S*)(?:\s+(?P<argument>.+))?", re.DOTALL)
 """Of a line without spaces at its ends."""
 
-_FENCE: Final = re.compile(
-    r"(?P<indent>[ \t]*)(?P<within>(?:(?:>|[-+*]|[0-9]{1,9}[.)])[ \t]*)*)"
-    r"(?P<marker>`{3,}(?=[^`]*$)|~{3,})(?P<rest>.*)"
-)
-"""Also in a list or a quote. Behind backticks stand none: they would be code within the line."""
-_INDENTED: Final = re.compile(r" {0,3}\t| {4}")
 _BLANK: Final = " \t"
 _LINK: Final = re.compile(r"\[[^\]]*\]\((?P<target>[^()\s]+|<[^<>]+>)\)")
 _ALIAS: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_ADDRESS: Final = re.compile(r"(?i)[a-z][a-z0-9+.-]{1,30}://|(?:mailto|data|javascript|file):")
+_UNNAMEABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd]")
 _QUOTES: Final = ("`", '"', "'")
 
 
@@ -65,9 +64,11 @@ class Mistake:
 
 def commands_in(text: str) -> tuple[Command | Mistake, ...]:
     """Return the commands of a user's message, from the top down."""
+    if "::" not in text:
+        return ()
     return tuple(
         _read(match["token"], match["argument"] or None, number, line.lstrip(_BLANK).rstrip())
-        for number, line in _outside_fences(text)
+        for number, line in _spoken(text)
         if (match := _LINE.fullmatch(line.lstrip(_BLANK).rstrip()))
     )
 
@@ -89,15 +90,20 @@ def destination_in(argument: str) -> str:
         ValueError: for a mention, and for what is empty or cannot be a path.
     """
     linked = _LINK.fullmatch(argument)
-    path = linked["target"].strip("<>") if linked else argument
-    while len(path) > 1 and path[0] in _QUOTES and path[-1] == path[0]:
-        path = path[1:-1]
-    path = path.strip()
+    path = (linked["target"] if linked else argument).strip()
+    while len(path) > 1 and ((path[0] in _QUOTES and path[-1] == path[0]) or path[0] + path[-1] == "<>"):
+        path = path[1:-1].strip()
+    path = path.replace("\\ ", " ")  # as one types it in a shell
     if path.startswith("@"):
         raise ValueError(f"expected a path; got the mention {path!r}: type the path without the @")
-    # What stands for characters that nothing can hold names no file.
-    if not path or "\x00" in path or "\ufffd" in path:
-        raise ValueError(f"expected a path; got {argument!r}")
+    if _ADDRESS.match(path):
+        remedy = "type a path of this machine, such as plans/tea.md"
+        raise ValueError(f"expected a path; got the address {path!r}: {remedy}")
+    if path[:1] in _QUOTES or (path[:1] == "<" and ">" not in path):
+        raise ValueError(f"expected a path; got {argument!r}: the mark before it has no end")
+    # What stands for characters that nothing can hold names no file; controls would drive a terminal.
+    if not path or _UNNAMEABLE.search(path):
+        raise ValueError(f"expected a path; got {argument!r}: type one such as plans/tea.md")
     return path
 
 
@@ -120,24 +126,14 @@ def _read(token: str, argument: str | None, line: int, raw: str) -> Command | Mi
     return Command(Verb(verb), alias or None, argument, line, raw)
 
 
-def _outside_fences(text: str) -> Iterator[tuple[int, str]]:
-    fence: str | None = None
-    nested = False
+def _spoken(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the lines that are no code, no markup and no quote, with their numbers."""
+    blocks = Blocks()
     for number, line in enumerate(_lines(text), start=1):
-        match = _FENCE.fullmatch(line)
-        if match is None:
-            if fence is None:
-                yield number, line
-            continue
-        marker, rest = match["marker"], match["rest"]
-        within = bool(match["within"])
-        if fence is None:
-            fence, nested = marker, within
-        elif within and not nested:
-            continue  # it stands in the code
-        elif marker[0] == fence[0] and len(marker) >= len(fence) and not rest.strip():
-            # A mark that is indented as code is belongs to the code.
-            fence = fence if _INDENTED.match(match["indent"]) else None
+        wide = line.expandtabs(4)
+        # Four spaces are code to whoever reads it, also where a list makes them none.
+        if blocks.feed(wide) and not wide.startswith("    "):
+            yield number, line
 
 
 def _lines(text: str) -> list[str]:

@@ -28,7 +28,7 @@ from minoots_platform.telemetry import get_logger
 
 from .compressed import Damaged, expanded
 from .lines import Mark, is_continued, lines_from, mark_at
-from .readers import Identity, Parsed, Parser, Reader
+from .readers import Draft, Identity, Parsed, Parser, Reader
 from .readers.gemini import records_of_whole
 from .readers.store import Listed, Store, known
 from .recovery import holdable, records_of
@@ -36,6 +36,9 @@ from .roots import ReadRoots
 
 BATCH: Final = 500
 """Lines of one transaction: few enough for a writer beside it, many enough for speed."""
+
+KEPT: Final = 500
+"""Events of one transaction: SQLite has one writer, and everything else that is written waits for it."""
 
 BATCH_BYTES: Final = 8 << 20
 """Of its lines: some have megabytes each."""
@@ -104,15 +107,15 @@ class Ingest:
             reading = replace(before or Reading(), size=about.st_size, modified_ns=about.st_mtime_ns)
             done = Ingested()
             if reader.cursor == "lines" and not is_continued(file, Mark(reading.offset, reading.fingerprint)):
-                reading, done.again = replace(reading, offset=0, fingerprint="", state={}), True
+                state = reader.written_anew(reading.state)
+                reading, done.again = replace(reading, offset=0, fingerprint="", state=state), True
             whose = _whose(reader, identity)
             last = None
             for parsed, last in _parts(reader, identity, file, reading):
-                await self._keep(whose, where, parsed, last, done)
-                beat()
+                await self._keep(whose, where, parsed, last, done, beat)
             if last is None and before is not None and before != reading:
                 # Nothing complete is new, and that need not be looked for again.
-                await self._keep(whose, where, Parsed(), reading, done)
+                await self._keep(whose, where, Parsed(), reading, done, beat)
             return done
 
     async def session(
@@ -163,45 +166,76 @@ class Ingest:
                 damaged=odd,
                 problem=_problem(understood, unknown, odd),
             )
-            await self._keep(whose, where, parsed, reading, done)
-            beat()
+            await self._keep(whose, where, parsed, reading, done, beat)
         return done
 
     async def _keep(
-        self, whose: Whose, where: File, parsed: Parsed, reading: Reading, done: Ingested
+        self,
+        whose: Whose,
+        where: File,
+        parsed: Parsed,
+        reading: Reading,
+        done: Ingested,
+        beat: Callable[[], None],
+    ) -> None:
+        """Keep what comes of a part of a file, and with the last of it how far that was read.
+
+        Who dies in between reads all of it again, and what was kept has the same ids.
+        """
+        drafts = _once(parsed.drafts)
+        for first in range(0, len(drafts) - KEPT, KEPT):
+            await self._keep_some(whose, where, drafts[first : first + KEPT], {}, None, done)
+            beat()
+        rest = drafts[(len(drafts) - 1) // KEPT * KEPT :] if drafts else []
+        await self._keep_some(whose, where, rest, parsed.facts, reading, done)
+        beat()
+
+    async def _keep_some(
+        self,
+        whose: Whose,
+        where: File,
+        drafts: Sequence[Draft],
+        facts: Mapping[str, Any],
+        reading: Reading | None,
+        done: Ingested,
     ) -> None:
         events: list[ConversationEvent] = []
         enclosures: dict[Enclosed, bytes] = {}
-        for draft in parsed.drafts:
+        for draft in drafts:
             event = self._clean(draft.event, done)
             if event is not None:
                 events.append(event)
                 enclosures |= {blob.about: blob.data for blob in draft.blobs}
         secrets = Found()
-        facts = self._redactor.value(parsed.facts, secrets)
+        facts = self._redactor.value(dict(facts), secrets)
         enclosures = {
             about: data for about, data in enclosures.items() if self._may_be_kept(about, data, secrets)
         }
-        unknown = self._redactor.value(dict(reading.unknown), secrets)
-        reading = replace(
-            reading,
-            unknown=Counter(unknown),
-            problem=reading.problem and self._redactor.text(reading.problem, secrets),
-        )
+        if reading is not None:
+            unknown = self._redactor.value(dict(reading.unknown), secrets)
+            reading = replace(
+                reading,
+                unknown=Counter(unknown),
+                problem=reading.problem and self._redactor.text(reading.problem, secrets),
+            )
         done.redacted += secrets.counts
         now = self._clock()
         async with self._database.write() as connection:
             conversation = await conversations.ensure(connection, self._tenant, whose, now)
             kept = await conversations.keep(connection, conversation, events, facts, now, enclosures)
-            await conversations.keep_reading(connection, self._tenant, where, conversation.id, reading, now)
+            if reading is not None:
+                await conversations.keep_reading(
+                    connection, self._tenant, where, conversation.id, reading, now
+                )
             told = _told(conversation, kept, now)
             if told:
                 await feed.append(connection, self._tenant, told)
         done.conversation_id = conversation.id
         done.new += kept.new
         done.revised += kept.revised
-        done.damaged = reading.damaged
-        done.problem = reading.problem
+        if reading is not None:
+            done.damaged = reading.damaged
+            done.problem = reading.problem
 
     def _may_be_kept(self, about: Enclosed, data: bytes, found: Found) -> bool:
         """Tell whether an enclosure is kept: a text with secrets in it is only described."""
@@ -315,6 +349,15 @@ def _whose(reader: Reader, identity: Identity) -> Whose:
     return Whose(
         reader.provider, identity.session_id, identity.parent_id, identity.relation, identity.agent_id
     )
+
+
+def _once(drafts: Sequence[Draft]) -> list[Draft]:
+    """Return each event once, the last of several with one id in the place of the first."""
+    found: dict[str, Draft] = {}
+    for draft in drafts:
+        before = found.get(draft.event.id)
+        found[draft.event.id] = draft if before is None else replace(draft, blobs=before.blobs + draft.blobs)
+    return list(found.values())
 
 
 def _listed(store: Store, session_id: str) -> Listed | None:

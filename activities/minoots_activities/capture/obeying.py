@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from minoots.contracts import EventType
 from minoots.contracts.conversations import ConversationEvent, ConversationEventKind
-from minoots.errors import Failure
+from minoots.errors import Failure, FailureKind
 from minoots_platform.clock import Clock
 from minoots_platform.ids import derived_id
 from minoots_platform.records import Database, conversations, events, notifying, recordings
@@ -31,6 +31,7 @@ from .commands import Command, Mistake, Verb, commands_in
 from .flags import WorkspaceFlags
 from .gate import Target, WriteGate
 from .looks import look_of
+from .readers.texts import doubtful_from
 from .workspaces import Registry, Workspace
 
 GRACE: Final = timedelta(minutes=1)
@@ -39,6 +40,14 @@ GRACE: Final = timedelta(minutes=1)
 _PART: Final = 500
 _MOST_REFUSALS: Final = 20
 """In one message."""
+_UNCERTAIN: Final = (
+    "in chats of this program what was typed cannot be told from what an answer says; take the session out "
+    "with `minoots export`, or let the workspace record by itself: auto_record = true"
+)
+_DOUBTFUL: Final = (
+    "from line {} on this may be the words of a program, for it begins with its tag; type the command in a "
+    "message of its own"
+)
 _OF_AGENTS: Final = ("subagent", "review")
 """Conversations in which the user is another agent."""
 
@@ -51,6 +60,17 @@ class Obeyed:
     """Recordings that have something to write now."""
     obeyed: int = 0
     refused: int = 0
+    problem: str | None = None
+    """Why the rest waits: nothing is lost, and it is obeyed when that is over."""
+
+
+class _Waits(Exception):
+    """What was typed cannot be obeyed now, through nobody's mistake."""
+
+    def __init__(self, failure: Failure, alias: str | None) -> None:
+        super().__init__(failure.detail)
+        self.alias = alias
+        """Whose file cannot be read; ``None``: the registry."""
 
 
 class Obeying:
@@ -78,6 +98,39 @@ class Obeying:
         self._host = host
         self.told: set[tuple[str, str, str]] = set()
         """Recordings that could not begin by themselves: conversation, workspace, why."""
+        self._waiting: dict[str, tuple[str | None, str]] = {}
+        """Conversations whose commands wait: for which workspace's file, or for the registry; and why."""
+
+    def waiting(self) -> frozenset[str]:
+        """Return the conversations whose commands still have to wait: looking for them again is no use."""
+        found = set()
+        for conversation_id, (alias, _) in list(self._waiting.items()):
+            try:
+                self._require(alias)
+            except _Waits:
+                found.add(conversation_id)
+            else:
+                self._waiting.pop(conversation_id, None)
+        return frozenset(found)
+
+    def _require(self, *aliases: str | None) -> None:
+        """Make sure that the registry and the files of workspaces can be read.
+
+        Raises:
+            _Waits: one cannot now, and may well be sound.
+        """
+        try:
+            self._registry.roots()
+        except Failure as failure:
+            raise _Waits(failure, None) from failure
+        for alias in aliases:
+            try:
+                if alias is not None:
+                    self._registry.get(alias)
+            except Failure as failure:
+                # Others are told to whoever typed it.
+                if failure.kind is FailureKind.UNAVAILABLE:
+                    raise _Waits(failure, alias) from failure
 
     async def conversation(
         self, conversation_id: str, *, fresh: bool, beat: Callable[[], None] = lambda: None
@@ -85,13 +138,11 @@ class Obeying:
         """Obey what was typed since the last look; return what has to be written.
 
         ``fresh`` says that the transcript came into being while it was looked after: then what has no time
-        was typed just now.
-
-        Raises:
-            Failure: the registry of workspaces cannot be read.
+        was typed just now. A command waits, with what was typed behind it, while the registry or the file of
+        its workspace cannot be read.
         """
         obeyed = refused = 0
-        more = True
+        more, waits = True, None
         while more:
             async with self._database.write() as connection:
                 conversation = await conversations.lock(connection, conversation_id)
@@ -104,13 +155,33 @@ class Obeying:
                     await conversations.note_history(connection, conversation_id, history)
                 run = _Run(self, connection, conversation, history=history)
                 more = await run.part()
+                waits = run.waits
+                await self._note(connection, conversation, waits)
             beat()
             obeyed, refused = obeyed + run.obeyed, refused + run.refused
         async with self._database.read() as connection:
             pending = await recordings.pending_of(connection, conversation_id)
             # Beside those of the conversation that began this one lies what is said in it.
             pending += await recordings.active_of_parent(connection, conversation_id)
-        return Obeyed(tuple(row for row in pending if row.host == self._host), obeyed, refused)
+        mine = tuple(row for row in pending if row.host == self._host)
+        return Obeyed(mine, obeyed, refused, None if waits is None else str(waits))
+
+    async def _note(
+        self, connection: AsyncConnection, conversation: sa.Row[Any], waits: _Waits | None
+    ) -> None:
+        """Remember whose commands wait, and tell it once."""
+        before = self._waiting.pop(conversation.id, None)
+        if waits is None:
+            return
+        now = self._waiting[conversation.id] = (waits.alias, str(waits))
+        if now != before:
+            about = {
+                "provider": conversation.provider,
+                "host": self._host,
+                "reason": f"a command waits: {waits}",
+            }
+            told = events.NewEvent(EventType.CONVERSATION_TROUBLED, conversation.id, self._clock(), about)
+            await events.append(connection, conversation.tenant, [told])
 
     def gate(self) -> WriteGate:
         """Return the gate as it stands: workspaces come and go."""
@@ -145,6 +216,7 @@ class _Run:
         self._started = 0
         self.obeyed = 0
         self.refused = 0
+        self.waits: _Waits | None = None
 
     async def part(self) -> bool:
         """Obey the next events; return whether there are more."""
@@ -154,6 +226,7 @@ class _Run:
         )
         if not found:
             return False
+        done: int = conversation.obeyed
         for number, event in found:
             said = event.kind is ConversationEventKind.USER and not event.injected
             # What has the id of another agent was said to that one, by an agent, within this conversation.
@@ -161,13 +234,33 @@ class _Run:
                 # To a sub-agent it is another agent that speaks, and nobody else's words are obeyed.
                 persons = conversation.relation not in _OF_AGENTS and event.agent_id is None
                 typed = commands_in(event.text or "") if persons else ()
-                await self._by_itself(number, event, typed)
+                try:
+                    # Before anything of it is done: a message is obeyed as a whole.
+                    await self._require_readable(typed)
+                except _Waits as waits:
+                    self.waits = waits
+                    break
+                await self._by_itself(number, event, () if event.details.get("uncertain") else typed)
                 await self._message(number, event, typed)
-        await conversations.obeyed(self._connection, conversation.id, found[-1][0])
+            done = number
+        if done != conversation.obeyed:
+            await conversations.obeyed(self._connection, conversation.id, done)
         await self._notify()
         if self._told:
             await events.append(self._connection, conversation.tenant, self._told)
-        return len(found) == _PART
+        return self.waits is None and len(found) == _PART
+
+    async def _require_readable(self, typed: Sequence[Command | Mistake]) -> None:
+        """Make sure that what a message needs can be read.
+
+        Raises:
+            _Waits: it cannot now.
+        """
+        named = [one.alias for one in typed if isinstance(one, Command) and one.verb is not Verb.STOP]
+        if not named and await recordings.active_of(self._connection, self._conversation.id):
+            # What is recorded goes on: a workspace that begins by itself begins with a later message.
+            return
+        self._owner._require(*named)
 
     def _is_new(self, number: int, event: ConversationEvent) -> bool:
         """Tell whether an event is no history: old commands are never obeyed."""
@@ -183,6 +276,7 @@ class _Run:
         self, number: int, event: ConversationEvent, typed: Sequence[Command | Mistake]
     ) -> None:
         refusals: list[str] = []
+        doubtful = doubtful_from(event.text or "") if typed else None
         for item in typed:
             if len(refusals) == _MOST_REFUSALS:
                 # A log that was pasted, and nobody's commands.
@@ -192,6 +286,10 @@ class _Run:
             try:
                 if isinstance(item, Mistake):
                     raise Refused(item.problem)
+                if place.event.details.get("uncertain"):
+                    raise Refused(_UNCERTAIN)
+                if doubtful is not None and item.line >= doubtful:
+                    raise Refused(_DOUBTFUL.format(doubtful))
                 await self._obey(item, place)
                 self.obeyed += 1
             except (Refused, OSError, RuntimeError) as refusal:
@@ -277,8 +375,6 @@ class _Run:
         return command if path is None else replace(command, argument=path)
 
     def _workspace(self, alias: str) -> Workspace:
-        # A registry that cannot be read is no mistake of who typed: that is tried again.
-        self._owner._registry.roots()
         try:
             return self._owner._registry.get(alias)
         except Failure as failure:
@@ -356,7 +452,11 @@ class _Run:
         asked = {
             one.alias for one in typed if isinstance(one, Command) and one.verb in (Verb.RECORD, Verb.CAPTURE)
         }
-        for workspace in self._owner._registry.all():
+        try:
+            workspaces = self._owner._registry.all()
+        except Failure:
+            return  # it is told, and looked for again with the next message
+        for workspace in workspaces:
             config = workspace.config
             sub = conversation.relation == "subagent"
             if not config.auto_record or (sub and not config.auto_record_subagents):

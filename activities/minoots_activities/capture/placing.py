@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -34,6 +36,8 @@ def about(folder: int, name: str) -> os.stat_result | None:
 def _own(handle: int, name: str) -> None:
     """Refuse what was put in the place of a file since it was looked at."""
     found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+        raise WriteDenied(f"{name} is no regular file")  # a pipe would hand it to whoever reads there
     if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
         raise WriteDenied(f"{name} is a hard link")
 
@@ -62,10 +66,28 @@ def append(folder: int, name: str, data: bytes) -> os.stat_result:
         os.close(handle)
 
 
-def put(folder: int, name: str, data: bytes, aside: str) -> os.stat_result:
+def unchanged(folder: int, name: str, since: os.stat_result | None) -> None:
+    """Require that a file is as it was when it was looked at.
+
+    Raises:
+        OSError: somebody has written into it, or put another in its place.
+    """
+    now = about(folder, name)
+    if _mark(now) != _mark(since):
+        raise OSError(errno.EAGAIN, "somebody is writing into it")
+
+
+def _mark(found: os.stat_result | None) -> tuple[int, int, int] | None:
+    return None if found is None else (found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def put(
+    folder: int, name: str, data: bytes, aside: str, check: Callable[[], None] = lambda: None
+) -> os.stat_result:
     """Put a whole file in place, at one moment; ``aside`` is a name for it until then.
 
-    It is as private as the one whose place it takes.
+    It is as private as the one whose place it takes. ``check`` is asked right before that moment, and raises
+    if it must not come.
     """
     forget(folder, aside)
     before = about(folder, name)
@@ -80,6 +102,7 @@ def put(folder: int, name: str, data: bytes, aside: str) -> os.stat_result:
             os.fsync(handle)
         finally:
             os.close(handle)
+        check()
         os.rename(aside, name, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
         forget(folder, aside)

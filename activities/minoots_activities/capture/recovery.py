@@ -17,6 +17,8 @@ import orjson
 
 _TRIES: Final = 2000
 """Places at which a record may begin that are tried in one damaged line."""
+_WORK: Final = 8
+"""Times that its length is looked through, at most: it may be made to break off at its end, from anywhere."""
 
 _DEEPEST: Final = 64
 """Levels of a value that are kept as they are; what is deeper is kept as its text."""
@@ -78,14 +80,24 @@ def _recover(line: bytes) -> Recovered:
     records: list[dict[str, Any]] = []
     damaged = b"\x00" in line
     position = 0
+    work = _WORK * len(text)
     for begin in _beginnings(text):
         if begin < position:
             continue
+        if work <= 0:
+            damaged = True
+            break
         try:
             found, end = _DECODER.raw_decode(text, begin)
-        except (ValueError, RecursionError):
+        except json.JSONDecodeError as error:
+            work -= error.pos - begin
             damaged = True
             continue
+        except (ValueError, RecursionError):
+            work -= len(text) - begin
+            damaged = True
+            continue
+        work -= end - begin
         behind = _BLANK.match(text, end)
         at = behind.end() if behind else end
         rest = text[at : at + 1]

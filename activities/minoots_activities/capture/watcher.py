@@ -39,7 +39,7 @@ _EVENTS: Final = ""
 _LONGEST_BATCH: Final = 0.25
 """Seconds after which changes are told although more keep coming."""
 _SHARE: Final = 50
-"""A look at all files may take this part of the time: the more there are, the rarer it is."""
+"""A look at all files may take this part of a processor: the more there are, the rarer it is."""
 
 
 @dataclass
@@ -51,8 +51,12 @@ class Stats:
     failures: int = 0
     denied: int = 0
     problem: str | None = None
+    looks: int = 0
+    """How often all files were looked at."""
     looked_in: float = 0.0
-    """Seconds that the last look at all files took."""
+    """Seconds that the last look at all files kept a processor busy."""
+    waited: float = 0.0
+    """Seconds that the last look at all files took, also those in which it waited for disk or processor."""
 
 
 @dataclass
@@ -95,6 +99,8 @@ class Watcher:
         self._memory = _Memory()
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._began = False
+        self.listed = asyncio.Event()
+        """Set when all files have been listed for the first time: what comes from then on is fresh."""
         self.stats = Stats()
         self._log = get_logger("minoots.capture")
 
@@ -119,8 +125,10 @@ class Watcher:
         began = time.monotonic()
         self.stats.problem = next(iter(self._memory.troubled.values()), None)
         found = await asyncio.to_thread(self._changed_of_all)
-        self.stats.looked_in = time.monotonic() - began
+        self.stats.waited = time.monotonic() - began
+        self.listed.set()
         await self._tell_all(found)
+        self.stats.looks += 1
 
     async def changed(self, paths: Iterable[str]) -> None:
         """Look at files of which an event has told."""
@@ -147,7 +155,10 @@ class Watcher:
 
     async def _look_again(self) -> None:
         while True:
-            await asyncio.sleep(max(self._rescan, _SHARE * self.stats.looked_in))
+            # What a look costs is counted in time of a processor: one that only waited, on a busy machine or
+            # for a slow disk, must not put off the next one for minutes.
+            cost = _SHARE * self.stats.looked_in
+            await asyncio.sleep(max(self._rescan, cost, self.stats.waited))
             await self.look()
 
     async def _follow(self) -> None:
@@ -193,7 +204,7 @@ class Watcher:
         return change is not Change.deleted and owner_of(self._sources, path) is not None
 
     def _changed_of_all(self) -> list[tuple[Source, str, About]]:
-        count, found = 0, []
+        count, found, began = 0, [], time.thread_time()
         for source in self._sources:
             for path, now in source.files():
                 if not _is_text(path):
@@ -202,6 +213,7 @@ class Watcher:
                 if self._is_new(path, now):
                     found.append((source, path, now))
         self.stats.files = count
+        self.stats.looked_in = time.thread_time() - began
         return found
 
     def _is_new(self, path: str, now: About) -> bool:
@@ -214,6 +226,13 @@ class Watcher:
         async with self._slots:
             if not self._began:
                 self._memory.old.add(path)
+            try:
+                # Once more: an event and a look may have found the same, or more may have come since.
+                now = await asyncio.to_thread(source.about, path)
+            except OSError:
+                return  # gone since
+            if not self._is_new(path, now):
+                return
             # Before it is told: what is appended from here on is told again.
             self._memory.seen[path] = (now.size, now.modified_ns)
             store = source.reader.store_of(Path(path), self._roots.open)

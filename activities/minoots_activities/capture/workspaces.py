@@ -159,6 +159,19 @@ class _Registry(_Section):
 
 
 _LARGEST: Final = 64 * 1024
+_NOT_NOW: Final = frozenset(
+    {
+        errno.EACCES,
+        errno.EPERM,
+        errno.EIO,
+        errno.ESTALE,
+        errno.ENOTCONN,
+        errno.ETIMEDOUT,
+        errno.EMFILE,
+        errno.ENFILE,
+    }
+)
+"""Why a file that may well be sound cannot be read now: whoever wants it waits, and is not refused."""
 
 
 class Registry:
@@ -181,7 +194,8 @@ class Registry:
         """Return a workspace by its alias.
 
         Raises:
-            Failure: not_found, naming the nearest; invalid, for a file that is not sound.
+            Failure: not_found, naming the nearest; invalid, for a file that is not sound; unavailable, for
+                one that cannot be read now.
         """
         entries = {entry.alias: entry for entry in self._current()}
         entry = entries.get(alias)
@@ -218,6 +232,20 @@ class Registry:
                 found.append(self.get(entry.alias))
             except Failure:
                 continue
+        return found
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with the registry, or with workspaces: nothing is recorded into those."""
+        try:
+            entries = self._current()
+        except Failure as failure:
+            return [f"{failure.detail}: commands in chats wait until it can be"]
+        found = []
+        for entry in entries:
+            try:
+                self.get(entry.alias)
+            except Failure as failure:
+                found.append(f"nothing is recorded for {entry.alias}: {failure.detail}")
         return found
 
     def add(self, alias: str, root: Path) -> None:
@@ -352,7 +380,8 @@ def read_config(root: Path) -> WorkspaceConfig:
     """Return what the file of a workspace says.
 
     Raises:
-        Failure: not_found or invalid, naming the key and what was expected.
+        Failure: not_found or invalid, naming the key and what was expected; unavailable, when it cannot be
+            read now.
     """
     file = root / FILE
     try:
@@ -363,9 +392,11 @@ def read_config(root: Path) -> WorkspaceConfig:
             FailureKind.NOT_FOUND, f"{file} is missing", remedy=f"minoots workspace init {root}"
         ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise Failure(
-            FailureKind.INVALID, f"{file} cannot be read: {error}", remedy="Correct the file."
-        ) from error
+        told = f"{file} cannot be read: {error}"
+        if isinstance(error, OSError) and error.errno in _NOT_NOW:
+            remedy = "Make it readable for the user who captures; commands for it wait until it is."
+            raise Failure(FailureKind.UNAVAILABLE, told, remedy=remedy) from error
+        raise Failure(FailureKind.INVALID, told, remedy="Correct the file.") from error
     except ValidationError as error:
         first = findings(error.errors(include_url=False))[0]
         expected, got = expected_and_got(first)

@@ -1,43 +1,37 @@
-"""Writing recordings: each piece once, whole or not at all, whatever dies in between.
-
-Before a piece is written, the records say which bytes go where; afterwards, that they are there. Whoever
-finds the first without the second looks into the file, which tells whether it was written, torn, or never
-begun.
-"""
+"""Writing recordings: which of them is next in its file, what is told of it, and when to try again."""
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from minoots.contracts import EventType
-from minoots.contracts.conversations import ConversationEvent
 from minoots_platform.clock import Clock
-from minoots_platform.records import Database, conversations, events, recordings
-from minoots_platform.records.recordings import Kind, State
-from minoots_platform.writers import Look, Rendered, Writer, installed
+from minoots_platform.records import Database, events, recordings
+from minoots_platform.records.recordings import State
+from minoots_platform.telemetry import audit
 
-from . import placing
-from .beside import BesideFiles
 from .beside import Written as Agents
-from .commands import before_line, from_line
-from .gate import Target, WriteDenied, folder_of
-
-PART: Final = 500
-"""Events that are written at a time."""
+from .gate import WriteDenied
+from .piece import Piece
 
 AGAIN: Final = timedelta(seconds=10)
 """How long a disk that is full is left alone."""
 
+MEND: Final = timedelta(minutes=1)
+"""How long what could not be written beside a recording is left alone: all of it is rendered for that."""
+
+PATIENCE: Final = timedelta(hours=1)
+"""How long after the end of a recording that is tried."""
+
+_MISSING: Final = "something beside it could not be written"
 _HOPELESS: Final = frozenset({errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENAMETOOLONG})
 
 
@@ -50,6 +44,7 @@ class Written:
     again_at: datetime | None = None
     """When to try again what did not work."""
     problem: str | None = None
+    """For histories: without names of files, which may be made of what was said."""
 
 
 class Writing:
@@ -61,6 +56,8 @@ class Writing:
         self._tenant = tenant
         self._host = host
         self._agents: Agents = {}
+        self._mended: dict[str, datetime] = {}
+        """When what was missing beside a recording was last tried."""
 
     async def file(self, path_key: str, beat: Callable[[], None] = lambda: None) -> Written:
         """Write whatever there is to be written into a file, the oldest recording first."""
@@ -71,7 +68,7 @@ class Writing:
             # In order: who comes later writes behind who came before.
             row = next((row for row in rows if row.state in recordings.WRITING), None)
             if row is None:
-                return Written(over=True)
+                return await self._mend_behind(rows, beat)
             try:
                 more = await self._part(row, beat)
             except WriteDenied as denied:
@@ -81,32 +78,87 @@ class Writing:
                 if error.errno in _HOPELESS:
                     await self._failed(row, os.strerror(error.errno))
                     continue
-                problem = error.strerror or str(error)
+                problem = error.strerror or type(error).__name__
                 await self._troubled(row, problem)
                 return Written(over=False, again_at=self._clock() + AGAIN, problem=problem)
             if not more:
-                return Written(over=False)
+                return await self._at_rest(row.id)
 
     async def _part(self, row: sa.Row[Any], beat: Callable[[], None]) -> bool:
         """Write the next events of a recording; return whether to look again."""
-        piece = _Piece(self._database, self._tenant, row, self._clock, self._agents, beat)
+        piece = Piece(self._database, self._tenant, row, self._clock, self._agents, beat)
         row = await piece.prepare()
         if row.intent is not None:
             done = await piece.settle()
             await piece.agents(done)
             async with self._database.write() as connection:
-                await self._keep(connection, row, done)
+                await self._keep(connection, row, piece.with_missing(done))
             return True
         done = await piece.write()
         await piece.agents(done)
-        if row.problem is not None:
+        over = done is not None and done["over"]
+        if (done is None or over) and row.rendering.get("missing") and (over or self._may_mend(row.id)):
+            await piece.mend(done)
+        done = piece.with_missing(done)
+        if piece.problem is not None:
+            self._mended.setdefault(row.id, self._clock())
+            await self._troubled(row, piece.problem)
+        elif row.problem is not None:
             await self._recovered(row)
         async with self._database.write() as connection:
             await self._keep(connection, row, done)
-            if done is not None and done["over"]:
+            if over:
                 await self._stopped(connection, row)
         # One that has ended makes way for the next one into its file.
         return done is not None
+
+    def _may_mend(self, recording_id: str) -> bool:
+        """Tell whether it is time to try again what is missing; remember that it is done."""
+        now, last = self._clock(), self._mended.get(recording_id)
+        if last is not None and now - last < MEND:
+            return False
+        self._mended[recording_id] = now
+        return True
+
+    async def _at_rest(self, recording_id: str) -> Written:
+        """Return how a file stands of which everything is written that can be."""
+        async with self._database.read() as connection:
+            row = await recordings.as_it_stands(connection, recording_id)
+        if row.rendering.get("missing"):
+            return Written(over=False, again_at=self._clock() + MEND, problem=_MISSING)
+        self._mended.pop(recording_id, None)
+        return Written(over=False)
+
+    async def _mend_behind(self, rows: Sequence[sa.Row[Any]], beat: Callable[[], None]) -> Written:
+        """Try for a while what is missing beside recordings that have ended."""
+        since, waits = self._clock() - PATIENCE, False
+        for row in rows:
+            if not row.rendering.get("missing") or row.state != State.STOPPED.value or row.stopped_at < since:
+                self._mended.pop(row.id, None)
+                continue
+            if not self._may_mend(row.id):
+                waits = True
+                continue
+            try:
+                waits = not await self._mend(row, beat) or waits
+            except (WriteDenied, OSError):
+                waits = True  # of the recording itself: the next look may find it otherwise
+        if not waits:
+            return Written(over=True)
+        return Written(over=False, again_at=self._clock() + MEND, problem=_MISSING)
+
+    async def _mend(self, row: sa.Row[Any], beat: Callable[[], None]) -> bool:
+        """Try what is missing beside a recording; return whether nothing is missing any more."""
+        piece = Piece(self._database, self._tenant, row, self._clock, self._agents, beat)
+        row = await piece.prepare()
+        await piece.mend(None)
+        if piece.problem is None:
+            await self._recovered(row)
+        else:
+            await self._troubled(row, piece.problem)
+        async with self._database.write() as connection:
+            await self._keep(connection, row, piece.with_missing(None))
+        return piece.problem is None
 
     async def _keep(self, connection: AsyncConnection, row: sa.Row[Any], done: dict[str, Any] | None) -> None:
         values = {} if done is None else {key: value for key, value in done.items() if key != "over"}
@@ -119,6 +171,14 @@ class Writing:
         await self._tell(connection, EventType.RECORDING_STOPPED, row, {})
 
     async def _failed(self, row: sa.Row[Any], why: str) -> None:
+        audit(
+            "recording.write",
+            actor=f"host/{self._host}",
+            tenant=self._tenant,
+            decision="deny",
+            path=row.path,
+            reason=why,
+        )
         values = {"state": State.FAILED.value, "problem": why, "stopped_at": self._clock(), "intent": None}
         async with self._database.write() as connection:
             await recordings.change(connection, row.id, **values)
@@ -141,270 +201,3 @@ class Writing:
     ) -> None:
         about = {"conversation": row.conversation_id, "path": row.path, **data}
         await events.append(connection, self._tenant, [events.NewEvent(type, row.id, self._clock(), about)])
-
-
-class _Piece:
-    """The next piece of one recording."""
-
-    def __init__(
-        self,
-        database: Database,
-        tenant: str,
-        row: sa.Row[Any],
-        clock: Clock,
-        agents: Agents,
-        beat: Callable[[], None],
-    ) -> None:
-        self._database = database
-        self._tenant = tenant
-        self._row = row
-        self._clock = clock
-        self._beat = beat
-        writer = installed().get(row.format)
-        if writer is None:
-            raise WriteDenied(f"there is no writer of {row.format} on this host")
-        self._writer: Writer = writer
-        self._look = Look.model_validate(row.options)
-        self._target = _target_of(row)
-        self._aside = f".{row.id}.new"
-        self._beside = BesideFiles(database, tenant, row, writer, self._look, self._target, agents, beat)
-
-    async def prepare(self) -> sa.Row[Any]:
-        """Return how the recording and its conversation stand, at one moment.
-
-        A stop sets both, where the recording ends and up to where was obeyed: seen one after the other, they
-        could let the recording go on behind its end.
-        """
-        async with self._database.read() as connection:
-            self._row = await recordings.as_it_stands(connection, self._row.id)
-        until = self._row.until_number
-        obeyed = self._row.obeyed
-        self._until: int = obeyed if until is None else min(until, obeyed)
-        return self._row
-
-    async def agents(self, done: dict[str, Any] | None) -> None:
-        """Write what sub-agents said of whom the recording tells."""
-        rendering = self._row.rendering if done is None else done.get("rendering", self._row.rendering)
-        await self._beside.agents(rendering.get("agents", ()))
-
-    async def write(self) -> dict[str, Any] | None:
-        """Write the piece; return how the recording stands then, or ``None`` where nothing is new."""
-        row = self._row
-        with folder_of(self._target, make=True) as folder:
-            found = placing.about(folder, self._target.name)
-            if await self._has_to_be_made_anew(found):
-                rendered, state, written = await self._rendered(row.from_number - 1, {}, None)
-                return await self._put(folder, self._headed(None, rendered), rendered, state, written)
-            if row.written >= self._until:
-                return self._at_rest()
-            rendered, state, written = await self._rendered(row.written, row.rendering, PART)
-            begins = row.written_at is None
-            if not begins and found is not None and _mark(found) != (row.size, row.modified_ns):
-                state |= {"own": False, "ours": False}  # somebody else has written into it
-            known = begins and found is not None and await self._is_ours(found)
-            if found is None or (begins and row.kind != Kind.RECORD.value):
-                # A new file; or that of earlier recordings of this conversation, which it takes the place of.
-                if found is not None and not known:
-                    raise WriteDenied("there is a file of this name, which was not written by a recording")
-                state |= {"own": True, "ours": True}
-                return await self._put(folder, self._headed(None, rendered), rendered, state, written)
-            if begins:
-                state["ours"] = known
-            if begins or rendered.participants or rendered.kinds:
-                existing = placing.content(folder, self._target.name)
-                whole = self._headed(existing, rendered)
-                if whole is not None:
-                    return await self._put(folder, whole, rendered, state, written)
-            if not rendered.text:
-                return self._standing(state, written, found)
-            gap = _gap(self._writer, placing.content(folder, self._target.name, max(0, found.st_size - 2)))
-            data = (gap + rendered.text).encode("utf-8", "replace")
-            await self._intend({"mode": "append", "at": found.st_size, "gap": gap}, data, state, written)
-            await self._beside.write(rendered.beside)
-            return self._standing(state, written, placing.append(folder, self._target.name, data))
-
-    async def settle(self) -> dict[str, Any] | None:
-        """Find out whether what was about to be written was, and take back what was torn.
-
-        Return how the recording stands then, or ``None`` where nothing was written.
-        """
-        row, intent, name = self._row, self._row.intent, self._target.name
-        with folder_of(self._target, make=True) as folder:
-            placing.forget(folder, self._aside)
-            found = placing.about(folder, name)
-            if found is None:
-                return None
-            begin = 0 if intent["mode"] == "replace" else intent["at"]
-            there = placing.content(folder, name, begin, intent["length"])
-            if hashlib.sha256(there).hexdigest() == intent["sha256"]:
-                state = intent["rendering"]
-                if found.st_size != begin + intent["length"]:
-                    state = {**state, "own": False, "ours": False}  # somebody has gone on writing
-                return self._standing(state, intent["written"], found, intent["revised"])
-            if intent["mode"] == "append" and there:
-                rendered, _, _ = await self._rendered(row.written, row.rendering, None, intent["written"])
-                data = (intent["gap"] + rendered.text).encode("utf-8", "replace")
-                # Cut off only what is ours for certain: somebody may have written there meanwhile.
-                if data.startswith(there) and found.st_size == begin + len(there):
-                    found = placing.shorten(folder, name, begin)
-                    size, modified_ns = _mark(found)
-                    return {"size": size, "modified_ns": modified_ns, "over": False}
-        return None
-
-    async def _is_ours(self, found: os.stat_result) -> bool:
-        """Tell whether nothing but recordings of this conversation stands in the file."""
-        async with self._database.read() as connection:
-            rows = await recordings.at_path(connection, self._tenant, self._row.path_key)
-        before = [row for row in rows if row.written_at is not None and row.id != self._row.id]
-        return (
-            bool(before)
-            and all(row.conversation_id == self._row.conversation_id for row in before)
-            and bool(
-                before[-1].rendering.get("ours") and _mark(found) == (before[-1].size, before[-1].modified_ns)
-            )
-        )
-
-    async def _has_to_be_made_anew(self, found: os.stat_result | None) -> bool:
-        """Tell whether the file is gone, or something in it is told otherwise now.
-
-        What somebody else has written into is left as it is.
-        """
-        row = self._row
-        if row.written_at is None:
-            return False
-        if found is None:
-            return True
-        own = row.rendering.get("own") and _mark(found) == (row.size, row.modified_ns)
-        if not own or row.revised >= self._row.revisions:
-            return False
-        async with self._database.read() as connection:
-            return await conversations.revised_since(
-                connection, row.conversation_id, row.revised, first=row.from_number, last=row.written
-            )
-
-    async def _rendered(
-        self, after: int, state: dict[str, Any], most: int | None, until: int | None = None
-    ) -> tuple[Rendered, dict[str, Any], int]:
-        """Return what the next events look like, the state behind them, and the number of the last.
-
-        Without ``most``, all that have been written and those that would be.
-        """
-        state = {**state, "calls": dict(state.get("calls", {})), "agents": list(state.get("agents", ()))}
-        if after < self._row.from_number:
-            state.update(own=True, ours=True)
-        rendered, last = Rendered(), after
-        end = self._until if until is None else until
-        while last < end:
-            async with self._database.read() as connection:
-                found = await conversations.numbered(
-                    connection, self._tenant, self._row.conversation_id, after=last, until=end, limit=PART
-                )
-            if not found:
-                break
-            for number, event in found:
-                shown = _shown(event, number, self._row)
-                if shown is not None:
-                    self._writer.render(shown, self._look, state, rendered)
-            last = found[-1][0]
-            self._beat()
-            if most is not None:
-                break
-        return rendered, state, last
-
-    def _headed(self, existing: bytes | None, rendered: Rendered) -> bytes | None:
-        """Return the whole file with its head and the new text; ``None`` where its head stays as it is."""
-        if existing is None:
-            head = self._writer.head(self._look, rendered)
-            return (head + rendered.text).encode("utf-8", "replace")
-        # Whatever stands in it, also what is no UTF-8, comes out as it went in.
-        headed = self._writer.headed(
-            existing.decode("utf-8", "surrogateescape"), self._look, rendered, self._clock()
-        )
-        if headed is None:
-            return None
-        whole = headed.encode("utf-8", "surrogateescape")
-        gap = _gap(self._writer, whole[-2:]) if rendered.text else ""
-        return whole + (gap + rendered.text).encode("utf-8", "replace")
-
-    async def _put(
-        self, folder: int, whole: bytes | None, rendered: Rendered, state: dict[str, Any], written: int
-    ) -> dict[str, Any]:
-        data = whole or b""
-        await self._intend({"mode": "replace"}, data, state, written)
-        await self._beside.write(rendered.beside)
-        return self._standing(state, written, placing.put(folder, self._target.name, data, self._aside))
-
-    async def _intend(self, how: dict[str, Any], data: bytes, state: dict[str, Any], written: int) -> None:
-        """Say what is about to be written, and how the recording stands when it is."""
-        intent = how | {
-            "length": len(data),
-            "sha256": hashlib.sha256(data).hexdigest(),
-            "written": written,
-            "rendering": state,
-            "revised": self._row.revisions,
-        }
-        async with self._database.write() as connection:
-            await recordings.change(connection, self._row.id, intent=intent)
-
-    def _at_rest(self) -> dict[str, Any] | None:
-        """Return how a recording stands of which everything is written; ``None`` where that is known."""
-        row, standing = (
-            self._row,
-            {"revised": self._row.revisions, "over": self._is_over(self._row.written)},
-        )
-        return standing if standing["over"] or row.revised != self._row.revisions else None
-
-    def _standing(
-        self,
-        state: dict[str, Any],
-        written: int,
-        found: os.stat_result | None,
-        revised: int | None = None,
-    ) -> dict[str, Any]:
-        standing: dict[str, Any] = {
-            "written": written,
-            "rendering": state,
-            "revised": self._row.revisions if revised is None else revised,
-            "written_at": self._clock(),
-            "over": self._is_over(written),
-        }
-        if found is not None:
-            standing["size"], standing["modified_ns"] = _mark(found)
-        return standing
-
-    def _is_over(self, written: int) -> bool:
-        until = self._row.until_number
-        return until is not None and written >= until
-
-
-def _mark(found: os.stat_result) -> tuple[int, int]:
-    """Return what tells whether a file is as it was."""
-    return found.st_size, found.st_mtime_ns
-
-
-def _target_of(row: sa.Row[Any]) -> Target:
-    """Return the file of a recording, as it was judged when it began."""
-    root, path = Path(row.root), Path(row.path)
-    if os.path.realpath(root) != row.root:
-        raise WriteDenied(f"{root} has become a link")
-    return Target(root, path.relative_to(root).parts)
-
-
-def _shown(event: ConversationEvent, number: int, row: sa.Row[Any]) -> ConversationEvent | None:
-    """Return what of an event belongs into a recording that begins or ends in the middle of it."""
-    text = event.text or ""
-    if number == row.until_number and row.until_line is not None:
-        text = before_line(text, row.until_line)
-        if not text.strip():
-            return None
-    if number == row.from_number and row.from_line is not None:
-        text = from_line(text, row.from_line)
-    return event if text == (event.text or "") else event.model_copy(update={"text": text})
-
-
-def _gap(writer: Writer, end: bytes) -> str:
-    """Return what has to stand between the end of a file and what is appended."""
-    if not end:
-        return ""
-    missing = len(writer.gap) - (len(end) - len(end.rstrip(b"\n")))
-    return "\n" * max(0, missing)

@@ -86,8 +86,8 @@ class Attempt:
         return self.candidate.key
 
 
-class _Late(ModelFailure):
-    """A request's own deadline has passed: the model is not to blame."""
+class _NotItsFault(ModelFailure):
+    """A request's own deadline has passed, or we have failed: the model is not to blame."""
 
 
 class Asking:
@@ -141,7 +141,7 @@ class Asking:
             failure = ModelFailure(ModelErrorKind.CANCELLED, "nobody waits for the answer any more")
             raise
         except Exception as error:
-            failure = ModelFailure(ModelErrorKind.BROKEN_STREAM, f"{type(error).__name__}")
+            failure = _NotItsFault(ModelErrorKind.BROKEN_STREAM, type(error).__name__)
             raise
         finally:
             await self._end(attempt, run, failure, answering)
@@ -208,8 +208,11 @@ class Asking:
         passed = await self._breakers.gate(attempt.key)
         if isinstance(passed, Stopped):
             until = "" if passed.until is None else f", until {passed.until.isoformat(timespec='seconds')}"
+            left = None if passed.until is None else (passed.until - self._clock()).total_seconds()
             raise ModelFailure(
-                ModelErrorKind.CIRCUIT_OPEN, f"{'/'.join(attempt.key)} is left alone{until}: {passed.reason}"
+                ModelErrorKind.CIRCUIT_OPEN,
+                f"{'/'.join(attempt.key)} is left alone{until}: {passed.reason}",
+                retry_after=None if left is None else max(left, 0.0),
             )
         run = _Run(passed)
         try:
@@ -220,6 +223,10 @@ class Asking:
                     spec.name, spec.kind, candidate.model.name, self._clock().date()
                 )
                 run.tokens_in = tokens_in
+                if run.price is None:
+                    attempt.warnings.append(
+                        f"no price of {'/'.join(attempt.key)} is known: it counts for nothing"
+                    )
                 run.reservation = await self._spending.hold(
                     attempt.caller,
                     spec,
@@ -237,7 +244,7 @@ class Asking:
             if wait > 0:
                 await asyncio.sleep(wait)
             if late and attempt.deadline is not None and attempt.deadline <= _now():
-                raise _Late(ModelErrorKind.TIMEOUT, "the deadline of the request has passed")
+                raise _NotItsFault(ModelErrorKind.TIMEOUT, "the deadline of the request has passed")
         except BaseException:
             await self._breakers.nothing(attempt.key, passed)
             await self._undo(attempt, run)
@@ -274,7 +281,7 @@ class Asking:
 
     def _timeout(self, attempt: Attempt, patience: float, *, late: bool) -> ModelFailure:
         if late:
-            return _Late(
+            return _NotItsFault(
                 ModelErrorKind.TIMEOUT,
                 f"the deadline of the request passed before {'/'.join(attempt.key)} had answered",
                 remedy="Send a later deadline, or choose a faster model.",
@@ -323,36 +330,33 @@ class Asking:
         self, attempt: Attempt, run: _Run, failure: ModelFailure | None, answering: Answering
     ) -> None:
         """Settle, whatever ended it."""
-        if failure is not None and not run.known_well:
-            await self._learn(attempt, run, failure)
-        elif failure is not None and failure.rule.unwell and not isinstance(failure, _Late):
-            await self._unwell(attempt, run, failure)
-        attempt.usage = self._usage(attempt, run, failure, answering)
-        paid = failure is None or failure.kind in _BILLED
-        outcome = ANSWERED if failure is None else failure.kind.value
         ended = _now()
-        row = self._row(attempt, outcome, ended)
+        attempt.usage = self._usage(attempt, run, failure, answering)
         self._report(attempt, run, failure, answering, ended)
+        try:
+            if failure is not None:
+                await self._learn(attempt, run, failure)
+        finally:
+            row = self._row(attempt, ANSWERED if failure is None else failure.kind.value, ended)
+            paid = failure is None or failure.kind in _BILLED
+            await self._spending.settle(run.reservation, row, paid=paid, told=tuple(run.told))
         took = attempt.usage.input_tokens + attempt.usage.output_tokens
-        await self._spending.settle(run.reservation, row, paid=paid, told=tuple(run.told))
         await self._spending.give_back(attempt.candidate.provider.spec, run.rated - took)
 
     async def _learn(self, attempt: Attempt, run: _Run, failure: ModelFailure) -> None:
-        """Have the breaker hear of a failure before anything was said."""
-        if isinstance(failure, _Late) or failure.kind in (
-            ModelErrorKind.CANCELLED,
-            ModelErrorKind.RATE_LIMITED,
-        ):
+        """Have the breaker hear of a failure."""
+        silent = (ModelErrorKind.CANCELLED, ModelErrorKind.RATE_LIMITED)
+        if isinstance(failure, _NotItsFault) or failure.kind in silent:
             await self._breakers.nothing(attempt.key, run.passed)
         elif failure.rule.unwell:
             await self._unwell(attempt, run, failure)
-        elif await self._breakers.answered(attempt.key, run.passed):
+        elif not run.known_well and await self._breakers.answered(attempt.key, run.passed):
             # It refuses this request: so it is there.
             self._metrics.breaker(*attempt.key, left_alone=False)
             run.tell(EventType.MODEL_CLOSED, attempt, self._clock(), {})
 
     async def _unwell(self, attempt: Attempt, run: _Run, failure: ModelFailure) -> None:
-        opened = await self._breakers.failed(attempt.key, run.passed, failure.detail)
+        opened = await self._breakers.failed(attempt.key, run.passed, failure.detail, answered=run.known_well)
         if opened is not None:
             self._metrics.breaker(*attempt.key, left_alone=True)
             data = {

@@ -95,9 +95,14 @@ class Breakers:
         self._held.pop(key, None)
         return closed
 
-    async def failed(self, key: Key, passed: Pass, reason: str) -> breakers.Held | None:
-        """Take note that a model is unwell; return it when it is left alone from now on."""
-        well = self._well.pop(key, 0)
+    async def failed(
+        self, key: Key, passed: Pass, reason: str, *, answered: bool = False
+    ) -> breakers.Held | None:
+        """Take note that a model is unwell; return it when it is left alone from now on.
+
+        One that had ``answered`` and then broke off has not gone well.
+        """
+        well = max(0, self._well.pop(key, 0) - answered)
         self._probing.discard(key)
         async with self._database.write() as connection:
             opened = await breakers.unwell(

@@ -6,6 +6,7 @@ budgets come after it, when one is about to be asked.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -36,6 +37,8 @@ _TELLING: Final = (
     ModelErrorKind.UNKNOWN_MODEL,
 )
 _LEAST_ANSWER: Final = 16
+_REMEMBERED: Final = 900.0
+"""Seconds for which a model keeps a larger context than is needed."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ class Chooser:
         self._shelf = shelf
         self._estimates = estimates
         self._settings = settings
-        self._contexts: dict[tuple[str, str], int] = {}
+        self._contexts: dict[tuple[str, str], tuple[int, float]] = {}
 
     async def choose(self, wanted: Wanted) -> Choice:
         """Return who may be asked, in order.
@@ -208,16 +211,19 @@ class Chooser:
         return Candidate(provider, model, most, self._context(key, model, wanted, likely + most))
 
     def _context(self, key: tuple[str, str], model: FoundModel, wanted: Wanted, needed: int) -> int | None:
-        """Return the context to load a model with: never less than before, for each change loads it anew."""
+        """Return the context to load a model with: rarely less than before, for each change loads it anew."""
         if wanted.context_tokens is not None:
             return min(wanted.context_tokens, model.context or wanted.context_tokens)
-        size = max(self._settings.min_context, self._contexts.get(key, 0))
-        while size < needed * 1.25:
-            size *= 2
-        if model.context is not None:
-            size = min(size, model.context)
-        self._contexts[key] = size
-        return size
+        least = self._settings.min_context
+        while least < needed * 1.25:
+            least *= 2
+        now = asyncio.get_running_loop().time()
+        size, since = self._contexts.get(key, (0, now))
+        if least >= size or now - since > _REMEMBERED:
+            # A long conversation of long ago must not keep the memory for its context.
+            size, since = least, now
+        self._contexts[key] = (size, since)
+        return size if model.context is None else min(size, model.context)
 
     def _too_long(self, key: tuple[str, str], likely: int, context: int) -> ModelFailure:
         longer = [

@@ -14,7 +14,7 @@ from minoots.errors import Failure, FailureKind
 from minoots_platform.clock import Clock, utc_now
 from minoots_platform.models import Catalogue, load_catalogue
 from minoots_platform.records import Database
-from minoots_platform.settings import Settings
+from minoots_platform.settings import ModelsSettings, Settings
 from minoots_platform.telemetry import Telemetry, get_logger
 from minoots_workflows.models.failures import ModelFailure
 from minoots_workflows.models.ports import Contents
@@ -23,6 +23,8 @@ from .asking import Asking
 from .breakers import Breakers
 from .choosing import Chooser
 from .providers.installed import provider_kinds
+from .providers.ollama import OllamaServer
+from .providers.ollama_models import warm_up
 from .providers.provider import Patience, Provider, ProviderKind
 from .router import Router
 from .shelf import Shelf
@@ -33,6 +35,7 @@ _FLUSH = 0.5
 """Seconds that the usage of local models waits to be written: a killed process loses no more."""
 _SWEEP = 5.0
 _PROBES = 5.0
+_FORGET = 3600.0
 
 
 class NoContents(Contents):
@@ -109,7 +112,10 @@ async def open_router(
             ("reservations", min(models.budget.hold_seconds / 4, 5.0), spending.keep),
             ("reservations of the dead", _SWEEP, sweep),
             ("probes", _PROBES, breakers.keep),
+            ("accounts of long ago", _FORGET, spending.forget),
         ]
+        if models.warm:
+            beside.append(("warm models", models.look_seconds, lambda: _keep_warm(providers, models)))
         if look:
             beside.append(("models", models.look_seconds, shelf.look))
         tasks = [
@@ -141,6 +147,14 @@ async def _providers(
         stack.push_async_callback(provider.close)
         found[spec.name] = provider
     return found
+
+
+async def _keep_warm(providers: Mapping[str, Provider], models: ModelsSettings) -> None:
+    """Have the models in memory that are to be there."""
+    for name, _, model in (one.partition("=") for one in models.warm):
+        provider = providers[name]
+        if isinstance(provider, OllamaServer):
+            await warm_up(provider, model, models.min_context)
 
 
 async def _every(seconds: float, what: str, work: Callable[[], Awaitable[None]]) -> None:

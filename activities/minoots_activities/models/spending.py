@@ -105,14 +105,15 @@ class Spending:
         if rate.requests is None and rate.tokens is None:
             return 0.0
         async with self._database.write() as connection:
-            wait = await model_rates.take(connection, spec.name, rate, tokens, self._clock(), patience)
-        if wait is None:
+            turn = await model_rates.take(connection, spec.name, rate, tokens, self._clock(), patience)
+        if not turn.taken:
             raise ModelFailure(
                 ModelErrorKind.RATE_LIMITED,
                 f"{spec.name} may be asked {_told(spec)} a minute; this call would wait for its turn for "
                 f"longer than {patience:g} s",
+                retry_after=round(turn.wait, 3),
             )
-        return wait
+        return turn.wait
 
     async def give_back(self, spec: ProviderSpec, tokens: int, *, request: bool = False) -> None:
         """Give back of a provider's rate what a call did not need."""
@@ -186,6 +187,11 @@ class Spending:
         if self._alive:
             async with self._database.write() as connection:
                 await budgets.renew(connection, tuple(self._alive), self._clock(), self._hold)
+
+    async def forget(self) -> None:
+        """Let go of the accounts of days that are long over."""
+        async with self._database.write() as connection:
+            await budgets.forget(connection, self._clock())
 
     async def sweep(self) -> int:
         """Charge what the dead still hold; return for how many calls."""

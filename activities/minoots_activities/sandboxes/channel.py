@@ -15,9 +15,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final
 
-from minoots.errors import FailureKind
-
-from .port import OutcomeUnknown
+from .port import gone
 
 _MOST_LINE: Final = 1024 * 1024
 _MOST_FILES: Final = 16
@@ -170,12 +168,3 @@ class Asked:
     def close(self) -> None:
         """Wait for no more of them."""
         self._channel.forget(self._number)
-
-
-def gone() -> OutcomeUnknown:
-    """Return the error of a sandbox that is not there any more."""
-    return OutcomeUnknown(
-        FailureKind.UNAVAILABLE,
-        "the sandbox ended before it told how the program did",
-        remedy="Look at what the program was to change before you run it again.",
-    )

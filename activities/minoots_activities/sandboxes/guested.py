@@ -16,25 +16,23 @@ from typing import Any, Final, TypeAlias
 from minoots.contracts.sandboxes import Limits, Tier
 from minoots.errors import Failure, FailureKind
 
-from . import snapshots
 from .cgroups import Group
-from .channel import Channel, gone
+from .channel import Channel
 from .port import (
     Ended,
     File,
     Listing,
-    NeverStarted,
     OutcomeUnknown,
     Output,
     Program,
     Ran,
-    Sandbox,
     Stream,
-    never_started,
+    gone,
+    not_started,
 )
+from .snapshots import WithSnapshots
 
 _PIECE: Final = 65536
-_MOST_FILES: Final = 10_000
 _MEGABYTE: Final = 1024 * 1024
 _GRACE: Final = 10.0
 """Seconds in which killed processes are gone, and their pipes at an end."""
@@ -44,7 +42,7 @@ _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _Moving: TypeAlias = list[asyncio.Task[None]]
 
 
-class GuestedSandbox(Sandbox):
+class GuestedSandbox(WithSnapshots):
     """One sandbox, from when its guest has answered.
 
     Args:
@@ -100,7 +98,7 @@ class GuestedSandbox(Sandbox):
             began = time.monotonic()
             answer = await asked.next(_GRACE)
             if "errno" in answer:
-                raise _not_started(program.command[0], answer)
+                raise not_started(program.command[0], answer["errno"], str(answer.get("error")))
         except BaseException:
             for fd in ours:
                 os.close(fd)
@@ -184,27 +182,6 @@ class GuestedSandbox(Sandbox):
             raise gone() from error
         finally:
             asked.close()
-
-    async def snapshot(self, most: int) -> bytes:
-        """Return the files of the working folder as a tar archive."""
-        listing = await self.list(_MOST_FILES)
-        if listing.cut:
-            raise Failure(
-                FailureKind.TOO_LARGE,
-                f"the sandbox has more than the {_MOST_FILES} files of a snapshot",
-                remedy="Remove some of them, or keep single files.",
-            )
-        files: list[tuple[File, bytes]] = []
-        for file in listing.files:
-            data = await self.get(file.path, most)
-            most -= len(data)
-            files.append((file, data))
-        return await asyncio.to_thread(snapshots.pack, files)
-
-    async def restore(self, snapshot: bytes) -> None:
-        """Put the files of a snapshot into the working folder."""
-        for file, data in await asyncio.to_thread(snapshots.unpack, snapshot):
-            await self.put(file.path, data, executable=file.executable)
 
     async def suspend(self) -> None:
         """Stop whatever runs."""
@@ -364,22 +341,6 @@ def _ran(answer: dict[str, Any], why: Ended | None, wall_ms: float) -> Ran:
         wall_ms=wall_ms,
         cpu_ms=cpu * 1000,
         peak_kb=peak,
-    )
-
-
-def _not_started(name: str, answer: dict[str, Any]) -> NeverStarted:
-    code = answer["errno"]
-    if code == errno.ENOENT:
-        detail = f"there is no program {name[:200]!r} in the sandbox"
-        return NeverStarted(FailureKind.INVALID, detail, remedy="Name one that it has.")
-    if code in (errno.EACCES, errno.ENOEXEC):
-        return NeverStarted(
-            FailureKind.INVALID,
-            f"{name[:200]!r} cannot be run in the sandbox: {answer.get('error')}",
-            remedy="Send the file with executable: true, or name its interpreter first.",
-        )
-    return never_started(
-        f"{name[:200]!r} was not started: {answer.get('error')}", "Look at the limits of the job."
     )
 
 

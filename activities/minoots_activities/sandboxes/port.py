@@ -6,6 +6,7 @@ who asks for a tier that this machine cannot give gets an error that names what 
 
 from __future__ import annotations
 
+import errno
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -188,3 +189,35 @@ class Sandboxes(ABC):
 def never_started(detail: str, remedy: str) -> NeverStarted:
     """Return the error of what was not started."""
     return NeverStarted(FailureKind.UNAVAILABLE, detail, remedy=remedy)
+
+
+def not_started(name: str, reason: int, said: str) -> NeverStarted:
+    """Return the error of a program that a sandbox could not start.
+
+    Args:
+        name: the program.
+        reason: the number of the system's error.
+        said: the system's words for it.
+    """
+    if reason == errno.ENOENT:
+        return NeverStarted(
+            FailureKind.INVALID,
+            f"there is no program {name[:200]!r} in the sandbox",
+            remedy="Name one that it has, or send it along.",
+        )
+    if reason in (errno.EACCES, errno.ENOEXEC):
+        return NeverStarted(
+            FailureKind.INVALID,
+            f"{name[:200]!r} cannot be run in the sandbox: {said}",
+            remedy="Send the file with executable: true, or name its interpreter first.",
+        )
+    return never_started(f"{name[:200]!r} was not started: {said}", "Look at the limits of the job.")
+
+
+def gone() -> OutcomeUnknown:
+    """Return the error of a sandbox that is not there any more."""
+    return OutcomeUnknown(
+        FailureKind.UNAVAILABLE,
+        "the sandbox ended before it told how the program did",
+        remedy="Look at what the program was to change before you run it again.",
+    )

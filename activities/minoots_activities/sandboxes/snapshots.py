@@ -2,13 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import tarfile
 from collections.abc import Iterable
+from typing import Final
 
 from minoots.errors import Failure, FailureKind
 
-from .port import File
+from .port import File, Sandbox
+
+_MOST_FILES: Final = 10_000
+
+
+class WithSnapshots(Sandbox):
+    """A sandbox whose snapshots are its files, taken out and put in one by one."""
+
+    async def snapshot(self, most: int) -> bytes:
+        """Return the files of the working folder as a tar archive."""
+        listing = await self.list(_MOST_FILES)
+        if listing.cut:
+            raise Failure(
+                FailureKind.TOO_LARGE,
+                f"the sandbox has more than the {_MOST_FILES} files of a snapshot",
+                remedy="Remove some of them, or keep single files.",
+            )
+        files: list[tuple[File, bytes]] = []
+        for file in listing.files:
+            data = await self.get(file.path, most)
+            most -= len(data)
+            files.append((file, data))
+        return await asyncio.to_thread(pack, files)
+
+    async def restore(self, snapshot: bytes) -> None:
+        """Put the files of a snapshot into the working folder."""
+        for file, data in await asyncio.to_thread(unpack, snapshot):
+            await self.put(file.path, data, executable=file.executable)
 
 
 def pack(files: Iterable[tuple[File, bytes]]) -> bytes:

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from minoots.contracts.sandboxes import Limits, Tier
+from minoots_activities.vms.machines import Machines, end_left_behind
+from minoots_activities.vms.qemu import BINARY
 
 from . import cgroups
 from .bubblewrap import Bubblewrap
@@ -21,15 +23,24 @@ class Tiers:
         allow_process: whether the tier ``process`` may be used.
         read_only: folders beside the system's that programs in stronger tiers may read.
         use_cgroups: whether limits are held by control groups where they can be.
+        vm_image: the folder of the image of virtual machines.
+        qemu: what runs these.
     """
 
     def __init__(
-        self, *, allow_process: bool = False, read_only: Iterable[Path] = (), use_cgroups: bool = True
+        self,
+        *,
+        vm_image: Path,
+        qemu: str = BINARY,
+        allow_process: bool = False,
+        read_only: Iterable[Path] = (),
+        use_cgroups: bool = True,
     ) -> None:
         self._place = cgroups.place() if use_cgroups else None
         self._given: dict[Tier, Sandboxes] = {
             Tier.PROCESS: Processes(self._place, allowed=allow_process),
             Tier.BUBBLEWRAP: Bubblewrap(self._place, tuple(read_only)),
+            Tier.VM: Machines(vm_image, qemu),
         }
 
     async def create(self, tier: Tier, name: str, limits: Limits) -> Sandbox:
@@ -49,7 +60,9 @@ class Tiers:
 
     async def remove_left_behind(self) -> int:
         """Remove what workers that were killed have left of their sandboxes; return how much that was."""
-        gone = await asyncio.to_thread(remove_folders_left_behind)
+        # Machines first: they are found by their folders.
+        gone = await asyncio.to_thread(end_left_behind)
+        gone += await asyncio.to_thread(remove_folders_left_behind)
         if self._place is not None:
             gone += await asyncio.to_thread(cgroups.remove_left_behind, self._place)
         return gone

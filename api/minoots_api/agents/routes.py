@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import Depends, Path, Query, Request
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import Response
 
@@ -31,6 +31,7 @@ from minoots_api.commands import run_once
 from minoots_api.gateway import Gateway, Here
 from minoots_api.parameters import Cursor, IdempotencyKey, Limit, known_form
 from minoots_api.principals import AgentsReader, AgentsWriter
+from minoots_api.routing import Router
 from minoots_platform.identity import Principal
 from minoots_platform.records import agents, inboxes
 from minoots_platform.telemetry.trace_context import current_traceparent
@@ -38,7 +39,7 @@ from minoots_platform.telemetry.trace_context import current_traceparent
 from .stream import CommandStream
 from .waiting import Wanted, commands_for
 
-router = APIRouter(prefix="/v1/agents", tags=["agents"])
+router = Router(prefix="/v1/agents", tags=["agents"])
 
 _LEASE = timedelta(seconds=60)
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from fastapi import APIRouter
 from temporalio.client import Client
 
 from minoots.contracts import ActionCheck, AttemptError, Checked, ConnectorInfo, Page
@@ -15,6 +14,7 @@ from minoots.contracts.actions import Action
 from minoots.errors import Failure, FailureKind
 from minoots_api.gateway import Gateway, Here
 from minoots_api.principals import TimersReader, TimersWriter
+from minoots_api.routing import Router
 from minoots_api.timers.destinations import require_action
 from minoots_platform.connectors import installed
 from minoots_platform.ids import new_id
@@ -22,7 +22,7 @@ from minoots_platform.records.deliveries import destination_of
 from minoots_workflows.checks.asking import ask
 from minoots_workflows.checks.contracts import CheckAnswer, CheckStart
 
-router = APIRouter(prefix="/v1/connectors", tags=["connectors"])
+router = Router(prefix="/v1/connectors", tags=["connectors"])
 
 _MOST: Final = 16
 _MOST_OF_ONE: Final = 4

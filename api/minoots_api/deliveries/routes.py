@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import Path, Query, Request
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import Response
 
@@ -14,9 +14,10 @@ from minoots_api.commands import run_once
 from minoots_api.gateway import Here
 from minoots_api.parameters import Cursor, IdempotencyKey, Limit, Text, known_form
 from minoots_api.principals import TimersReader, TimersWriter
+from minoots_api.routing import Router
 from minoots_platform.records import dead_letters, replays
 
-router = APIRouter(tags=["deliveries"])
+router = Router(tags=["deliveries"])
 
 PublicId = Annotated[str, Path()]
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 
 from minoots.contracts import Destination, DestinationOpen, DestinationSave, FieldProblem, Page
 from minoots.errors import Failure, FailureKind
 from minoots_api.gateway import Here
 from minoots_api.parameters import Cursor, Limit, known_form
 from minoots_api.principals import TimersReader, TimersWriter
+from minoots_api.routing import Router
 from minoots_platform.connectors import installed
 from minoots_platform.records import destination_commands, destinations
 
-router = APIRouter(prefix="/v1/destinations", tags=["destinations"])
+router = Router(prefix="/v1/destinations", tags=["destinations"])
 
 
 def _require_known(url: str) -> None:

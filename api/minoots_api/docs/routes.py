@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from fastapi import APIRouter
 from starlette.responses import FileResponse, RedirectResponse, Response
 
-router = APIRouter(include_in_schema=False)
+from minoots_api.routing import Router
+
+router = Router(include_in_schema=False)
 
 _STATIC: Final = Path(__file__).parent / "static"
 

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Annotated, Any
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 from starlette.responses import Response
 
 from minoots.contracts import (
@@ -26,6 +26,7 @@ from minoots.errors import Failure, FailureKind
 from minoots_api.gateway import Gateway, Here
 from minoots_api.parameters import Cursor, Limit
 from minoots_api.principals import EscalationsReader, EscalationsWriter
+from minoots_api.routing import Router
 from minoots_api.timers.destinations import require_allowed, require_ladder_allowed
 from minoots_platform.escalating import RotationFault, check_rotation, on_call, shifts
 from minoots_platform.identity import Principal
@@ -33,7 +34,7 @@ from minoots_platform.records import documents, targets, tellable
 from minoots_platform.records.documents import Kind
 from minoots_platform.records.masking import masked_actions
 
-router = APIRouter(prefix="/v1", tags=["escalations"])
+router = Router(prefix="/v1", tags=["escalations"])
 
 _LONGEST = timedelta(days=366)
 _MOST_SHIFTS = 1000

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 from starlette.responses import Response
 
 from minoots.contracts import Heartbeat, HeartbeatSave, Page
 from minoots_api.gateway import Here
 from minoots_api.parameters import Cursor, Limit
 from minoots_api.principals import EscalationsReader, EscalationsWriter
+from minoots_api.routing import Router
 from minoots_platform.records import heartbeats
 
-router = APIRouter(prefix="/v1/heartbeats", tags=["escalations"])
+router = Router(prefix="/v1/heartbeats", tags=["escalations"])
 
 HeartbeatId = Annotated[str, Path(max_length=63, examples=["nightly-backup"])]
 

@@ -9,19 +9,20 @@ from html import escape
 from typing import Annotated, Any, Final
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Path
+from fastapi import Path
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import HTMLResponse, Response
 
 from minoots.contracts import Escalation
 from minoots.errors import FAILURES, Failure, FailureKind
 from minoots_api.gateway import Gateway, Here
+from minoots_api.routing import Router
 from minoots_platform.links import Links
 from minoots_platform.records import escalation_reading, escalations
 from minoots_platform.records.escalations import Doing
 from minoots_platform.telemetry import audit
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 Token = Annotated[str, Path(max_length=200)]
 

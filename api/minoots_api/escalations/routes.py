@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import Depends, Path, Query, Request
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import Response
 
@@ -29,6 +29,7 @@ from minoots_api.events.about import After, events_about
 from minoots_api.gateway import Here
 from minoots_api.parameters import Cursor, IdempotencyKey, Limit, Text, known_form
 from minoots_api.principals import EscalationsReader, EscalationsWriter
+from minoots_api.routing import Router
 from minoots_api.timers.accepting import require_open
 from minoots_api.timers.destinations import require_ladder_allowed
 from minoots_platform.records import escalation_reading, escalations
@@ -36,7 +37,7 @@ from minoots_platform.telemetry.trace_context import current_traceparent
 
 from .acting import Acting
 
-router = APIRouter(prefix="/v1/escalations", tags=["escalations"])
+router = Router(prefix="/v1/escalations", tags=["escalations"])
 
 _MONTH = timedelta(days=30)
 

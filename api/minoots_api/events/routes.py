@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query
+from fastapi import Header, Query
 from starlette.responses import Response
 
 from minoots.contracts import Event, EventType, FieldProblem, Page
@@ -12,12 +12,13 @@ from minoots.errors import Failure, FailureKind
 from minoots_api.gateway import Here
 from minoots_api.parameters import LabelFilter, Limit, Text
 from minoots_api.principals import EventsReader
+from minoots_api.routing import Router
 from minoots_platform.records import events
 from minoots_platform.records.events import EventFilter
 
 from .stream import EventStream
 
-router = APIRouter(prefix="/v1/events", tags=["events"])
+router = Router(prefix="/v1/events", tags=["events"])
 
 Types = Annotated[list[EventType] | None, Query(alias="type", max_length=50)]
 Subject = Annotated[Text | None, Query(max_length=80, description="Public id, such as a timer's.")]

@@ -11,7 +11,7 @@ import json
 from contextlib import suppress
 from typing import Any, Final
 
-from fastapi import APIRouter, WebSocket
+from fastapi import WebSocket
 from pydantic import ValidationError
 from starlette.websockets import WebSocketDisconnect
 
@@ -22,6 +22,7 @@ from minoots.contracts.wording import expected_and_got, findings, place
 from minoots.errors import FAILURES, Failure, FailureKind
 from minoots_api.gateway import Gateway
 from minoots_api.principals import principal_of, principal_of_key
+from minoots_api.routing import Router
 from minoots_platform.identity import Principal, Scope
 from minoots_platform.records import events
 from minoots_platform.records.events import EventFilter
@@ -29,7 +30,7 @@ from minoots_platform.records.events import EventFilter
 from .reading import LogReader
 from .socket_commands import carry_out
 
-router = APIRouter()
+router = Router()
 
 MAX_SUBSCRIPTIONS: Final = 16
 MAX_MESSAGE: Final = 64 * 1024

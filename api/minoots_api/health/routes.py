@@ -6,20 +6,21 @@ import asyncio
 from typing import Final
 
 import httpx
-from fastapi import APIRouter, Request
+from fastapi import Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
 from minoots._version import __version__
 from minoots_api.gateway import Gateway, Here
 from minoots_api.principals import is_local, principal_of
+from minoots_api.routing import Router
 from minoots_platform.identity import Scope
 from minoots_platform.telemetry import get_logger, merge_expositions, render_metrics
 from minoots_platform.telemetry.exposition import CONTENT_TYPE
 
 from .checks import OK, check
 
-router = APIRouter(tags=["health"])
+router = Router(tags=["health"])
 
 _SCRAPE_PATIENCE: Final = 2.0
 

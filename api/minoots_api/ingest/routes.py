@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import Depends, Path, Query, Request
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import Response
 
@@ -20,6 +20,7 @@ from minoots_api.gateway import Gateway, Here
 from minoots_api.parameters import Cursor, IdempotencyKey, Limit, known_form, number_of
 from minoots_api.principals import SourcesReader, SourcesWriter
 from minoots_api.problems import CONTENT_TYPE
+from minoots_api.routing import Router
 from minoots_api.waiting import Wait, when_final
 from minoots_platform.ids import new_id
 from minoots_platform.records import ingests, staging
@@ -27,7 +28,7 @@ from minoots_platform.telemetry.trace_context import current_traceparent
 
 from .form import ABOUT, FILE, Sent, sent
 
-router = APIRouter(prefix="/v1/ingest", tags=["ingest"])
+router = Router(prefix="/v1/ingest", tags=["ingest"])
 
 _MOST: Final = 8
 _MOST_OF_ONE: Final = 4

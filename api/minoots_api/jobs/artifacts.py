@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Path, Request
+from fastapi import Path, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
@@ -13,11 +13,12 @@ from minoots.errors import Failure, FailureKind
 from minoots_api.gateway import Here
 from minoots_api.parameters import Text
 from minoots_api.principals import JobsReader, JobsWriter
+from minoots_api.routing import Router
 from minoots_platform.records import contents
 
 from .routes import as_download
 
-router = APIRouter(prefix="/v1/artifacts", tags=["jobs"])
+router = Router(prefix="/v1/artifacts", tags=["jobs"])
 
 _BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
 

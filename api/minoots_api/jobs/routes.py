@@ -6,7 +6,7 @@ import asyncio
 from datetime import timedelta
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request
+from fastapi import Body, Depends, Header, Path, Query, Request
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import Response
 
@@ -26,13 +26,14 @@ from minoots_api.commands import run_once
 from minoots_api.gateway import Gateway, Here
 from minoots_api.parameters import Cursor, IdempotencyKey, LabelFilter, Limit, Text, known_form
 from minoots_api.principals import JobsReader, JobsWriter
+from minoots_api.routing import Router
 from minoots_api.waiting import Wait, when_final
 from minoots_platform.records import contents, jobs
 from minoots_platform.telemetry.trace_context import current_traceparent
 
 from .stream import JobStream
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = Router(prefix="/v1/jobs", tags=["jobs"])
 
 _BYTES: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}

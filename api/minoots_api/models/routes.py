@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from functools import cache
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from minoots.contracts import FieldProblem
 from minoots.contracts.models import ModelName, ProviderName
@@ -18,13 +18,14 @@ from minoots.errors import Failure, FailureKind
 from minoots_api.gateway import Gateway, Here
 from minoots_api.parameters import Text
 from minoots_api.principals import ModelsReader
+from minoots_api.routing import Router
 from minoots_platform.identity import Principal
 from minoots_platform.models import load_catalogue
 from minoots_platform.models.listing import listing
 from minoots_platform.records import breakers, budgets, known_models, usage
 from minoots_platform.records.usage import UsageFilter
 
-router = APIRouter(prefix="/v1", tags=["models"])
+router = Router(prefix="/v1", tags=["models"])
 
 _USUAL: Final = timedelta(days=30)
 _MOST_ROWS: Final = 1000

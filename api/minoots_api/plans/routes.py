@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import Depends, Path, Query, Request
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
@@ -29,6 +29,7 @@ from minoots_api.events.about import After, events_about
 from minoots_api.gateway import Gateway, Here
 from minoots_api.parameters import Cursor, IdempotencyKey, IfMatch, Limit, Text, known_form
 from minoots_api.principals import TimersReader, TimersWriter
+from minoots_api.routing import Router
 from minoots_api.timers.accepting import require_open
 from minoots_api.timers.destinations import require_allowed, require_ladder_allowed
 from minoots_api.waiting import Wait, when_final
@@ -37,7 +38,7 @@ from minoots_platform.planning import Drawn, PlanFault, check, draw
 from minoots_platform.records import plans
 from minoots_platform.telemetry.trace_context import current_traceparent
 
-router = APIRouter(prefix="/v1/plans", tags=["plans"])
+router = Router(prefix="/v1/plans", tags=["plans"])
 
 
 def plan_id(id: Annotated[str, Path(examples=["pln_01JD3Z5E8S9V8QG8ZJ6ZC4T2XK"])]) -> str:

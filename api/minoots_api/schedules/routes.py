@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import Depends, Path, Query, Request
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import Response
@@ -30,13 +30,14 @@ from minoots_api.events.about import After, events_about
 from minoots_api.gateway import Gateway, Here
 from minoots_api.parameters import Cursor, IdempotencyKey, Limit, Text, known_form
 from minoots_api.principals import TimersReader, TimersWriter
+from minoots_api.routing import Router
 from minoots_platform.identity import Principal
 from minoots_platform.records import schedules
 from minoots_platform.recurrence import preview
 
 from .checking import require_possible
 
-router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
+router = Router(prefix="/v1/schedules", tags=["schedules"])
 
 
 def schedule_id(id: Annotated[str, Path(examples=["sch_01JD3Z5E8S9V8QG8ZJ6ZC4T2XK"])]) -> str:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 
 from minoots.contracts import Page, Secret, SecretCreate, SecretCreated, SecretRotate
 from minoots.contracts.actions import SECRET_NAME_PATTERN
 from minoots.errors import Failure, FailureKind
 from minoots_api.gateway import Here
 from minoots_api.principals import Admin
+from minoots_api.routing import Router
 from minoots_platform.identity import Principal
 from minoots_platform.records import signing_secrets
 from minoots_platform.telemetry import audit
 
-router = APIRouter(prefix="/v1/secrets", tags=["secrets"])
+router = Router(prefix="/v1/secrets", tags=["secrets"])
 
 SecretName = Annotated[str, Path(description="Name of the secret.")]
 

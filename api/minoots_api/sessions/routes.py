@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 
 from minoots.contracts import Page
 from minoots.contracts.base import Instant
@@ -22,12 +22,13 @@ from minoots.contracts.sessions import (
 from minoots_api.gateway import Here
 from minoots_api.parameters import Cursor, Limit, Text, known_form, number_of
 from minoots_api.principals import SessionsReader
+from minoots_api.routing import Router
 from minoots_platform.records import fleet, session_search, sessions
 from minoots_platform.records.recordings import State
 from minoots_platform.records.session_search import Search
 from minoots_platform.records.sessions import SessionFilter
 
-router = APIRouter(tags=["sessions"])
+router = Router(tags=["sessions"])
 
 PublicId = Annotated[str, Path()]
 Provider = Annotated[Text | None, Query(max_length=32, description="Such as claude, codex, gemini.")]

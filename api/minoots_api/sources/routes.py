@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import Depends, Path, Query
 
 from minoots.contracts import Chunk, Page, Source, SourceVersion
 from minoots_api.gateway import Here
 from minoots_api.parameters import Cursor, Limit, Text, known_form, number_of
 from minoots_api.principals import SourcesReader, SourcesWriter
+from minoots_api.routing import Router
 from minoots_platform.records import sources
 
-router = APIRouter(prefix="/v1/sources", tags=["ingest"])
+router = Router(prefix="/v1/sources", tags=["ingest"])
 
 
 def source_id(id: Annotated[str, Path(examples=["src_01JD3Z5E8S9V8QG8ZJ6ZC4T2XK"])]) -> str:

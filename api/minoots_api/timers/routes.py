@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import Response
 
@@ -32,6 +32,7 @@ from minoots_api.events.about import After, events_about
 from minoots_api.gateway import Here
 from minoots_api.parameters import Cursor, IdempotencyKey, LabelFilter, Limit, Text, TimerId
 from minoots_api.principals import TimersReader, TimersWriter
+from minoots_api.routing import Router
 from minoots_api.schedules.checking import require_possible
 from minoots_api.waiting import Wait, when_final
 from minoots_platform.records import attempts, commands, escalations, schedules, timers, why
@@ -45,7 +46,7 @@ from .destinations import require_allowed, require_ladder_allowed
 from .due import asked_to_fire_late, due_at
 from .templates import require_bodies
 
-router = APIRouter(prefix="/v1/timers", tags=["timers"])
+router = Router(prefix="/v1/timers", tags=["timers"])
 
 Sort = Literal["due", "-due", "created", "-created"]
 

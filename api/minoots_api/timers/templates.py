@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from fastapi import APIRouter
-
 from minoots.contracts import (
     BodyTemplate,
     FieldProblem,
@@ -19,11 +17,12 @@ from minoots.contracts import (
 from minoots.errors import Failure, FailureKind
 from minoots_api.gateway import Gateway, Here
 from minoots_api.principals import TimersReader
+from minoots_api.routing import Router
 from minoots_platform.envelope import sample
 from minoots_platform.links import Links
 from minoots_platform.template_faults import TemplateFault
 
-router = APIRouter(tags=["timers"])
+router = Router(tags=["timers"])
 
 
 @router.post("/v1/templates/preview", response_model=RenderedBody)

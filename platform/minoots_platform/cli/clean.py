@@ -37,7 +37,9 @@ def clean(
         ),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
-    tenant: Annotated[str, typer.Option(help="Whose.")] = "dev",
+    tenant: Annotated[
+        str | None, typer.Option(help="Whose. Default: capture.tenant.", show_default=False)
+    ] = None,
     config: Config = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
@@ -46,11 +48,16 @@ def clean(
     if sessions is None and recordings is None and not logs:
         raise typer.BadParameter("expected at least one of --sessions, --recordings, --logs")
     now = utc_now()
+    try:
+        settings = load_settings(config)
+    except SettingsError as error:
+        fail(str(error))
+    whose = tenant or settings.capture.tenant
 
     async def work(connection: AsyncConnection) -> cleaning.Cleaned:
         return await cleaning.clean(
             connection,
-            tenant,
+            whose,
             sessions_before=None if sessions is None else now - timedelta(days=sessions),
             recordings_before=None if recordings is None else now - timedelta(days=recordings),
             dry_run=dry_run,
@@ -59,19 +66,12 @@ def clean(
     done = cleaning.Cleaned()
     if sessions is not None or recordings is not None:
         done = run_on_records(config, data_dir, work)
-    freed = _clean_logs(_data_dir(config, data_dir), dry_run=dry_run) if logs else 0
+    freed = _clean_logs(data_dir or settings.data_dir, dry_run=dry_run) if logs else 0
     if as_json:
         typer.echo(json.dumps({**asdict(done), "log_bytes": freed, "dry_run": dry_run}))
         return
     what = f"{done.sessions} sessions with {done.events} events, {done.recordings} recordings"
     output.line(f"{'would let' if dry_run else 'let'} go of {what}, {freed} bytes of logs")
-
-
-def _data_dir(config: Path | None, data_dir: Path | None) -> Path:
-    try:
-        return data_dir or load_settings(config).data_dir
-    except SettingsError as error:
-        fail(str(error))
 
 
 def _clean_logs(data_dir: Path, *, dry_run: bool) -> int:

@@ -27,6 +27,7 @@ ACCOUNTS: Final = schema.model_accounts
 HELD: Final = schema.model_reservations
 LOST: Final = "lost"
 _AT_ONCE: Final = 200
+_KEPT: Final = timedelta(days=30)
 
 Kind = Literal["job", "key", "tenant", "all"]
 Unit = Literal["tokens", "micros"]
@@ -215,6 +216,13 @@ async def expire(connection: AsyncConnection, now: datetime) -> int:
     await _lock(connection, (), {one for row in dead for one in row.accounts}, now)
     charged = [row for row in dead if await _charge(connection, row, now, only_before=now)]
     return len(charged)
+
+
+async def forget(connection: AsyncConnection, now: datetime) -> None:
+    """Let go of the accounts of days that are long over."""
+    await connection.execute(
+        sa.delete(ACCOUNTS).where(ACCOUNTS.c.day != "", ACCOUNTS.c.updated_at < now - _KEPT)
+    )
 
 
 async def _charge(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
@@ -250,15 +250,21 @@ def first_line(text: str) -> str:
     return next((line for line in lines if line and not line.startswith("::")), "")
 
 
-async def behind(connection: AsyncConnection, tenant: str, host: str, limit: int) -> list[File]:
-    """Return files of a host in whose conversations commands have not been looked for yet."""
+async def behind(
+    connection: AsyncConnection, tenant: str, host: str, limit: int, but: Collection[str] = ()
+) -> list[File]:
+    """Return files of a host in whose conversations commands have not been looked for yet.
+
+    ``but`` are the ids of conversations that are left out.
+    """
     query = (
-        sa.select(FILES.c.path, FILES.c.provider)
+        sa.select(FILES.c.path, FILES.c.provider, FILES.c.conversation_id)
         .join(TABLE, TABLE.c.id == FILES.c.conversation_id)
         .where(FILES.c.tenant == tenant, FILES.c.host == host, TABLE.c.obeyed < TABLE.c.events)
-        .limit(limit)
+        .limit(limit + len(but))
     )
-    return [File(host, row.path, row.provider) for row in await connection.execute(query)]
+    found = [row for row in await connection.execute(query) if row.conversation_id not in but]
+    return [File(host, row.path, row.provider) for row in found]
 
 
 async def reading(connection: AsyncConnection, tenant: str, key: str) -> Reading | None:
@@ -361,13 +367,20 @@ async def last_of(
 
 
 async def revised_since(
-    connection: AsyncConnection, conversation_id: str, revised: int, *, first: int, last: int
+    connection: AsyncConnection,
+    conversation_id: str,
+    revised: int,
+    *,
+    first: int,
+    last: int,
+    without: Iterable[ConversationEventKind] = (),
 ) -> bool:
-    """Tell whether one of these events has come with other content since."""
+    """Tell whether one of these events has come with other content since; some kinds do not count."""
     query = sa.select(EVENTS.c.key).where(
         EVENTS.c.conversation_id == conversation_id,
         EVENTS.c.revised > revised,
         EVENTS.c.number.between(first, last),
+        EVENTS.c.kind.not_in([kind.value for kind in without]),
     )
     return (await connection.execute(query.limit(1))).first() is not None
 

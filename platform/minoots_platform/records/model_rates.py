@@ -6,6 +6,7 @@ enough. So every process knows at once how long the queue is, and nobody looks a
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -22,10 +23,19 @@ _BURST: Final = 10
 """A tenth of a minute's worth may be asked at once."""
 
 
+@dataclass(frozen=True)
+class Turn:
+    """When a call's turn comes."""
+
+    wait: float
+    """Seconds."""
+    taken: bool
+
+
 async def take(
     connection: AsyncConnection, provider: str, rate: RateSpec, tokens: int, now: datetime, patience: float
-) -> float | None:
-    """Take a turn; return the seconds until it comes, or ``None`` when that is longer than ``patience``."""
+) -> Turn:
+    """Take a turn, unless it comes only after ``patience`` seconds."""
     requests, words = _Bucket(rate.requests), _Bucket(rate.tokens)
     await insert_new(
         connection,
@@ -40,11 +50,11 @@ async def take(
     said = words.after(row.tokens, passed) - min(tokens, max(words.most, 1.0))
     wait = max(requests.wait(left), words.wait(said))
     if wait > patience:
-        return None
+        return Turn(wait, taken=False)
     await connection.execute(
         sa.update(TABLE).where(at).values(requests=left, tokens=said, at=max(now, row.at))
     )
-    return wait
+    return Turn(wait, taken=True)
 
 
 async def give_back(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -42,6 +42,14 @@ WRITING: Final = (State.ACTIVE.value, State.STOPPING.value)
 def path_key(host: str, path: str) -> str:
     """Return what the file of a recording is found by."""
     return hashlib.sha256(f"{host}\x1f{path}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def writer_names(rows: Iterable[sa.Row[Any]]) -> dict[str, str]:
+    """Return what to call the writer of each file, by the key of the file: for people, in histories.
+
+    Never by its path: names of files may be made of what was said.
+    """
+    return {row.path_key: f"{row.alias} {row.id}" for row in rows}
 
 
 async def start(connection: AsyncConnection, values: Mapping[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from minoots.contracts.usage import UsageBy, UsageSum
@@ -59,9 +60,15 @@ def day_of(moment: datetime) -> str:
 async def add(
     connection: AsyncConnection, rows: Sequence[NewUsage], charged: Mapping[str, Any] | None = None
 ) -> None:
-    """Keep calls."""
+    """Keep calls; those that are kept already stay as they are.
+
+    Who is ended while he commits does not know whether it was done, and does it again.
+    """
     told = None if charged is None else dict(charged)
-    await connection.execute(sa.insert(TABLE), [{**row.values(), "charged": told} for row in rows])
+    insert = (sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert)(TABLE)
+    await connection.execute(
+        insert.on_conflict_do_nothing(), [{**row.values(), "charged": told} for row in rows]
+    )
 
 
 async def so_far(

@@ -176,6 +176,9 @@ class ModelsSettings(Section):
     defaults: tuple[Named, ...] = Field(
         (), max_length=32, description="A provider's model where none is named: `ollama=qwen3:8b`."
     )
+    warm: tuple[Named, ...] = Field(
+        (), max_length=32, description="Models that Ollama is to have in memory: `ollama=qwen3:8b`."
+    )
     pins: tuple[Pinned, ...] = Field(
         (),
         max_length=256,
@@ -246,6 +249,7 @@ class ModelsSettings(Section):
         require_known("local: names of providers", self.local, known)
         require_known("cloud: names of providers", self.cloud, known)
         require_known("defaults: names of providers", (one.partition("=")[0] for one in self.defaults), known)
+        require_known("warm: names of providers", (one.partition("=")[0] for one in self.warm), known)
         require_known("pins: names of providers", (one.partition("/")[0] for one in self.pins), known)
         require_known("rates: names of providers", (one.partition("=")[0] for one in self.rates), known)
         return self

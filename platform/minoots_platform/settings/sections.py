@@ -392,6 +392,13 @@ class SandboxSettings(Section):
         True, description="Whether limits are held by control groups where these can be written."
     )
     at_once: int = Field(4, ge=1, le=1000, description="Sandboxes of one worker at a time.")
+    vm_image: LocalPath | None = Field(
+        None,
+        description="Folder of the image of virtual machines. Default: `vm-image` in the data directory.",
+    )
+    qemu: str = Field(
+        "qemu-system-x86_64", min_length=1, max_length=256, description="QEMU, by name or path."
+    )
 
 
 class ConnectorsSettings(Section):

@@ -93,6 +93,11 @@ class Settings(BaseSettings):
             self.__dict__["records"] = records
         return self
 
+    @property
+    def vm_image(self) -> Path:
+        """The folder of the image of virtual machines."""
+        return self.sandbox.vm_image or self.data_dir / "vm-image"
+
     def with_overrides(self, overrides: Mapping[str, Any]) -> Settings:
         """Return these settings with the nested ``overrides`` on top, validated anew.
 

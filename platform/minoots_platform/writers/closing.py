@@ -1,4 +1,4 @@
-"""What has to be appended to a Markdown text so that nothing in it reaches beyond its end. Pure.
+"""What is open at a line of a Markdown text, and what has to be appended so that it ends. Pure.
 
 A fence or a comment that a message leaves open would swallow every message after it. Follows the blocks of
 CommonMark 0.31 as far as they decide what is open: quotes, list items, fences, indented code and HTML.
@@ -61,25 +61,28 @@ class _Open:
     end: re.Pattern[str] | _Anchored | None
 
 
-class _Blocks:
+class Blocks:
+    """What is open in a text, line by line."""
+
     def __init__(self) -> None:
         self.inside: list[_Item | None] = []
         """List items, and ``None`` for quotes, from the outside in."""
         self.open: _Open | None = None
         self.paragraph = False
 
-    def feed(self, line: str) -> None:
+    def feed(self, line: str) -> bool:
+        """Take in a line without tabs; return whether it is speech: no code, no markup, and in no quote."""
         rest, matched = self._matched(line)
         whole = matched == len(self.inside)
         if whole and self.open is not None:
             self._go_on(rest)
-            return
+            return False
         if not whole:
             if self.paragraph and not self._begins(rest, lazy=True):
-                return  # a lazy line of the paragraph
+                return _indent(rest) <= 3  # a lazy line of the paragraph
             del self.inside[matched:]
             self.open, self.paragraph = None, False
-        self._blocks(rest)
+        return self._blocks(rest) and None not in self.inside
 
     def _matched(self, line: str) -> tuple[str, int]:
         """Return what is left of a line behind the markers of what it stands in, and how many those are."""
@@ -126,21 +129,22 @@ class _Blocks:
             or _html(text, interrupting=True)
         )
 
-    def _blocks(self, rest: str) -> None:
-        """Read what a line begins."""
+    def _blocks(self, rest: str) -> bool:
+        """Read what a line begins; return whether it is speech."""
         while True:
             text = rest.lstrip(" ")
             indent = _indent(rest)
             if not text:
                 self.paragraph = False
-                return
+                return True
             if self.paragraph and _UNDERLINE.fullmatch(rest):
                 self.paragraph = False
-                return
-            if self.paragraph and not self._begins(rest):
-                return
+                return True
             if indent > 3:
-                return  # indented code, of one line each
+                # Code, of one line each; behind a paragraph it is none, but nobody speaks like that.
+                return False
+            if self.paragraph and not self._begins(rest):
+                return True
             self.paragraph = False
             if text[0] == ">" and len(self.inside) < _DEEPEST:
                 self.inside.append(None)
@@ -154,27 +158,28 @@ class _Blocks:
             wide = len(space) if behind and len(space) <= 4 else 1
             self.inside.append(_Item(indent + len(item["marker"]) + wide, not behind.strip(" ")))
             rest = " " * (len(space) - wide) + behind if behind else ""
-        self._leaf(text)
+        return self._leaf(text)
 
-    def _leaf(self, text: str) -> None:
+    def _leaf(self, text: str) -> bool:
         fence = _FENCE.match(text)
         if fence is not None:
             marker = fence["marker"]
             end = re.compile(rf" {{0,3}}{re.escape(marker[0])}{{{len(marker)},}} *$")
             self.open = _Open(marker, _Anchored(end))
-            return
+            return False
         html = _html(text, interrupting=False)
         if html is not None:
             self.open = html
             if html.end is not None and html.end.search(text):
                 self.open = None
-            return
+            return False
         self.paragraph = not (_HEADING.match(text) or _BREAK.fullmatch(text.rstrip(" ")))
+        return True
 
 
 def closer_of(text: str) -> str:
     """Return the line that ends what ``text`` leaves open; empty where it leaves nothing open."""
-    blocks = _Blocks()
+    blocks = Blocks()
     for line in text.split("\n"):
         blocks.feed(line.expandtabs(4))
     # What is open in a quote or list ends with it.

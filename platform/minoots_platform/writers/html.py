@@ -8,7 +8,9 @@ from typing import Any, ClassVar, Final
 
 from minoots.contracts.conversations import ConversationEvent, ConversationEventKind
 
+from .headlines import headline
 from .markdown import speaker_of, stamp_of
+from .visible import visible
 from .writer import Look, Rendered, Writer
 
 Kind = ConversationEventKind
@@ -31,7 +33,7 @@ class Html(Writer):
 
     def head(self, look: Look, rendered: Rendered) -> str:
         """Return the beginning of the page."""
-        title = escape(look.title or "Conversation")
+        title = escape(visible(look.title or "Conversation"))
         # No script can run in it, whatever a browser makes of it.
         policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
         return (
@@ -44,7 +46,11 @@ class Html(Writer):
         """Append an article."""
         said = _said(event, look)
         if said:
-            into.text += f"{said}\n"
+            into.text += f"{visible(said)}\n"
+
+    def hidden(self, look: Look) -> frozenset[ConversationEventKind]:
+        """Return the kinds that are never shown."""
+        return frozenset({Kind.USAGE, Kind.TITLE})
 
 
 def _said(event: ConversationEvent, look: Look) -> str:
@@ -60,7 +66,7 @@ def _said(event: ConversationEvent, look: Look) -> str:
         case Kind.TOOL_CALL if look.tool_calls and event.tool:
             given = event.tool.input
             shown = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False, indent=2)
-            return _fold(f"Tool: {event.tool.name or 'tool'}", shown)
+            return _fold(f"Tool: {headline(event.tool)}", shown)
         case Kind.TOOL_RESULT if look.tool_results and event.tool:
             what = "Error" if event.tool.is_error else "Result"
             return _fold(f"{what}: {event.tool.name or event.tool.call_id}", event.tool.output or "")

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from minoots.contracts.conversations import ConversationEvent
 
+from .visible import visible_json
 from .writer import Look, Rendered, Writer
 
 
@@ -17,4 +18,4 @@ class Jsonl(Writer):
 
     def render(self, event: ConversationEvent, look: Look, state: dict[str, Any], into: Rendered) -> None:
         """Append one line."""
-        into.text += event.model_dump_json(exclude_defaults=True) + "\n"
+        into.text += visible_json(event.model_dump_json(exclude_defaults=True)) + "\n"

@@ -18,6 +18,8 @@ from minoots.contracts.conversations import ConversationEvent, ConversationEvent
 
 from . import front_matter
 from .closing import closer_of, fence_for
+from .headlines import headline
+from .visible import visible
 from .writer import Beside, Look, Rendered, Writer, agent_file
 
 Kind = ConversationEventKind
@@ -35,6 +37,7 @@ _CODE: Final = re.compile(
 _FOLDS: Final = re.compile(r"(?i)<(?=/?(?:details|summary)\b)")
 _MARKED: Final = re.compile(r"[-+*>#|`~<=_[]|[0-9]+[.)]| {4}|\t")
 _UNITALIC: Final = re.compile(r"```|~~~|<")
+_SPECIAL: Final = re.compile(r"[%<>\\&#?\x00-\x1f\x7f]")
 _EXTENSIONS: Final = {
     "image/png": ".png",
     "image/jpeg": ".jpg",
@@ -66,6 +69,19 @@ class Markdown(Writer):
         """Return a file whose front matter has grown; ``None`` where nothing is new in it."""
         return front_matter.grown(existing, look, rendered, now) if look.front_matter else None
 
+    def dated(self, text: str, look: Look, now: datetime) -> str:
+        """Return a file whose front matter says when it was made anew."""
+        return front_matter.dated(text, look, now) if look.front_matter else text
+
+    def hidden(self, look: Look) -> frozenset[ConversationEventKind]:
+        """Return the kinds that are not shown. Calls are remembered for their results, shown or not."""
+        optional = {
+            Kind.SYSTEM: look.system_events,
+            Kind.THINKING: look.thinking,
+            Kind.DECISION: look.decisions,
+        }
+        return frozenset(kind for kind in Kind if not optional.get(kind, kind in _RENDERINGS))
+
 
 class _Block:
     """One event, about to be appended."""
@@ -79,7 +95,7 @@ class _Block:
 
     def append(self, text: str) -> None:
         """Append a block with a blank line behind it."""
-        self.into.text += text + "\n\n"
+        self.into.text += visible(text) + "\n\n"
         if self.event.kind.value not in self.into.kinds:
             self.into.kinds.append(self.event.kind.value)
 
@@ -100,7 +116,7 @@ class _Block:
 
     def body(self, text: str, *, italic: bool = False) -> str:
         """Return a text of somebody's such that nothing in it reaches beyond its end."""
-        text = text.replace("\r\n", "\n").replace("\r", "\n").strip("\n").rstrip()
+        text = visible(text.strip("\r\n").rstrip())
         text = _linked(text, self.look)
         if italic and not _UNITALIC.search(text):
             text = "\n".join(_italic(line) for line in text.split("\n"))
@@ -116,6 +132,7 @@ class _Block:
 
     def fenced(self, text: str, language: str, name: str) -> str:
         """Return a text in a fence; what is too long of it in a file beside."""
+        text = visible(text)
         shown, link = text, ""
         if len(text) > LONGEST_SHOWN and self.look.beside:
             file = f"{name}-{_digest(text)}.txt"
@@ -211,7 +228,7 @@ def _call(block: _Block) -> None:
         content = block.fenced(tool.input, "", "call")
     else:
         content = block.fenced(json.dumps(tool.input, ensure_ascii=False, indent=2), "json", "call")
-    block.fold(f"Tool: {tool.name or 'tool'}", content)
+    block.fold(f"Tool: {headline(tool)}", content)
 
 
 def _result(block: _Block) -> None:
@@ -307,7 +324,9 @@ def _digest(text: str) -> str:
 
 
 def _target(look: Look, file: str) -> str:
-    return f"<{look.beside}/{file}>"
+    # What means something in a link or an address is no part of the name to whoever follows it.
+    way = _SPECIAL.sub(lambda one: f"%{ord(one[0]):02X}", f"{look.beside}/{file}")
+    return f"<{way}>"
 
 
 def _linked(text: str, look: Look) -> str:

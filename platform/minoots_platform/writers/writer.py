@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from minoots.contracts.conversations import ConversationEvent
+from minoots.contracts.conversations import ConversationEvent, ConversationEventKind
 
 
 class Look(BaseModel):
@@ -122,3 +122,11 @@ class Writer(ABC):
     def headed(self, existing: str, look: Look, rendered: Rendered, now: datetime) -> str | None:
         """Return a file with its head brought up to date; ``None`` where nothing has to change."""
         return None
+
+    def dated(self, text: str, look: Look, now: datetime) -> str:
+        """Return a whole file that was made anew, with the time of that where it is wanted."""
+        return text
+
+    def hidden(self, look: Look) -> frozenset[ConversationEventKind]:
+        """Return kinds of events of which nothing is shown: what changes in them changes no file."""
+        return frozenset()

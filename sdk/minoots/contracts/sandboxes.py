@@ -34,6 +34,8 @@ class Tier(StrEnum):
     """A process like any other, with limits: for development, and refused unless settings allow it."""
     BUBBLEWRAP = "bubblewrap"
     """Namespaces, no network, a read-only system, limits and a filter of system calls."""
+    VM = "vm"
+    """A virtual machine: a kernel of its own, no network, and no more than the programs of its image."""
 
 
 def _time(value: timedelta) -> timedelta:

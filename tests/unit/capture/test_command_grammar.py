@@ -97,21 +97,30 @@ def meaning(line: str) -> tuple[str | None, str | None, str | None] | str | None
     return verb, alias, argument
 
 
+def hidden(text: str) -> set[int]:
+    """The lines that are code or markup, by a parser of CommonMark, or indented as code is."""
+    blocks = {
+        line + 1
+        for token in PARSER.parse(text)
+        if token.type in ("fence", "code_block", "html_block") and token.map
+        for line in range(*token.map)
+    }
+    deep = {
+        number
+        for number, line in enumerate(lines_of(text), 1)
+        if line.strip() and line.expandtabs(4).startswith("    ")
+    }
+    return blocks | deep
+
+
 def plainly(text: str) -> list[tuple[int, str, object]]:
-    """What a text asks for, line by line: outside of fences, from the top down."""
-    found: list[tuple[int, str, object]] = []
-    fence = ""
-    for number, line in enumerate(lines_of(text), start=1):
-        bare = line.strip(" \t")
-        run = bare[: len(bare) - len(bare.lstrip(bare[0]))] if bare[:1] in ("`", "~") and bare else ""
-        if len(run) >= 3:
-            if not fence:
-                fence = run
-            elif run.startswith(fence) and not bare[len(run) :].strip():
-                fence = ""
-        elif not fence and (meant := meaning(line)) is not None:
-            found.append((number, line.strip(), meant))
-    return found
+    """What a text asks for, line by line: outside of code, from the top down."""
+    covered = hidden(text)
+    return [
+        (number, line.strip(), meant)
+        for number, line in enumerate(lines_of(text), start=1)
+        if number not in covered and (meant := meaning(line)) is not None
+    ]
 
 
 @settings(max_examples=600, deadline=None)
@@ -186,18 +195,10 @@ CODE = st.sampled_from(
     [
         *("::record-notes a.md", "::stop", "text", "", "# heading"),
         *("```", "````", "```sh", "~~~", "~~~ `", "~~~~ sh", "  ```", "   ~~~", "```` "),
+        *("<pre>", "</pre>", "<!-- a", "b -->", "<div>", "> ```", "> text", "- ```", "  ~~~", "<script>"),
+        *("    ::stop", "\t::stop", "      ```", "- a", "  ::stop"),
     ]
 )
-
-
-def in_code(text: str) -> set[int]:
-    """The lines that stand in code, or are fences, by a parser of CommonMark."""
-    return {
-        line + 1
-        for token in PARSER.parse(text)
-        if token.type in ("fence", "code_block") and token.map
-        for line in range(*token.map)
-    }
 
 
 def obeyed(text: str) -> set[int]:
@@ -213,7 +214,7 @@ def typed(text: str) -> set[int]:
 @example("```\n~~~\n::stop\n```\n::stop")
 @example("````\n```\n::stop\n````\n::stop")
 def test_commands_are_obeyed_wherever_markdown_sees_no_fence(text: str) -> None:
-    assert obeyed(text) == typed(text) - in_code(text)
+    assert obeyed(text) == typed(text) - hidden(text)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +226,7 @@ def test_commands_are_obeyed_wherever_markdown_sees_no_fence(text: str) -> None:
     ],
 )
 def test_code_within_a_line_is_no_fence_and_hides_no_command(text: str) -> None:
-    assert in_code(text) == set()
+    assert hidden(text) == set()
     assert obeyed(text) == typed(text)
 
 
@@ -233,11 +234,83 @@ def test_code_within_a_line_is_no_fence_and_hides_no_command(text: str) -> None:
     "text",
     [
         "```\n    ```\n::record-notes a.md\n```",
+        "    ::record-notes a.md",
+        "text\n\n\t::stop",
+        "- a\n\n      ::stop",
+        "<pre>\n::stop\n\n::record-notes\n</pre>",
+        "<!--\n::stop\n\n::stop\n-->",
+        "<pre>\nnever ended\n::stop",
+        "- ```\n  ::stop\n  ```",
+        "<details>\n::stop\n</details>",
     ],
 )
-def test_what_stands_in_code_by_its_indent_is_not_obeyed(text: str) -> None:
-    assert typed(text) <= in_code(text)
+def test_what_stands_in_code_or_markup_is_not_obeyed(text: str) -> None:
+    assert typed(text) <= hidden(text)
     assert obeyed(text) == set()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "> ```\n> code\n::stop",
+        "- ```\n  code\n::stop",
+        "<!-- a -->\n::stop",
+        "<pre>a</pre>\n::stop",
+        "    code\n::stop",
+        "> quoted\n\n::stop",
+        "- a\n  ::stop",
+        "a <pre>\n::stop",
+    ],
+)
+def test_what_stands_behind_it_is_obeyed(text: str) -> None:
+    assert obeyed(text) == typed(text) == {text.count("\n") + 1}
+
+
+@pytest.mark.parametrize("text", ["> ::stop", "> text\n> ::stop", "- ::stop", "text ::stop", "1. ::stop"])
+def test_what_is_quoted_or_listed_is_no_command(text: str) -> None:
+    assert commands_in(text) == ()
+
+
+@pytest.mark.parametrize(
+    ("argument", "path"),
+    [
+        ("<plans/my tea.md>", "plans/my tea.md"),
+        ("`<plans/tea.md>`", "plans/tea.md"),
+        ("[tea](<plans/my tea.md>)", "plans/my tea.md"),
+        ("plans/my\\ tea.md", "plans/my tea.md"),
+        ("~/my notes/tea.md", "~/my notes/tea.md"),
+        ('"~/tea.md"', "~/tea.md"),
+        ("it's.md", "it's.md"),
+    ],
+)
+def test_a_path_may_be_written_as_people_do(argument: str, path: str) -> None:
+    assert destination_in(argument) == path
+
+
+@pytest.mark.parametrize(
+    ("argument", "why"),
+    [
+        (
+            "https://tea.example/a.md",
+            "got the address 'https://tea.example/a.md': type a path of this machine, such as plans/tea.md",
+        ),
+        ("<https://tea.example/a.md>", "the address"),
+        ("[tea](https://tea.example/a.md)", "the address"),
+        ("file:///home/ada/a.md", "the address"),
+        ("s3://tea/a.md", "the address"),
+        ("mailto:ada@tea.example", "the address"),
+        ('"tea.md', "the mark before it has no end"),
+        ("`tea.md", "the mark before it has no end"),
+        ("<tea.md", "the mark before it has no end"),
+        ("<>", "type one such as plans/tea.md"),
+        ("tea\x1b[2J.md", "type one such as"),
+        ("tea\x9b.md", "type one such as"),
+    ],
+)
+def test_what_cannot_be_a_path_is_refused_with_a_remedy(argument: str, why: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(why)) as refused:
+        destination_in(argument)
+    assert "\x1b" not in str(refused.value)
 
 
 def test_the_verbs_are_those_that_are_documented() -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]  # stubs for it are not installed
-from hypothesis import example, given
+from hypothesis import example, given, reject
 from hypothesis import strategies as st
 
-from minoots_platform.writers import Look, Rendered
+from minoots_platform.writers import Look, Rendered, yaml_head
 from minoots_platform.writers.front_matter import grown, made
 
+LOADERS = [pytest.param(yaml.SafeLoader, id="python")] + (
+    [pytest.param(yaml.CSafeLoader, id="c")] if yaml.__with_libyaml__ else []
+)
 NOW = datetime(2026, 11, 21, 10, 0, 0, 123_000, tzinfo=UTC)
 MILLIS = 1_795_255_200_123
 
@@ -170,6 +174,8 @@ def test_lists_grow_by_what_is_new(first: list[str], second: list[str]) -> None:
         assert grown(longer, look, more, NOW) is None
 
 
+LOOK_X = look_of(tags=("x",), updated=False)
+
 MINE = """---
 # mine: as it is
 zeta:   1
@@ -198,9 +204,9 @@ def test_everything_else_stays_as_it_is() -> None:
     look = look_of(tags=("d", "e", "c", "b", "a", "f: g"), title="Coffee")
     longer = grown(MINE, look, Rendered(participants=["user"]), NOW)
     assert longer == (
-        MINE.replace("tags:   \n", "tags:\n")
-        .replace("  -   d\n", '  -   d\n  - e\n  - "f: g"\n')
-        .replace("participants: []\n", "participants:\n  - user\n")
+        MINE.replace("  -   d\n", '  -   d\n  - e\n  - "f: g"\n').replace(
+            "participants: []\n", "participants:\n  - user\n"
+        )
     )
     assert grown(longer, look, Rendered(participants=["user"]), NOW) is None
 
@@ -234,11 +240,132 @@ def test_where_there_is_none_or_a_broken_one_nothing_is_done(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "tags", ["tags: [a, b]", "tags: [a,\n  b]", "tags: a", "tags: &t", "tags: # mine\n  - a"]
+    ("text", "longer"),
+    [
+        ("tags: [a, b]", "tags: [a, b, x]"),
+        ("tags: [a, b, ] # mine", "tags: [a, b, x, ] # mine"),
+        ("tags: [a,\n  b]", "tags: [a,\n  b, x]"),
+        ("tags: [a, # first\n  b # second\n  ]", "tags: [a, # first\n  b, x # second\n  ]"),
+        ("tags: [] # mine", "tags: [x] # mine"),
+        ("tags: &t []", "tags: &t [x]"),
+        ("tags: # mine\n  - a", "tags: # mine\n  - a\n  - x"),
+        ("tags: # mine", "tags: # mine\n  - x"),
+        ('"tags":\n- a\n# mine\nb: 1', '"tags":\n- a\n- x\n# mine\nb: 1'),
+        ("tags:\n  - |\n    a\n    - b\n\nc: 1", "tags:\n  - |\n    a\n    - b\n\n  - x\nc: 1"),
+        ("tags:\n  -\n    - a\n", "tags:\n  -\n    - a\n  - x\n"),
+        ("tags:\n  - {a: 1,\n     b: 2} # mine\n", "tags:\n  - {a: 1,\n     b: 2} # mine\n  - x\n"),
+        ("a: &a b\ntags:\n  - *a # mine", "a: &a b\ntags:\n  - *a # mine\n  - x"),
+        ("tags: &t\n  - a", "tags: &t\n  - a\n  - x"),
+        ("a: |+\n  b\n\n", "a: |+\n  b\n\ntags:\n  - x\n"),
+        ("# mine", "# mine\ntags:\n  - x"),
+        ("", "tags:\n  - x"),
+    ],
 )
-def test_lists_that_are_written_otherwise_are_left_alone(tags: str) -> None:
-    text = f"---\n{tags}\n---\n"
-    assert grown(text, look_of(tags=("x",)), Rendered(), NOW) is None
+@pytest.mark.parametrize("loader", LOADERS)
+def test_lists_grow_however_they_are_written(
+    text: str, longer: str, loader: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(yaml_head, "_LOADER", loader)
+    before, after = (
+        f"---\n{one}{'' if one.endswith(chr(10)) or not one else chr(10)}---\n" for one in (text, longer)
+    )
+    assert grown(before, LOOK_X, Rendered(), NOW) == after
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "tags: a",
+        "tags: ~",
+        "tags: ''",
+        "tags: {a: 1}",
+        "tags: !!set {a}",
+        "tags: &t [a]\nb: *t",
+        "tags: &t\nb: *t",
+        "b: &t [a]\ntags: *t",
+        "tags: [a]\ntags: [b]",
+        "{tags: [a]}",
+        "tags: [a]\n...\nb: 1",
+        "a:\n\t- b",
+        "tags:\n\t- b",
+        "a: \x00",
+        "a: \udc80",
+        "a: *b\nb: &b 1",
+        "a: " + "[" * 3000,
+        "a: '" + "b" * 70_000 + "'",
+    ],
+)
+@pytest.mark.parametrize("loader", LOADERS)
+def test_what_cannot_grow_for_certain_is_left_alone(
+    text: str, loader: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(yaml_head, "_LOADER", loader)
+    assert grown(f"---\n{text}\n---\n", LOOK_X, Rendered(), NOW) is None
+
+
+LINES = st.sampled_from(
+    [
+        "# mine",
+        "",
+        "   # deep",
+        "a: 1 # one",
+        "b: |",
+        "c: >-",
+        "  tags:",
+        "  - x",
+        "  participants: []",
+        "d: &d [u, v]",
+        "e: *d",
+        "tags:",
+        "tags: [a, 'b']",
+        "tags: &t",
+        "- a",
+        "  - *d",
+        "  - 'it''s' # so",
+        '"participants": [',
+        "  ]",
+        "participants:   # who",
+        "f: {g: [h, ",
+        " ]}",
+        "updated: 5 # then",
+        "updated:",
+        "? tags",
+        ": - y",
+        "<<: *d",
+        "g: 'a",
+        "  b'",
+        "h: \u2028",
+        "é: \U0001f600",
+    ]
+)
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+@given(lines=st.lists(LINES, max_size=8), ending=st.sampled_from(["\n", "\r\n"]))
+def test_nothing_of_anybody_s_is_lost(lines: list[str], ending: str, loader: type) -> None:
+    text = ending.join(["---", *lines, "---", "behind", ""])
+    look = look_of(tags=("x", "y: z"), updated=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(yaml_head, "_LOADER", loader)
+        longer = grown(text, look, Rendered(participants=["user"]), NOW)
+    if longer is None:
+        return
+    try:
+        before = yaml.safe_load(text.split("---")[1]) or {}
+    except yaml.YAMLError:
+        reject()  # read, but nothing can be made of it
+    after = yaml.safe_load(longer.split("---")[1])
+    ours = ("tags", "participants", "updated")
+    assert {key: one for key, one in after.items() if key not in ours} == {
+        key: one for key, one in before.items() if key not in ours
+    }
+    for key in ours[:2]:
+        old = before.get(key) if isinstance(before.get(key), list) else []
+        assert after.get(key, ()) == before.get(key, ()) or after[key][: len(old)] == old
+    # Letter by letter, but for the time and the brackets of an empty list of ours.
+    rest = iter(longer)
+    kept = re.sub(r"updated: 5|(?<=participants:) \[\]", "", text)
+    assert all(letter in rest for letter in kept)
 
 
 def test_when_it_was_updated_is_told_only_where_something_is_new() -> None:
@@ -271,7 +398,7 @@ def test_items_are_known_however_they_are_written(item: str) -> None:
     assert grown(f"---\ntags:\n  - {item}\n---\n", look_of(tags=("it's",)), Rendered(), NOW) is None
 
 
-@pytest.mark.parametrize("below", ["  a: 1", "  [a, b]", "  some text", "  |\n  text"])
+@pytest.mark.parametrize("below", ["  a: 1", "  some text", "  |\n  text"])
 def test_what_is_no_list_is_left_alone(below: str) -> None:
     assert grown(f"---\ntags:\n{below}\n---\n", look_of(tags=("x",)), Rendered(), NOW) is None
 

@@ -544,10 +544,39 @@ def test_what_is_no_file_is_not_written_to(ground: Ground, folder: int, make: Ca
         lambda: placing.content(folder, "a.md"),
     ]
     for attempt in attempts:
-        with pytest.raises(OSError):  # noqa: PT011 - each kind fails in its own way; none hangs
+        with pytest.raises((OSError, WriteDenied)):  # each kind fails in its own way; none hangs
             attempt()
     assert os.lstat(ground.root / "a.md").st_ino == before.st_ino
     assert ground.is_untouched()
+
+
+def test_a_pipe_that_somebody_reads_is_given_nothing(ground: Ground, folder: int) -> None:
+    os.mkfifo(ground.root / "a.md")
+    reading = os.open(ground.root / "a.md", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        for attempt in (
+            lambda: placing.append(folder, "a.md", b"secret"),
+            lambda: placing.shorten(folder, "a.md", 0),
+            lambda: placing.content(folder, "a.md"),
+        ):
+            with pytest.raises(WriteDenied, match="no regular file"):
+                attempt()
+        assert os.read(reading, 100) == b""
+    finally:
+        os.close(reading)
+
+
+def test_a_file_that_changes_while_it_is_put_is_left_as_it_is(ground: Ground, folder: int) -> None:
+    for before in (None, b"old"):
+        if before is not None:
+            (ground.root / "a.md").write_bytes(before)
+        found = placing.about(folder, "a.md")
+        (ground.root / "a.md").write_bytes(b"somebody's own")
+        with pytest.raises(OSError, match="somebody is writing into it"):
+            placing.put(folder, "a.md", b"x", ASIDE, lambda: placing.unchanged(folder, "a.md", found))  # noqa: B023
+        assert {one.name: one.read_bytes() for one in ground.root.iterdir()} == {"a.md": b"somebody's own"}
+        found = placing.about(folder, "a.md")
+        (ground.root / "a.md").unlink()
 
 
 def test_reading_what_is_a_folder_keeps_nothing_open(ground: Ground, folder: int) -> None:

@@ -7,6 +7,7 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import example, given, settings
@@ -286,6 +287,25 @@ def test_a_name_of_a_tool_stands_as_it_is(name: str) -> None:
     assert opened.content.count("<") == 3
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"command": "npm test", "description": "Run the tests"}, "Bash — Run the tests"),
+        ({"command": "npm test"}, "Bash — npm test"),
+        ({"command": ["bash", "-lc", "ls"], "justification": ""}, "Bash — bash -lc ls"),
+        ({"content": "much", "file_path": "src/a.py"}, "Bash — src/a.py"),
+        ({"description": "two\n\nlines  <b>\x1b[31m"}, "Bash — two lines &lt;b&gt;␛[31m"),
+        ({"description": "w" * 500}, f"Bash — {'w' * 79}…"),
+        ({"description": 7, "path": None}, "Bash"),
+        ({}, "Bash"),
+        (["ls"], "Bash"),
+        ("*** Begin Patch", "Bash"),
+    ],
+)
+def test_a_headline_says_what_a_call_is_for(given: Any, told: str) -> None:
+    assert f"<summary>Tool: {told}</summary>" in rendered([called(given=given)], EVERYTHING).text
+
+
 @pytest.mark.parametrize("name", ["a\n\n```", "a\r\rb", "a\n\n# b"])
 def test_a_name_of_a_tool_is_of_one_line(name: str) -> None:
     assert "\n<summary>Tool: a " in one_line_each(rendered([called(name)], EVERYTHING).text)
@@ -326,7 +346,7 @@ def test_a_conversation() -> None:
         "# assistant_2026-11-21_1200_05\n\n"
         "<details>\n<summary>Thinking</summary>\n\ngreen?\n\n</details>\n\n"
         "# claude-opus-4.5_2026-11-21_1200_05\n\nI *shall*.\n\n"
-        "<details>\n<summary>Tool: Bash</summary>\n\n"
+        "<details>\n<summary>Tool: Bash — tea</summary>\n\n"
         '```json\n{\n  "command": "tea"\n}\n```\n\n</details>\n\n'
         "<details>\n<summary>Result: Bash</summary>\n\n```\nhot\n```\n\n</details>\n\n"
         "Done.\n\n"
@@ -557,6 +577,15 @@ def test_what_came_with_a_message_is_linked(media_type: str, link: str, text: st
         assert found.beside == [Beside(link[link.index(SHA[:16]) : -2], sha256=SHA)]
     inside = text_of(gave(text, enclosed=(one,)), tool_results=True)
     assert inside.endswith(f"```\n\n{link}\n\n</details>\n\n")
+
+
+@pytest.mark.parametrize("name", ["a<b>c", "50% off", "a&amp;b", "a#b?c", "a\\b", "a%20b", "ü (x)"])
+def test_a_link_leads_to_the_file_whatever_its_folder_is_called(name: str) -> None:
+    look = EVERYTHING.model_copy(update={"beside": f"{name}.files"})
+    event = said(Kind.USER, "see", enclosed=(Enclosed(sha256="a" * 64, media_type="image/png", size=1),))
+    tokens = PARSER.parse(rendered([event], look).text)
+    [image] = [one for token in tokens for one in token.children or () if one.type == "image"]
+    assert unquote(str(image.attrs["src"])) == f"{name}.files/{'a' * 16}.png"
 
 
 def test_results_are_named_after_their_call() -> None:

@@ -163,8 +163,19 @@ def test_going_back_to_the_beginning_is_told_and_what_a_fork_left_out_is_no_rewi
     (rewind,) = (one for one in events(parsed("pi", [*TALK, anew], PI)).values() if one.kind is Kind.REWIND)
     assert rewind.details == {}
     left_out = said(5, "user", "And now?") | {"parentId": "a label"}
-    kinds = [event.kind for event in events(parsed("pi", [*TALK, left_out], PI)).values()]
+    forked = HEADER | {"id": "s2", "parentSession": "/x/2026-07-01T10-00-00-000Z_s1.jsonl"}
+    kinds = [event.kind for event in events(parsed("pi", [forked, *TALK[1:], left_out], PI)).values()]
     assert Kind.REWIND not in kinds
+
+
+def test_going_back_far_is_a_rewind_too_and_says_to_which_message() -> None:
+    talk = [HEADER, *(said(number, "user", f"{number}") for number in range(1, 60))]
+    long = [*talk, *(entry(number, "label") for number in range(60, 600)), said(600, "user", "On", parent=2)]
+    for cut in (0, 100, len(long) - 1):
+        found = list(events(parsed("pi", long, PI, cut)).values())
+        (rewind,) = (event for event in found if event.kind is Kind.REWIND)
+        to = next(event for event in found if event.message_id == rewind.details["message_id"])
+        assert to.text == "2"
 
 
 @pytest.mark.parametrize("head", [None, {}, {"type": "message"}, HEADER | {"id": 3}, HEADER | {"id": ""}])

@@ -21,6 +21,7 @@ from minoots.contracts.conversations import (
 )
 from minoots_platform.writers import Look, Rendered, installed
 from minoots_platform.writers.html import Html
+from minoots_platform.writers.visible import visible
 
 Kind = ConversationEventKind
 WRITERS = sorted(installed())
@@ -83,6 +84,38 @@ def test_a_file_is_the_same_in_whatever_pieces_its_events_come(
     assert at_once.startswith(written(format, events[:-1]))
 
 
+CONTROLS = [chr(code) for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"]
+
+
+@pytest.mark.parametrize("format", WRITERS)
+@pytest.mark.parametrize("kind", Kind)
+def test_no_control_character_gets_out(format: str, kind: Kind) -> None:
+    text = "a\x1b[31m\x1b]0;b\x07".join(CONTROLS) + "\x9b2J```\r```\r\n\x0c```\n"
+    event = ConversationEvent(
+        id="e",
+        kind=kind,
+        text=text,
+        model=text,
+        tool=ToolUse(call_id="c", name=text, input={text: text}, output=text),
+        choice=Choice(key=text, question=text, options=(text,), chosen=(text,)),
+        enclosed=(Enclosed(sha256="0" * 64, media_type=text, size=3),),
+    )
+    into = Rendered()
+    look = LOOK.model_copy(update={"title": text, "username": text, "tags": (text,), "beside": text})
+    installed()[format].render(event, look, {}, into)
+    head = installed()[format].head(look, into)
+    assert not set(CONTROLS) & set(head + into.text)
+    assert all(not set(CONTROLS) & set(one.text or "") for one in into.beside)
+
+
+def test_a_line_of_jsonl_is_one_line_to_every_reader_and_says_the_same() -> None:
+    text = "".join(map(chr, (*range(0xA0), 0x2028, 0x2029)))
+    into = Rendered()
+    installed()["jsonl"].render(ConversationEvent(id="e", kind=Kind.USER, text=text), LOOK, {}, into)
+    [line] = into.text.splitlines()
+    assert json.loads(line)["text"] == text
+
+
 class Tags(HTMLParser):
     """The elements of a page, in their order, and its text."""
 
@@ -130,4 +163,4 @@ def test_nothing_that_is_said_is_markup_in_a_page(events: list[ConversationEvent
     assert names <= {"lang", "charset", "http-equiv", "content", "class"}
     for event in events:
         if event.kind is Kind.USER and event.text:
-            assert event.text.replace("\r\n", "\n") in tags.text.replace("\r\n", "\n")
+            assert visible(event.text) in tags.text

@@ -108,6 +108,25 @@ async def test_a_child_that_keeps_dying_stops_all_with_its_last_lines(tmp_path: 
     await supervisor.shut_down()
 
 
+async def test_one_that_is_not_needed_and_keeps_dying_stays_down_and_the_rest_goes_on(tmp_path: Path) -> None:
+    up = tmp_path / "up"
+    patient = child(tmp_path, "p", PATIENT, "p", str(tmp_path / "order"), str(up))
+    command = [sys.executable, "-c", "import sys; print('no folder', file=sys.stderr); sys.exit(7)"]
+    broken = Child(Spec("broken", command, needed=False), tmp_path, verbose=False)
+    supervisor = Supervisor([patient, broken])
+    for one in (patient, broken):
+        await supervisor.start(one)
+    running = asyncio.create_task(supervisor.run())
+    async with asyncio.timeout(90):
+        while not broken.given_up:
+            await asyncio.sleep(0.01)
+    done, _ = await asyncio.wait([running], timeout=0.2)
+    assert not done, "the rest was not asked to stop"
+    assert patient.pid is not None
+    running.cancel()
+    await supervisor.shut_down()
+
+
 async def test_a_child_that_does_not_end_is_ended(tmp_path: Path) -> None:
     stubborn = child(tmp_path, "s", STUBBORN, str(tmp_path / "up"), grace=0.2)
     await stubborn.start()

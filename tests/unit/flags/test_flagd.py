@@ -55,10 +55,6 @@ def flagd() -> Iterator[tuple[Flagd, int]]:
             thread.join(5)
 
 
-# A channel that is closed while its state is polled says so in the thread that polls it.
-@pytest.mark.filterwarnings(
-    "ignore:(?s).*Cannot monitor channel state. Channel closed:pytest.PytestUnhandledThreadExceptionWarning"
-)
 async def test_a_remote_source_decides_for_each_tenant(flagd: tuple[Flagd, int]) -> None:
     service, port = flagd
     settings = Settings().with_overrides(

@@ -63,7 +63,7 @@ async def test_one_trace_joins_caller_workflow_and_activity_and_core_metrics_com
         async with (
             temporal_runtime(telemetry) as runtime,
             await WorkflowEnvironment.start_local(
-                dev_server_existing_path=str(binary), dev_server_startup_timeout=timedelta(seconds=60)
+                dev_server_existing_path=str(binary), dev_server_startup_timeout=timedelta(seconds=90)
             ) as environment,
         ):
             client = await Client.connect(

@@ -149,7 +149,7 @@ def test_every_patch_that_the_code_asks_for_is_listed_and_no_other() -> None:
 
 
 def test_what_one_host_alone_can_do_is_tried_there_until_it_works() -> None:
-    chosen = options.on_host("ada")
+    chosen = options.on_host("ada", "write")
     assert chosen["task_queue"] == "files-ada"
     assert chosen["retry_policy"] == options.RECORDS["retry_policy"]
     assert chosen["heartbeat_timeout"] < chosen["start_to_close_timeout"]

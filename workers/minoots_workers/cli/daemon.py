@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,8 @@ from minoots.cli.moments import relative
 from minoots.cli.session import Defaults, leave_pipe
 from minoots.contracts.sessions import CaptureHost, Recording
 from minoots.errors import MinootsError
-from minoots_platform.settings import SettingsError, load_settings
+from minoots_platform.settings import CaptureSettings, SettingsError, load_settings
+from minoots_workers.embedded.capture_problems import problems_of
 from minoots_workers.embedded.daemon import Daemon, Running
 from minoots_workers.embedded.faults import CONFIG, DATA_DIR_HELD, StackFault
 
@@ -38,7 +40,10 @@ def start(
     ] = None,
     ui_port: Annotated[int | None, typer.Option(help="Port of the Temporal UI; 0 takes a free one.")] = None,
 ) -> None:
-    """Start everything in the background; done when timers can be set, or it says why not."""
+    """Start everything in the background; done when all of it has begun, or it says why not.
+
+    Exit code 1: it runs, but nobody captures although capture.enabled is set.
+    """
     with _told("start"):
         daemon = _daemon(data_dir, config)
         arguments = [*(["--config", str(config.absolute())] if config else [])]
@@ -57,7 +62,7 @@ def start(
             return
         if daemon.crashed:
             output.line("the last one was killed; what was accepted goes on")
-        _say(daemon.start(arguments))
+        _say(daemon.start(arguments), "start")
 
 
 def stop(data_dir: DataDir = None, config: Config = None) -> None:
@@ -73,7 +78,7 @@ def restart(data_dir: DataDir = None, config: Config = None) -> None:
         daemon = _daemon(data_dir, config)
         arguments = daemon.last_arguments()
         daemon.stop()
-        _say(daemon.start(arguments))
+        _say(daemon.start(arguments), "restart")
 
 
 def status(
@@ -88,12 +93,13 @@ def status(
 ) -> None:
     """Tell what runs, what is captured and recorded, and what is wrong. Exit code 1: nothing runs."""
     with _told("status"):
-        daemon = _daemon(data_dir, config)
+        settings = load_settings(config)
+        daemon = Daemon((data_dir or settings.data_dir).absolute())
         defaults: Defaults = context.find_root().obj or Defaults()
         as_json = as_json or defaults.json
         show: Callable[[dict[str, Any]], None] = _print_json if as_json else _print
         while True:
-            found = _status(daemon, everything=everything)
+            found = _status(daemon, settings.capture, everything=everything)
             if live and not as_json:
                 output.console().clear()
             show(found)
@@ -104,7 +110,7 @@ def status(
             raise typer.Exit(1)
 
 
-def _status(daemon: Daemon, *, everything: bool) -> dict[str, Any]:
+def _status(daemon: Daemon, capture: CaptureSettings, *, everything: bool) -> dict[str, Any]:
     running = daemon.running()
     if running is None:
         state = "crashed" if daemon.crashed else "stopped"
@@ -125,6 +131,7 @@ def _status(daemon: Daemon, *, everything: bool) -> dict[str, Any]:
     except MinootsError as error:
         return found | {"state": "unresponsive", "problem": str(error)}
     return found | {
+        "problems": problems_of(capture, status, daemon.data_dir, keyed="MINOOTS_API_KEY" in os.environ),
         "captured": {"sessions": status.sessions, "events": status.events},
         "hosts": [one.model_dump(mode="json") for one in status.hosts],
         "troubled": [one.model_dump(mode="json") for one in status.troubled],
@@ -152,8 +159,8 @@ def _print(found: dict[str, Any]) -> None:
         life = "captures" if host.alive else f"was last heard of {relative(host.seen_at, now)}"
         counts = f"{host.transcripts} transcripts, {host.troubled} troubled, {host.behind} recordings behind"
         output.line(f"  {host.host} {life}: {counts}")
-        if host.status.get("problem"):
-            output.line(f"    {host.status['problem']}")
+    for problem in found["problems"]:
+        output.line(f"  ! {problem}")
     for one in found["troubled"]:
         output.line(f"  ! {one['path']}: {one['problem']}")
     for row in (Recording.model_validate(one) for one in found["recordings"]):
@@ -165,12 +172,15 @@ def _print(found: dict[str, Any]) -> None:
         output.line(f"  {one['provider']} “{(one['title'] or '')[:50]}” {last or ''}")
 
 
-def _say(running: Running) -> None:
+def _say(running: Running, name: str) -> None:
     where = running.addresses
     output.line(f"minoots runs in the background (process {running.pid})")
     output.line(f"  gateway      {where['gateway']}")
     output.line(f"  Temporal UI  {where.get('temporal_ui') or 'at your own server'}")
     output.line(f"  data         {where['data_dir']}")
+    if where.get("capture_problem"):
+        typer.echo(f"minoots {name}: {where['capture_problem']}", err=True)
+        raise typer.Exit(1)
 
 
 def _daemon(data_dir: Path | None, config: Path | None) -> Daemon:

@@ -100,6 +100,7 @@ def _tell(ready: Ready, *, as_json: bool) -> None:
         """    -d '{"name": "tea", "after": "5s", "actions": [{"url": "http://127.0.0.1:9000/hook"}]}'""",
         "",
         "Ctrl-C stops everything; what is set stays set.",
+        *([] if ready.capture_problem is None else ["", f"! {ready.capture_problem}"]),
     ]
     typer.echo("\n".join(lines))
     sys.stdout.flush()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +18,13 @@ from minoots_platform.telemetry import get_logger, start_logs, start_telemetry
 
 def watch(
     config: Annotated[Path | None, typer.Option("--config", help="Settings file (minoots.toml).")] = None,
+    ready_fd: Annotated[
+        int | None,
+        typer.Option(
+            "--ready-fd",
+            help="A pipe that was inherited: `ready`, or `failed` and why, is written to it as a line.",
+        ),
+    ] = None,
 ) -> None:
     """Read transcripts of agents as they grow, and write recordings.
 
@@ -30,16 +39,22 @@ def watch(
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
     with start_logs(settings.telemetry, "watch"):
-        raise typer.Exit(_serve(settings))
+        raise typer.Exit(_serve(settings, ready_fd))
 
 
-def _serve(settings: Settings) -> int:
+def _serve(settings: Settings, ready_fd: int | None) -> int:
     from minoots_workers.process import stop_on_signals
     from minoots_workers.watching import run_watch
 
+    def tell(line: str) -> None:
+        if ready_fd is not None:
+            # Whoever wanted to know may be gone.
+            with suppress(OSError):
+                os.write(ready_fd, f"{line}\n".encode())
+
     async def run() -> None:
         with start_telemetry(settings, "watch") as telemetry:
-            await run_watch(settings, telemetry, stop_on_signals())
+            await run_watch(settings, telemetry, stop_on_signals(), lambda: tell("ready"))
 
     try:
         asyncio.run(run())
@@ -47,5 +62,6 @@ def _serve(settings: Settings) -> int:
         get_logger("minoots.capture").error(
             "capture.failed", kind=failure.kind, reason=failure.detail, remedy=failure.remedy
         )
+        tell(f"failed {failure.detail}. {failure.remedy or ''}".strip())
         return 1
     return 0

@@ -134,6 +134,7 @@ auto_record_roots = []
 
 [front_matter]
 include = true
+# The lists below grow at their end; updated says when they last did, or the file was made anew.
 updated = false
 participant_username = false
 session_ids = true

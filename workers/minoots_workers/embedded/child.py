@@ -49,6 +49,8 @@ class Child:
         self._process: asyncio.subprocess.Process | None = None
         self._lifeline: tuple[int, int] | None = None
         self.deaths: list[float] = []
+        self.given_up = False
+        """Whether it kept dying, and is not started again."""
 
     @property
     def pid(self) -> int | None:

@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from .faults import CHILD_FAILED, CONFIG, StackFault
 
-READY_WITHIN: Final = 60.0
+READY_WITHIN: Final = 90.0
 STOPPED_WITHIN: Final = 40.0
 _FILE: Final = "daemon.json"
 _LOG: Final = "daemon.log"
@@ -70,7 +70,7 @@ class Daemon:
         return self._known() is not None and _holder(self.data_dir / "lock") is None
 
     def start(self, arguments: Sequence[str]) -> Running:
-        """Start it; return when timers can be set.
+        """Start it; return when timers can be set, and capturing has begun where it is enabled.
 
         Raises:
             StackFault: it did not become ready, with the last lines of its log.

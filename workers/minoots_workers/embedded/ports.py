@@ -39,8 +39,11 @@ def listen(host: str, port: int, flag: str) -> socket.socket:
     return listener
 
 
-def free_ports(wanted: Iterable[tuple[int, str]]) -> list[int]:
+def free_ports(wanted: Iterable[tuple[int, str]], claims: ExitStack) -> list[int]:
     """Return a free port for each pair of port and flag, all different; 0 takes any.
+
+    Those that were taken for 0 are no other stack's until ``claims`` is closed, although nobody listens on
+    them: a part that is slow to start, or is started again, finds its port as it was.
 
     Raises:
         StackFault: when one is taken, or asked for twice.
@@ -49,22 +52,41 @@ def free_ports(wanted: Iterable[tuple[int, str]]) -> list[int]:
     # die of it again and again.
     with ExitStack() as held:
         listeners = [
-            held.enter_context(listen(LOOPBACK, port, flag) if port else listen_anywhere())
+            held.enter_context(listen(LOOPBACK, port, flag) if port else listen_anywhere(claims))
             for port, flag in wanted
         ]
         return [int(listener.getsockname()[1]) for listener in listeners]
 
 
-def listen_anywhere() -> socket.socket:
+def listen_anywhere(claims: ExitStack | None = None) -> socket.socket:
     """Return a listening socket on a port that no outgoing connection will be given.
 
     The system takes those from 32768 up (Linux) or 49152 up (macOS). A part that is started again must find
-    its port as it left it.
+    its port as it left it; ``claims`` keeps it when the socket is closed.
     """
     for port in random.sample(_QUIET_PORTS, _TRIES):
-        with suppress(StackFault):
-            return listen(LOOPBACK, port, "")
+        with suppress(StackFault, OSError), ExitStack() as claimed:
+            claimed.enter_context(_claim(port))
+            listener = listen(LOOPBACK, port, "")
+            if claims is not None:
+                claims.push(claimed.pop_all())
+            return listener
     return listen(LOOPBACK, 0, "")
+
+
+def _claim(port: int) -> socket.socket:
+    """Return what keeps other stacks from taking ``port``: the port of the same number that TCP does not use.
+
+    Raises:
+        OSError: another stack has claimed it.
+    """
+    claim = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        claim.bind((LOOPBACK, port))
+    except OSError:
+        claim.close()
+        raise
+    return claim
 
 
 def require_reachable(address: str) -> None:

@@ -9,7 +9,8 @@ import sysconfig
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,13 +21,17 @@ from minoots_platform.vault import load_or_create_dev_key
 from .child import Child, Spec
 from .data_dir import DataDir
 from .faults import CHILD_FAILED, StackFault
+from .handshake import Handshake
 from .ports import LOOPBACK, free_ports, listen, listen_anywhere, require_reachable
 from .supervisor import Supervisor
 from .temporal_server import TemporalServer, find_binary
 
-READY_WITHIN: Final = 30.0
-_WORKERS: Final = {"core": ("core", "files", "llm", "sandbox"), "io": ("io",)}
+READY_WITHIN: Final = 60.0
+"""Seconds; a machine that is busy with other things needs a good part of them."""
+_WORKERS: Final = {"core": ("core", "files"), "io": ("io",), "jobs": ("llm", "sandbox")}
 """Worker processes, and the queues of each."""
+_LATER: Final = frozenset({"worker-jobs", "watch"})
+"""Children that no timer waits for: started when the rest is ready, which they would slow down."""
 _LOOPBACK_NETWORKS: Final = ("127.0.0.0/8", "::1/128")
 
 
@@ -49,10 +54,17 @@ class Ready:
     addresses: Addresses
     pids: dict[str, int | None]
     ready_after_s: float
+    capture_problem: str | None = None
+    """Why nobody captures, although that is enabled."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for programs."""
-        return {**asdict(self.addresses), "pids": self.pids, "ready_after_s": round(self.ready_after_s, 3)}
+        return {
+            **asdict(self.addresses),
+            "pids": self.pids,
+            "ready_after_s": round(self.ready_after_s, 3),
+            "capture_problem": self.capture_problem,
+        }
 
 
 class Stack:
@@ -65,13 +77,15 @@ class Stack:
         self._data_dir = data_dir
         self._verbose = verbose
         self._listener = listen(settings.gateway.host, settings.gateway.port, "--port")
+        self._claims = ExitStack()
         server = None
         if temporal_address is None:
-            server = _server(settings, data_dir.path)
+            server = _server(settings, data_dir.path, self._claims)
             temporal_address = f"{LOOPBACK}:{server.port}"
         else:
             require_reachable(temporal_address)
-        # Two workers: workflow code in threads would make the sending of webhooks wait for Python's lock.
+        # Several workers: workflow code in threads would make the sending of webhooks wait for Python's lock,
+        # and so would models and programs.
         # Listened on from here on and inherited, like the gateway's: a port that was only free when it was
         # looked at may be another's when the worker starts.
         self._metrics = {name: listen_anywhere() for name in _WORKERS}
@@ -83,32 +97,59 @@ class Stack:
         self._temporal = None if server is None else self._child_temporal(server)
         self._workers = [self._child_worker(name, listener) for name, listener in self._metrics.items()]
         self._gateway = self._child_gateway()
-        watching = [self._child_watch()] if self.settings.capture.enabled else []
-        ordered = [self._temporal, *self._workers, self._gateway, *watching]
+        self._capture = Handshake() if self.settings.capture.enabled else None
+        self._watch = None if self._capture is None else self._child_watch(self._capture)
+        ordered = [self._temporal, *self._workers, self._gateway, self._watch]
         self._children = [child for child in ordered if child is not None]
         self.supervisor = Supervisor(self._children)
 
     async def start(self) -> Ready:
-        """Start every child and wait until timers can be set and fired.
+        """Start every child and wait until timers can be set and fired, and capturing has begun.
 
         Raises:
             StackFault: when one fails, with its last lines.
         """
         # All at once: the gateway makes the tables, the worker waits for them and for the server.
-        for child in self._children:
-            await self.supervisor.start(child)
-        await self._until(lambda: _answers(f"{self.addresses.gateway}/ready"))
+        await self._start(child for child in self._children if child.spec.name not in _LATER)
+        if not await self._until(lambda: _answers(f"{self.addresses.gateway}/ready")):
+            raise StackFault(
+                CHILD_FAILED,
+                f"not ready after {READY_WITHIN:g} s",
+                f"Look into {self._data_dir.logs}, and at {self.addresses.gateway}/ready.",
+            )
+        await self._start(child for child in self._children if child.spec.name in _LATER)
+        problem = await self._capturing()
         pids = {child.spec.name: child.pid for child in self._children}
-        return Ready(self.addresses, {"supervisor": os.getpid(), **pids}, time.monotonic() - self._began)
+        return Ready(
+            self.addresses, {"supervisor": os.getpid(), **pids}, time.monotonic() - self._began, problem
+        )
+
+    async def _start(self, children: Iterable[Child]) -> None:
+        for child in children:
+            await self.supervisor.start(child)
+
+    async def _capturing(self) -> str | None:
+        """Wait until capturing has begun; return why it has not, for the rest goes on."""
+        capture, watch = self._capture, self._watch
+        if capture is None or watch is None:
+            return None
+        await self._until(lambda: capture.begun() or watch.given_up)
+        if capture.begun():
+            return None
+        why = capture.failed or "it has not begun yet."
+        return f"nobody captures: {why} The log is {self._data_dir.logs / 'watch.log'}"
 
     async def close(self) -> None:
         """Drain and stop everything."""
         await self.supervisor.shut_down()
         for listener in (self._listener, *self._metrics.values()):
             listener.close()
+        self._claims.close()
+        if self._capture is not None:
+            self._capture.close()
 
-    async def _until(self, check: Any) -> None:
-        """Wait until ``check`` holds; a stop or a child that keeps dying ends the wait."""
+    async def _until(self, check: Callable[[], bool]) -> bool:
+        """Wait until ``check`` holds; return whether it does. A stop or a child that keeps dying ends it."""
         running = asyncio.create_task(self.supervisor.run())
         deadline = time.monotonic() + READY_WITHIN
         try:
@@ -117,12 +158,9 @@ class Stack:
                     running.result()
                     raise Interrupted
                 if time.monotonic() > deadline:
-                    raise StackFault(
-                        CHILD_FAILED,
-                        f"not ready after {READY_WITHIN:g} s",
-                        f"Look into {self._data_dir.logs}, and at {self.addresses.gateway}/ready.",
-                    )
+                    return False
                 await asyncio.sleep(0.02)
+            return True
         finally:
             running.cancel()
 
@@ -139,8 +177,10 @@ class Stack:
         spec = Spec("gateway", command, self._environment, pass_fds=(descriptor,))
         return Child(spec, self._data_dir.logs, verbose=self._verbose)
 
-    def _child_watch(self) -> Child:
-        spec = Spec("watch", [_minoots(), "watch"], self._environment, needed=False)
+    def _child_watch(self, handshake: Handshake) -> Child:
+        told = handshake.descriptor
+        command = [_minoots(), "watch", "--ready-fd", str(told)]
+        spec = Spec("watch", command, self._environment, pass_fds=(told,), needed=False)
         return Child(spec, self._data_dir.logs, verbose=self._verbose)
 
     def _child_temporal(self, server: TemporalServer) -> Child:
@@ -156,7 +196,7 @@ def _minoots() -> str:
     return str(Path(sysconfig.get_path("scripts")) / "minoots")
 
 
-def _server(settings: Settings, data_dir: Path) -> TemporalServer:
+def _server(settings: Settings, data_dir: Path, claims: ExitStack) -> TemporalServer:
     binary = find_binary(settings.temporal.binary)
     port, ui_port, http_port, metrics_port = free_ports(
         [
@@ -164,7 +204,8 @@ def _server(settings: Settings, data_dir: Path) -> TemporalServer:
             (settings.temporal.ui_port, "--ui-port"),
             (0, ""),
             (0, ""),
-        ]
+        ],
+        claims,
     )
     return TemporalServer(binary, data_dir, port, ui_port, http_port, metrics_port)
 

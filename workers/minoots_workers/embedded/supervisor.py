@@ -52,11 +52,14 @@ class Supervisor:
             StackFault: when a child keeps dying.
         """
         stop = asyncio.create_task(self._stop.wait())
+        waiting = {*self._watchers}
         try:
-            await asyncio.wait([stop, *self._watchers], return_when=asyncio.FIRST_COMPLETED)
-            for watcher in self._watchers:
-                if watcher.done():
+            while not stop.done():
+                done, _ = await asyncio.wait([stop, *waiting], return_when=asyncio.FIRST_COMPLETED)
+                for watcher in done & waiting:
+                    # One that has merely ended watched a child that is not needed, and stays down.
                     watcher.result()
+                waiting -= done
         finally:
             stop.cancel()
 
@@ -78,6 +81,7 @@ class Supervisor:
             if len(lately) >= MOST_DEATHS:
                 lines = "\n".join(f"  | {line}" for line in child.last_lines())
                 if not child.spec.needed:
+                    child.given_up = True
                     print(  # noqa: T201
                         f"minoots: {child.spec.name} died {len(lately)} times in {WINDOW:g} s and stays "
                         f"down; the rest goes on. Its last lines:\n{lines}",

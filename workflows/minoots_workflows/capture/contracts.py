@@ -60,6 +60,8 @@ class Obeyed(Contract):
     obeyed: int = 0
     refused: int = 0
     writing: int = 0
+    problem: str | None = None
+    """Why commands wait; they are looked for again when that is over."""
 
 
 class Captured(Contract):
@@ -69,8 +71,13 @@ class Captured(Contract):
     new: int = 0
     revised: int = 0
     damaged: int = 0
+    dropped: int = 0
+    """Events that a rule of redaction failed on; they are not kept."""
+    redacted: int = 0
     obeyed: int = 0
     refused: int = 0
+    writing: int = 0
+    """Recordings that writers were told of after the last reading."""
     problem: str | None = None
 
 
@@ -81,6 +88,7 @@ class WriterStart(Contract):
     host: str
     path_key: str
     name: str = ""
+    """For people: the id of a recording into it. Names of files may tell what was said."""
 
 
 class Written(Contract):

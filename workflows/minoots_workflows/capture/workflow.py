@@ -14,6 +14,7 @@ with workflow.unsafe.imports_passed_through():
 
     from .contracts import Captured, CaptureStart, FileChanged, Obey
     from .port import CapturePort
+    from .stages import OBEY, READ, table_of
 
 
 @workflow.defn(name="Capture")
@@ -62,7 +63,7 @@ class CaptureWorkflow:
         seen = self._state
         for file in files:
             read = await workflow.execute_activity_method(
-                CapturePort.read, file, **options.on_host(file.host)
+                CapturePort.read, file, **options.on_host(file.host, f"{READ}: {file.provider}")
             )
             seen = seen.model_copy(
                 update={
@@ -70,6 +71,8 @@ class CaptureWorkflow:
                     "new": seen.new + read.new,
                     "revised": seen.revised + read.revised,
                     "damaged": read.damaged,
+                    "dropped": seen.dropped + read.dropped,
+                    "redacted": seen.redacted + read.redacted,
                     "problem": read.problem,
                 }
             )
@@ -82,14 +85,15 @@ class CaptureWorkflow:
                 fresh=any(file.fresh for file in files if file.host == host),
             )
             obeyed = await workflow.execute_activity_method(
-                CapturePort.obey, request, **options.on_host(host)
+                CapturePort.obey, request, **options.on_host(host, OBEY)
             )
             seen = seen.model_copy(
                 update={
                     "obeyed": seen.obeyed + obeyed.obeyed,
                     "refused": seen.refused + obeyed.refused,
+                    "writing": obeyed.writing,
+                    "problem": seen.problem or obeyed.problem,
                 }
             )
         self._state = seen
-        told = f"**{seen.new}** events of {seen.files} readings; {seen.obeyed} commands obeyed"
-        workflow.set_current_details(f"{told}; {seen.problem}" if seen.problem else told)
+        workflow.set_current_details(table_of(seen))

@@ -10,6 +10,7 @@ with workflow.unsafe.imports_passed_through():
 
     from .contracts import WriterStart, Written
     from .port import CapturePort
+    from .stages import WRITE, told_of
 
 
 @workflow.defn(name="Writer")
@@ -29,10 +30,11 @@ class WriterWorkflow:
         async def look() -> Written:
             self._written = self._moves
             self._seen = await workflow.execute_activity_method(
-                CapturePort.write, start, **options.on_host(start.host)
+                CapturePort.write,
+                start,
+                **options.on_host(start.host, f"{WRITE}: {start.name}"),
             )
-            told = self._seen.problem or "written"
-            workflow.set_current_details(f"**{told}**; {next_look(self._seen.wake_at)}")
+            workflow.set_current_details(told_of(self._seen, next_look(self._seen.wake_at)))
             return self._seen
 
         return await pace(start, look, lambda: self._moves > self._written)

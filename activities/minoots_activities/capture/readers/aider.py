@@ -1,4 +1,7 @@
-"""Aider: one Markdown file in each repository, with one chat behind the other. It has no ids and no times."""
+"""Aider: one Markdown file in each repository, with one chat behind the other. It has no ids and no times.
+
+An answer may hold lines that look as if the user had typed them: who speaks is not certain.
+"""
 
 from __future__ import annotations
 
@@ -93,7 +96,8 @@ class _AiderParser(Parser):
             elif (kind := _KINDS.get(str(record.get("role")))) is not None:
                 parsed.understood += 1
                 text = clean(str(record.get("text", "")))
-                parsed.add(kind, None, event_id("aider", self._session, place), text=text)
+                details = {"uncertain": True} if kind is Kind.USER else {}
+                parsed.add(kind, None, event_id("aider", self._session, place), text=text, details=details)
             else:
                 parsed.unknown["record"] += 1
 

@@ -18,8 +18,9 @@ from minoots.contracts.conversations import (
 )
 
 from .reader import Blob, Identity, Parsed, Parser, Reader, digest, event_id
-from .texts import clean, typed
-from .values import as_text, blob, count, moment
+from .texts import clean, notice_in, typed
+from .times import moment
+from .values import as_text, blob, count
 
 Kind = ConversationEventKind
 
@@ -37,8 +38,9 @@ _TITLES: Final = {
     "summary": ("summary", 1),
 }
 _FACTS: Final = {"cwd": "cwd", "gitBranch": "branch", "version": "version", "entrypoint": "entrypoint"}
-_INTERRUPTED: Final = "[Request interrupted by user"
-_COMMANDS: Final = ("<command-name>", "<command-message>", "Caveat: ", _INTERRUPTED)
+_INTERRUPTED: Final = re.compile(r"\[Request interrupted by user(?: for tool use)?\]")
+_PERSON: Final = "human"
+"""The only origin of a prompt that is the user: others are channels, other agents, and programs."""
 
 
 class Claude(Reader):
@@ -115,29 +117,65 @@ class ClaudeParser(Parser):
                 self._asked(record, blocks, parsed)
 
     def _asked(self, record: Mapping[str, Any], blocks: list[Any], parsed: Parsed) -> None:
-        texts: list[str] = []
-        blobs: list[Blob] = []
         for block in blocks:
-            if not isinstance(block, Mapping):
-                continue
-            match block.get("type"):
-                case "text":
-                    texts.append(str(block.get("text", "")))
-                case "tool_result":
-                    self._result(record, block, parsed)
-                case "image" | "document":
-                    blobs += _blob(block.get("source"))
-        text = clean("\n".join(texts))
+            if isinstance(block, Mapping) and block.get("type") == "tool_result":
+                self._result(record, block, parsed)
+        texts, blobs = _prompt(blocks)
+        text = "\n".join(texts)
         if not text.strip() and not blobs:
             return
         if record.get("isCompactSummary"):
             self._add(parsed, record, Kind.COMPACTION, text=text, injected=True)
             return
-        own = clean(typed(*texts))
-        injected = bool(record.get("isMeta")) or text.startswith(_COMMANDS) or not (own or blobs)
-        more = {"details": {"interrupted": True}} if text.startswith(_INTERRUPTED) else {}
-        told = text if injected else own
-        self._add(parsed, record, Kind.USER, text=told, injected=injected, blobs=blobs, **more)
+        # What a tool brings in, such as a skill, says which call it came with.
+        meta = bool(record.get("isMeta") or record.get("sourceToolUseID"))
+        self._said_to_it(record, record.get("origin"), texts, blobs, parsed, injected=meta)
+
+    def _said_to_it(
+        self,
+        record: Mapping[str, Any],
+        origin: Any,
+        texts: Sequence[str],
+        blobs: Sequence[Blob],
+        parsed: Parsed,
+        *,
+        injected: bool,
+    ) -> None:
+        """Tell a prompt: as the user's, or as that of whoever else spoke where the user does."""
+        by = _speaker(origin)
+        if by not in (None, _PERSON):
+            self._notice(record, str(by), origin, texts, blobs, parsed)
+            return
+        words: list[str] = []
+        own: list[str] = []
+        for part in texts:
+            if by is None and (notice := notice_in(part)):
+                self._notice(record, notice, origin, [part], (), parsed)
+                continue
+            words.append(part)
+            if not _INTERRUPTED.fullmatch(part.strip()):
+                own.append(typed(part, certain=by == _PERSON))
+        said = "\n".join(part for part in own if part)
+        injected = injected or not (said or blobs)
+        told = "\n".join(words) if injected else said
+        if told.strip() or blobs:
+            more: dict[str, Any] = {"details": {"interrupted": True}} if len(own) < len(words) else {}
+            self._add(parsed, record, Kind.USER, text=told, injected=injected, blobs=blobs, **more)
+
+    def _notice(
+        self,
+        record: Mapping[str, Any],
+        by: str,
+        origin: Any,
+        texts: Sequence[str],
+        blobs: Sequence[Blob],
+        parsed: Parsed,
+    ) -> None:
+        details = {"origin": clean(by)[:100]}
+        if isinstance(origin, Mapping) and isinstance(whose := origin.get("from"), str):
+            details["from"] = clean(whose)[:200]
+        told = "\n".join(texts)
+        self._add(parsed, record, Kind.SYSTEM, text=told, injected=True, blobs=blobs, details=details)
 
     def _result(self, record: Mapping[str, Any], block: Mapping[str, Any], parsed: Parsed) -> None:
         call_id = str(block.get("tool_use_id") or _unnamed(record, block))
@@ -227,11 +265,18 @@ class ClaudeParser(Parser):
 
     def _attachment(self, record: Mapping[str, Any], parsed: Parsed) -> None:
         found = record.get("attachment")
-        if isinstance(found, Mapping) and found.get("type") == "queued_command":
-            # Typed while the agent was busy; it is in no record of its own.
-            text = clean(str(found.get("prompt", "")))
-            if own := typed(text):
-                self._add(parsed, record, Kind.USER, text=own, injected=found.get("commandMode") != "prompt")
+        if not isinstance(found, Mapping) or found.get("type") != "queued_command":
+            return
+        # Typed while the agent was busy; it is in no record of its own.
+        texts, blobs = _prompt(found.get("prompt"))
+        if not "".join(texts).strip() and not blobs:
+            return
+        mode = found.get("commandMode")
+        origin = found.get("origin", record.get("origin"))
+        if mode != "prompt" and _speaker(origin) in (None, _PERSON):
+            origin = {"kind": mode if isinstance(mode, str) and mode else "unknown"}
+        meta = bool(found.get("isMeta") or record.get("isMeta"))
+        self._said_to_it(record, origin, texts, blobs, parsed, injected=meta)
 
     def _title(self, kind: str, record: Mapping[str, Any], parsed: Parsed) -> None:
         name, rank = _TITLES[kind]
@@ -278,6 +323,29 @@ def _parent_of(path: PurePath) -> str | None:
 def _text_of(head: Mapping[str, Any] | None, name: str) -> str | None:
     value = None if head is None else head.get(name)
     return value if isinstance(value, str) and value else None
+
+
+def _speaker(origin: Any) -> str | None:
+    """Return who speaks, as the record says; ``None`` where it says nothing."""
+    if origin is None:
+        return None
+    kind = origin.get("kind") if isinstance(origin, Mapping) else origin
+    return kind if isinstance(kind, str) and kind else "unknown"
+
+
+def _prompt(content: Any) -> tuple[list[str], list[Blob]]:
+    """Return the texts of a prompt, each cleaned, and what was given along with it."""
+    if isinstance(content, str):
+        return [clean(content)], []
+    texts: list[str] = []
+    blobs: list[Blob] = []
+    for block in content if isinstance(content, list) else ():
+        match block.get("type") if isinstance(block, Mapping) else None:
+            case "text":
+                texts.append(clean(str(block.get("text", ""))))
+            case "image" | "document":
+                blobs += _blob(block.get("source"))
+    return texts, blobs
 
 
 def _unnamed(record: Mapping[str, Any], block: Mapping[str, Any]) -> str:

@@ -15,17 +15,20 @@ from minoots.contracts.conversations import ConversationEventKind, Tokens, ToolU
 from minoots_activities.capture.recovery import holdable
 
 from .copilot_timeline import FOLDER, Timeline
-from .reader import Identity, Parsed, Parser, Reader, digest, event_id
+from .identity import id_in_name
+from .reader import Blob, Identity, Parsed, Parser, Reader, digest, event_id
 from .store import Open, Store
 from .texts import clean, typed
-from .values import as_text, count, moment
+from .times import moment
+from .values import as_text, blob, count
 
 Kind = ConversationEventKind
 
 _SILENT: Final = frozenset(
     "session.usage_checkpoint session.auto_mode_resolved session.shutdown session.compaction_start "
     "session.mode_changed assistant.turn_start assistant.turn_end hook.start hook.end "
-    "subagent.started subagent.completed".split()
+    "subagent.started subagent.completed subagent.failed subagent.selected subagent.deselected "
+    "session.plan_changed session.workspace_file_changed session.context_changed session.idle".split()
 )
 """Book-keeping. The totals at a shutdown repeat what was told with the answers."""
 
@@ -51,7 +54,7 @@ class Copilot(Reader):
         return Timeline(path, open) if path.suffix == ".json" else None
 
     def identify(self, path: PurePath, head: Mapping[str, Any] | None) -> Identity | None:
-        """The first event says whose it is; without it, the name of the folder."""
+        """The first event says whose it is; without it, the name of the folder or file."""
         if path.suffix != ".jsonl" or head is None:
             return None
         data = head.get("data")
@@ -59,7 +62,8 @@ class Copilot(Reader):
             session = data.get("sessionId")
             if isinstance(session, str) and session:
                 return Identity(session)
-        return Identity(path.parent.name) if path.name == "events.jsonl" and path.parent.name else None
+        named = path.parent.name if path.name == "events.jsonl" else id_in_name(path)
+        return Identity(named) if named else None
 
     def parser(self, identity: Identity, state: Mapping[str, Any] | None = None) -> Parser:
         """Remembers which calls have been told, and the last thought."""
@@ -93,9 +97,11 @@ class _CopilotParser(Parser):
             case "session.start" | "session.resume" | "session.model_change":
                 _facts(data, parsed)
             case "user.message":
-                text = typed(clean(str(data.get("content") or "")))
-                if text:
-                    self._add(parsed, record, data, Kind.USER, text=text)
+                self._asked(record, data, parsed)
+            case "skill.invoked":
+                text = clean(str(data.get("content") or ""))
+                details = {"origin": "skill", "name": clean(str(data.get("name") or ""))[:200]}
+                self._add(parsed, record, data, Kind.SYSTEM, text=text, injected=True, details=details)
             case "assistant.message":
                 self._answer(record, data, parsed)
             case "assistant.reasoning":
@@ -107,10 +113,10 @@ class _CopilotParser(Parser):
             case "session.error":
                 self._add(parsed, record, data, Kind.ERROR, text=clean(str(data.get("message") or "")))
             case "session.truncation" | "session.compaction_complete":
-                details = {name: one for name, one in data.items() if isinstance(one, int)}
+                numbers = {name: one for name, one in data.items() if isinstance(one, int)}
                 summary = data.get("summaryContent")
                 told = clean(summary) if isinstance(summary, str) else None
-                self._add(parsed, record, data, Kind.COMPACTION, text=told, details=details)
+                self._add(parsed, record, data, Kind.COMPACTION, text=told, details=numbers)
             case "session.info" | "system.message" | "system.notification" | "abort":
                 text = clean(str(data.get("content") or data.get("message") or data.get("reason") or ""))
                 if text.strip():
@@ -118,6 +124,24 @@ class _CopilotParser(Parser):
             case _:
                 return False
         return True
+
+    def _asked(self, record: Mapping[str, Any], data: Mapping[str, Any], parsed: Parsed) -> None:
+        """Tell a prompt as the user's, unless it says that it comes from elsewhere or goes elsewhere."""
+        text, blobs = clean(str(data.get("content") or "")), _attached(data.get("attachments"))
+        if not text.strip() and not blobs:
+            return
+        by = _speaker(data)
+        if by is not None:
+            details = {"origin": clean(by)[:100]}
+            self._add(
+                parsed, record, data, Kind.SYSTEM, text=text, injected=True, blobs=blobs, details=details
+            )
+            return
+        own = typed(text)
+        # What has the id of a sub-agent was said to that one, by an agent.
+        injected = not (own or blobs) or self._by(record, data)["agent_id"] is not None
+        told = text if injected else own
+        self._add(parsed, record, data, Kind.USER, text=told, injected=injected, blobs=blobs)
 
     def _answer(self, record: Mapping[str, Any], data: Mapping[str, Any], parsed: Parsed) -> None:
         common = _common(record, data)
@@ -154,7 +178,9 @@ class _CopilotParser(Parser):
             del self._calls[next(iter(self._calls))]
         tool = ToolUse(call_id=call_id, name=str(name or ""), input=_arguments(call.get("arguments")))
         key = event_id("copilot", "call", call_id)
-        parsed.add(Kind.TOOL_CALL, moment(record.get("timestamp")), key, tool=tool, **self._by(call), **more)
+        parsed.add(
+            Kind.TOOL_CALL, moment(record.get("timestamp")), key, tool=tool, **self._by(record, call), **more
+        )
 
     def _result(self, record: Mapping[str, Any], data: Mapping[str, Any], parsed: Parsed) -> None:
         call_id = str(data.get("toolCallId") or record.get("id") or "")
@@ -165,7 +191,9 @@ class _CopilotParser(Parser):
             told = error.get("message") if isinstance(error, Mapping) else error
         tool = ToolUse(call_id=call_id, output=clean(as_text(told)), is_error=data.get("success") is False)
         key = event_id("copilot", "result", call_id)
-        parsed.add(Kind.TOOL_RESULT, moment(record.get("timestamp")), key, tool=tool, **self._by(data))
+        parsed.add(
+            Kind.TOOL_RESULT, moment(record.get("timestamp")), key, tool=tool, **self._by(record, data)
+        )
 
     def _add(
         self,
@@ -176,12 +204,32 @@ class _CopilotParser(Parser):
         **more: Any,
     ) -> None:
         key = event_id("copilot", kind.value, record.get("id"), record.get("timestamp"))
-        parsed.add(kind, moment(record.get("timestamp")), key, **self._by(data), **more)
+        parsed.add(kind, moment(record.get("timestamp")), key, **self._by(record, data), **more)
 
-    def _by(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        # A sub-agent is told by the call that began it.
-        parent = data.get("parentToolCallId")
-        return {"agent_id": parent if isinstance(parent, str) and parent else self._agent}
+    def _by(self, record: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
+        # A sub-agent is told by the call that began it, or by an id of its own.
+        named = (data.get("parentToolCallId"), record.get("agentId"), data.get("agentId"))
+        found = (one for one in named if isinstance(one, str) and one)
+        return {"agent_id": next(found, self._agent)}
+
+
+def _speaker(data: Mapping[str, Any]) -> str | None:
+    """Return who else than the user speaks in a prompt; ``None`` where nobody else does."""
+    source = data.get("source")
+    if source not in (None, "", "user"):
+        return str(source)
+    if data.get("isAutopilotContinuation"):
+        return "autopilot"
+    return "agent" if data.get("parentAgentTaskId") else None
+
+
+def _attached(given: Any) -> list[Blob]:
+    """Return the bytes that came with a prompt; files are only named."""
+    found: list[Blob] = []
+    for one in given if isinstance(given, list) else ():
+        if isinstance(one, Mapping) and one.get("type") == "blob":
+            found += blob(one.get("data"), one.get("mimeType"))
+    return found
 
 
 def _common(record: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Both are read as a whole each time. A message keeps its id while it grows, so wh
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
@@ -18,13 +19,17 @@ from minoots.contracts.conversations import (
     ToolUse,
 )
 
+from .identity import id_in, id_in_name
 from .reader import Blob, Identity, Parsed, Parser, Reader, event_id
 from .texts import MENTIONED, clean, typed
-from .values import as_text, blob, count, moment
+from .times import moment
+from .values import as_text, blob, count
 
 Kind = ConversationEventKind
 
 _ENDED: Final = frozenset({"success", "error", "cancelled"})
+_LOG: Final = re.compile(r"session-[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9-]+-[0-9a-f]{8}")
+_MESSAGES: Final = frozenset({"type", "$set", "$rewindTo"})
 _COMMAND: Final = re.compile(r"^[ \t]*::", re.MULTILINE)
 
 
@@ -45,9 +50,9 @@ class Gemini(Reader):
         """The header says whose it is; a sub-agent's file stands in the folder of its parent."""
         if path.suffix not in (".json", ".jsonl") or head is None:
             return None
-        session = head.get("sessionId")
-        if not isinstance(session, str) or not session:
-            return None
+        session = id_in(head, "sessionId")
+        if session is None:
+            return _by_name(path) if path.suffix == ".jsonl" and _MESSAGES & head.keys() else None
         if head.get("kind") == "subagent":
             parent = path.parent.name if path.parent.name != "chats" else None
             return Identity(session, parent, "subagent", session)
@@ -55,7 +60,15 @@ class Gemini(Reader):
 
     def parser(self, identity: Identity, state: Mapping[str, Any] | None = None) -> Parser:
         """Reads the whole each time."""
-        return _GeminiParser(identity)
+        return GeminiParser(identity)
+
+
+def _by_name(path: PurePath) -> Identity | None:
+    """Return whose a log is that has lost its header: its name holds the id, or only how that begins."""
+    session, parent = id_in_name(path), path.parent.name
+    if session is not None and session == path.stem:
+        return Identity(session, parent if parent != "chats" else None, "subagent", session)
+    return Identity(path.stem) if _LOG.fullmatch(path.stem) else None
 
 
 def records_of_whole(data: bytes) -> list[Mapping[str, Any]] | None:
@@ -90,14 +103,21 @@ class _Said:
 
     def rewind(self, to: str) -> None:
         """Take back a message and all after it; all of them, for an id that is not known."""
-        ids = list(self._standing)
-        for message_id in ids[ids.index(to) if to in self._standing else 0 :]:
+        if to not in self._standing:
+            gone = list(self._standing)
+        else:
+            # From the end: a log may take back as often as it says something.
+            gone = [to, *reversed(list(itertools.takewhile(lambda one: one != to, reversed(self._standing))))]
+        for message_id in gone:
             del self._standing[message_id]
             self.order[message_id, True] = None
 
 
-class _GeminiParser(Parser):
-    def __init__(self, identity: Identity) -> None:
+class GeminiParser(Parser):
+    """Reads conversations that are known as a whole, of Gemini or of a program made from it."""
+
+    def __init__(self, identity: Identity, provider: str = "gemini") -> None:
+        self._provider = provider
         self._session = identity.session_id
         self._agent = identity.agent_id
 
@@ -123,7 +143,7 @@ class _GeminiParser(Parser):
         for message_id, taken_back in said.order:
             message = said.messages[message_id]
             if taken_back:
-                key = event_id("gemini", self._session, "rewind", message_id)
+                key = event_id(self._provider, self._session, "rewind", message_id)
                 self._add(parsed, Kind.REWIND, message, key, details={"message_id": message_id})
             else:
                 self._message(message_id, message, parsed)
@@ -133,7 +153,7 @@ class _GeminiParser(Parser):
             parsed.facts["cwd"] = str(folders[0])
         summary = record.get("summary")
         if isinstance(summary, str) and summary.strip():
-            key = event_id("gemini", self._session, "title", summary)
+            key = event_id(self._provider, self._session, "title", summary)
             self._add(parsed, Kind.TITLE, record, key, text=clean(summary).strip(), rank=2)
 
     def _message(self, message_id: str, message: Mapping[str, Any], parsed: Parsed) -> None:
@@ -141,11 +161,11 @@ class _GeminiParser(Parser):
         text, blobs = _content(message.get("content"))
         if what == "user":
             self._asked(message_id, message, text, blobs, parsed)
-        elif what in ("gemini", "model"):
+        elif what in ("gemini", "model", self._provider):
             self._answered(message_id, message, text, parsed)
         elif text.strip():
             kind = Kind.ERROR if what == "error" else Kind.SYSTEM
-            key = event_id("gemini", self._session, message_id, kind.value)
+            key = event_id(self._provider, self._session, message_id, kind.value)
             self._add(parsed, kind, message, key, text=clean(text), injected=True)
 
     def _asked(
@@ -160,11 +180,12 @@ class _GeminiParser(Parser):
         if shown.strip():
             # What was typed; commands in the text that it does not show are kept.
             said = text.partition(MENTIONED)[0]
-            lost = [line for line in said.splitlines() if _COMMAND.match(line) and line not in shown]
+            seen = {line.strip() for line in shown.splitlines()}
+            lost = [line for line in said.splitlines() if _COMMAND.match(line) and line.strip() not in seen]
             text = "\n".join((shown, *lost))
         own = typed(clean(text))
         if own or blobs:
-            key = event_id("gemini", self._session, message_id, "user")
+            key = event_id(self._provider, self._session, message_id, "user")
             self._add(parsed, Kind.USER, message, key, text=own, message_id=message_id, blobs=blobs)
 
     def _answered(self, message_id: str, message: Mapping[str, Any], text: str, parsed: Parsed) -> None:
@@ -175,20 +196,20 @@ class _GeminiParser(Parser):
         }
         if common["model"]:
             parsed.facts["model"] = common["model"]
-        for number, thought in enumerate(message.get("thoughts") or ()):
+        for number, thought in enumerate(_listed(message.get("thoughts"))):
             if isinstance(thought, Mapping):
                 parts = (str(thought.get("subject", "")), str(thought.get("description", "")))
                 told = "\n\n".join(part for part in parts if part)
-                key = event_id("gemini", self._session, message_id, "thinking", number)
+                key = event_id(self._provider, self._session, message_id, "thinking", number)
                 self._add(parsed, Kind.THINKING, thought, key, text=clean(told), **common)
         if text.strip():
-            key = event_id("gemini", self._session, message_id, "assistant")
+            key = event_id(self._provider, self._session, message_id, "assistant")
             self._add(parsed, Kind.ASSISTANT, message, key, text=clean(text), **common)
-        for number, call in enumerate(message.get("toolCalls") or ()):
+        for number, call in enumerate(_listed(message.get("toolCalls"))):
             if isinstance(call, Mapping):
                 self._call(message_id, number, call, message, common, parsed)
         if isinstance(tokens := message.get("tokens"), Mapping):
-            key = event_id("gemini", self._session, message_id, "usage")
+            key = event_id(self._provider, self._session, message_id, "usage")
             self._add(parsed, Kind.USAGE, message, key, tokens=_tokens(tokens), **common)
 
     def _call(
@@ -203,14 +224,14 @@ class _GeminiParser(Parser):
         call_id = str(call.get("id") or f"{message_id}/{number}")
         at = call if call.get("timestamp") else message
         tool = ToolUse(call_id=call_id, name=str(call.get("name", "")), input=call.get("args"))
-        key = event_id("gemini", self._session, "call", call_id)
+        key = event_id(self._provider, self._session, "call", call_id)
         self._add(parsed, Kind.TOOL_CALL, at, key, tool=tool, **common)
         status = call.get("status")
-        if call.get("result") is None and status not in _ENDED:
+        if call.get("result") is None and str(status) not in _ENDED:
             return
         agent = call.get("agentId")
         tool = ToolUse(call_id=call_id, output=clean(_result(call)), is_error=status == "error")
-        key = event_id("gemini", self._session, "result", call_id)
+        key = event_id(self._provider, self._session, "result", call_id)
         more: dict[str, Any] = {"agent_id": agent} if isinstance(agent, str) else {}
         self._add(parsed, Kind.TOOL_RESULT, at, key, tool=tool, **more)
 
@@ -232,6 +253,10 @@ def _by_id(messages: Any, number: int) -> dict[str, Mapping[str, Any]]:
         if isinstance(message, Mapping):
             found[str(message.get("id") or f"{number}.{index}")] = message
     return found
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _content(content: Any) -> tuple[str, list[Blob]]:

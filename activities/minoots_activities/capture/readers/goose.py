@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path, PurePath
 from typing import Any, ClassVar, Final, Literal
 
@@ -14,11 +15,13 @@ from .reader import Identity, Parsed, Parser, Reader, digest, event_id
 from .sqlite import Sqlite, json_of
 from .store import Listed, Open, Store
 from .texts import clean, typed
-from .values import as_text, blob, moment
+from .times import moment
+from .values import as_text, blob
 
 Kind = ConversationEventKind
 
 
+_NAME: Final = re.compile(r"[0-9]{8}_[0-9]+")
 _OF_AGENTS: Final = ("sub_agent", "subagent")
 
 
@@ -32,8 +35,11 @@ class Goose(Reader):
 
     def identify(self, path: PurePath, head: Mapping[str, Any] | None) -> Identity | None:
         """The header says whose it is; older files are called after it."""
-        if path.suffix != ".jsonl" or head is None or "role" in head:
+        if path.suffix != ".jsonl" or head is None:
             return None
+        if "role" in head:
+            # It has lost its header. What is a message's is no id of a session.
+            return Identity(path.stem) if _NAME.fullmatch(path.stem) else None
         return Identity(str(head.get("id") or path.stem))
 
     def store_of(self, path: Path, open: Open) -> Store | None:
@@ -67,6 +73,7 @@ class _Sessions(Sqlite):
                 "role": row.get("role"),
                 "created": row.get("created_timestamp"),
                 "content": json_of(row.get("content_json")),
+                "metadata": json_of(row.get("metadata_json")),
             }
 
 
@@ -106,15 +113,18 @@ class _GooseParser(Parser):
             parsed.unknown["message"] += 1
             return
         parsed.understood += 1
-        ts = _moment(record.get("created"))
+        ts = moment(record.get("created"))
         name = record.get("id")
         if not isinstance(name, str) or not name:
             name = self._name(record)
         assistant = record.get("role") == "assistant"
+        about = record.get("metadata")
+        # For the model alone: what the program says to it where the user speaks.
+        hidden = isinstance(about, Mapping) and about.get("userVisible") is False
         for place, part in enumerate(content):
             if isinstance(part, Mapping):
                 public_id = event_id("goose", self._session, name, place)
-                self._part(part, assistant, ts, name, public_id, parsed)
+                self._part(part, assistant, ts, name, public_id, parsed, hidden=hidden)
 
     def _name(self, record: Mapping[str, Any]) -> str:
         """Return a name for a message without one.
@@ -137,6 +147,8 @@ class _GooseParser(Parser):
         name: str,
         public_id: str,
         parsed: Parsed,
+        *,
+        hidden: bool,
     ) -> None:
         match part.get("type"):
             case "text":
@@ -144,7 +156,7 @@ class _GooseParser(Parser):
                 if assistant:
                     parsed.add(Kind.ASSISTANT, ts, public_id, text=text, message_id=name)
                 else:
-                    own = typed(text)
+                    own = "" if hidden else typed(text)
                     parsed.add(Kind.USER, ts, public_id, text=own or text, message_id=name, injected=not own)
             case "thinking":
                 parsed.add(Kind.THINKING, ts, public_id, text=clean(str(part.get("thinking", ""))))
@@ -193,12 +205,3 @@ def _output(result: Any) -> str:
         part["text"] for part in value if isinstance(part, Mapping) and isinstance(part.get("text"), str)
     ]
     return "\n".join(texts) if texts else as_text(value)
-
-
-def _moment(value: Any) -> datetime | None:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        try:
-            return datetime.fromtimestamp(value, UTC)
-        except (ValueError, OverflowError, OSError):
-            return None
-    return moment(value)

@@ -10,6 +10,7 @@ from pathlib import PurePath
 from typing import Any, ClassVar, Literal
 
 from .claude import ClaudeParser
+from .identity import id_in, id_in_name
 from .reader import Identity, Parsed, Parser, Reader
 from .texts import MENTIONED
 from .values import as_text
@@ -23,11 +24,11 @@ class IFlow(Reader):
     roots: ClassVar[Sequence[str]] = (".iflow/projects",)
 
     def identify(self, path: PurePath, head: Mapping[str, Any] | None) -> Identity | None:
-        """Every record says whose it is."""
-        session = None if head is None else head.get("sessionId")
-        if path.suffix != ".jsonl" or not isinstance(session, str) or not session:
+        """Every record says whose it is; where the first one does not, the name of the file."""
+        if path.suffix != ".jsonl" or head is None:
             return None
-        return Identity(session)
+        session = id_in(head, "sessionId") or (path.stem if "type" in head and id_in_name(path) else None)
+        return Identity(session) if session else None
 
     def parser(self, identity: Identity, state: Mapping[str, Any] | None = None) -> Parser:
         """Nothing of the past is needed: ids are made of content. Those of calls are not unique."""

@@ -6,17 +6,19 @@ import glob
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path, PurePath
-from typing import Any, ClassVar, Final, Literal, NamedTuple
+from typing import Any, ClassVar, Final, Literal
 
 from minoots.contracts.conversations import ConversationEventKind, Tokens, ToolUse
 
+from .opencode_database import SessionsInDatabase
 from .reader import Identity, Parsed, Parser, Reader, digest, event_id
-from .sqlite import Sqlite, json_of, whole
+from .sqlite import json_of, whole
 from .store import Listed, Open, Store
 from .texts import clean, typed
-from .values import as_text, count, data_url, moment
+from .times import moment
+from .values import as_text, count, data_url
 
 Kind = ConversationEventKind
 
@@ -70,69 +72,11 @@ class OpenCode(Reader):
 
     def store_of(self, path: Path, open: Open) -> Store | None:
         """Return the database, or the tree in which a session is."""
-        return _Database(path, open) if path.suffix == ".db" else _Tree(path, open)
+        return SessionsInDatabase(path, open) if path.suffix == ".db" else _Tree(path, open)
 
     def parser(self, identity: Identity, state: Mapping[str, Any] | None = None) -> Parser:
         """Nothing of the past is needed: messages and parts have ids."""
         return _OpenCodeParser(identity.session_id)
-
-
-class _Changed(NamedTuple):
-    columns: str
-    by_time: str
-    by_content: str
-
-
-_CHANGED: Final = {
-    "message": _Changed(
-        "PRAGMA table_info(message)",
-        "SELECT session_id, digest(id, time_updated) AS rows FROM message GROUP BY session_id",
-        "SELECT session_id, digest(id, data) AS rows FROM message GROUP BY session_id",
-    ),
-    "part": _Changed(
-        "PRAGMA table_info(part)",
-        "SELECT m.session_id, digest(p.id, p.time_updated) AS rows "
-        "FROM part p JOIN message m ON m.id = p.message_id GROUP BY m.session_id",
-        "SELECT m.session_id, digest(p.id, p.data) AS rows "
-        "FROM part p JOIN message m ON m.id = p.message_id GROUP BY m.session_id",
-    ),
-}
-"""How to see that anything in a session has changed, in one pass over each table."""
-
-
-class _Database(Sqlite):
-    def listed(self) -> Iterator[Listed]:
-        with self.rows() as ask:
-            sessions = ask("SELECT * FROM session")
-            told_of: dict[Any, list[str]] = {}
-            for table, query in _CHANGED.items():
-                # Newer ones say when each row was changed; of older ones, everything is looked through.
-                dated = any(column["name"] == "time_updated" for column in ask(query.columns))
-                for row in ask(query.by_time if dated else query.by_content):
-                    told_of.setdefault(row["session_id"], []).append(f"{table} {row['rows']}")
-        for row in sessions:
-            told = [row.get("time_updated"), *told_of.get(row["id"], ())]
-            yield Listed(_identity(row, row.get("parent_id")), digest("/".join(map(str, told))))
-
-    def records(self, session_id: str) -> Iterator[Mapping[str, Any]]:
-        with self.rows() as ask:
-            sessions = ask("SELECT * FROM session WHERE id = ?", session_id)
-            messages = ask("SELECT * FROM message WHERE session_id = ? ORDER BY time_created, id", session_id)
-            parts: dict[str, list[Any]] = {}
-            for row in ask(
-                "SELECT p.id, p.message_id, p.data FROM part p JOIN message m ON m.id = p.message_id "
-                "WHERE m.session_id = ? ORDER BY p.rowid",
-                session_id,
-            ):
-                found = json_of(row["data"])
-                if isinstance(found, dict):
-                    parts.setdefault(row["message_id"], []).append({"id": row["id"], **found})
-        yield from ({"session": row} for row in sessions)
-        for row in messages:
-            info = json_of(row["data"])
-            about = info if isinstance(info, dict) else {}
-            time = {"created": row.get("time_created")}
-            yield {"message": {"id": row["id"], "time": time, **about}, "parts": parts.get(row["id"], [])}
 
 
 class _Tree(Store):
@@ -151,7 +95,10 @@ class _Tree(Store):
             for path in (*self._messages(name), *self._all_parts(name)):
                 about = path.stat()
                 told.append(f"{path.name}:{about.st_size}:{about.st_mtime_ns}")
-            yield Listed(_identity(info, info.get("parentID")), digest("/".join(told)))
+            parent = info.get("parentID")
+            child = isinstance(parent, str) and parent
+            identity = Identity(name, parent, "subagent") if child else Identity(name)
+            yield Listed(identity, digest("/".join(told)))
 
     def records(self, session_id: str) -> Iterator[Mapping[str, Any]]:
         yield {"session": self._json(self._path)}
@@ -207,11 +154,13 @@ class _OpenCodeParser(Parser):
     def _message(self, message: Mapping[str, Any], parts: Any, parsed: Parsed) -> None:
         name, role = str(message.get("id", "")), message.get("role")
         time = message.get("time")
-        ts = _moment(time.get("created")) if isinstance(time, Mapping) else None
+        ts = moment(time.get("created")) if isinstance(time, Mapping) else None
         model = message.get("modelID")
         model = model if isinstance(model, str) and model else None
         if model:
             parsed.facts["model"] = model
+        if isinstance(cwd := message.get("cwd"), str) and cwd:
+            parsed.facts["cwd"] = cwd
         for place, part in enumerate(parts if isinstance(parts, list) else []):
             if isinstance(part, Mapping):
                 self._part(part, name, str(part.get("id") or place), role, ts, model, parsed)
@@ -221,8 +170,9 @@ class _OpenCodeParser(Parser):
         error = message.get("error")
         if isinstance(error, Mapping):
             data = error.get("data")
-            text = data.get("message") if isinstance(data, Mapping) else None
-            parsed.add(Kind.ERROR, ts, self._id(name, "error"), text=clean(str(text or error.get("name"))))
+            text = data.get("message") if isinstance(data, Mapping) else error.get("message")
+            told = clean(str(text or error.get("name") or error.get("type")))
+            parsed.add(Kind.ERROR, ts, self._id(name, "error"), text=told)
 
     def _part(
         self,
@@ -235,12 +185,16 @@ class _OpenCodeParser(Parser):
         parsed: Parsed,
     ) -> None:
         time = part.get("time")
-        ts = (_moment(time.get("start")) if isinstance(time, Mapping) else None) or ts
+        if isinstance(time, Mapping):
+            ts = moment(time.get("start")) or moment(time.get("created")) or ts
         public_id = self._id(message, name)
         match part.get("type"):
             case "text":
-                text = clean(str(part.get("text", "")))
-                if role == "user":
+                text = clean(str(part.get("text") or ""))
+                if role == "system":
+                    told = {"origin": clean(str(part.get("origin")))[:100]}
+                    parsed.add(Kind.SYSTEM, ts, public_id, text=text, injected=True, details=told)
+                elif role == "user":
                     own = "" if part.get("synthetic") else typed(text)
                     parsed.add(
                         Kind.USER, ts, public_id, text=own or text, message_id=message, injected=not own
@@ -252,7 +206,9 @@ class _OpenCodeParser(Parser):
             case "tool":
                 self._tool(part, message, name, ts, parsed)
             case "compaction":
-                parsed.add(Kind.COMPACTION, ts, public_id)
+                summary = part.get("text")
+                told_of = clean(summary) if isinstance(summary, str) else None
+                parsed.add(Kind.COMPACTION, ts, public_id, text=told_of)
             case "file":
                 blobs = data_url(part.get("url"))
                 kind = Kind.USER if role == "user" else Kind.ASSISTANT
@@ -291,12 +247,6 @@ class _OpenCodeParser(Parser):
         return event_id("opencode", self._session, *of)
 
 
-def _identity(info: Mapping[str, Any], parent: Any) -> Identity:
-    if isinstance(parent, str) and parent:
-        return Identity(str(info["id"]), parent, "subagent")
-    return Identity(str(info["id"]))
-
-
 def _tokens(tokens: Mapping[str, Any]) -> Tokens:
     cache = tokens.get("cache")
     cache = cache if isinstance(cache, Mapping) else {}
@@ -311,17 +261,8 @@ def _tokens(tokens: Mapping[str, Any]) -> Tokens:
 
 def _created(info: Any) -> float:
     time = info.get("time") if isinstance(info, dict) else None
-    created = _moment(time.get("created")) if isinstance(time, dict) else None
+    created = moment(time.get("created")) if isinstance(time, dict) else None
     return created.timestamp() if created else 0.0
-
-
-def _moment(value: Any) -> datetime | None:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        try:
-            return datetime.fromtimestamp(value / 1000, UTC)
-        except (ValueError, OverflowError, OSError):
-            return None
-    return moment(value)
 
 
 def _storage_of(path: str) -> Path:

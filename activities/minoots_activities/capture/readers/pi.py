@@ -8,9 +8,11 @@ from typing import Any, ClassVar, Final, Literal
 
 from minoots.contracts.conversations import ConversationEventKind, Tokens, ToolUse
 
+from .identity import id_in, id_in_name
 from .reader import Blob, Identity, Parsed, Parser, Reader, digest, event_id
 from .texts import clean, typed
-from .values import blob, count, moment
+from .times import moment
+from .values import blob, count
 
 Kind = ConversationEventKind
 
@@ -20,7 +22,7 @@ _FORKED: Final = ("parentSession", "branchedFrom")
 _ATTACHED: Final = '<file name="'
 """Begins what a file holds that was given on the command line; no end but the last is one for sure."""
 _REMEMBERED: Final = 256
-"""Entries before from which going on is seen as such."""
+"""Entries before which a fork goes on from, rather than from one that it left out."""
 
 
 class Pi(Reader):
@@ -32,11 +34,13 @@ class Pi(Reader):
 
     def identify(self, path: PurePath, head: Mapping[str, Any] | None) -> Identity | None:
         """The header says whose it is, and from which file it was forked."""
-        if path.suffix != ".jsonl" or head is None or head.get("type") != "session":
+        if path.suffix != ".jsonl" or head is None:
             return None
-        session = head.get("id")
-        if not isinstance(session, str) or not session:
-            return None
+        session = id_in(head, "id") if head.get("type") == "session" else None
+        if session is None:
+            # It has lost its beginning, but for what its name tells.
+            named = id_in_name(path)
+            return Identity(named) if named else None
         source = next((head[name] for name in _FORKED if isinstance(head.get(name), str)), "")
         # Files are called after the time and the id of their session, on whatever system it was written.
         parent = source.replace("\\", "/").rpartition("/")[2].removesuffix(".jsonl").rpartition("_")[2]
@@ -44,11 +48,12 @@ class Pi(Reader):
 
     def parser(self, identity: Identity, state: Mapping[str, Any] | None = None) -> Parser:
         """Remembers the entries before, to see when a session goes on from another than the last."""
-        return _PiParser((state or {}).get("entries", ()))
+        return _PiParser(identity, (state or {}).get("entries", ()))
 
 
 class _PiParser(Parser):
-    def __init__(self, entries: Iterable[str]) -> None:
+    def __init__(self, identity: Identity, entries: Iterable[str]) -> None:
+        self._forked = identity.relation == "fork"
         self._entries = dict.fromkeys(map(str, entries))
 
     @property
@@ -72,8 +77,9 @@ class _PiParser(Parser):
             return
         last = next(reversed(self._entries), None)
         named = digest(parent) if isinstance(parent, str) else None
-        # A fork leaves entries out, and may name one of those.
-        if last is not None and named != last and (parent is None or named in self._entries):
+        # A fork leaves entries out, and may name one of those; else it is one of long ago.
+        known = parent is None or named in self._entries or not self._forked
+        if last is not None and named != last and known:
             details = {} if parent is None else {"message_id": parent}
             self._add(parsed, record, Kind.REWIND, said=f"{own} {parent}", details=details)
         self._entries[digest(own)] = None
@@ -110,7 +116,9 @@ class _PiParser(Parser):
                 injected = not (own or blobs)
                 if text.strip() or blobs:
                     told = text if injected else own
-                    self._add(parsed, record, Kind.USER, text=told, injected=injected, blobs=blobs)
+                    named = record.get("id")
+                    common: dict[str, Any] = {"message_id": named} if isinstance(named, str) else {}
+                    self._add(parsed, record, Kind.USER, text=told, injected=injected, blobs=blobs, **common)
             case "assistant":
                 self._answer(record, message, parsed)
             case "toolResult":

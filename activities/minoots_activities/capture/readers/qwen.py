@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, ClassVar, Final, Literal
 
 from minoots.contracts.conversations import ConversationEventKind, Tokens, ToolUse
 
+from .gemini import GeminiParser
+from .gemini_file import GeminiFile
+from .identity import id_in, id_in_name
 from .reader import Blob, Identity, Parsed, Parser, Reader, event_id
+from .store import Open, Store
 from .texts import clean, typed
-from .values import as_text, blob, count, moment
+from .times import moment
+from .values import as_text, blob, count
 
 Kind = ConversationEventKind
 
 _FACTS: Final = {"cwd": "cwd", "gitBranch": "branch", "version": "version", "model": "model"}
-_COMPACTED: Final = "chat_compression"
-_TYPED: Final = "slash_command"
+_ASKED: Final = (None, "mid_turn_user_message")
+"""Subtypes of what a user says. Others are notifications, jobs, agents' prompts and goals."""
+_PERSON: Final = (None, "real_user")
 
 
 class Qwen(Reader):
@@ -24,14 +30,26 @@ class Qwen(Reader):
 
     provider: ClassVar[str] = "qwen"
     cursor: ClassVar[Literal["lines", "whole"]] = "lines"
-    roots: ClassVar[Sequence[str]] = (".qwen/projects",)
+    roots: ClassVar[Sequence[str]] = (".qwen/projects", ".qwen/tmp")
+    endings: ClassVar[tuple[str, ...]] = (".jsonl", ".json")
+
+    def holds(self, path: str) -> bool:
+        """Lines, or a conversation of before; not what the program keeps beside them."""
+        place = PurePath(path)
+        if place.suffix == ".json":
+            return place.parent.name == "chats" and place.name.startswith("session-")
+        return path.endswith(".jsonl") and not path.endswith(".ledger.jsonl")
+
+    def store_of(self, path: Path, open: Open) -> Store | None:
+        """Return the conversation of before, for what is one."""
+        return GeminiFile(path, open) if path.suffix == ".json" else None
 
     def identify(self, path: PurePath, head: Mapping[str, Any] | None) -> Identity | None:
-        """Every record says whose it is."""
-        session = None if head is None else head.get("sessionId")
-        if path.suffix != ".jsonl" or not isinstance(session, str) or not session:
+        """Every record says whose it is; where the first one does not, the name of the file."""
+        if path.suffix != ".jsonl" or head is None:
             return None
-        return Identity(session)
+        session = id_in(head, "sessionId") or (id_in_name(path) if "type" in head else None)
+        return Identity(session) if session else None
 
     def parser(self, identity: Identity, state: Mapping[str, Any] | None = None) -> Parser:
         """Nothing of the past is needed: every record has an id."""
@@ -41,10 +59,14 @@ class Qwen(Reader):
 class _QwenParser(Parser):
     def __init__(self, identity: Identity) -> None:
         self._agent = identity.agent_id
+        self._before = GeminiParser(identity, "qwen")
 
     def feed(self, records: Iterable[Mapping[str, Any]], parsed: Parsed) -> None:
         """Read on."""
         for record in records:
+            if "type" not in record and "messages" in record:
+                self._before.feed([record], parsed)
+                continue
             kind = str(record.get("type"))
             if kind not in ("user", "assistant", "tool_result", "system"):
                 parsed.unknown[kind[:60]] += 1
@@ -80,7 +102,14 @@ class _QwenParser(Parser):
         if thoughts := clean("\n".join(texts.get(Kind.THINKING, ()))).strip():
             self._add(parsed, record, Kind.THINKING, text=thoughts, **common)
         spoken = texts.get(own, [])
-        said = clean(typed(*spoken) if own is Kind.USER else "\n".join(spoken))
+        by = _speaker(record) if kind == "user" else None
+        if by is not None:
+            told: dict[str, Any] = {"text": clean("\n".join(spoken)), "blobs": blobs}
+            if told["text"].strip() or blobs:
+                details = {"origin": clean(by)[:100]}
+                self._add(parsed, record, Kind.SYSTEM, injected=True, details=details, **told)
+            return
+        said = typed(*map(clean, spoken)) if own is Kind.USER else clean("\n".join(spoken))
         if said.strip() or blobs:
             self._add(parsed, record, own, text=said, blobs=blobs, **common)
         usage = record.get("usageMetadata")
@@ -108,9 +137,16 @@ class _QwenParser(Parser):
         payload = record.get("systemPayload")
         given = payload if isinstance(payload, Mapping) else {}
         match record.get("subtype"):
-            case subtype if subtype == _COMPACTED:
+            case "chat_compression":
                 self._add(parsed, record, Kind.COMPACTION)
-            case subtype if subtype == _TYPED and given.get("phase") == "invocation":
+            case "rewind":
+                # What follows goes on from an earlier record.
+                parent = record.get("parentUuid")
+                details = {"message_id": parent} if isinstance(parent, str) else {}
+                self._add(parsed, record, Kind.REWIND, details=details)
+            case "custom_title" if isinstance(title := given.get("customTitle"), str) and title.strip():
+                self._add(parsed, record, Kind.TITLE, text=clean(title).strip(), rank=4)
+            case "slash_command" if given.get("phase") == "invocation":
                 text = clean(str(given.get("rawCommand") or ""))
                 if text.strip():
                     # For the program, not for the model: no message of the conversation.
@@ -121,7 +157,19 @@ class _QwenParser(Parser):
     ) -> None:
         stamp = record.get("timestamp")
         key = event_id("qwen", kind.value, record.get("uuid"), stamp, call_id)
-        parsed.add(kind, moment(stamp), key, agent_id=self._agent, **more)
+        named = record.get("agentId")
+        agent = named if isinstance(named, str) and named else self._agent
+        parsed.add(kind, moment(stamp), key, agent_id=agent, **more)
+
+
+def _speaker(record: Mapping[str, Any]) -> str | None:
+    """Return who else than the user speaks; ``None`` where nobody else does."""
+    subtype, source = record.get("subtype"), record.get("provenance")
+    if subtype not in _ASKED:
+        return str(subtype)
+    if source not in _PERSON:
+        return str(source)
+    return "background" if record.get("backgroundTurn") else None
 
 
 def _common(record: Mapping[str, Any]) -> dict[str, Any]:

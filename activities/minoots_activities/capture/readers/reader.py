@@ -134,6 +134,10 @@ class Reader(ABC):
     def identify(self, path: PurePath, head: Mapping[str, Any] | None) -> Identity | None:
         """Return whose transcript a file is, from its name and its first record; ``None`` for other files."""
 
+    def written_anew(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return with which state a file is read from its beginning again; ``state`` is that at its end."""
+        return {}
+
     @abstractmethod
     def parser(self, identity: Identity, state: Mapping[str, Any] | None = None) -> Parser:
         """Return a parser that begins, or goes on from a state."""

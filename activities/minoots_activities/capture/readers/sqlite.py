@@ -18,7 +18,9 @@ from .store import Open, Store
 
 _ANSWERS: Final = 10.0
 """Seconds that it may take to answer everything that is asked of it."""
-_TABLES: Final = frozenset({"session", "sessions", "message", "messages", "part"})
+_TABLES: Final = frozenset(
+    {"session", "session_v2", "sessions", "message", "messages", "part", "session_message"}
+)
 _PATIENCE: Final = 5.0
 """Seconds that a database may be busy."""
 _LARGEST: Final = 64 << 20

@@ -6,8 +6,21 @@ import re
 from typing import Final
 
 _ANSI: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+_NOTICES: Final = (
+    "task-notification",
+    "teammate-message",
+    "cross-session-message",
+    "channel-message",
+    "channel",
+    "subagent_notification",
+    "system_notification",
+    "tick",
+)
+"""Around what agents, other sessions and programs say where the user speaks."""
 _TAGS: Final = (
+    *_NOTICES,
     "system-reminder",
+    "system_reminder",
     "ide_opened_file",
     "ide_selection",
     "user-prompt-submit-hook",
@@ -20,26 +33,30 @@ _TAGS: Final = (
     "command-name",
     "command-message",
     "command-args",
-    "task-notification",
-    "teammate-message",
-    "subagent_notification",
+    "fork-boilerplate",
     "user_shell_command",
     "skill",
+    "skill-context",
     "INSTRUCTIONS",
     "environment_context",
     "user_instructions",
     "recommended_plugins",
     "turn_aborted",
     "session_context",
+    "hook_context",
+    "hook_prompt",
+    "current_datetime",
 )
-_OPENS: Final = re.compile(rf"<(?P<tag>{'|'.join(_TAGS)})(?=[\s/>])[^<>]{{0,500}}>")
-_BEGINNINGS: Final = (
-    "# AGENTS.md instructions",
-    "<permissions",
-    "Base directory for this skill:",
-    "This session is being continued from a previous conversation",
+_OPENS: Final = re.compile(rf"<(?P<tag>{'|'.join(sorted(_TAGS, key=len, reverse=True))})(?=[\s/>])")
+_CUT_OFF: Final = re.compile(rf"^[ \t]*{_OPENS.pattern}(?![^<>\n]{{0,500}}> )", re.MULTILINE)
+_BEGINS: Final = re.compile(
+    r"# AGENTS\.md instructions(?: for |\s*\n|$)"
+    r"|<permissions instructions>"
+    r"|Base directory for this skill:"
+    r"|This session is being continued from a previous conversation"
+    r"|(?i:Caveat: the messages below)"
 )
-"""Of what programs say in the user's name."""
+"""Of what programs say in the user's name without an end."""
 MENTIONED: Final = "--- Content from referenced files ---"
 """Behind it, programs made after Gemini's write what files hold that the user has mentioned."""
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
@@ -54,22 +71,53 @@ def clean(text: str) -> str:
     return _SURROGATES.sub("\ufffd", text)
 
 
-def typed(*parts: str) -> str:
+def typed(*parts: str, certain: bool = False) -> str:
     """Return what is left of a user's message when what programs put in is taken out.
 
     A part that begins with something of a program's is the program's, whatever stands behind it: output may
-    hold its own end. Within a part, that is what stands between the first tag and its last end.
+    hold its own end. Within a part, that is what stands between the first tag and its last end. The name of
+    a tag without an end is a word of the user's. ``certain`` says that the message as such is the user's:
+    then everything around what was put in is, too.
     """
-    return "\n".join(own for part in parts if (own := _own(part)))
+    return "\n".join(own for part in parts if (own := _own(part.strip(), certain=certain)))
 
 
-def _own(text: str) -> str:
-    text = text.strip()
-    if text.startswith(_BEGINNINGS) or ("<" in text and _OPENS.match(text)):
+def notice_in(text: str) -> str | None:
+    """Return what a text is that somebody else than the user said, as its tag says; ``None`` for others."""
+    begins = _OPENS.match(text := text.strip())
+    if begins is None or begins["tag"] not in _NOTICES or f"</{begins['tag']}>" not in text:
+        return None
+    return begins["tag"]
+
+
+def doubtful_from(text: str) -> int | None:
+    """Return the line of a user's message, from 1, from which on a program may speak that was cut off.
+
+    That is one that begins with a tag of a program's without an end. Behind the name of a tag in a sentence
+    stands a space, where programs begin to speak at once.
+    """
+    found = _CUT_OFF.search(text) if "<" in text else None
+    return None if found is None else text.count("\n", 0, found.start()) + 1
+
+
+def _own(text: str, *, certain: bool) -> str:
+    if _BEGINS.match(text):
         return ""
-    while "<" in text and (opening := _OPENS.search(text)):
-        closing = f"</{opening['tag']}>"
-        end = text.rfind(closing)
-        behind = text[end + len(closing) :] if end >= opening.end() else ""
-        text = text[: opening.start()] + behind
-    return text.strip()
+    kept: list[str] = []
+    ends: dict[str, int] = {}
+    at = 0
+    while opening := _OPENS.search(text, at):
+        tag, begin = opening["tag"], opening.start()
+        if tag not in ends:
+            # Looked for once: names of tags may stand in a text a million times.
+            closing = f"</{tag}>"
+            ends[tag] = found + len(closing) if (found := text.rfind(closing)) >= 0 else -1
+        if ends[tag] < begin:
+            kept.append(text[at : opening.end()])
+            at = opening.end()
+        elif begin == 0 and not certain:
+            return ""
+        else:
+            kept.append(text[at:begin])
+            at = ends[tag]
+    return "".join((*kept, text[at:])).strip()

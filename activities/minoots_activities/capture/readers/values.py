@@ -1,4 +1,4 @@
-"""Values as programs write them: times, counts, bytes in base64. Pure; what is none of it is left out."""
+"""Values as programs write them: counts, bytes in base64. Pure; what is none of it is left out."""
 
 from __future__ import annotations
 
@@ -7,23 +7,11 @@ import binascii
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from minoots.contracts.conversations import Enclosed
 
 from .reader import Blob
-
-
-def moment(value: Any) -> datetime | None:
-    """Return an RFC 3339 time; ``None`` for anything else, also for one without an offset."""
-    if not isinstance(value, str):
-        return None
-    try:
-        found = datetime.fromisoformat(value)
-        return None if found.tzinfo is None else found.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
 
 
 def count(values: Mapping[str, Any], name: str) -> int | None:

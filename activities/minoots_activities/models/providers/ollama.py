@@ -50,6 +50,9 @@ class OllamaServer(Provider):
             trust_env=not spec.local,
             follow_redirects=False,
         )
+        if spec.key is None:
+            # The client takes a key for Ollama's cloud from the environment, for whatever server it is.
+            self.client._client.headers.pop("authorization", None)
         self._shown: dict[str, FoundModel] = {}
 
     async def models(self) -> tuple[FoundModel, ...]:

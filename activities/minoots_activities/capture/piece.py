@@ -1,0 +1,383 @@
+"""The next piece of a recording: what it looks like, and how it gets into the file, whole or not at all.
+
+Before it is written, the records say which bytes go where; afterwards, that they are there. Whoever finds the
+first without the second looks into the file, which tells whether it was written, torn, or never begun.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from minoots.contracts.conversations import ConversationEvent
+from minoots_platform.clock import Clock
+from minoots_platform.records import Database, conversations, recordings
+from minoots_platform.records.recordings import Kind
+from minoots_platform.writers import Look, Rendered, Writer, installed
+
+from . import placing
+from .beside import BesideFiles
+from .beside import Written as Agents
+from .commands import before_line, from_line
+from .gate import Target, WriteDenied, folder_of
+
+PART: Final = 500
+"""Events that are written at a time."""
+_KNOWN: Final = 128
+"""Bytes before a piece by which it is known again when somebody has changed what is before them."""
+_MOST_MISSING: Final = 100
+"""Files beside a recording that are remembered as missing; all are tried again."""
+
+
+class Piece:
+    """The next piece of one recording."""
+
+    def __init__(
+        self,
+        database: Database,
+        tenant: str,
+        row: sa.Row[Any],
+        clock: Clock,
+        agents: Agents,
+        beat: Callable[[], None],
+    ) -> None:
+        self._database = database
+        self._tenant = tenant
+        self._row = row
+        self._clock = clock
+        self._beat = beat
+        writer = installed().get(row.format)
+        if writer is None:
+            raise WriteDenied(f"there is no writer of {row.format} on this host")
+        self._writer: Writer = writer
+        self._look = Look.model_validate(row.options)
+        self._target = _target_of(row)
+        self._aside = f".{row.id}.new"
+        self._beside = BesideFiles(database, tenant, row, writer, self._look, self._target, agents, beat)
+        self._beside.missing.update(row.rendering.get("missing", {}))
+
+    async def prepare(self) -> sa.Row[Any]:
+        """Return how the recording and its conversation stand, at one moment.
+
+        A stop sets both, where the recording ends and up to where was obeyed: seen one after the other, they
+        could let the recording go on behind its end.
+        """
+        async with self._database.read() as connection:
+            self._row = await recordings.as_it_stands(connection, self._row.id)
+        until = self._row.until_number
+        obeyed = self._row.obeyed
+        self._until: int = obeyed if until is None else min(until, obeyed)
+        return self._row
+
+    async def agents(self, done: dict[str, Any] | None) -> None:
+        """Write what sub-agents said of whom the recording tells."""
+        rendering = self._row.rendering if done is None else done.get("rendering", self._row.rendering)
+        await self._beside.agents(rendering.get("agents", ()))
+
+    async def mend(self, done: dict[str, Any] | None) -> None:
+        """Try again what could not be written beside the recording."""
+        row = self._row
+        until = row.written if done is None else done.get("written", row.written)
+        rendered, _, _ = await self._rendered(row.from_number - 1, {}, None, until)
+        self._beside.start_anew()
+        await self._beside.write(rendered.beside)
+        await self.agents(done)
+
+    def with_missing(self, done: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Return how the recording stands, with what is missing beside it."""
+        rendering = self._row.rendering if done is None else done.get("rendering", self._row.rendering)
+        missing = dict(islice(self._beside.missing.items(), _MOST_MISSING))
+        if rendering.get("missing", {}) == missing:
+            return done
+        others = {key: value for key, value in rendering.items() if key != "missing"}
+        return (
+            {"over": False} | (done or {}) | {"rendering": others | ({"missing": missing} if missing else {})}
+        )
+
+    @property
+    def problem(self) -> str | None:
+        """What is missing beside the recording, and why; ``None`` where all is there."""
+        missing = self._beside.missing
+        if not missing:
+            return None
+        name, why = next(iter(missing.items()))
+        more = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
+        return f"beside it, {self._look.beside}/{name} could not be written: {why}{more}"
+
+    async def write(self) -> dict[str, Any] | None:
+        """Write the piece; return how the recording stands then, or ``None`` where nothing is new."""
+        row = self._row
+        with folder_of(self._target, make=True) as folder:
+            found = placing.about(folder, self._target.name)
+            if await self._has_to_be_made_anew(found):
+                rendered, state, written = await self._rendered(row.from_number - 1, {}, None)
+                return await self._put(folder, found, self._headed(None, rendered), rendered, state, written)
+            if row.written >= self._until:
+                return self._at_rest()
+            rendered, state, written = await self._rendered(row.written, row.rendering, PART)
+            begins = row.written_at is None
+            if not begins and found is not None and _mark(found) != (row.size, row.modified_ns):
+                state |= {"own": False, "ours": False}  # somebody else has written into it
+            known = begins and found is not None and await self._is_ours(found)
+            if found is None or (begins and row.kind != Kind.RECORD.value):
+                # A new file; or that of earlier recordings of this conversation, which it takes the place of.
+                if found is not None and not known:
+                    raise WriteDenied("there is a file of this name, which was not written by a recording")
+                state |= {"own": True, "ours": True}
+                return await self._put(folder, found, self._headed(None, rendered), rendered, state, written)
+            if begins:
+                state["ours"] = known
+            if begins or rendered.participants or rendered.kinds:
+                existing = placing.content(folder, self._target.name)
+                whole = self._headed(existing, rendered)
+                if whole is not None:
+                    return await self._put(folder, found, whole, rendered, state, written)
+            if not rendered.text:
+                return self._standing(state, written, found)
+            end = placing.content(folder, self._target.name, max(0, found.st_size - _KNOWN))
+            gap = _gap(self._writer, end)
+            data = (gap + rendered.text).encode("utf-8", "replace")
+            last = (end + data)[-_KNOWN - len(data) :]
+            intent = {"mode": "append", "at": found.st_size, "gap": gap} | _end_of(last, found)
+            await self._intend(intent, data, state, written)
+            await self._beside.write(rendered.beside)
+            appended = placing.append(folder, self._target.name, data)
+            if appended.st_size != found.st_size + len(data):
+                state |= {"own": False, "ours": False}  # somebody was faster
+            return self._standing(state, written, appended)
+
+    async def settle(self) -> dict[str, Any] | None:
+        """Find out whether what was about to be written was, and take back what was torn.
+
+        Return how the recording stands then, or ``None`` where nothing was written.
+        """
+        intent, name = self._row.intent, self._target.name
+        with folder_of(self._target, make=True) as folder:
+            placing.forget(folder, self._aside)
+            found = placing.about(folder, name)
+            if found is None:
+                return None
+            begin = 0 if intent["mode"] == "replace" else intent["at"]
+            there = placing.content(folder, name, begin, intent["length"])
+            as_meant = _digest(there) == intent["sha256"]
+            if as_meant or self._is_at_the_end(folder, found):
+                state = intent["rendering"]
+                if not as_meant or found.st_size != begin + intent["length"]:
+                    state = {**state, "own": False, "ours": False}  # somebody has gone on writing
+                # Nobody lived to tell what was missing beside it.
+                await self._beside.write((await self._intended()).beside)
+                return self._standing(state, intent["written"], found, intent["revised"])
+            if intent["mode"] == "append" and there:
+                rendered = await self._intended()
+                data = (intent["gap"] + rendered.text).encode("utf-8", "replace")
+                # Cut off only what is ours for certain: somebody may have written there meanwhile.
+                if data.startswith(there) and found.st_size == begin + len(there):
+                    found = placing.shorten(folder, name, begin)
+                    size, modified_ns = _mark(found)
+                    return {"size": size, "modified_ns": modified_ns, "over": False}
+        return None
+
+    def _is_at_the_end(self, folder: int, found: os.stat_result) -> bool:
+        """Tell whether a file ends with what was meant, though somebody has changed what is before it."""
+        size, end, was = (self._row.intent.get(name) for name in ("last", "end", "was"))
+        if not size or found.st_size < size or list(_mark(found)) == was:
+            return False
+        there = placing.content(folder, self._target.name, found.st_size - size)
+        return bool(_digest(there) == end)
+
+    async def _intended(self) -> Rendered:
+        """Return what was about to be written."""
+        row, intent = self._row, self._row.intent
+        # A whole file may be told anew from its beginning.
+        anew = intent["mode"] == "replace"
+        after, state = (row.from_number - 1, {}) if anew else (row.written, row.rendering)
+        rendered, _, _ = await self._rendered(after, state, None, intent["written"])
+        return rendered
+
+    async def _is_ours(self, found: os.stat_result) -> bool:
+        """Tell whether nothing but recordings of this conversation stands in the file."""
+        async with self._database.read() as connection:
+            rows = await recordings.at_path(connection, self._tenant, self._row.path_key)
+        before = [row for row in rows if row.written_at is not None and row.id != self._row.id]
+        return (
+            bool(before)
+            and all(row.conversation_id == self._row.conversation_id for row in before)
+            and bool(
+                before[-1].rendering.get("ours") and _mark(found) == (before[-1].size, before[-1].modified_ns)
+            )
+        )
+
+    async def _has_to_be_made_anew(self, found: os.stat_result | None) -> bool:
+        """Tell whether the file is gone, or something in it is told otherwise now.
+
+        What somebody else has written into is left as it is.
+        """
+        row = self._row
+        if row.written_at is None:
+            return False
+        if found is None:
+            return True
+        own = row.rendering.get("own") and _mark(found) == (row.size, row.modified_ns)
+        if not own or row.revised >= self._row.revisions:
+            return False
+        async with self._database.read() as connection:
+            return await conversations.revised_since(
+                connection,
+                row.conversation_id,
+                row.revised,
+                first=row.from_number,
+                last=row.written,
+                without=self._writer.hidden(self._look),
+            )
+
+    async def _rendered(
+        self, after: int, state: dict[str, Any], most: int | None, until: int | None = None
+    ) -> tuple[Rendered, dict[str, Any], int]:
+        """Return what the next events look like, the state behind them, and the number of the last.
+
+        Without ``most``, all that have been written and those that would be.
+        """
+        state = {**state, "calls": dict(state.get("calls", {})), "agents": list(state.get("agents", ()))}
+        if after < self._row.from_number:
+            state.update(own=True, ours=True)
+        rendered, last = Rendered(), after
+        end = self._until if until is None else until
+        while last < end:
+            async with self._database.read() as connection:
+                found = await conversations.numbered(
+                    connection, self._tenant, self._row.conversation_id, after=last, until=end, limit=PART
+                )
+            if not found:
+                break
+            for number, event in found:
+                shown = _shown(event, number, self._row)
+                if shown is not None:
+                    self._writer.render(shown, self._look, state, rendered)
+            last = found[-1][0]
+            self._beat()
+            if most is not None:
+                break
+        return rendered, state, last
+
+    def _headed(self, existing: bytes | None, rendered: Rendered) -> bytes | None:
+        """Return the whole file with its head and the new text; ``None`` where its head stays as it is."""
+        if existing is None:
+            text = self._writer.head(self._look, rendered) + rendered.text
+            if self._row.written_at is not None:
+                text = self._writer.dated(text, self._look, self._clock())
+            return text.encode("utf-8", "replace")
+        # Whatever stands in it, also what is no UTF-8, comes out as it went in.
+        headed = self._writer.headed(
+            existing.decode("utf-8", "surrogateescape"), self._look, rendered, self._clock()
+        )
+        if headed is None:
+            return None
+        whole = headed.encode("utf-8", "surrogateescape")
+        gap = _gap(self._writer, whole[-2:]) if rendered.text else ""
+        return whole + (gap + rendered.text).encode("utf-8", "replace")
+
+    async def _put(
+        self,
+        folder: int,
+        found: os.stat_result | None,
+        whole: bytes | None,
+        rendered: Rendered,
+        state: dict[str, Any],
+        written: int,
+    ) -> dict[str, Any]:
+        data, name = whole or b"", self._target.name
+        await self._intend({"mode": "replace"} | _end_of(data[-_KNOWN:], found), data, state, written)
+        await self._beside.write(rendered.beside)
+        put = placing.put(folder, name, data, self._aside, lambda: placing.unchanged(folder, name, found))
+        return self._standing(state, written, put)
+
+    async def _intend(self, how: dict[str, Any], data: bytes, state: dict[str, Any], written: int) -> None:
+        """Say what is about to be written, and how the recording stands when it is."""
+        intent = how | {
+            "length": len(data),
+            "sha256": _digest(data),
+            "written": written,
+            "rendering": state,
+            "revised": self._row.revisions,
+        }
+        async with self._database.write() as connection:
+            await recordings.change(connection, self._row.id, intent=intent)
+
+    def _at_rest(self) -> dict[str, Any] | None:
+        """Return how a recording stands of which everything is written; ``None`` where that is known."""
+        row, standing = (
+            self._row,
+            {"revised": self._row.revisions, "over": self._is_over(self._row.written)},
+        )
+        return standing if standing["over"] or row.revised != self._row.revisions else None
+
+    def _standing(
+        self,
+        state: dict[str, Any],
+        written: int,
+        found: os.stat_result | None,
+        revised: int | None = None,
+    ) -> dict[str, Any]:
+        standing: dict[str, Any] = {
+            "written": written,
+            "rendering": state,
+            "revised": self._row.revisions if revised is None else revised,
+            "written_at": self._clock(),
+            "over": self._is_over(written),
+        }
+        if found is not None:
+            standing["size"], standing["modified_ns"] = _mark(found)
+        return standing
+
+    def _is_over(self, written: int) -> bool:
+        until = self._row.until_number
+        return until is not None and written >= until
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _end_of(last: bytes, found: os.stat_result | None) -> dict[str, Any]:
+    """Return what a file is known by that ends with ``last``, and how it was before."""
+    was = None if found is None else list(_mark(found))
+    return {"last": len(last), "end": _digest(last), "was": was}
+
+
+def _mark(found: os.stat_result) -> tuple[int, int]:
+    """Return what tells whether a file is as it was."""
+    return found.st_size, found.st_mtime_ns
+
+
+def _target_of(row: sa.Row[Any]) -> Target:
+    """Return the file of a recording, as it was judged when it began."""
+    root, path = Path(row.root), Path(row.path)
+    if os.path.realpath(root) != row.root:
+        raise WriteDenied(f"{root} has become a link")
+    return Target(root, path.relative_to(root).parts)
+
+
+def _shown(event: ConversationEvent, number: int, row: sa.Row[Any]) -> ConversationEvent | None:
+    """Return what of an event belongs into a recording that begins or ends in the middle of it."""
+    text = event.text or ""
+    if number == row.until_number and row.until_line is not None:
+        text = before_line(text, row.until_line)
+        if not text.strip():
+            return None
+    if number == row.from_number and row.from_line is not None:
+        text = from_line(text, row.from_line)
+    return event if text == (event.text or "") else event.model_copy(update={"text": text})
+
+
+def _gap(writer: Writer, end: bytes) -> str:
+    """Return what has to stand between the end of a file and what is appended."""
+    if not end:
+        return ""
+    missing = len(writer.gap) - (len(end) - len(end.rstrip(b"\n")))
+    return "\n" * max(0, missing)

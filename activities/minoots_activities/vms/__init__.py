@@ -1,0 +1,1 @@
+"""Virtual machines: programs of others on a kernel of their own."""

@@ -1,0 +1,142 @@
+"""What is said between a machine and its host: frames over one serial port.
+
+The host's end of the wire that `guest/init.c` describes. Whatever comes from a machine is a stranger's: a
+frame that is too long or of no known kind ends the machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+MOST_PAYLOAD: Final = 65536
+MOST_INPUT: Final = 131_072
+"""Bytes that may be under way to the input of one program."""
+_HEADER: Final = struct.Struct("<IIB3x")
+_RESULT: Final = struct.Struct("<iiIII")
+_COUNT: Final = struct.Struct("<I")
+
+
+class Kind(IntEnum):
+    """What a frame says: the first six to a machine, the rest from it."""
+
+    RUN = ord("R")
+    INPUT = ord("I")
+    """Nothing in it: the end of the input."""
+    KILL = ord("K")
+    FREEZE = ord("Z")
+    """Everything that runs stands still, until `THAW`."""
+    THAW = ord("T")
+    POWER_OFF = ord("Q")
+    HELLO = ord("H")
+    STARTED = ord("S")
+    FAILED = ord("F")
+    OUTPUT = ord("O")
+    ERRORS = ord("E")
+    ACCEPTED = ord("A")
+    """So many bytes of input were taken."""
+    EXITED = ord("X")
+
+
+class ProtocolError(Exception):
+    """A machine said what no machine of ours says."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One of them."""
+
+    kind: Kind
+    run: int
+    payload: bytes
+
+    def encode(self) -> bytes:
+        """Return it as it goes over the wire."""
+        return _HEADER.pack(len(self.payload), self.run, self.kind) + self.payload
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How a program ended in a machine.
+
+    Attributes:
+        exit_code: what it exited with; ``None`` where a signal ended it.
+        peak_kb: the most memory that one of its processes had.
+    """
+
+    exit_code: int | None
+    signal: int | None
+    short_of_memory: bool
+    cpu_ms: int
+    peak_kb: int
+
+
+async def read_frame(reader: asyncio.StreamReader) -> Frame | None:
+    """Return the next frame; ``None`` when there will be no more.
+
+    Raises:
+        ProtocolError: it is none.
+    """
+    try:
+        length, run, kind = _HEADER.unpack(await reader.readexactly(_HEADER.size))
+        if length > MOST_PAYLOAD:
+            raise ProtocolError(f"expected a frame of at most {MOST_PAYLOAD} bytes; got one of {length}")
+        payload = await reader.readexactly(length)
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return None
+    try:
+        return Frame(Kind(kind), run, payload)
+    except ValueError:
+        raise ProtocolError(f"there is no frame of kind {kind}") from None
+
+
+def run_frame(run: int, folder: str, command: tuple[str, ...], env: dict[str, str]) -> Frame:
+    """Return the request to run a program.
+
+    Raises:
+        ValueError: it is too long, or has a NUL in it.
+    """
+    fields = [folder, str(len(command)), *command, *(f"{name}={value}" for name, value in env.items())]
+    if any("\x00" in one for one in fields):
+        raise ValueError("expected a command and an environment without NUL characters")
+    payload = b"".join(one.encode() + b"\x00" for one in fields)
+    if len(payload) > MOST_PAYLOAD:
+        raise ValueError(f"expected a command and an environment of at most {MOST_PAYLOAD} bytes together")
+    return Frame(Kind.RUN, run, payload)
+
+
+def accepted_by(frame: Frame) -> int:
+    """Return how many bytes of input a machine has taken.
+
+    Raises:
+        ProtocolError: it does not say.
+    """
+    if len(frame.payload) != _COUNT.size:
+        raise ProtocolError("expected a number of bytes")
+    return int(_COUNT.unpack(frame.payload)[0])
+
+
+def refusal_of(frame: Frame) -> tuple[int, str]:
+    """Return why a program was not started: the number of the error, and words.
+
+    Raises:
+        ProtocolError: it does not say.
+    """
+    if len(frame.payload) < _COUNT.size:
+        raise ProtocolError("expected why a program was not started")
+    return int(_COUNT.unpack_from(frame.payload)[0]), frame.payload[_COUNT.size :].decode(errors="replace")
+
+
+def exit_of(frame: Frame) -> Exit:
+    """Return how a program ended.
+
+    Raises:
+        ProtocolError: it does not say.
+    """
+    if len(frame.payload) != _RESULT.size:
+        raise ProtocolError("expected how a program ended")
+    code, signal, short_of_memory, cpu_ms, peak_kb = _RESULT.unpack(frame.payload)
+    return Exit(None if code < 0 else code, signal or None, bool(short_of_memory), cpu_ms, peak_kb)

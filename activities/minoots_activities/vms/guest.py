@@ -1,0 +1,252 @@
+"""A machine from its host's side: programs that are run in it, one call each.
+
+Owns the connection; what a program is given to do, and for how long, is the business of who runs it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from minoots.errors import FailureKind
+from minoots_activities.sandboxes.port import NeverStarted, Output, gone, not_started
+
+from .frames import (
+    MOST_INPUT,
+    MOST_PAYLOAD,
+    Exit,
+    Frame,
+    Kind,
+    ProtocolError,
+    accepted_by,
+    exit_of,
+    read_frame,
+    refusal_of,
+    run_frame,
+)
+
+VERSION: Final = 1
+"""Of the wire; the guest says which it speaks."""
+_HELD: Final = 32
+"""Frames that wait for a slow reader before the machine is made to wait."""
+_GRACE: Final = 15.0
+"""Seconds in which a machine says that it has started or killed a program."""
+
+
+class Guest:
+    """The inside of one machine, from when it has said that it is there."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._runs: dict[int, asyncio.Queue[Frame | None]] = {}
+        self._number = 0
+        self.ended = asyncio.Event()
+        self._listening = asyncio.create_task(self._listen(), name="listen to a machine")
+
+    @classmethod
+    async def meet(cls, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Guest | None:
+        """Return the guest when it has said who it is; ``None`` when it ended before.
+
+        Raises:
+            ProtocolError: it is none of ours, or of another version.
+        """
+        guest = None
+        try:
+            hello = await read_frame(reader)
+            if hello is not None and (hello.kind, hello.run) != (Kind.HELLO, VERSION):
+                raise ProtocolError(
+                    f"expected a machine of version {VERSION}; build it anew: minoots vm build-image"
+                )
+            guest = cls(reader, writer) if hello is not None else None
+            return guest
+        finally:
+            if guest is None:
+                writer.close()
+
+    async def run(
+        self,
+        command: tuple[str, ...],
+        output: Output,
+        *,
+        env: Mapping[str, str],
+        stdin: bytes = b"",
+        folder: str = "/work",
+        stop: asyncio.Event | None = None,
+    ) -> Exit:
+        """Run a program to its end. When this is cancelled, the program is killed before it returns.
+
+        Args:
+            command: the program and its arguments.
+            output: who is given what it writes, as it comes.
+            env: its environment, all of it.
+            stdin: what it reads.
+            folder: where it begins.
+            stop: when it is set, the program is killed, and how it ended is returned.
+
+        Raises:
+            NeverStarted: it could not be started.
+            OutcomeUnknown: the machine went while it ran.
+        """
+        self._number += 1
+        number = self._number
+        try:
+            request = run_frame(number, folder, command, dict(env))
+        except ValueError as error:
+            raise NeverStarted(
+                FailureKind.INVALID, str(error), remedy="Put what is long into a file."
+            ) from None
+        frames: asyncio.Queue[Frame | None] = asyncio.Queue(_HELD)
+        if self.ended.is_set():
+            raise gone()
+        self._runs[number] = frames
+        try:
+            self._send(request)
+            first = await self._first(frames)
+            if first.kind is Kind.FAILED:
+                raise not_started(command[0], *refusal_of(first))
+            room = _Room()
+            beside = [asyncio.create_task(self._feed(number, stdin, room))]
+            if stop is not None:
+                beside.append(asyncio.create_task(self._kill_when(stop, number)))
+            try:
+                return await self._follow(number, frames, output, room)
+            finally:
+                for task in beside:
+                    task.cancel()
+                await asyncio.gather(*beside, return_exceptions=True)
+        finally:
+            self._runs.pop(number, None)
+
+    def freeze(self) -> None:
+        """Have everything that runs stand still; what is started later runs."""
+        self._send(Frame(Kind.FREEZE, 0, b""))
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._send(Frame(Kind.THAW, 0, b""))
+
+    def close(self) -> None:
+        """Let the machine go: it switches itself off."""
+        self._end()
+        self._listening.cancel()
+        self._writer.close()
+
+    async def _first(self, frames: asyncio.Queue[Frame | None]) -> Frame:
+        try:
+            async with asyncio.timeout(_GRACE):
+                first = await frames.get()
+        except TimeoutError:
+            self.close()
+            first = None
+        if first is None:
+            raise gone()
+        return first
+
+    async def _follow(
+        self, number: int, frames: asyncio.Queue[Frame | None], output: Output, room: _Room
+    ) -> Exit:
+        try:
+            while (frame := await frames.get()) is not None:
+                match frame.kind:
+                    case Kind.OUTPUT:
+                        await output("stdout", frame.payload)
+                    case Kind.ERRORS:
+                        await output("stderr", frame.payload)
+                    case Kind.ACCEPTED:
+                        room.free(accepted_by(frame))
+                    case Kind.EXITED:
+                        return exit_of(frame)
+                    case _:
+                        raise ProtocolError(f"a program that runs says {frame.kind.name}")
+            raise gone()
+        except ProtocolError as error:
+            self.close()
+            raise gone() from error
+        except BaseException:
+            await self._kill(number, frames)
+            raise
+
+    async def _kill_when(self, stop: asyncio.Event, number: int) -> None:
+        await stop.wait()
+        self._send(Frame(Kind.KILL, number, b""))
+        await asyncio.sleep(_GRACE)
+        self.close()
+
+    async def _kill(self, number: int, frames: asyncio.Queue[Frame | None]) -> None:
+        """End a program and wait until it is gone; a machine that does not do it is let go itself."""
+        if self.ended.is_set():
+            return
+        self._send(Frame(Kind.KILL, number, b""))
+        try:
+            async with asyncio.timeout(_GRACE):
+                while (frame := await frames.get()) is not None:
+                    if frame.kind is Kind.EXITED:
+                        return
+        except TimeoutError:
+            self.close()
+
+    async def _feed(self, number: int, stdin: bytes, room: _Room) -> None:
+        for begin in range(0, len(stdin), MOST_PAYLOAD):
+            piece = stdin[begin : begin + MOST_PAYLOAD]
+            await room.take(len(piece))
+            self._send(Frame(Kind.INPUT, number, piece))
+        self._send(Frame(Kind.INPUT, number, b""))
+
+    async def _listen(self) -> None:
+        try:
+            while (frame := await read_frame(self._reader)) is not None:
+                frames = self._runs.get(frame.run)
+                if frames is not None:
+                    await frames.put(frame)
+        except ProtocolError:
+            self._writer.close()
+        finally:
+            self._end()
+
+    def _send(self, frame: Frame) -> None:
+        # What is sent is bounded by the room of each run, so that nothing piles up here.
+        if not self.ended.is_set():
+            self._writer.write(frame.encode())
+
+    def _end(self) -> None:
+        if self.ended.is_set():
+            return
+        self.ended.set()
+        for frames in self._runs.values():
+            with suppress(asyncio.QueueEmpty):
+                if frames.full():
+                    frames.get_nowait()
+            frames.put_nowait(None)
+
+
+class _Room:
+    """How much may be under way to the input of a program."""
+
+    def __init__(self) -> None:
+        self._left = MOST_INPUT
+        self._freed = asyncio.Event()
+
+    async def take(self, count: int) -> None:
+        while self._left < count:
+            self._freed.clear()
+            await self._freed.wait()
+        self._left -= count
+
+    def free(self, count: int) -> None:
+        self._left += count
+        self._freed.set()
+
+
+async def connect(path: Path, within: float) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+    """Return the connection to a machine that is starting; ``None`` when nobody listens in that time."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within):
+            while True:
+                with suppress(FileNotFoundError, ConnectionRefusedError):
+                    return await asyncio.open_unix_connection(path)
+                await asyncio.sleep(0.005)
+    return None

@@ -1,0 +1,557 @@
+/*
+ * First and only program of a Minoots virtual machine: it prepares the machine, then runs what the host asks for.
+ *
+ * Owns the guest's end of the wire (protocol.py is the host's). It must not interpret files or commands: whatever
+ * is put in, taken out or listed is a program that the host asks for.
+ *
+ * A frame is 12 bytes of header and a payload of at most 64 KiB, little-endian:
+ *     u32 length of the payload · u32 number of the run · u8 kind · 3 bytes of zero
+ * Every run has a control group of its own, so that ending it ends whatever it started, however it hid.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/reboot.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define VERSION 1
+#define MOST_RUNS 32
+#define MOST_PAYLOAD 65536
+#define MOST_FIELDS 4096
+#define USER 1000
+/* A request to run: folder, number of arguments, the arguments, the environment; each ends with a zero. */
+#define FIXED 2
+/* What the host may have under way to the input of one program; it waits for acknowledgements beyond. */
+#define MOST_INPUT 131072
+
+struct header {
+    uint32_t length;
+    uint32_t run;
+    uint8_t kind;
+    uint8_t zero[3];
+};
+
+/* How a program ended, as the host reads it. */
+struct result {
+    int32_t exit_code; /* -1: a signal ended it */
+    int32_t signal;
+    uint32_t short_of_memory;
+    uint32_t cpu_ms;
+    uint32_t peak_kb; /* of the largest of its processes */
+};
+
+struct run {
+    uint32_t number;
+    pid_t process; /* 0: free */
+    int input, output, errors;
+    int ended;
+    struct result result;
+    int input_closing;
+    size_t waiting; /* bytes of `pending` that the program has not taken */
+    size_t room;
+    char *pending;
+};
+
+static struct run runs[MOST_RUNS];
+static int port = -1;
+
+static void say(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    dprintf(2, "minoots: ");
+    vdprintf(2, format, arguments);
+    dprintf(2, "\n");
+    va_end(arguments);
+}
+
+/* A machine that cannot go on is switched off: the host sees it at once, and has this line on the console. */
+static void give_up(const char *what) {
+    say("%s: %s", what, strerror(errno));
+    reboot(RB_POWER_OFF);
+    _exit(1);
+}
+
+static void write_whole(const void *data, size_t length) {
+    const char *at = data;
+    while (length > 0) {
+        ssize_t written = write(port, at, length);
+        if (written < 0) {
+            struct pollfd ready = {.fd = port, .events = POLLOUT};
+            if (errno != EAGAIN && errno != EINTR)
+                give_up("the host cannot be told");
+            poll(&ready, 1, 1000);
+            continue;
+        }
+        at += written;
+        length -= (size_t)written;
+    }
+}
+
+static void tell(uint8_t kind, uint32_t run, const void *payload, uint32_t length) {
+    struct header header = {.length = length, .run = run, .kind = kind};
+    write_whole(&header, sizeof header);
+    write_whole(payload, length);
+}
+
+/* The reason as a number, so that the host can tell a missing program from a full machine, and in words. */
+static void tell_failure(uint32_t run, const char *what) {
+    struct { uint32_t reason; char text[252]; } failure = {.reason = (uint32_t)errno};
+    int length = snprintf(failure.text, sizeof failure.text, "%s: %s", what, strerror(errno));
+    if (length >= (int)sizeof failure.text)
+        length = sizeof failure.text - 1;
+    tell('F', run, &failure, (uint32_t)(sizeof failure.reason + (size_t)length));
+}
+
+static int put(const char *path, const char *text) {
+    int file = open(path, O_WRONLY | O_CLOEXEC);
+    if (file < 0)
+        return -1;
+    ssize_t written = write(file, text, strlen(text));
+    int reason = errno;
+    close(file);
+    errno = reason;
+    return written < 0 ? -1 : 0;
+}
+
+static void group_path(char *path, size_t size, uint32_t number, const char *file) {
+    snprintf(path, size, "/sys/fs/cgroup/jobs/%u%s", number, file);
+}
+
+static void end_group(uint32_t number) {
+    char path[96];
+    group_path(path, sizeof path, number, "/cgroup.kill");
+    put(path, "1");
+}
+
+/* Only what runs now: what the host asks for meanwhile, such as a file, is not held up. */
+static void freeze(const char *whether) {
+    char path[96];
+    for (int at = 0; at < MOST_RUNS; at++)
+        if (runs[at].process) {
+            group_path(path, sizeof path, runs[at].number, "/cgroup.freeze");
+            put(path, whether);
+        }
+}
+
+static int group_was_short_of_memory(uint32_t number) {
+    char path[96], text[256] = "";
+    group_path(path, sizeof path, number, "/memory.events");
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return 0;
+    ssize_t length = read(file, text, sizeof text - 1);
+    close(file);
+    if (length <= 0)
+        return 0;
+    char *kills = strstr(text, "oom_kill ");
+    return kills != NULL && atoi(kills + strlen("oom_kill ")) > 0;
+}
+
+static struct run *find(uint32_t number) {
+    for (int at = 0; at < MOST_RUNS; at++)
+        if (runs[at].process && runs[at].number == number)
+            return &runs[at];
+    return NULL;
+}
+
+static void shut(int *file) {
+    if (*file >= 0)
+        close(*file);
+    *file = -1;
+}
+
+/* In the child: become the program. Only reached with three pipes and a group that is its own. */
+static void become(char **fields, int count, int input, int output, int errors, int report) {
+    const char *folder = fields[0];
+    int arguments = atoi(fields[1]);
+    char **argv = fields + FIXED, **environment = argv + arguments;
+    char *own_argv[MOST_FIELDS + 1], *own_environment[MOST_FIELDS + 1];
+    int at;
+    for (at = 0; at < arguments; at++)
+        own_argv[at] = argv[at];
+    own_argv[at] = NULL;
+    for (at = 0; at < count - FIXED - arguments; at++)
+        own_environment[at] = environment[at];
+    own_environment[at] = NULL;
+
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    signal(SIGPIPE, SIG_DFL);
+    setsid();
+    if (dup2(input, 0) < 0 || dup2(output, 1) < 0 || dup2(errors, 2) < 0)
+        goto failed;
+    struct rlimit none_at_all = {0, 0};
+    if (setrlimit(RLIMIT_CORE, &none_at_all) || setgroups(0, NULL) || setresgid(USER, USER, USER) ||
+        setresuid(USER, USER, USER) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || chdir(folder))
+        goto failed;
+    execvpe(own_argv[0], own_argv, own_environment);
+failed:;
+    int reason = errno;
+    if (write(report, &reason, sizeof reason) < 0)
+        _exit(126);
+    _exit(127);
+}
+
+/* Every pipe that is open goes into every child unless it is closed there, so all are O_CLOEXEC. */
+static void start(uint32_t number, char *payload, uint32_t length) {
+    char *fields[MOST_FIELDS];
+    int count = 0;
+    for (char *at = payload; at < payload + length && count < MOST_FIELDS; at += strlen(at) + 1)
+        fields[count++] = at;
+    errno = EINVAL;
+    if (count <= FIXED || payload[length - 1] != '\0' || atoi(fields[1]) < 1 || atoi(fields[1]) > count - FIXED) {
+        tell_failure(number, "the request cannot be read");
+        return;
+    }
+    struct run *run = NULL;
+    for (int at = 0; at < MOST_RUNS && run == NULL; at++)
+        if (!runs[at].process)
+            run = &runs[at];
+    errno = EAGAIN;
+    if (run == NULL || find(number) != NULL) {
+        tell_failure(number, "too many programs, or one of this number");
+        return;
+    }
+    int input[2] = {-1, -1}, output[2] = {-1, -1}, errors[2] = {-1, -1}, report[2] = {-1, -1};
+    char group[96];
+    group_path(group, sizeof group, number, "");
+    if (pipe2(input, O_CLOEXEC) || pipe2(output, O_CLOEXEC) || pipe2(errors, O_CLOEXEC) ||
+        pipe2(report, O_CLOEXEC) || (mkdir(group, 0755) && errno != EEXIST)) {
+        tell_failure(number, "no pipes");
+        goto leave;
+    }
+    pid_t process = fork();
+    if (process < 0) {
+        tell_failure(number, "no process");
+        goto leave;
+    }
+    if (process == 0) {
+        char tasks[112];
+        group_path(tasks, sizeof tasks, number, "/cgroup.procs");
+        if (put(tasks, "0") < 0) {
+            int reason = errno;
+            _exit(write(report[1], &reason, sizeof reason) < 0 ? 126 : 127);
+        }
+        become(fields, count, input[0], output[1], errors[1], report[1]);
+    }
+    shut(&report[1]);
+    int reason = 0;
+    ssize_t failed;
+    do
+        failed = read(report[0], &reason, sizeof reason);
+    while (failed < 0 && errno == EINTR);
+    if (failed > 0) {
+        waitpid(process, NULL, 0);
+        errno = reason;
+        tell_failure(number, fields[FIXED]);
+        rmdir(group);
+        goto leave;
+    }
+    *run = (struct run){.number = number, .process = process, .room = MOST_INPUT};
+    run->pending = malloc(MOST_INPUT);
+    if (run->pending == NULL)
+        give_up("no memory for input");
+    run->input = input[1], run->output = output[0], run->errors = errors[0];
+    input[1] = output[0] = errors[0] = -1;
+    fcntl(run->input, F_SETFL, O_NONBLOCK);
+    fcntl(run->output, F_SETFL, O_NONBLOCK);
+    fcntl(run->errors, F_SETFL, O_NONBLOCK);
+    tell('S', number, "", 0);
+leave:
+    for (int end = 0; end < 2; end++) {
+        shut(&input[end]);
+        shut(&output[end]);
+        shut(&errors[end]);
+        shut(&report[end]);
+    }
+}
+
+static void take_input(uint32_t number, const char *data, uint32_t length) {
+    struct run *run = find(number);
+    if (run == NULL || run->input < 0) {
+        /* The program does not read any more; the host need not wait for it. */
+        tell('A', number, &length, sizeof length);
+        return;
+    }
+    if (length == 0) {
+        run->input_closing = 1;
+    } else if (length <= run->room - run->waiting) {
+        memcpy(run->pending + run->waiting, data, length);
+        run->waiting += length;
+    } else {
+        errno = ENOBUFS;
+        give_up("the host sends more than it may");
+    }
+    if (run->input_closing && run->waiting == 0)
+        shut(&run->input);
+}
+
+static void pass_input_on(struct run *run) {
+    ssize_t written = write(run->input, run->pending, run->waiting);
+    if (written < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    uint32_t taken = written < 0 ? (uint32_t)run->waiting : (uint32_t)written;
+    memmove(run->pending, run->pending + taken, run->waiting - taken);
+    run->waiting -= taken;
+    if (taken > 0)
+        tell('A', run->number, &taken, sizeof taken);
+    if (written < 0 || (run->input_closing && run->waiting == 0))
+        shut(&run->input);
+}
+
+static void pass_output_on(struct run *run, int *file, uint8_t kind) {
+    static char buffer[MOST_PAYLOAD];
+    ssize_t length = read(*file, buffer, sizeof buffer);
+    if (length > 0)
+        tell(kind, run->number, buffer, (uint32_t)length);
+    else if (length == 0 || (errno != EAGAIN && errno != EINTR))
+        shut(file);
+}
+
+/* When the first process has ended, what it left behind is ended too; then the last output is passed on. */
+static void finish(struct run *run) {
+    if (!run->ended || run->output >= 0 || run->errors >= 0)
+        return;
+    char group[96];
+    group_path(group, sizeof group, run->number, "");
+    run->result.short_of_memory = (uint32_t)group_was_short_of_memory(run->number);
+    if (run->waiting > 0) {
+        uint32_t rest = (uint32_t)run->waiting;
+        tell('A', run->number, &rest, sizeof rest);
+    }
+    shut(&run->input);
+    free(run->pending);
+    rmdir(group);
+    tell('X', run->number, &run->result, sizeof run->result);
+    run->process = 0;
+}
+
+static uint32_t milliseconds(struct timeval time) {
+    return (uint32_t)(time.tv_sec * 1000 + time.tv_usec / 1000);
+}
+
+static void reap(void) {
+    int status;
+    struct rusage used;
+    pid_t process;
+    while ((process = wait4(-1, &status, WNOHANG, &used)) > 0)
+        for (int at = 0; at < MOST_RUNS; at++)
+            if (runs[at].process == process && !runs[at].ended) {
+                runs[at].ended = 1;
+                runs[at].result = (struct result){
+                    .exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1,
+                    .signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0,
+                    .cpu_ms = milliseconds(used.ru_utime) + milliseconds(used.ru_stime),
+                    .peak_kb = (uint32_t)used.ru_maxrss,
+                };
+                end_group(runs[at].number);
+            }
+}
+
+static void obey(struct header *header, char *payload) {
+    switch (header->kind) {
+    case 'R':
+        if (header->length > 0)
+            start(header->run, payload, header->length);
+        break;
+    case 'I':
+        take_input(header->run, payload, header->length);
+        break;
+    case 'K':
+        if (find(header->run) != NULL)
+            end_group(header->run);
+        break;
+    case 'Z':
+        freeze("1");
+        break;
+    case 'T':
+        freeze("0");
+        break;
+    case 'Q':
+        sync();
+        reboot(RB_POWER_OFF);
+        break;
+    default:
+        errno = EPROTO;
+        give_up("the host says what is not known");
+    }
+}
+
+static void listen_to_host(void) {
+    static char buffer[sizeof(struct header) + MOST_PAYLOAD + 1];
+    static size_t held;
+    ssize_t length = read(port, buffer + held, sizeof buffer - 1 - held);
+    if (length < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (length <= 0) {
+        /* The host is gone: a machine that nobody speaks to is of no use. */
+        reboot(RB_POWER_OFF);
+        return;
+    }
+    held += (size_t)length;
+    struct header header;
+    while (held >= sizeof header) {
+        memcpy(&header, buffer, sizeof header);
+        if (header.length > MOST_PAYLOAD) {
+            errno = EPROTO;
+            give_up("a frame is too long");
+        }
+        size_t whole = sizeof header + header.length;
+        if (held < whole)
+            return;
+        obey(&header, buffer + sizeof header);
+        memmove(buffer, buffer + whole, held - whole);
+        held -= whole;
+    }
+}
+
+static void serve(void) {
+    sigset_t children;
+    sigemptyset(&children);
+    sigaddset(&children, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &children, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    int ended = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (ended < 0)
+        give_up("no signals");
+    for (;;) {
+        struct pollfd ready[2 + 3 * MOST_RUNS] = {{.fd = port, .events = POLLIN}, {.fd = ended, .events = POLLIN}};
+        for (int at = 0; at < MOST_RUNS; at++) {
+            struct run *run = &runs[at];
+            struct pollfd *of_run = ready + 2 + 3 * at;
+            for (int one = 0; one < 3; one++)
+                of_run[one].fd = -1;
+            if (!run->process)
+                continue;
+            of_run[0] = (struct pollfd){.fd = run->waiting > 0 ? run->input : -1, .events = POLLOUT};
+            of_run[1] = (struct pollfd){.fd = run->output, .events = POLLIN};
+            of_run[2] = (struct pollfd){.fd = run->errors, .events = POLLIN};
+        }
+        if (poll(ready, sizeof ready / sizeof *ready, -1) < 0 && errno != EINTR)
+            give_up("no poll");
+        struct signalfd_siginfo signal_read;
+        if (ready[1].revents && read(ended, &signal_read, sizeof signal_read) > 0)
+            reap();
+        for (int at = 0; at < MOST_RUNS; at++) {
+            struct run *run = &runs[at];
+            struct pollfd *of_run = ready + 2 + 3 * at;
+            if (!run->process)
+                continue;
+            if (of_run[0].revents && run->input >= 0 && run->waiting > 0)
+                pass_input_on(run);
+            if (of_run[1].revents && run->output >= 0)
+                pass_output_on(run, &run->output, 'O');
+            if (of_run[2].revents && run->errors >= 0)
+                pass_output_on(run, &run->errors, 'E');
+            finish(run);
+        }
+        if (ready[0].revents & POLLIN)
+            listen_to_host();
+        else if (ready[0].revents & (POLLHUP | POLLERR))
+            reboot(RB_POWER_OFF);
+    }
+}
+
+static void load(const char *path) {
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        give_up(path);
+    if (syscall(SYS_finit_module, file, "", 0) && errno != EEXIST)
+        give_up(path);
+    close(file);
+}
+
+static void load_modules(void) {
+    FILE *list = fopen("/modules/order", "re");
+    char line[256];
+    if (list == NULL)
+        give_up("/modules/order");
+    while (fgets(line, sizeof line, list)) {
+        line[strcspn(line, "\n")] = '\0';
+        if (*line)
+            load(line);
+    }
+    fclose(list);
+}
+
+static void mounted(const char *what, const char *where, const char *kind, unsigned long flags, const char *options) {
+    mkdir(where, 0755);
+    if (mount(what, where, kind, flags, options))
+        give_up(where);
+}
+
+static void open_port(void) {
+    for (int tries = 0; tries < 500; tries++) {
+        port = open("/dev/vport0p1", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+        if (port >= 0)
+            return;
+        usleep(10000);
+    }
+    give_up("/dev/vport0p1");
+}
+
+/* The disk may be found a moment after its driver was loaded. */
+static void mount_work(void) {
+    mkdir("/work", 0755);
+    for (int tries = 0; tries < 500; tries++) {
+        if (mount("/dev/vda", "/work", "ext4", MS_NOSUID | MS_NODEV, "") == 0)
+            break;
+        if (tries == 499)
+            give_up("/work");
+        usleep(10000);
+    }
+    if (chown("/work", USER, USER) || chmod("/work", 0755) || rmdir("/work/lost+found"))
+        give_up("/work");
+}
+
+static const char *asked_for(const char *name) {
+    const char *value = getenv(name);
+    errno = EINVAL;
+    if (value == NULL || *value < '0' || *value > '9')
+        give_up(name);
+    return value;
+}
+
+/* All programs together: what a job eats up must not silence the machine. */
+static void limit_jobs(void) {
+    char bytes[32];
+    snprintf(bytes, sizeof bytes, "%llu", strtoull(asked_for("minoots_memory_mb"), NULL, 10) * 1024 * 1024);
+    mkdir("/sys/fs/cgroup/jobs", 0755);
+    if (put("/sys/fs/cgroup/cgroup.subtree_control", "+memory +pids") ||
+        put("/sys/fs/cgroup/jobs/cgroup.subtree_control", "+memory +pids") ||
+        put("/sys/fs/cgroup/jobs/memory.max", bytes) ||
+        put("/sys/fs/cgroup/jobs/pids.max", asked_for("minoots_processes")))
+        give_up("control groups");
+}
+
+int main(void) {
+    umask(022);
+    mounted("devtmpfs", "/dev", "devtmpfs", MS_NOSUID, "mode=0755");
+    mounted("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "hidepid=2");
+    mounted("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "");
+    mounted("cgroup2", "/sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, "");
+    mounted("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777,size=25%");
+    load_modules();
+    limit_jobs();
+    mount_work();
+    open_port();
+    tell('H', VERSION, "", 0);
+    serve();
+    return 1;
+}

@@ -1,0 +1,59 @@
+"""Which modules a kernel needs before it sees its devices, in the order in which they have to be loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from .faults import ImageFault
+
+NEEDED: Final = ("virtio_pci", "virtio_blk", "virtio_console", "virtio_rng")
+"""Bus, disk, serial port, and a source of randomness."""
+_DEPENDS: Final = b"\x00depends="
+
+
+def in_order(folder: Path, wanted: Iterable[str] = NEEDED) -> list[Path]:
+    """Return the modules below ``folder`` that ``wanted`` take, each after those that it depends on.
+
+    What a kernel has built in has no file, and is not among them.
+
+    Raises:
+        ImageFault: there are no modules at all, or one is compressed.
+    """
+    known = {_name(path): path for path in folder.rglob("*.ko*")}
+    if not known:
+        raise ImageFault(
+            f"there are no kernel modules below {folder}", "Use Debian's linux-image-cloud-amd64."
+        )
+    ordered: dict[str, Path] = {}
+
+    def add(name: str) -> None:
+        path = known.get(name)
+        if path is None or name in ordered:
+            return
+        if path.suffix != ".ko":
+            raise ImageFault(
+                f"the kernel module {path.name} is compressed", "Use Debian's linux-image-cloud-amd64."
+            )
+        for dependency in _dependencies(path.read_bytes()):
+            add(dependency)
+        ordered[name] = path
+
+    for name in wanted:
+        add(name)
+    return list(ordered.values())
+
+
+def _name(path: Path) -> str:
+    # Files say virtio-rng where modules say virtio_rng.
+    return path.name.partition(".")[0].replace("-", "_")
+
+
+def _dependencies(module: bytes) -> list[str]:
+    begin = module.find(_DEPENDS)
+    if begin < 0:
+        return []
+    begin += len(_DEPENDS)
+    names = module[begin : module.index(b"\x00", begin)].decode("ascii", errors="replace")
+    return [name.replace("-", "_") for name in names.split(",") if name]

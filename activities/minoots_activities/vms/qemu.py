@@ -1,0 +1,251 @@
+"""QEMU as a process: its command line, its start, and its end.
+
+The one place for its options, each with its reason. A machine has no network at all, no devices but a disk, a
+serial port and a source of randomness, and ends when its host does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import shutil
+import signal
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, cast
+
+from qemu.qmp import QMPClient, QMPError
+
+from minoots.contracts.sandboxes import Limits
+from minoots_activities.sandboxes.port import NeverStarted, never_started
+
+from .faults import ImageFault
+from .frames import ProtocolError
+from .guest import Guest, connect
+from .images import Image
+
+BINARY: Final = "qemu-system-x86_64"
+_KERNEL_MB: Final = 96
+"""Memory beside that of the programs: the kernel, its first file system and the guest."""
+_LEAST_DISK_MB: Final = 8
+"""Less does not hold a file system."""
+_MEGABYTE: Final = 1024 * 1024
+_SHOWN: Final = 2000
+_LISTENS_WITHIN: Final = 20.0
+
+
+@dataclass(frozen=True)
+class Host:
+    """What runs machines here: the programs, and how fast they may be.
+
+    Attributes:
+        qemu: QEMU.
+        mkfs: what makes a file system on a disk.
+        setpriv: what has the kernel end QEMU when its parent dies, where there is such a thing.
+    """
+
+    qemu: str
+    mkfs: str
+    setpriv: str | None
+
+    @classmethod
+    def find(cls, qemu: str = BINARY) -> Host:
+        """Return this machine's.
+
+        Raises:
+            ImageFault: a program is missing.
+        """
+        found = {name: shutil.which(name, path=_search_path()) for name in (qemu, "mkfs.ext4")}
+        packages = {qemu: "qemu-system-x86", "mkfs.ext4": "e2fsprogs"}
+        missing = [f"{name} (package {packages[name]})" for name, path in found.items() if path is None]
+        if missing:
+            raise ImageFault(
+                f"machines take programs that are not here: {', '.join(missing)}", "Install the packages."
+            )
+        return cls(str(found[qemu]), str(found["mkfs.ext4"]), shutil.which("setpriv"))
+
+
+@dataclass
+class Machine:
+    """A machine that runs, from when its guest has answered."""
+
+    process: asyncio.subprocess.Process
+    guest: Guest
+    monitor: QMPClient
+    console: Path
+
+    async def end(self) -> None:
+        """End it; nothing of it runs when this returns. May be called again."""
+        self.guest.close()
+        with suppress(QMPError, EOFError, OSError, asyncio.InvalidStateError):
+            await self.monitor.disconnect()
+        await _ended(self.process)
+
+
+async def boot(
+    host: Host, image: Image, accelerator: str, limits: Limits, folder: Path, within: float
+) -> Machine:
+    """Start a machine and wait for its guest.
+
+    Args:
+        host: what runs it.
+        image: what it is started from.
+        accelerator: ``kvm``, ``hvf`` or ``tcg``.
+        limits: of its programs together; it has no more than these.
+        folder: an empty folder of its own, with a short path: sockets are made in it.
+        within: seconds until its guest has to have answered.
+
+    Raises:
+        NeverStarted: it did not come up; the error has what it said.
+    """
+    disk, console = folder / "disk", folder / "console"
+    await _make_disk(host, disk, limits)
+    agent, monitor = folder / "guest.sock", folder / "qmp.sock"
+    process = await asyncio.create_subprocess_exec(
+        *_guarded(host),
+        *_command(host, image, accelerator, limits, disk, console, agent, monitor),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(within):
+            guest = await _meet(process, agent)
+        client = QMPClient("machine")
+        await client.connect(str(monitor))
+        await _require(client, accelerator)
+    except BaseException as error:
+        await _ended(process)
+        if isinstance(error, TimeoutError | ProtocolError | QMPError):
+            said = f"{error}" or f"it did not answer within {within:g} s"
+            raise _failed(accelerator, said, console) from error
+        if isinstance(error, NeverStarted):
+            raise _failed(accelerator, await _said(process), console) from error
+        raise
+    return Machine(process, guest, client, console)
+
+
+def _command(
+    host: Host,
+    image: Image,
+    accelerator: str,
+    limits: Limits,
+    disk: Path,
+    console: Path,
+    agent: Path,
+    monitor: Path,
+) -> list[str]:
+    memory_mb = limits.memory_mb + _KERNEL_MB
+    # The kernel gives what it does not know to the first program as its environment.
+    boot_line = (
+        "console=ttyS0 quiet panic=-1 random.trust_cpu=on "
+        f"minoots_memory_mb={limits.memory_mb} minoots_processes={limits.processes}"
+    )
+    return [
+        host.qemu,
+        # Nothing that is not named here.
+        *("-nodefaults", "-no-user-config", "-display", "none", "-parallel", "none"),
+        *("-machine", f"q35,accel={accelerator},usb=off,smbus=off,sata=off,graphics=off"),
+        *("-cpu", "max" if accelerator == "tcg" else "host"),
+        *("-smp", str(math.ceil(limits.cpus)), "-m", str(memory_mb)),
+        *("-kernel", str(image.kernel), "-initrd", str(image.initramfs), "-append", boot_line),
+        # A machine that restarts itself would be another one.
+        "-no-reboot",
+        *("-serial", f"file:{console}"),
+        *("-device", "virtio-serial-pci"),
+        # It waits for us: the first word of the guest cannot be lost.
+        *("-chardev", f"socket,id=guest,path={agent},server=on,wait=on"),
+        *("-device", "virtserialport,chardev=guest,name=minoots"),
+        *("-drive", f"file={disk},if=none,id=work,format=raw,cache=unsafe,discard=unmap"),
+        *("-device", "virtio-blk-pci,drive=work"),
+        *("-device", "virtio-rng-pci"),
+        *("-qmp", f"unix:{monitor},server=on,wait=off"),
+        # What a program in the machine could make of QEMU itself may start nothing and become nobody else.
+        *("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"),
+    ]
+
+
+def _guarded(host: Host) -> list[str]:
+    # The kernel ends it when we die, whatever we die of.
+    return [host.setpriv, "--pdeathsig", "KILL", "--"] if host.setpriv else []
+
+
+async def _make_disk(host: Host, disk: Path, limits: Limits) -> None:
+    # Sparse: it takes up what is written to it.
+    with disk.open("wb") as file:
+        file.truncate(max(limits.disk_mb, _LEAST_DISK_MB) * _MEGABYTE)
+    making = await asyncio.create_subprocess_exec(
+        host.mkfs,
+        *("-q", "-F", "-m", "0", "-O", "^has_journal", "-E", "lazy_itable_init=1,nodiscard", str(disk)),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, said = await making.communicate()
+    if making.returncode != 0:
+        raise never_started(
+            f"no disk could be made for the machine: {said.decode(errors='replace').strip()[-300:]}",
+            "See whether there is room where temporary files are kept.",
+        )
+
+
+async def _require(client: QMPClient, accelerator: str) -> None:
+    """Make sure that the machine runs by what was asked for: what it is must be true in every result."""
+    kvm = cast(Mapping[str, bool], await client.execute("query-kvm"))
+    if kvm["enabled"] != (accelerator == "kvm"):
+        raise ProtocolError(f"QEMU says that KVM is {'on' if kvm['enabled'] else 'off'}")
+
+
+async def _meet(process: asyncio.subprocess.Process, agent: Path) -> Guest:
+    connection = asyncio.create_task(connect(agent, _LISTENS_WITHIN))
+    ending = asyncio.create_task(process.wait())
+    try:
+        await asyncio.wait([connection, ending], return_when=asyncio.FIRST_COMPLETED)
+        ends = connection.result() if connection.done() else None
+        if ends is None:
+            raise never_started("the machine did not start", "")
+        guest = await Guest.meet(*ends)
+        if guest is None:
+            raise never_started("the machine did not start", "")
+        return guest
+    finally:
+        connection.cancel()
+        ending.cancel()
+        await asyncio.gather(connection, ending, return_exceptions=True)
+
+
+def _failed(accelerator: str, said: str, console: Path) -> NeverStarted:
+    try:
+        last = console.read_text(errors="replace")[-_SHOWN:].strip()
+    except OSError:
+        last = ""
+    told = f"; its console ends: {last}" if last else ""
+    return never_started(
+        f"the machine did not start by {accelerator}: {said}{told}",
+        "See what this host has: minoots vm check",
+    )
+
+
+async def _said(process: asyncio.subprocess.Process) -> str:
+    if process.stderr is None:
+        return "it said nothing"
+    lines = (await process.stderr.read(_SHOWN)).decode(errors="replace").splitlines()
+    # That it waited for us is no reason to end.
+    said = " ".join(line for line in lines if ": info: " not in line).strip()
+    return said or f"QEMU ended with {process.returncode}"
+
+
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    # Not by process.kill(): that looks whether it has ended, and takes its end from who waits for it.
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
+    await process.wait()
+
+
+def _search_path() -> str:
+    # Programs that make file systems are where only administrators look for them.
+    return os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
