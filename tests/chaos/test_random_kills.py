@@ -16,7 +16,7 @@ from receivers import Receiver
 
 pytestmark = [pytest.mark.chaos, pytest.mark.e2e, pytest.mark.timeout(240)]
 
-PARTS = ("worker-io", "worker-core", "gateway", "temporal")
+PARTS = ("worker-io", "worker-core", "worker-jobs", "gateway", "temporal")
 TIMERS = 120
 WITHIN = 12.0
 """Seconds in which the timers are due and the parts are killed."""

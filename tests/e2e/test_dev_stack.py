@@ -42,13 +42,14 @@ def answers(url: str) -> bool:
 def test_a_ready_stack_says_where_everything_is(shared_stack: DevStack) -> None:
     ready = shared_stack.ready
     assert set(ready) == {
-        "gateway", "docs", "temporal_ui", "temporal_address", "metrics", "data_dir", "pids", "ready_after_s"
+        "gateway", "docs", "temporal_ui", "temporal_address", "metrics", "data_dir", "pids", "ready_after_s",
+        "capture_problem",
     }  # fmt: skip
     assert httpx.get(f"{ready['gateway']}/health").json()["status"] == "alive"
     assert httpx.get(f"{ready['gateway']}/ready").json()["ready"] is True
     assert "Minoots" in httpx.get(ready["docs"]).text
     assert httpx.get(ready["temporal_ui"]).status_code == 200
-    assert set(ready["pids"]) == {"supervisor", "temporal", "worker-core", "worker-io", "gateway"}
+    assert set(ready["pids"]) == {"supervisor", "temporal", "worker-core", "worker-io", "worker-jobs", "gateway"}
 
 
 def test_one_scrape_shows_our_metrics_and_those_of_temporal(shared_stack: DevStack) -> None:

@@ -38,7 +38,7 @@ async def written(client: AsyncMinoots, job_id: str) -> str:
 
 async def kill_worker(stack: DevStack) -> None:
     """Kill the process that serves models, sandboxes and workflows."""
-    os.kill(await asyncio.to_thread(stack.pid, "worker-core"), signal.SIGKILL)
+    os.kill(await asyncio.to_thread(stack.pid, "worker-jobs"), signal.SIGKILL)
 
 
 def sleepers(seconds: str) -> list[psutil.Process]:
@@ -74,7 +74,7 @@ async def test_kill_9_in_the_middle_of_a_model_call(dev_stack: Start, tmp_path: 
 
 
 async def test_kill_9_in_the_middle_of_a_program_in_a_sandbox(dev_stack: Start) -> None:
-    lacks = await Tiers()._given[Tier.BUBBLEWRAP].missing()
+    lacks = await Tiers(vm_image=Path("none"))._given[Tier.BUBBLEWRAP].missing()
     if lacks:
         pytest.skip("; ".join(lacks))
     stack = await asyncio.to_thread(dev_stack)

@@ -15,19 +15,19 @@ from minoots_activities.sandboxes.tiers import Tiers
 
 async def test_the_weakest_tier_is_refused_unless_settings_allow_it() -> None:
     with pytest.raises(NeverStarted, match=r"sandbox\.allow_process is off"):
-        await Tiers().create(Tier.PROCESS, "x", Limits())
+        await Tiers(vm_image=Path("none")).create(Tier.PROCESS, "x", Limits())
 
 
 async def test_what_a_machine_lacks_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(NeverStarted, match="apt install bubblewrap"):
-        await Tiers(allow_process=True).create(Tier.BUBBLEWRAP, "x", Limits())
+        await Tiers(vm_image=Path("none"), allow_process=True).create(Tier.BUBBLEWRAP, "x", Limits())
 
 
 async def test_an_architecture_without_a_filter_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bubblewrap.seccomp, "supported", lambda: False)
     with pytest.raises(NeverStarted, match="no table of system calls"):
-        await Tiers(allow_process=True).create(Tier.BUBBLEWRAP, "x", Limits())
+        await Tiers(vm_image=Path("none"), allow_process=True).create(Tier.BUBBLEWRAP, "x", Limits())
 
 
 async def test_a_bwrap_that_cannot_make_namespaces_is_told_with_its_words(
@@ -39,7 +39,7 @@ async def test_a_bwrap_that_cannot_make_namespaces_is_told_with_its_words(
     tmp_path.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     with pytest.raises(NeverStarted) as refused:
-        await Tiers(allow_process=True).create(Tier.BUBBLEWRAP, "x", Limits())
+        await Tiers(vm_image=Path("none"), allow_process=True).create(Tier.BUBBLEWRAP, "x", Limits())
     assert "namespaces" in refused.value.detail
     # As root it is started as nobody, who may not get at the folder of a test.
     assert "No permissions" in refused.value.detail or "Permission denied" in refused.value.detail
@@ -48,7 +48,7 @@ async def test_a_bwrap_that_cannot_make_namespaces_is_told_with_its_words(
 async def test_more_folders_may_be_read_and_not_written(open_sandbox: Open, tmp_path: Path) -> None:
     await open_sandbox(Tier.BUBBLEWRAP)
     folder = Path("/var/lib/dpkg") if Path("/var/lib/dpkg").is_dir() else Path("/var")
-    sandbox = await Tiers(read_only=[folder]).create(Tier.BUBBLEWRAP, "x", Limits())
+    sandbox = await Tiers(vm_image=Path("none"), read_only=[folder]).create(Tier.BUBBLEWRAP, "x", Limits())
     try:
         await sandbox.put("look.sh", f"ls {folder} && ! touch {folder}/new".encode())
         assert (await Try(sandbox).sh("sh look.sh")).ran.exit_code == 0
