@@ -49,7 +49,14 @@ def test_a_ready_stack_says_where_everything_is(shared_stack: DevStack) -> None:
     assert httpx.get(f"{ready['gateway']}/ready").json()["ready"] is True
     assert "Minoots" in httpx.get(ready["docs"]).text
     assert httpx.get(ready["temporal_ui"]).status_code == 200
-    assert set(ready["pids"]) == {"supervisor", "temporal", "worker-core", "worker-io", "worker-jobs", "gateway"}
+    assert set(ready["pids"]) == {
+        "supervisor",
+        "temporal",
+        "worker-core",
+        "worker-io",
+        "worker-jobs",
+        "gateway",
+    }
 
 
 def test_one_scrape_shows_our_metrics_and_those_of_temporal(shared_stack: DevStack) -> None:

@@ -63,6 +63,7 @@ class DevStack:
             "temporal": "start-dev",
             "worker-core": "core",
             "worker-io": "io",
+            "worker-jobs": "llm",
             "gateway": "gateway",
             "watch": "watch",
         }
