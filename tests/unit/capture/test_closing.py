@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -27,6 +27,9 @@ LINES = st.builds(
     st.tuples(st.lists(st.sampled_from(PREFIXES), max_size=3).map("".join), st.sampled_from(LEAVES)),
 )
 BLOCKS = st.lists(LINES, max_size=8).map("\n".join)
+# In a quote markdown-it takes a > behind four and more spaces for one more line of it, where CommonMark
+# (0.31, 5.1) allows three.
+QUIRK = re.compile(r"(?m)^.* {4,}>")
 # Lines end in \n alone, as the writer makes them.
 ANYTHING = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"), max_size=60)
 
@@ -49,12 +52,14 @@ def ends_with_the_sentinel(text: str) -> bool:
 @example("9. a\n10. b\n   ```")
 @example("- a\n\n\u00a0\n  ```")
 def test_nothing_reaches_beyond_its_closer(text: str) -> None:
+    assume(not QUIRK.search(text.expandtabs(4)))
     assert ends_with_the_sentinel(text)
 
 
 @settings(max_examples=300, deadline=None)
 @given(ANYTHING)
 def test_nothing_in_any_text_reaches_beyond_its_closer(text: str) -> None:
+    assume(not QUIRK.search(text.expandtabs(4)))
     assert ends_with_the_sentinel(text)
 
 
