@@ -100,6 +100,8 @@ class Redactor:
                 "chosen": tuple(self.text(one, found) for one in choice.chosen),
             }
             changes["choice"] = choice.model_copy(update=told)
+        if event.details:
+            changes["details"] = self.value(dict(event.details), found)
         return event.model_copy(update=changes) if self._policy.mode == "redact" and changes else event
 
     def value(self, value: Any, found: Found) -> Any:

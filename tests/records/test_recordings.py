@@ -360,6 +360,17 @@ async def test_a_registry_that_cannot_be_read_costs_no_command(
     assert desk.registry.problems() == []
 
 
+async def test_a_first_command_without_a_time_that_has_waited_is_obeyed(desk: Desk, chat: Chat) -> None:
+    chat.says("::record-notes a.md", timestamp=None)
+    registry = desk.folder / "registry.json"
+    sound = registry.read_text()
+    registry.write_text("{")
+    assert (await chat.look(fresh=True)).obeyed == 0
+    registry.write_text(sound)
+    # Told again, it is a file that was known before.
+    assert (await chat.look(fresh=False)).obeyed == 1
+
+
 async def test_a_registry_that_cannot_be_read_holds_up_nothing_that_is_recorded(
     desk: Desk, chat: Chat
 ) -> None:

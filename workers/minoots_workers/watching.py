@@ -193,7 +193,7 @@ async def _catch_up(host: Host, database: Database, client: Client) -> None:
     for key, name in recordings.writer_names(unwritten).items():
         await tell_writer(client, WriterStart(tenant=host.tenant, host=host.name, path_key=key, name=name))
     # A change in one file of a conversation has everything in it obeyed that was not.
-    await host.watcher.again(file.path.partition("#")[0] for file in unread)
+    await host.watcher.again(file.path for file in unread)
 
 
 async def run_watch(

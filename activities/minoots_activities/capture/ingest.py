@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -153,8 +153,9 @@ class Ingest:
                 batch.append(holdable(dict(record)))
             if record is not None and len(batch) < BATCH:
                 continue
-            parsed = Parsed()
-            odd += _feed(parser, batch, parsed)
+            parser.more = record is not None
+            parser, parsed, failed = _fed(reader, identity, parser, batch)
+            odd += failed
             batch = []
             unknown = Counter(reading.unknown) + parsed.unknown
             understood = reading.understood + parsed.understood
@@ -264,9 +265,8 @@ def _parts(
     """Yield what comes of each part of a file, with how far it was read by then."""
     parser = reader.parser(identity, reading.state)
     batches = _by_lines(file, reading) if reader.cursor == "lines" else _whole(file, reading)
-    for batch in batches:
-        parsed = Parsed()
-        odd = _feed(parser, batch.records, parsed)
+    for batch, parser.more in _with_more(batches):
+        parser, parsed, odd = _fed(reader, identity, parser, batch.records)
         unknown = Counter(reading.unknown) + parsed.unknown
         understood = reading.understood + parsed.understood
         reading = replace(
@@ -378,23 +378,41 @@ def _told(conversation: sa.Row[Any], kept: Kept, now: datetime) -> list[feed.New
     return told
 
 
-def _feed(parser: Parser, records: Sequence[Mapping[str, Any]], parsed: Parsed) -> int:
-    """Have records read; return on how many of them the parser failed, whose defect that is."""
+def _with_more(batches: Iterable[_Batch]) -> Iterator[tuple[_Batch, bool]]:
+    """Yield each, with whether another comes behind it."""
+    before = None
+    for batch in batches:
+        if before is not None:
+            yield before, True
+        before = batch
+    if before is not None:
+        yield before, False
+
+
+def _fed(
+    reader: Reader, identity: Identity, parser: Parser, records: Sequence[Mapping[str, Any]]
+) -> tuple[Parser, Parsed, int]:
+    """Have records read; return who goes on, what came of them, and on how many the parser failed."""
+    state, parsed = parser.state, Parsed()
     try:
         parser.feed(records, parsed)
     except Exception:
-        # Once more, each by itself: the others count. Events that came twice have the same ids.
-        return sum(_fails(parser, record, parsed) for record in records)
-    return 0
+        # Once more from where this part began, each record by itself: the others count.
+        more, parser, parsed = parser.more, reader.parser(identity, state), Parsed()
+        return parser, parsed, _one_by_one(parser, records, parsed, more=more)
+    return parser, parsed, 0
 
 
-def _fails(parser: Parser, record: Mapping[str, Any], parsed: Parsed) -> bool:
-    try:
-        parser.feed([record], parsed)
-    except Exception as error:
-        get_logger("minoots.capture").warning("transcript.record_odd", error=type(error).__name__)
-        return True
-    return False
+def _one_by_one(parser: Parser, records: Sequence[Mapping[str, Any]], parsed: Parsed, *, more: bool) -> int:
+    failed = 0
+    for number, record in enumerate(records, 1):
+        parser.more = more or number < len(records)
+        try:
+            parser.feed([record], parsed)
+        except Exception as error:
+            get_logger("minoots.capture").warning("transcript.record_odd", error=type(error).__name__)
+            failed += 1
+    return failed
 
 
 def _problem(understood: int, unknown: Counter[str], damaged: int) -> str | None:

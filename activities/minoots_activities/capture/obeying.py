@@ -39,6 +39,8 @@ GRACE: Final = timedelta(minutes=1)
 
 _PART: Final = 500
 _MOST_REFUSALS: Final = 20
+_NO_HISTORY: Final = -1
+"""Of a conversation that came into being while it was looked after: before all of its events."""
 """In one message."""
 _UNCERTAIN: Final = (
     "in chats of this program what was typed cannot be told from what an answer says; take the session out "
@@ -149,9 +151,10 @@ class Obeying:
                 if conversation is None or conversation.tenant != self._tenant:
                     return Obeyed(())
                 history = conversation.history
-                if not fresh and not history and not conversation.obeyed:
-                    # Kept, for whoever goes on if this process dies in the middle of a long one.
-                    history = conversation.events
+                if not history and not conversation.obeyed:
+                    # Kept, for whoever goes on: if this process dies in the middle of a long one, or if the
+                    # first command has to wait.
+                    history = _NO_HISTORY if fresh else conversation.events
                     await conversations.note_history(connection, conversation_id, history)
                 run = _Run(self, connection, conversation, history=history)
                 more = await run.part()
@@ -234,13 +237,14 @@ class _Run:
                 # To a sub-agent it is another agent that speaks, and nobody else's words are obeyed.
                 persons = conversation.relation not in _OF_AGENTS and event.agent_id is None
                 typed = commands_in(event.text or "") if persons else ()
+                heeded = () if event.details.get("uncertain") else typed
                 try:
                     # Before anything of it is done: a message is obeyed as a whole.
-                    await self._require_readable(typed)
+                    await self._require_readable(heeded)
                 except _Waits as waits:
                     self.waits = waits
                     break
-                await self._by_itself(number, event, () if event.details.get("uncertain") else typed)
+                await self._by_itself(number, event, heeded)
                 await self._message(number, event, typed)
             done = number
         if done != conversation.obeyed:
@@ -260,7 +264,8 @@ class _Run:
         if not named and await recordings.active_of(self._connection, self._conversation.id):
             # What is recorded goes on: a workspace that begins by itself begins with a later message.
             return
-        self._owner._require(*named)
+        # A log that was pasted names many, and is nobody's commands.
+        self._owner._require(*list(dict.fromkeys(named))[:_MOST_REFUSALS])
 
     def _is_new(self, number: int, event: ConversationEvent) -> bool:
         """Tell whether an event is no history: old commands are never obeyed."""

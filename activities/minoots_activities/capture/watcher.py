@@ -155,12 +155,18 @@ class Watcher:
         await self._tell_all(found.values())
 
     async def again(self, paths: Iterable[str]) -> None:
-        """Tell of files once more, although nothing is new in them."""
-        for path in paths:
-            self._memory.seen.pop(path, None)
-            for key in [key for key in self._memory.marks if key.startswith(f"{path}#")]:
-                del self._memory.marks[key]
+        """Tell of files, or of single sessions of stores, once more, although nothing is new in them."""
+        seen = self._memory.seen
+        meant = dict.fromkeys(path if path in seen else self._without_mark(path) for path in paths)
+        for path in meant:
+            seen.pop(path, None)
+        for path in meant:
             await self.changed([path])
+
+    def _without_mark(self, key: str) -> str:
+        """Return the store of a session, which is new to it from now on."""
+        self._memory.marks.pop(key, None)
+        return key.rpartition("#")[0] or key
 
     async def _look_again(self) -> None:
         while True:

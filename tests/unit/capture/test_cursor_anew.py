@@ -40,21 +40,22 @@ class Reading:
         self._state: dict[str, Any] = {}
         self.told: dict[str, str] = {}
 
-    def on(self, *records: dict[str, Any]) -> list[str]:
-        """Read on; return what was told for the first time."""
+    def on(self, *records: dict[str, Any], more: bool = False) -> list[str]:
+        """Read on; return what was told for the first time. ``more``: others come behind these."""
         identity = Cursor().identify(FILE, TALK[0])
         assert identity is not None
         parser, parsed = Cursor().parser(identity, self._state), Parsed()
+        parser.more = more
         parser.feed(records, parsed)
         self._state = json.loads(json.dumps(parser.state))
         new = {one.event.id: one.event.text or "" for one in parsed.drafts if one.event.id not in self.told}
         self.told |= new
         return list(new.values())
 
-    def anew(self, *records: dict[str, Any]) -> list[str]:
+    def anew(self, *records: dict[str, Any], more: bool = False) -> list[str]:
         """Read a file that is another one now."""
         self._state = json.loads(json.dumps(Cursor().written_anew(self._state)))
-        return self.on(*records)
+        return self.on(*records, more=more)
 
 
 @pytest.fixture
@@ -87,12 +88,24 @@ def test_what_is_said_again_after_going_back_is_told(reading: Reading) -> None:
     assert reading.on(user("go on"), answer("Done.")) == ["go on", "Done."]
 
 
-def test_a_restart_in_the_middle_changes_nothing(reading: Reading) -> None:
-    long = [part for number in range(300) for part in (user(f"{number}"), answer("Done."))]
-    assert len(reading.on(*long)) == 600
-    left = [*long[100:], *MORE]
-    assert reading.anew(*left[:500]) == []
-    assert reading.on(*left[500:]) == ["go on", "Done."]
+LONG = [part for number in range(300) for part in (user(f"{number}"), answer("Done."))]
+
+
+@pytest.mark.parametrize("size", [1, 3, 100, 499])
+def test_parts_and_restarts_in_the_middle_change_nothing(reading: Reading, size: int) -> None:
+    assert len(reading.on(*LONG)) == 600
+    left = [*LONG[100:], *MORE]
+    told = reading.anew(*left[:size], more=True)
+    for begin in range(size, len(left), size):
+        told += reading.on(*left[begin : begin + size], more=begin + size < len(left))
+    assert told == ["go on", "Done."]
+
+
+def test_a_file_that_is_written_anew_while_it_is_read_anew_repeats_nothing(reading: Reading) -> None:
+    assert len(reading.on(*LONG)) == 600
+    assert reading.anew(*LONG[100:200], more=True) == []
+    assert reading.anew(*LONG[50:150], more=True) == []
+    assert reading.on(*LONG[150:], *MORE) == ["go on", "Done."]
 
 
 def test_another_conversation_in_its_place_is_told(reading: Reading) -> None:

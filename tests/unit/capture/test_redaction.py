@@ -184,3 +184,13 @@ def test_a_clean_event_stays_as_it_is_and_so_does_any_when_off() -> None:
 def test_many_beginnings_take_no_time(part: str) -> None:
     clean(part * 40_000)
     clean(f"{part} " * 40_000)
+
+
+def test_what_a_reader_notes_of_an_event_is_looked_through() -> None:
+    token = "ghp_" + "A1b2C3d4E5f6" * 3
+    event = ConversationEvent(
+        id="e" * 32, kind=ConversationEventKind.SYSTEM, details={"origin": {"from": f"https://x/?t={token}"}}
+    )
+    found = Found()
+    assert token not in Redactor(Policy()).event(event, found).model_dump_json()
+    assert found.counts.total() == 1

@@ -29,8 +29,6 @@ _END: Final = 24
 """Records by which the old end is found again."""
 _ALIKE: Final = 2
 """As many of them have to be the same, if there are."""
-_PART: Final = 500
-"""Records that come at once from a file that has more."""
 _OPEN: Final = 50
 """Calls without an id that wait for their result."""
 
@@ -60,7 +58,8 @@ class Cursor(Reader):
             return {}
         known = Occurrences(state.get("known"))
         known.raise_to(Occurrences(state.get("said")))
-        return {"known": known.state, "old_end": state["end"]}
+        # Of one that was written anew while it was read anew, what counts is the end that was not found yet.
+        return {"known": known.state, "old_end": state.get("old_end") or state["end"]}
 
 
 class _CursorParser(Parser):
@@ -119,7 +118,7 @@ class _CursorParser(Parser):
             run = _alike(before[max(0, at - _END) : at], self._old_end)
             if run >= max(best, min(_ALIKE, len(self._old_end))):
                 best, found = run, at - len(self._end)
-        if best == len(self._old_end) or len(part) < _PART:
+        if best == len(self._old_end) or not self.more:
             return len(part) if found is None else found
         return None
 

@@ -81,6 +81,9 @@ class Parsed:
 class Parser(ABC):
     """Turns the records of one file into events."""
 
+    more = False
+    """Whether other records come behind those that are fed next: the file has more already."""
+
     @abstractmethod
     def feed(self, records: Iterable[Mapping[str, Any]], parsed: Parsed) -> None:
         """Read on. Never raises for what a record holds."""
