@@ -67,18 +67,6 @@ class WriteGate:
         self._audit("allow", str(target.path), f"below {target.root}")
         return target
 
-    def again(self, path: Path) -> Target:
-        """Return the target of a path that was judged before; settings may have changed since.
-
-        Raises:
-            WriteDenied: it may not be written to any more. Only this is audited.
-        """
-        try:
-            return self._judged(path)
-        except WriteDenied as denied:
-            self._audit("deny", str(path), str(denied))
-            raise
-
     def _judged(self, path: Path) -> Target:
         text = str(path)
         if not text.strip() or "\x00" in text:

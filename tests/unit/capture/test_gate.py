@@ -152,16 +152,6 @@ def test_every_judgement_is_audited(ground: Ground) -> None:
     ]
 
 
-def test_of_judging_again_only_a_denial_is_audited(ground: Ground) -> None:
-    path = ground.root / "a" / "b.md"
-    assert ground.gate.again(path) == Target(ground.root, ("a", "b.md"))
-    assert ground.audited == []
-    (ground.root / "a").symlink_to(ground.outside)
-    with pytest.raises(WriteDenied):
-        ground.gate.again(path)
-    assert [(decision, about) for decision, about, _ in ground.audited] == [("deny", str(path))]
-
-
 def test_an_audit_that_fails_lets_nothing_through(ground: Ground) -> None:
     def broken(*_: str) -> None:
         raise OSError(errno.ENOSPC, "full")
