@@ -159,7 +159,9 @@ class Obeying:
                 run = _Run(self, connection, conversation, history=history)
                 more = await run.part()
                 waits = run.waits
-                await self._note(connection, conversation, waits)
+                await self._tell(connection, conversation, waits)
+            # Only when that is kept: else it would never be told.
+            self._note(conversation_id, waits)
             beat()
             obeyed, refused = obeyed + run.obeyed, refused + run.refused
         async with self._database.read() as connection:
@@ -169,22 +171,22 @@ class Obeying:
         mine = tuple(row for row in pending if row.host == self._host)
         return Obeyed(mine, obeyed, refused, None if waits is None else str(waits))
 
-    async def _note(
+    async def _tell(
         self, connection: AsyncConnection, conversation: sa.Row[Any], waits: _Waits | None
     ) -> None:
-        """Remember whose commands wait, and tell it once."""
-        before = self._waiting.pop(conversation.id, None)
-        if waits is None:
+        """Tell once that commands wait."""
+        if waits is None or self._waiting.get(conversation.id) == (waits.alias, str(waits)):
             return
-        now = self._waiting[conversation.id] = (waits.alias, str(waits))
-        if now != before:
-            about = {
-                "provider": conversation.provider,
-                "host": self._host,
-                "reason": f"a command waits: {waits}",
-            }
-            told = events.NewEvent(EventType.CONVERSATION_TROUBLED, conversation.id, self._clock(), about)
-            await events.append(connection, conversation.tenant, [told])
+        about = {"provider": conversation.provider, "host": self._host, "reason": f"a command waits: {waits}"}
+        told = events.NewEvent(EventType.CONVERSATION_TROUBLED, conversation.id, self._clock(), about)
+        await events.append(connection, conversation.tenant, [told])
+
+    def _note(self, conversation_id: str, waits: _Waits | None) -> None:
+        """Remember whose commands wait."""
+        if waits is None:
+            self._waiting.pop(conversation_id, None)
+        else:
+            self._waiting[conversation_id] = (waits.alias, str(waits))
 
     def gate(self) -> WriteGate:
         """Return the gate as it stands: workspaces come and go."""
