@@ -167,7 +167,9 @@ class Router(ModelRouter):
                         if delta is not None:
                             delivered = True
                             yield delta
-                answering.check(request)
+                if request.json_schema is not None:
+                    # Bounded, and still work of up to a second: others go on meanwhile.
+                    await asyncio.to_thread(answering.check, request)
                 calls = answering.tool_calls()
             except ModelFailure as failure:
                 spent = _sum(spent, attempt.usage)
@@ -238,11 +240,7 @@ class Router(ModelRouter):
         if request.json_schema is not None:
             from .schemas import check_schema
 
-            wrong = check_schema(request.json_schema)
-            if wrong is not None:
-                raise ModelFailure(
-                    ModelErrorKind.INVALID, f"json_schema: expected a JSON Schema; {wrong[:300]}"
-                )
+            await asyncio.to_thread(check_schema, request.json_schema)
         messages: list[Message] = []
         images: dict[str, bytes] = {}
         for message in request.messages:
