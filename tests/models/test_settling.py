@@ -12,10 +12,12 @@ from model_servers import asked, caller
 from stacks import TENANT
 
 from minoots.contracts.models import FinishReason, Locality, ModelErrorKind
+from minoots_activities.models.choosing import Candidate
 from minoots_activities.models.opening import Opened, open_router
 from minoots_activities.models.providers import anthropic, openai_wire
 from minoots_activities.models.providers.compatible import vectors_of
 from minoots_activities.models.providers.faults import of_status
+from minoots_activities.models.providers.installed import provider_kinds
 from minoots_activities.models.providers.provider import (
     Call,
     Done,
@@ -28,7 +30,9 @@ from minoots_activities.models.providers.provider import (
     Vectors,
     count_of,
 )
-from minoots_platform.models import Catalogue
+from minoots_activities.models.remembering import MOST
+from minoots_activities.models.tokens import Estimates, Size
+from minoots_platform.models import Catalogue, load_catalogue
 from minoots_platform.records import Database, breakers, budgets, usage
 from minoots_platform.settings import ProviderSpec, Settings
 from minoots_platform.telemetry import Telemetry
@@ -178,3 +182,25 @@ async def test_a_breaker_tells_no_tenant_what_a_provider_said_to_another(
     async with sqlite_database.read() as connection:
         [held] = await breakers.held(connection)
     assert SECRET not in (held.reason or "")
+
+
+async def test_names_that_a_tenant_invents_leave_nothing_for_ever(
+    sqlite_database: Database, telemetry: Telemetry
+) -> None:
+    catalogue = load_catalogue(None)
+    [spec] = Settings.model_validate(
+        {"models": {"providers": ["openai"], "keys": ["openai=sk"], "defaults": ["openai=mine"]}}
+    ).models.specs()
+    provider = provider_kinds()["openai"].open(spec, catalogue, Patience())
+    labels = []
+    for name in ("invented", "mine"):
+        model = await provider.look(name)
+        assert model is not None
+        labels.append(Candidate(provider, model, None, None).label)
+    assert labels == [("openai", "other"), ("openai", "mine")]
+
+    estimates, size = Estimates(), Size(bytes=4000, messages=1, images=0, tools=False)
+    for number in range(MOST + 5):
+        estimates.learn(("openai", f"invented-{number}"), size, 500)
+    assert len(estimates._learnt) == MOST
+    assert estimates.likely(("openai", f"invented-{MOST + 4}"), size) < 1000

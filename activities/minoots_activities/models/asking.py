@@ -170,7 +170,7 @@ class Asking:
         try:
             return await self._pass(attempt, max_tokens)
         except ModelFailure as failure:
-            self._metrics.passed_over(*attempt.key, failure.kind.value)
+            self._metrics.passed_over(*attempt.label, failure.kind.value)
             raise
 
     async def _pass(self, attempt: Attempt, max_tokens: int) -> _Run:
@@ -267,7 +267,7 @@ class Asking:
     async def _answered(self, attempt: Attempt, run: _Run) -> None:
         attempt.first_at = _now()
         if await self._breakers.answered(attempt.key, run.passed):
-            self._metrics.breaker(*attempt.key, left_alone=False)
+            self._metrics.breaker(*attempt.label, left_alone=False)
             run.tell(EventType.MODEL_CLOSED, attempt, self._clock(), {})
         run.known_well = True
 
@@ -293,7 +293,7 @@ class Asking:
             f"{done.input_tokens + unread}: it has not read all of the request"
         )
         attempt.warnings.append(told)
-        self._metrics.truncated(*attempt.key)
+        self._metrics.truncated(*attempt.label)
         data = {"evaluated": done.input_tokens, "sent_about": done.input_tokens + unread, "context": context}
         run.tell(EventType.MODEL_TRUNCATED, attempt, self._clock(), data)
         if self._settings.on_truncation == "fail":
@@ -325,7 +325,7 @@ class Asking:
             await self._unwell(attempt, run, failure)
         elif not run.known_well and await self._breakers.answered(attempt.key, run.passed):
             # It refuses this request: so it is there.
-            self._metrics.breaker(*attempt.key, left_alone=False)
+            self._metrics.breaker(*attempt.label, left_alone=False)
             run.tell(EventType.MODEL_CLOSED, attempt, self._clock(), {})
 
     async def _unwell(self, attempt: Attempt, run: _Run, failure: ModelFailure) -> None:
@@ -335,7 +335,7 @@ class Asking:
             reason += f", status {failure.status}"
         opened = await self._breakers.failed(attempt.key, run.passed, reason, answered=run.known_well)
         if opened is not None:
-            self._metrics.breaker(*attempt.key, left_alone=True)
+            self._metrics.breaker(*attempt.label, left_alone=True)
             data = {
                 "reason": opened.reason,
                 "trips": opened.trips,

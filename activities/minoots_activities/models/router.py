@@ -315,7 +315,7 @@ def _fallback(first: Candidate, given: Candidate, failures: list[ModelFailure]) 
         "error": None if why is None else why.kind.value,
         "detail": None if why is None else why.detail[:500],
     }
-    return Told(first.key, "" if why is None else why.kind.value, data)
+    return Told(first.label, "" if why is None else why.kind.value, data)
 
 
 def _failed(attempt: Attempt, failure: ModelFailure, *, broke_off: bool = False) -> ModelAttempt:

@@ -43,6 +43,8 @@ class FoundModel:
     digest: str | None = None
     remote: bool = False
     """It runs elsewhere though its provider is here, as those of Ollama's cloud do."""
+    known: bool = True
+    """Whether anybody but who asked for it says that it is there."""
 
     def can(self, needs: frozenset[Capability]) -> frozenset[Capability]:
         """Return what of ``needs`` it is known not to do."""
