@@ -190,3 +190,21 @@ async def test_a_row_stays_small(database: Database) -> None:
         row = (await connection.execute(breakers.TABLE.select())).one()
     assert len(row.slices) <= 12
     assert sum(one[0] for one in row.slices.values()) == 2 * sum(one[1] for one in row.slices.values())
+
+
+async def test_rows_of_models_that_nobody_asks_for_are_forgotten(database: Database) -> None:
+    clock = Moving()
+    found = await opened_breakers(database, clock)
+    await found.failed(("ollama", "invented"), Pass(), "down")
+    clock.now += timedelta(hours=23)
+    await found.failed(("ollama", "late"), Pass(), "down")
+    await found.forget()
+    await found.refresh()
+    assert found.held() == {KEY}
+    clock.now += timedelta(hours=2)
+    await found.forget()
+    await found.refresh()
+    assert found.held() == frozenset()
+    async with database.read() as connection:
+        assert [row.model for row in await connection.execute(breakers.TABLE.select())] == ["late"]
+    await found.close()

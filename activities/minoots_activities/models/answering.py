@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -18,7 +18,7 @@ from minoots.contracts.models import (
 )
 from minoots_workflows.models.failures import ModelFailure
 
-from .providers.provider import Counted, Done, Piece, Text, Thinking, ToolPart
+from .providers.provider import Counted, Done, Piece, Text, Thinking, ToolPart, count_of
 
 
 @dataclass
@@ -57,9 +57,19 @@ class Answering:
             case ToolPart():
                 return self._called(piece)
             case Counted():
-                self.counted = piece
+                # Plug-ins too are read as if they were a wire: what is no count has not been told.
+                read = count_of(piece.input_tokens)
+                if read is not None:
+                    cached, written = count_of(piece.cached_tokens) or 0, count_of(piece.written_tokens) or 0
+                    self.counted = Counted(read, cached, written)
             case Done():
-                self.done = piece
+                self.done = replace(
+                    piece,
+                    input_tokens=count_of(piece.input_tokens),
+                    output_tokens=count_of(piece.output_tokens),
+                    cached_tokens=count_of(piece.cached_tokens) or 0,
+                    written_tokens=count_of(piece.written_tokens) or 0,
+                )
         return None
 
     @property
@@ -123,19 +133,15 @@ class Answering:
         """Hold the answer against the schema that was asked for.
 
         Raises:
-            ModelFailure: bad_answer, when it is not of the schema.
+            ModelFailure: bad_answer, when it is not of the schema; invalid, when that cannot be applied.
         """
         if request.json_schema is None or self.done is None or self.calling:
             return
         if self.done.finish is not FinishReason.STOP:
             return
-        from .schemas import faults
+        from .schemas import hold
 
-        wrong = faults(self.text, request.json_schema)
-        if wrong is not None:
-            raise ModelFailure(
-                ModelErrorKind.BAD_ANSWER, f"expected an answer of the schema that was sent; {wrong}"
-            )
+        hold(self.text, request.json_schema)
 
     def _called(self, part: ToolPart) -> Delta:
         calling = self._calls.setdefault(part.index, _Calling())

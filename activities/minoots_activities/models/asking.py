@@ -2,6 +2,7 @@
 
 Owns what one attempt does and leaves behind: its span and metrics, its row of usage, what breakers learn of
 it. However it ends, with an answer, a failure, or because nobody listens any more, what was held is settled.
+Longer than most: how an attempt is begun, read and settled shares one state, and is read as one.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ _BILLED: Final = frozenset(
         ModelErrorKind.CANCELLED,
     }
 )
-"""After these a provider may have worked, and may send a bill: nobody knows, so they are charged."""
+"""After these a provider may have worked unseen, and may send a bill: nobody knows, so they are charged."""
 
 
 class _NotItsFault(ModelFailure):
@@ -132,13 +133,16 @@ class Asking:
             except TimeoutError:
                 raise self._timeout(attempt, patience, late=late) from None
             await self._answered(attempt, run)
-            answering.done = Done(input_tokens=found.input_tokens, output_tokens=0)
+            answering.take(Done(input_tokens=found.input_tokens, output_tokens=0))
             return found.vectors
         except ModelFailure as error:
             failure = error
             raise
         except asyncio.CancelledError:
             failure = ModelFailure(ModelErrorKind.CANCELLED, "nobody waits for the vectors any more")
+            raise
+        except Exception as error:
+            failure = _NotItsFault(ModelErrorKind.BROKEN_STREAM, type(error).__name__)
             raise
         finally:
             await self._end(attempt, run, failure, answering)
@@ -166,7 +170,7 @@ class Asking:
         try:
             return await self._pass(attempt, max_tokens)
         except ModelFailure as failure:
-            self._metrics.passed_over(*attempt.key, failure.kind.value)
+            self._metrics.passed_over(*attempt.label, failure.kind.value)
             raise
 
     async def _pass(self, attempt: Attempt, max_tokens: int) -> _Run:
@@ -212,8 +216,11 @@ class Asking:
             if late and attempt.deadline is not None and attempt.deadline <= _now():
                 raise _NotItsFault(ModelErrorKind.TIMEOUT, "the deadline of the request has passed")
         except BaseException:
-            await self._breakers.nothing(attempt.key, passed)
-            await self._undo(attempt, run)
+            try:
+                # First what is held, for nobody else lets go of it while this process lives.
+                await self._undo(attempt, run)
+            finally:
+                await self._breakers.nothing(attempt.key, passed)
             raise
         attempt.sent, attempt.sent_at = True, _now()
         run.span = self._reporting.span(attempt)
@@ -260,7 +267,7 @@ class Asking:
     async def _answered(self, attempt: Attempt, run: _Run) -> None:
         attempt.first_at = _now()
         if await self._breakers.answered(attempt.key, run.passed):
-            self._metrics.breaker(*attempt.key, left_alone=False)
+            self._metrics.breaker(*attempt.label, left_alone=False)
             run.tell(EventType.MODEL_CLOSED, attempt, self._clock(), {})
         run.known_well = True
 
@@ -286,7 +293,7 @@ class Asking:
             f"{done.input_tokens + unread}: it has not read all of the request"
         )
         attempt.warnings.append(told)
-        self._metrics.truncated(*attempt.key)
+        self._metrics.truncated(*attempt.label)
         data = {"evaluated": done.input_tokens, "sent_about": done.input_tokens + unread, "context": context}
         run.tell(EventType.MODEL_TRUNCATED, attempt, self._clock(), data)
         if self._settings.on_truncation == "fail":
@@ -297,14 +304,14 @@ class Asking:
     ) -> None:
         """Settle, whatever ended it."""
         ended = _now()
-        attempt.usage = self._usage(attempt, run, failure, answering)
-        self._reporting.report(attempt, run.span, failure, answering, ended)
+        paid = failure is None or _billed(attempt, failure)
         try:
+            attempt.usage = self._usage(attempt, run, failure, answering)
+            self._reporting.report(attempt, run.span, failure, answering, ended)
             if failure is not None:
                 await self._learn(attempt, run, failure)
         finally:
             row = self._row(attempt, ANSWERED if failure is None else failure.kind.value, ended)
-            paid = failure is None or failure.kind in _BILLED
             await self._spending.settle(run.reservation, row, paid=paid, told=tuple(run.told))
         took = attempt.usage.input_tokens + attempt.usage.output_tokens
         await self._spending.give_back(attempt.candidate.provider.spec, run.rated - took)
@@ -318,13 +325,17 @@ class Asking:
             await self._unwell(attempt, run, failure)
         elif not run.known_well and await self._breakers.answered(attempt.key, run.passed):
             # It refuses this request: so it is there.
-            self._metrics.breaker(*attempt.key, left_alone=False)
+            self._metrics.breaker(*attempt.label, left_alone=False)
             run.tell(EventType.MODEL_CLOSED, attempt, self._clock(), {})
 
     async def _unwell(self, attempt: Attempt, run: _Run, failure: ModelFailure) -> None:
-        opened = await self._breakers.failed(attempt.key, run.passed, failure.detail, answered=run.known_well)
+        # Never what the provider said: that may repeat a tenant's words, and every tenant reads the reason.
+        reason = failure.kind.value
+        if failure.status is not None:
+            reason += f", status {failure.status}"
+        opened = await self._breakers.failed(attempt.key, run.passed, reason, answered=run.known_well)
         if opened is not None:
-            self._metrics.breaker(*attempt.key, left_alone=True)
+            self._metrics.breaker(*attempt.label, left_alone=True)
             data = {
                 "reason": opened.reason,
                 "trips": opened.trips,
@@ -339,7 +350,7 @@ class Asking:
         cached = written = 0
         if done is not None and done.input_tokens is not None:
             tokens_in, cached, written = done.input_tokens, done.cached_tokens, done.written_tokens
-        elif failure is not None and failure.kind not in _BILLED:
+        elif failure is not None and not _billed(attempt, failure):
             return ModelUsage()
         elif counted is not None:
             tokens_in, cached, written = counted.input_tokens, counted.cached_tokens, counted.written_tokens
@@ -405,6 +416,11 @@ class _Run:
         if kind is EventType.MODEL_TRUNCATED and attempt.caller.job_id is not None:
             subject = attempt.caller.job_id
         self.told.append(events.NewEvent(kind, subject, now, {**about, **data}))
+
+
+def _billed(attempt: Attempt, failure: ModelFailure) -> bool:
+    """Tell whether a provider may send a bill in spite of a failure: it may once it has begun to answer."""
+    return attempt.first_at is not None or failure.kind in _BILLED
 
 
 def _now() -> float:

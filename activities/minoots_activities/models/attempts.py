@@ -43,3 +43,8 @@ class Attempt:
     def key(self) -> tuple[str, str]:
         """Provider and model."""
         return self.candidate.key
+
+    @property
+    def label(self) -> tuple[str, str]:
+        """Provider and model, as metrics name them."""
+        return self.candidate.label

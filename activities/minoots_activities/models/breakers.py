@@ -18,6 +18,8 @@ from minoots_platform.records import Database, breakers
 from minoots_platform.settings import ModelsSettings
 from minoots_platform.telemetry import get_logger
 
+from .remembering import remember
+
 Key = tuple[str, str]
 """Provider and model."""
 
@@ -86,7 +88,7 @@ class Breakers:
 
     async def answered(self, key: Key, passed: Pass) -> bool:
         """Take note that a model answered; return whether it had been left alone."""
-        self._well[key] += 1
+        remember(self._well, key, self._well[key] + 1)
         if not passed.probe and key not in self._held:
             return False
         self._probing.discard(key)
@@ -132,6 +134,11 @@ class Breakers:
         for key in tuple(self._probing):
             async with self._database.write() as connection:
                 await breakers.keep_probing(connection, *key, self._clock() + PROBE)
+
+    async def forget(self) -> None:
+        """Let go of the rows of models that nobody has asked for long."""
+        async with self._database.write() as connection:
+            await breakers.forget(connection, self._clock())
 
     def held(self) -> frozenset[Key]:
         """Return who is left alone, as far as this process knows."""

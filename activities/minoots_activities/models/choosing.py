@@ -19,9 +19,11 @@ from minoots.contracts.models import (
     ModelErrorKind,
 )
 from minoots_platform.settings import ModelsSettings
+from minoots_platform.telemetry.model_metrics import OTHER
 from minoots_workflows.models.failures import ModelFailure
 
 from .providers.provider import FoundModel, Provider
+from .remembering import remember
 from .shelf import Shelf
 from .tokens import Estimates, Size
 
@@ -68,6 +70,11 @@ class Candidate:
     def key(self) -> tuple[str, str]:
         """Provider and model."""
         return (self.provider.name, self.model.name)
+
+    @property
+    def label(self) -> tuple[str, str]:
+        """Provider and model as metrics name them: a name that somebody made up is none of theirs."""
+        return (self.provider.name, self.model.name if self.model.known else OTHER)
 
     @property
     def local(self) -> bool:
@@ -167,7 +174,7 @@ class Chooser:
             found = await self._shelf.find(provider, name)
         except ModelFailure:
             # It cannot be asked what it has; asking it for an answer says the same, and the breaker hears it.
-            return FoundModel(name)
+            return FoundModel(name, known=name == provider.spec.default)
         if found is None:
             raise ModelFailure(ModelErrorKind.UNKNOWN_MODEL, f"{provider.name} has no model {name}")
         return found
@@ -222,7 +229,7 @@ class Chooser:
         if least >= size or now - since > _REMEMBERED:
             # A long conversation of long ago must not keep the memory for its context.
             size, since = least, now
-        self._contexts[key] = (size, since)
+        remember(self._contexts, key, (size, since))
         return size if model.context is None else min(size, model.context)
 
     def _too_long(self, key: tuple[str, str], likely: int, context: int) -> ModelFailure:

@@ -113,6 +113,7 @@ async def open_router(
             ("reservations of the dead", _SWEEP, sweep),
             ("probes", _PROBES, breakers.keep),
             ("accounts of long ago", _FORGET, spending.forget),
+            ("breakers of long ago", _FORGET, breakers.forget),
         ]
         if models.warm:
             beside.append(("warm models", models.look_seconds, lambda: _keep_warm(providers, models)))

@@ -55,8 +55,8 @@ class Reporting:
         self._metrics.answered(
             ended - attempt.sent_at,
             operation=attempt.operation,
-            provider=attempt.key[0],
-            model=attempt.key[1],
+            provider=attempt.label[0],
+            model=attempt.label[1],
             error=error,
             first=None if attempt.first_at is None else attempt.first_at - attempt.sent_at,
             input_tokens=took.input_tokens,

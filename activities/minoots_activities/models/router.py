@@ -167,7 +167,9 @@ class Router(ModelRouter):
                         if delta is not None:
                             delivered = True
                             yield delta
-                answering.check(request)
+                if request.json_schema is not None:
+                    # Bounded, and still work of up to a second: others go on meanwhile.
+                    await asyncio.to_thread(answering.check, request)
                 calls = answering.tool_calls()
             except ModelFailure as failure:
                 spent = _sum(spent, attempt.usage)
@@ -238,11 +240,7 @@ class Router(ModelRouter):
         if request.json_schema is not None:
             from .schemas import check_schema
 
-            wrong = check_schema(request.json_schema)
-            if wrong is not None:
-                raise ModelFailure(
-                    ModelErrorKind.INVALID, f"json_schema: expected a JSON Schema; {wrong[:300]}"
-                )
+            await asyncio.to_thread(check_schema, request.json_schema)
         messages: list[Message] = []
         images: dict[str, bytes] = {}
         for message in request.messages:
@@ -317,7 +315,7 @@ def _fallback(first: Candidate, given: Candidate, failures: list[ModelFailure]) 
         "error": None if why is None else why.kind.value,
         "detail": None if why is None else why.detail[:500],
     }
-    return Told(first.key, "" if why is None else why.kind.value, data)
+    return Told(first.label, "" if why is None else why.kind.value, data)
 
 
 def _failed(attempt: Attempt, failure: ModelFailure, *, broke_off: bool = False) -> ModelAttempt:

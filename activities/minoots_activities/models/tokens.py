@@ -13,6 +13,8 @@ from typing import Final
 
 from minoots.contracts.models import Message, ModelRequest
 
+from .remembering import remember
+
 _BYTES_PER_TOKEN: Final = 4.0
 """Before anything is learnt; English is near it, code and other scripts are below."""
 _PER_MESSAGE: Final = 8
@@ -85,7 +87,8 @@ class Estimates:
         if size.images or words < _NOISE:
             return
         ratio = min(max(size.bytes / words, 1.0), 12.0)
-        learnt = self._learnt.setdefault(model, _Learnt())
+        learnt = self._learnt.get(model) or _Learnt()
+        remember(self._learnt, model, learnt)
         learnt.answers += 1
         learnt.ratio += (ratio - learnt.ratio) / min(learnt.answers, 10)
 

@@ -22,6 +22,7 @@ from .inserting import insert_new
 TABLE: Final = schema.model_breakers
 CLOSED: Final = "closed"
 OPEN: Final = "open"
+_KEPT: Final = timedelta(days=1)
 _SLICES: Final = 12
 """Of the window: attempts are counted by these, so that a row has a bounded size."""
 
@@ -62,19 +63,19 @@ async def unwell(
     A failed ``probe`` has it left alone for twice as long as before.
     """
     at = (TABLE.c.provider == provider, TABLE.c.model == model)
-    await insert_new(
-        connection,
-        TABLE,
-        {
-            "provider": provider,
-            "model": model,
-            "state": CLOSED,
-            "changed_at": now,
-            "trips": 0,
-            "slices": {},
-        },
-    )
-    row = (await connection.execute(sa.select(TABLE).where(*at).with_for_update())).one()
+    new = {
+        "provider": provider,
+        "model": model,
+        "state": CLOSED,
+        "changed_at": now,
+        "trips": 0,
+        "slices": {},
+    }
+    row = None
+    while row is None:
+        # Again where another process forgets a row of long ago between the two.
+        await insert_new(connection, TABLE, new)
+        row = (await connection.execute(sa.select(TABLE).where(*at).with_for_update())).one_or_none()
     slices = _counted(row.slices, policy.window, now, well=well)
     attempts = sum(one[0] for one in slices.values())
     failed = sum(one[1] for one in slices.values())
@@ -155,6 +156,23 @@ async def close(connection: AsyncConnection, provider: str, model: str, now: dat
         .returning(TABLE.c.provider)
     )
     return closed.one_or_none() is not None
+
+
+async def forget(connection: AsyncConnection, now: datetime) -> None:
+    """Let go of rows of a day ago: of models that are well, and of those that nobody has tried again since.
+
+    Without it every name that somebody invents while a provider is away would be a row for ever.
+    """
+    old = now - _KEPT
+    gone = sa.or_(
+        sa.and_(TABLE.c.state == CLOSED, TABLE.c.changed_at < old),
+        sa.and_(
+            TABLE.c.state == OPEN,
+            TABLE.c.probe_at < old,
+            sa.or_(TABLE.c.probe_until.is_(None), TABLE.c.probe_until < old),
+        ),
+    )
+    await connection.execute(sa.delete(TABLE).where(gone))
 
 
 def _counted(

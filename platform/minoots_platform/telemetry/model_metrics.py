@@ -1,6 +1,7 @@
 """The metrics of language models: those of the GenAI semantic conventions by their names, and our own.
 
-Labels are providers and models, which the settings and the servers bound; never a tenant, a key or a job.
+Labels are providers and models that the settings, the catalogue or the servers name, any other model is
+``other``; never a tenant, a key or a job.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ DURATION_BUCKETS: Final = (
     *(2.56, 5.12, 10.24, 20.48, 40.96, 81.92),
 )
 """Seconds, as the conventions advise."""
+OTHER: Final = "other"
+"""The label of models that nobody but who asked for them names."""
 TOKEN_BUCKETS: Final = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304)
 
 
@@ -99,8 +102,9 @@ class ModelMetrics:
         self._truncated.add(1, {"provider": provider, "model": model})
 
     def breaker(self, provider: str, model: str, *, left_alone: bool) -> None:
-        """Record whether a model is left alone."""
-        self._breaker.set(int(left_alone), {"provider": provider, "model": model})
+        """Record whether a model is left alone. Of others nothing: one gauge of many would never be right."""
+        if model != OTHER:
+            self._breaker.set(int(left_alone), {"provider": provider, "model": model})
 
     def lost(self, calls: int) -> None:
         """Count calls whose worker died."""

@@ -36,6 +36,7 @@ class ModelFailure(MinootsError):
         remedy: what to do about it.
         retry_after: seconds after which another try makes sense, where the provider said so.
         attempts: every provider that was asked or passed over until then.
+        status: what the provider answered by HTTP, where it was that.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class ModelFailure(MinootsError):
         remedy: str | None = None,
         retry_after: float | None = None,
         attempts: tuple[ModelAttempt, ...] = (),
+        status: int | None = None,
     ) -> None:
         super().__init__(f"{kind}: {detail}")
         self.kind = kind
@@ -53,6 +55,7 @@ class ModelFailure(MinootsError):
         self.remedy = remedy or MODEL_ERRORS[kind].remedy
         self.retry_after = retry_after
         self.attempts = attempts
+        self.status = status
 
     @property
     def rule(self) -> ModelErrorRule:

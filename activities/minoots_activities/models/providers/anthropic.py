@@ -28,6 +28,7 @@ from .provider import (
     Thinking,
     ToolPart,
     Vectors,
+    count_of,
 )
 from .sdk import SdkProvider
 
@@ -132,7 +133,8 @@ class _Reading:
                 message = event["message"]
                 self._model = message.get("model")
                 self._usage |= _numbers(message.get("usage"))
-                return [Counted(*self._input())]
+                read, cached, written = self._input()
+                return [] if read is None else [Counted(read, cached, written)]
             case "content_block_start":
                 return self._begun(int(event["index"]), event["content_block"])
             case "content_block_delta":
@@ -180,14 +182,16 @@ class _Reading:
                 return [ToolPart(self._tools[index], delta["partial_json"])]
         return []
 
-    def _input(self) -> tuple[int, int, int]:
-        cached = int(self._usage.get("cache_read_input_tokens") or 0)
-        written = int(self._usage.get("cache_creation_input_tokens") or 0)
-        return int(self._usage.get("input_tokens") or 0) + cached + written, cached, written
+    def _input(self) -> tuple[int | None, int, int]:
+        cached = self._usage.get("cache_read_input_tokens", 0)
+        written = self._usage.get("cache_creation_input_tokens", 0)
+        plain = self._usage.get("input_tokens")
+        return None if plain is None else plain + cached + written, cached, written
 
 
-def _numbers(usage: Mapping[str, Any] | None) -> dict[str, int]:
-    return {name: value for name, value in (usage or {}).items() if isinstance(value, int)}
+def _numbers(usage: object) -> dict[str, int]:
+    found = {name: count_of(value) for name, value in usage.items()} if isinstance(usage, Mapping) else {}
+    return {name: count for name, count in found.items() if count is not None}
 
 
 def _turns(call: Call) -> list[dict[str, Any]]:

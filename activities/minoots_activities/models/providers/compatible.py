@@ -18,7 +18,7 @@ from minoots_workflows.models.failures import ModelFailure
 
 from .faults import error_in, garbled, of_status, of_transport
 from .openai_wire import Reading, body
-from .provider import Call, FoundModel, Patience, Piece, Provider, ProviderKind, Vectors
+from .provider import Call, FoundModel, Patience, Piece, Provider, ProviderKind, Vectors, count_of
 
 
 class CompatibleServer(Provider):
@@ -129,7 +129,8 @@ def vectors_of(provider: str, told: dict[str, Any], count: int) -> Vectors:
         raise garbled(provider, f"got no vectors: {type(error).__name__}") from error
     if len(vectors) != count:
         raise garbled(provider, f"got {len(vectors)} vectors of {count} texts")
-    return Vectors(vectors, (told.get("usage") or {}).get("prompt_tokens"))
+    usage = told.get("usage")
+    return Vectors(vectors, count_of(usage.get("prompt_tokens")) if isinstance(usage, dict) else None)
 
 
 def _object(provider: str, text: str) -> dict[str, Any]:

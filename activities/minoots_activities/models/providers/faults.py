@@ -58,7 +58,10 @@ def of_status(
         kind = ModelErrorKind.CONTEXT_TOO_LONG
     told = "" if kind in _SILENT else shown(said)
     return ModelFailure(
-        kind, f"{provider} answered {status}{': ' + told if told else ''}", retry_after=_seconds(retry_after)
+        kind,
+        f"{provider} answered {status}{': ' + told if told else ''}",
+        retry_after=_seconds(retry_after),
+        status=status,
     )
 
 

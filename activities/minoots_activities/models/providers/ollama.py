@@ -22,8 +22,20 @@ from minoots_platform.models import Catalogue
 from minoots_platform.settings import ProviderSpec
 from minoots_workflows.models.failures import ModelFailure
 
-from .faults import broken, error_in, garbled, of_status, of_transport
-from .provider import Call, Done, FoundModel, Patience, Piece, Provider, ProviderKind, Text, Thinking, Vectors
+from .faults import broken, error_in, garbled, of_status, of_transport, shown
+from .provider import (
+    Call,
+    Done,
+    FoundModel,
+    Patience,
+    Piece,
+    Provider,
+    ProviderKind,
+    Text,
+    Thinking,
+    Vectors,
+    count_of,
+)
 from .provider import ToolPart as Part
 
 URL: Final = "http://127.0.0.1:11434"
@@ -112,7 +124,7 @@ class OllamaServer(Provider):
         vectors = told.get("embeddings")
         if not isinstance(vectors, list) or len(vectors) != len(texts):
             raise garbled(self.name, f"got no vector of each of {len(texts)} texts")
-        return Vectors(tuple(tuple(one) for one in vectors), told.get("prompt_eval_count"))
+        return Vectors(tuple(tuple(one) for one in vectors), count_of(told.get("prompt_eval_count")))
 
     async def close(self) -> None:
         """Give connections back."""
@@ -175,10 +187,10 @@ class OllamaServer(Provider):
                 return of_status(self.name, error.status_code, said, code)
             # A line of an answer that began with 200.
             failure = of_status(self.name, 500, said, code)
-            return (
-                failure
-                if failure.kind is ModelErrorKind.CONTEXT_TOO_LONG
-                else ModelFailure(failure.kind, f"{self.name} failed in the middle of its answer: {said}")
+            if failure.kind is ModelErrorKind.CONTEXT_TOO_LONG:
+                return failure
+            return ModelFailure(
+                failure.kind, f"{self.name} failed in the middle of its answer: {shown(said)}"
             )
         if isinstance(error, ValidationError | ValueError | TypeError) and not isinstance(error, OSError):
             return garbled(self.name, f"got a line that is none: {type(error).__name__}")
@@ -234,7 +246,7 @@ def _done(part: ollama.ChatResponse, *, called: bool) -> Done:
     elif called:
         finish = FinishReason.TOOL_CALLS
     # Some versions leave the count out when they had all of it in their cache.
-    return Done(finish, part.prompt_eval_count or None, part.eval_count, model=part.model)
+    return Done(finish, count_of(part.prompt_eval_count) or None, count_of(part.eval_count), model=part.model)
 
 
 def _is_remote(name: str, row: dict[str, Any]) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from minoots.contracts.models import FinishReason, Message, Role
 
 from .faults import broken, error_of, of_status
-from .provider import Call, Done, Piece, Text, Thinking, ToolPart
+from .provider import Call, Done, Piece, Text, Thinking, ToolPart, count_of
 
 _FINISH: Final = {
     "stop": FinishReason.STOP,
@@ -82,7 +82,7 @@ class Reading:
             raise of_status(self._provider, status if isinstance(status, int) else 500, said, code)
         self.reached = True
         self._model = chunk.get("model") or self._model
-        self._usage = chunk.get("usage") or self._usage
+        self._usage = _mapping(chunk.get("usage")) or self._usage
         for choice in chunk.get("choices") or ():
             delta = choice.get("delta") or {}
             thought = delta.get("reasoning_content") or delta.get("reasoning")
@@ -112,15 +112,19 @@ class Reading:
         """
         if self._finish is None:
             raise broken(self._provider, "it ended without saying why")
-        details = self._usage.get("prompt_tokens_details") or {}
+        details = _mapping(self._usage.get("prompt_tokens_details"))
         finish = FinishReason.FILTERED if self._refused else self._finish
         return Done(
             finish,
-            self._usage.get("prompt_tokens"),
-            self._usage.get("completion_tokens"),
-            int(details.get("cached_tokens") or 0),
+            count_of(self._usage.get("prompt_tokens")),
+            count_of(self._usage.get("completion_tokens")),
+            count_of(details.get("cached_tokens")) or 0,
             model=self._model,
         )
+
+
+def _mapping(told: object) -> Mapping[str, Any]:
+    return told if isinstance(told, Mapping) else {}
 
 
 def _message(message: Message, images: Mapping[str, bytes]) -> dict[str, Any]:

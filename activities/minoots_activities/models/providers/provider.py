@@ -10,11 +10,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from minoots.contracts.models import Capability, FinishReason, Message, ModelRequest
 from minoots_platform.models import Catalogue
 from minoots_platform.settings import ProviderSpec
+
+_MOST_TOKENS: Final = 2_000_000_000
+"""No answer has as many; sums of more would not fit a column of usage."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class FoundModel:
     digest: str | None = None
     remote: bool = False
     """It runs elsewhere though its provider is here, as those of Ollama's cloud do."""
+    known: bool = True
+    """Whether anybody but who asked for it says that it is there."""
 
     def can(self, needs: frozenset[Capability]) -> frozenset[Capability]:
         """Return what of ``needs`` it is known not to do."""
@@ -106,6 +111,14 @@ class Counted:
     input_tokens: int
     cached_tokens: int = 0
     written_tokens: int = 0
+
+
+def count_of(value: object) -> int | None:
+    """Return a number of tokens that a provider told; ``None`` for what cannot be one, as if it had not."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _MOST_TOKENS:
+        # Below zero it would give money back; what is no number would keep the call from being settled.
+        return None
+    return int(value)
 
 
 Piece = Text | Thinking | ToolPart | Counted | Done

@@ -52,7 +52,7 @@ class SdkProvider(Provider):
         """Return a model; one that the catalogue does not know is believed to be there."""
         known = self.catalogue.find(self.spec.name, self.spec.kind, model)
         if known is None:
-            return FoundModel(model)
+            return FoundModel(model, known=model == self.spec.default)
         return FoundModel(model, known.context, known.max_output, known.capabilities)
 
     async def client(self) -> Any:
