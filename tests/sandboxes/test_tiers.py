@@ -12,6 +12,7 @@ from minoots.contracts.sandboxes import Limits, Tier
 from minoots.errors import FailureKind
 from minoots_activities.sandboxes import bubblewrap
 from minoots_activities.sandboxes.port import NeverStarted
+from minoots_activities.sandboxes.starting import start
 from minoots_activities.sandboxes.tiers import Tiers
 from minoots_platform.settings import Settings
 from minoots_workers.parts import tiers_of
@@ -73,6 +74,14 @@ async def test_a_bwrap_that_cannot_make_namespaces_is_told_with_its_words(
     assert "namespaces" in refused.value.detail
     # As root it is started as nobody, who may not get at the folder of a test.
     assert "No permissions" in refused.value.detail or "Permission denied" in refused.value.detail
+
+
+async def test_what_was_said_by_one_that_was_not_prepared_is_told() -> None:
+    async def not_so(pid: int) -> bool:
+        return False
+
+    with pytest.raises(NeverStarted, match="did not begin: no namespaces here"):
+        await start(lambda sock: ["sh", "-c", "echo no namespaces here >&2; exit 1"], beforehand=not_so)
 
 
 async def test_more_folders_may_be_read_and_not_written(open_sandbox: Open, tmp_path: Path) -> None:
