@@ -31,7 +31,7 @@ from minoots_workflows.jobs.port import ProgramsPort
 
 from .outputs import choose, media_type_of
 from .telling import Teller
-from .working import UnwantedError, while_wanted
+from .working import UnwantedError, while_wanted, without_words
 
 _TAIL: Final = 2000
 """Bytes of what was written last that stand in the result itself."""
@@ -61,6 +61,10 @@ class Programs(ProgramsPort):
     @activity.defn(name="jobs.run_program")
     async def run_program(self, due: StepDue) -> StepDone:
         """Run the program of a job, and end the job with what came of it."""
+        async with without_words(due.job_id):
+            return await self._run(due)
+
+    async def _run(self, due: StepDue) -> StepDone:
         begun = await self._begin(due)
         if begun is None:
             return StepDone(state="")
@@ -75,7 +79,7 @@ class Programs(ProgramsPort):
         except OutcomeUnknown as unknown:
             if on_lost(request) is OnLost.RERUN:
                 self._log.warning("job.sandbox_lost", job_id=due.job_id, attempt=begun.attempt)
-                raise ApplicationError("the sandbox was lost", type="SandboxLost") from unknown
+                raise ApplicationError("the sandbox was lost", type="SandboxLost") from None
             outcome = Outcome(JobState.FAILED, problem=job_progress.problem_of(unknown))
         except Failure as failure:
             outcome = Outcome(JobState.FAILED, problem=job_progress.problem_of(failure))
