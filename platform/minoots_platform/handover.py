@@ -258,12 +258,18 @@ class HandOver:
                     async with self._database.write() as connection:
                         await staging.forget_left(connection, self._clock())
                         await sources.forget_unused(connection, self._clock() - staging.LEFT_FOR)
-                    async with self._database.write() as connection:
-                        await contents.forget_unnamed(connection, self._clock())
+                    await self._forget_contents()
             except (sa.exc.SQLAlchemyError, OSError) as error:
                 self._log.error("handover.reconcile_failed", error=type(error).__name__)
             rounds += 1
             await asyncio.sleep(interval.total_seconds())
+
+    async def _forget_contents(self) -> None:
+        """Forget contents that no job names, in small transactions, until there are none."""
+        forgotten = contents.FORGOTTEN_AT_ONCE
+        while forgotten >= contents.FORGOTTEN_AT_ONCE:
+            async with self._database.write() as connection:
+                forgotten = await contents.forget_unnamed(connection, self._clock())
 
     async def _in_turn(self, work: Awaitable[bool]) -> bool:
         async with self._slots:

@@ -252,6 +252,17 @@ async def test_contents_that_no_job_names_are_forgotten_after_a_day(database: Da
         await contents.read(database, TENANT, names["nobody"])
 
 
+async def test_a_content_that_a_job_asks_for_is_not_forgotten_in_between(database: Database) -> None:
+    now = utc_now()
+    old = now - contents.LEFT_FOR - timedelta(hours=1)
+    sha256 = await contents.keep(database, TENANT, b"old", old)
+    async with database.write() as connection:
+        await contents.require(connection, TENANT, [sha256], now)
+    async with database.write() as connection:
+        assert await contents.forget_unnamed(connection, now) == 0
+    assert await contents.read(database, TENANT, sha256) == b"old"
+
+
 async def test_pages_of_jobs_neither_repeat_nor_hide(database: Database) -> None:
     kept = [await accept(database, labels={"n": str(n)}) for n in range(3)]
     found: list[str] = []

@@ -3,19 +3,50 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from shut_in import Open, Try
 
 from minoots.contracts.sandboxes import Limits, Tier
+from minoots.errors import FailureKind
 from minoots_activities.sandboxes import bubblewrap
 from minoots_activities.sandboxes.port import NeverStarted
+from minoots_activities.sandboxes.starting import start
 from minoots_activities.sandboxes.tiers import Tiers
+from minoots_platform.settings import Settings
+from minoots_workers.parts import tiers_of
 
 
 async def test_the_weakest_tier_is_refused_unless_settings_allow_it() -> None:
     with pytest.raises(NeverStarted, match=r"sandbox\.allow_process is off"):
         await Tiers(vm_image=Path("none")).create(Tier.PROCESS, "x", Limits())
+
+
+@pytest.mark.parametrize(
+    ("limits", "says"),
+    [
+        ({"memory_mb": 4097}, r"limits\.memory_mb is 4097, and .* no more than 4096"),
+        ({"disk_mb": 1_048_576}, r"limits\.disk_mb is 1048576"),
+        ({"cpus": 4.5}, r"limits\.cpus is 4\.5"),
+        ({"processes": 1025}, r"limits\.processes is 1025"),
+    ],
+)
+async def test_limits_are_held_under_the_ceilings_of_the_operator(limits: dict[str, Any], says: str) -> None:
+    tiers = Tiers(vm_image=Path("none"), allow_process=True)
+    with pytest.raises(NeverStarted, match=says) as refused:
+        await tiers.create(Tier.PROCESS, "x", Limits(**limits))
+    assert refused.value.kind is FailureKind.INVALID
+    assert refused.value.remedy is not None
+    assert f"sandbox.max_{next(iter(limits))}" in refused.value.remedy
+
+
+async def test_a_tier_that_the_operator_does_not_allow_is_refused() -> None:
+    settings = Settings.model_validate({"sandbox": {"tiers": ["vm"]}})
+    with pytest.raises(NeverStarted, match="bubblewrap may not be used") as refused:
+        await tiers_of(settings).create(Tier.BUBBLEWRAP, "x", Limits())
+    assert refused.value.kind is FailureKind.DENIED
+    assert "sandbox.tiers" in str(refused.value.remedy)
 
 
 async def test_what_a_machine_lacks_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -43,6 +74,14 @@ async def test_a_bwrap_that_cannot_make_namespaces_is_told_with_its_words(
     assert "namespaces" in refused.value.detail
     # As root it is started as nobody, who may not get at the folder of a test.
     assert "No permissions" in refused.value.detail or "Permission denied" in refused.value.detail
+
+
+async def test_what_was_said_by_one_that_was_not_prepared_is_told() -> None:
+    async def not_so(pid: int) -> bool:
+        return False
+
+    with pytest.raises(NeverStarted, match="did not begin: no namespaces here"):
+        await start(lambda sock: ["sh", "-c", "echo no namespaces here >&2; exit 1"], beforehand=not_so)
 
 
 async def test_more_folders_may_be_read_and_not_written(open_sandbox: Open, tmp_path: Path) -> None:

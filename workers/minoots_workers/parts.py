@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from temporalio.client import Client
 
+from minoots.contracts.sandboxes import Tier
 from minoots_activities.checks.adapter import Checks
 from minoots_activities.connectors import HealthWatch, World, connectors
 from minoots_activities.deliveries.adapter import Deliveries
@@ -26,7 +27,7 @@ from minoots_activities.jobs.programs import Programs
 from minoots_activities.models.opening import open_router
 from minoots_activities.plans.adapter import Plans
 from minoots_activities.replays.adapter import Replays
-from minoots_activities.sandboxes.tiers import Tiers
+from minoots_activities.sandboxes.tiers import Ceilings, Tiers
 from minoots_activities.schedules.adapter import Schedules
 from minoots_activities.timers.adapter import Timers
 from minoots_activities.timers.lead import LeadWatch
@@ -95,12 +96,20 @@ async def llm_parts(settings: Settings, telemetry: Telemetry) -> AsyncIterator[S
 
 def tiers_of(settings: Settings) -> Tiers:
     """Return the sandboxes that settings allow on this machine."""
+    sandbox = settings.sandbox
     return Tiers(
         vm_image=settings.vm_image,
-        qemu=settings.sandbox.qemu,
-        allow_process=settings.sandbox.allow_process,
-        read_only=settings.sandbox.read_only,
-        use_cgroups=settings.sandbox.cgroups,
+        qemu=sandbox.qemu,
+        allow_process=sandbox.allow_process,
+        read_only=sandbox.read_only,
+        use_cgroups=sandbox.cgroups,
+        strong=[Tier(name) for name in sandbox.tiers],
+        ceilings=Ceilings(
+            memory_mb=sandbox.max_memory_mb,
+            disk_mb=sandbox.max_disk_mb,
+            cpus=sandbox.max_cpus,
+            processes=sandbox.max_processes,
+        ),
     )
 
 

@@ -33,7 +33,7 @@ from minoots_workflows.models.failures import ModelFailure
 from minoots_workflows.models.ports import ModelRouter
 
 from .telling import Teller
-from .working import UnwantedError, while_wanted
+from .working import UnwantedError, while_wanted, without_words
 
 _PREVIEW: Final = 2000
 _ASKED: Final = frozenset(ModelRequest.model_fields)
@@ -59,6 +59,10 @@ class ModelCalls(ModelCallsPort):
     @activity.defn(name="jobs.call_model")
     async def call_model(self, due: StepDue) -> StepDone:
         """Ask a model, tell what it writes as it comes, and end the job with the answer."""
+        async with without_words(due.job_id):
+            return await self._call(due)
+
+    async def _call(self, due: StepDue) -> StepDone:
         async with self._database.write() as connection:
             begun = await job_progress.begin(
                 connection,
@@ -84,7 +88,7 @@ class ModelCalls(ModelCallsPort):
                     f"no answer: {failure.kind}",
                     type="ModelFailure",
                     next_retry_delay=timedelta(seconds=pause),
-                ) from failure
+                ) from None  # The words of a provider have no place in a history.
             outcome = Outcome(JobState.FAILED, problem=_problem(failure))
         async with self._database.write() as connection:
             await job_progress.finish(connection, begun, outcome, self._clock())

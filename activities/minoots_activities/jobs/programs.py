@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import mimetypes
 from dataclasses import dataclass, field
 from typing import Final, cast
 
@@ -30,9 +29,9 @@ from minoots_platform.telemetry import get_logger
 from minoots_workflows.jobs.contracts import StepDone, StepDue
 from minoots_workflows.jobs.port import ProgramsPort
 
-from .globs import matches
+from .outputs import choose, media_type_of
 from .telling import Teller
-from .working import UnwantedError, while_wanted
+from .working import UnwantedError, while_wanted, without_words
 
 _TAIL: Final = 2000
 """Bytes of what was written last that stand in the result itself."""
@@ -40,7 +39,6 @@ _LOOKED_AT: Final = 10_000
 """Files of a working folder that are looked at."""
 _TRIES: Final = 3
 _PAUSE: Final = 0.2
-_BINARY: Final = "application/octet-stream"
 
 
 class Programs(ProgramsPort):
@@ -63,6 +61,10 @@ class Programs(ProgramsPort):
     @activity.defn(name="jobs.run_program")
     async def run_program(self, due: StepDue) -> StepDone:
         """Run the program of a job, and end the job with what came of it."""
+        async with without_words(due.job_id):
+            return await self._run(due)
+
+    async def _run(self, due: StepDue) -> StepDone:
         begun = await self._begin(due)
         if begun is None:
             return StepDone(state="")
@@ -77,7 +79,7 @@ class Programs(ProgramsPort):
         except OutcomeUnknown as unknown:
             if on_lost(request) is OnLost.RERUN:
                 self._log.warning("job.sandbox_lost", job_id=due.job_id, attempt=begun.attempt)
-                raise ApplicationError("the sandbox was lost", type="SandboxLost") from unknown
+                raise ApplicationError("the sandbox was lost", type="SandboxLost") from None
             outcome = Outcome(JobState.FAILED, problem=job_progress.problem_of(unknown))
         except Failure as failure:
             outcome = Outcome(JobState.FAILED, problem=job_progress.problem_of(failure))
@@ -162,8 +164,8 @@ class _Run:
         for attempt in range(1, _TRIES + 1):
             try:
                 return await tiers.create(request.tier, name, request.limits)
-            except NeverStarted:
-                if attempt == _TRIES:
+            except NeverStarted as failure:
+                if attempt == _TRIES or failure.kind is not FailureKind.UNAVAILABLE:
                     raise
                 await asyncio.sleep(_PAUSE)
         raise AssertionError("unreachable: the last try raises or returns")
@@ -213,24 +215,25 @@ class _Run:
         if not self._request.outputs:
             return
         listing = await sandbox.list(_LOOKED_AT)
-        left = self._settings.max_artifact_bytes
-        for file in listing.files:
-            if not any(matches(pattern, file.path) for pattern in self._request.outputs):
-                continue
-            if len(kept.made) >= self._settings.max_artifacts or len(file.path) > _LONGEST_NAME:
+        # In a thread: strangers' patterns against strangers' names may take seconds.
+        chosen = await asyncio.to_thread(choose, self._request.outputs, listing.files, tuple(self._written))
+        kept.left_out += chosen.left_out
+        for place, (file, name) in enumerate(chosen.files):
+            left = self._settings.max_output_bytes - kept.bytes
+            most = self._settings.max_artifact_bytes
+            if len(kept.made) >= self._settings.max_artifacts or left < file.bytes <= most:
                 kept.left_out += 1
                 continue
-            data = await sandbox.get(file.path, left)
-            media_type = mimetypes.guess_type(file.path)[0] or _BINARY
-            name = file.path if file.path not in self._written else f"files/{file.path}"
-            await self._keep(kept, name, data, media_type)
+            data = await sandbox.get(file.path, most)
+            if len(data) > left:
+                # Larger than it was said to be: nothing that is said of the others counts, either.
+                kept.left_out += len(chosen.files) - place
+                return
+            await self._keep(kept, name, data, media_type_of(file.path))
 
     async def _keep(self, kept: _Kept, name: str, data: bytes, media_type: str) -> None:
         sha256 = await contents.keep(self._database, self._begun.tenant, data, self._clock())
         kept.made.append(Made(name, sha256, len(data), media_type))
-
-
-_LONGEST_NAME: Final = 500
 
 
 @dataclass
@@ -239,6 +242,11 @@ class _Kept:
 
     made: list[Made] = field(default_factory=list)
     left_out: int = 0
+
+    @property
+    def bytes(self) -> int:
+        """Of all that is kept."""
+        return sum(made.bytes for made in self.made)
 
 
 def on_lost(request: ExecJob) -> OnLost:

@@ -148,12 +148,15 @@ class Bubblewrap(Sandboxes):
             "block": waits,
         }
 
-        async def confine(pid: int) -> None:
-            """Put what bwrap has made into its group before it goes on."""
+        async def confine(pid: int) -> bool:
+            """Put what bwrap has made into its group before it goes on; ``False`` when it made nothing."""
             os.close(fds.pop("info"))
             try:
                 inside = await _child_of(told)
-                if group is not None and inside is not None:
+                if group is not None:
+                    if inside is None:
+                        # What nobody knows of is not limited by the group: it must not go on.
+                        return False
                     for one in (pid, inside):
                         group.add(one)
             except OSError as error:
@@ -162,6 +165,7 @@ class Bubblewrap(Sandboxes):
                     "Give the worker control groups that it may write, or none at all.",
                 ) from error
             os.write(waking, b"\0")
+            return True
 
         options: dict[str, Any] = {"env": {"PATH": PATH}}
         if self._as is not None:

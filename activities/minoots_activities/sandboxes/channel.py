@@ -1,7 +1,8 @@
 """The way from the host to the guest of a sandbox: lines of JSON, and descriptors, over one socket.
 
-What comes from the other side is a stranger's: a line that is too long or no JSON ends the channel, a
-descriptor that is no regular file is refused, and nothing that is said is used as a path here.
+What comes from the other side is a stranger's: a line that is too long or no JSON ends the channel, and so do
+more answers than anybody takes; a descriptor that is no regular file is refused, and nothing that is said is
+used as a path here.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from .port import gone
 _MOST_LINE: Final = 1024 * 1024
 _MOST_FILES: Final = 16
 """Descriptors that may have come without being asked for."""
+_MOST_ANSWERS: Final = 64
+"""Answers to one request that may wait to be taken: the longest listing has fewer."""
+_HELLO: Final = -1
 _PATIENCE: Final = 30.0
 """Seconds that an answer may take: the machine may be busy, but nothing asked here takes long."""
 
@@ -36,8 +40,8 @@ class Channel:
         self._number = 0
         self.ended = asyncio.Event()
         asyncio.get_running_loop().add_reader(sock, self._readable)
-        self._hello: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
-        self._waiting[-1] = self._hello
+        self._hello: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue(_MOST_ANSWERS)
+        self._waiting[_HELLO] = self._hello
 
     async def ready(self, within: float) -> bool:
         """Wait for the guest's first word; ``False`` when it does not come."""
@@ -46,6 +50,8 @@ class Channel:
                 return await self._hello.get() is not None
         except TimeoutError:
             return False
+        finally:
+            self.forget(_HELLO)
 
     def open(self, request: dict[str, Any], fds: Sequence[int] = ()) -> Asked:
         """Send a request and return where its answers come.
@@ -55,7 +61,7 @@ class Channel:
         """
         self._number += 1
         number = self._number
-        answers: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        answers: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue(_MOST_ANSWERS)
         if self.ended.is_set():
             raise gone()
         self._waiting[number] = answers
@@ -126,20 +132,36 @@ class Channel:
         for line in lines:
             try:
                 message = json.loads(line)
-                number = -1 if "ready" in message else int(message["n"])
-            except (ValueError, KeyError, TypeError, RecursionError):
+                number = _number_of(message)
+                waiting = self._waiting.get(number)
+                if waiting is not None:
+                    waiting.put_nowait(message)
+            except (ValueError, RecursionError, asyncio.QueueFull):
                 self._end()
                 return
-            waiting = self._waiting.get(number)
-            if waiting is not None:
-                waiting.put_nowait(message)
 
     def _end(self) -> None:
         if not self.ended.is_set():
             self.ended.set()
             asyncio.get_running_loop().remove_reader(self._sock)
             for waiting in self._waiting.values():
+                if waiting.full():
+                    waiting.get_nowait()
                 waiting.put_nowait(None)
+
+
+def _number_of(message: object) -> int:
+    """Return to which request a message belongs.
+
+    Raises:
+        ValueError: to none that could be.
+    """
+    if not isinstance(message, dict):
+        raise ValueError("expected an object")
+    number = _HELLO if "ready" in message else message.get("n")
+    if type(number) is not int:
+        raise ValueError("expected the number of a request")
+    return number
 
 
 class Asked:

@@ -36,8 +36,12 @@ _PIECE: Final = 65536
 _MEGABYTE: Final = 1024 * 1024
 _GRACE: Final = 10.0
 """Seconds in which killed processes are gone, and their pipes at an end."""
-_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_ENTRIES_A_LINE: Final = 200
+"""As the guest divides a listing."""
+_LONGEST_PATH: Final = 512
+_MOST_COUNTED: Final = 2**50
+"""Of bytes, kilobytes and seconds that a guest may tell of: all of it can be kept as a number."""
 
 _Moving: TypeAlias = list[asyncio.Task[None]]
 
@@ -98,7 +102,7 @@ class GuestedSandbox(WithSnapshots):
             began = time.monotonic()
             answer = await asked.next(_GRACE)
             if "errno" in answer:
-                raise not_started(program.command[0], answer["errno"], str(answer.get("error")))
+                raise not_started(program.command[0], answer["errno"], _said(answer))
         except BaseException:
             for fd in ours:
                 os.close(fd)
@@ -169,15 +173,15 @@ class GuestedSandbox(WithSnapshots):
         asked = self._channel.open({"do": "list", "most": most})
         found: list[File] = []
         try:
-            while True:
+            for _ in range(most // _ENTRIES_A_LINE + 2):
                 answer = await asked.next(_GRACE)
                 if "errno" in answer:
-                    raise Failure(FailureKind.INVALID, f"its files cannot be listed: {answer['error']}")
-                for path, size, executable in answer["entries"]:
-                    if isinstance(path, str) and isinstance(size, int) and path.isprintable():
-                        found.append(File(path, size, bool(executable)))
+                    raise Failure(FailureKind.INVALID, f"its files cannot be listed: {_said(answer)}")
+                found += _files(answer["entries"])
                 if not answer["more"] or len(found) > most:
                     return Listing(tuple(found[:most]), bool(answer.get("cut")))
+            # An honest guest is at an end long before.
+            raise gone()
         except (KeyError, TypeError, ValueError) as error:
             raise gone() from error
         finally:
@@ -258,8 +262,7 @@ class GuestedSandbox(WithSnapshots):
         answer = await self._channel.ask(request)
         if "errno" not in answer:
             return self._channel.take_file()
-        code = answer["errno"]
-        if code in _NO_ROOM:
+        if answer["errno"] in _NO_ROOM:
             raise Failure(FailureKind.TOO_LARGE, f"there is no room for {path} in the sandbox")
         if request["mode"] == "r":
             raise Failure(
@@ -269,7 +272,7 @@ class GuestedSandbox(WithSnapshots):
             )
         raise Failure(
             FailureKind.INVALID,
-            f"{path} cannot be written in the sandbox: {answer.get('error')}",
+            f"{path} cannot be written in the sandbox: {_said(answer)}",
             remedy="Choose a path on which there is no link, and no folder of this name.",
         )
 
@@ -328,12 +331,34 @@ async def _finished(moving: list[asyncio.Task[None]]) -> None:
         task.cancel()
 
 
+def _files(entries: Any) -> list[File]:
+    """Return what a guest lists, without what no file of ours could be.
+
+    Raises:
+        TypeError: it is no list of files at all.
+        ValueError: likewise.
+    """
+    return [
+        File(path, size, bool(executable))
+        for path, size, executable in entries
+        if isinstance(path, str)
+        and len(path) <= _LONGEST_PATH
+        and path.isprintable()
+        and type(size) is int
+        and 0 <= size < _MOST_COUNTED
+    ]
+
+
 def _ran(answer: dict[str, Any], why: Ended | None, wall_ms: float) -> Ran:
-    try:
-        code = int(answer["ended"])
-        cpu, peak = float(answer["cpu"]), int(answer["peak"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise gone() from error
+    code, cpu, peak = answer.get("ended"), answer.get("cpu"), answer.get("peak")
+    if (
+        type(code) is not int
+        or not isinstance(cpu, int | float)
+        or type(peak) is not int
+        or not (-255 <= code <= 255 and 0 <= cpu < _MOST_COUNTED and 0 <= peak < _MOST_COUNTED)
+    ):
+        # No guest of ours says so, and no record could keep it.
+        raise gone()
     return Ran(
         ended=why or (Ended.EXITED if code >= 0 else Ended.KILLED),
         exit_code=code if code >= 0 else None,
@@ -342,6 +367,12 @@ def _ran(answer: dict[str, Any], why: Ended | None, wall_ms: float) -> Ran:
         cpu_ms=cpu * 1000,
         peak_kb=peak,
     )
+
+
+def _said(answer: dict[str, Any]) -> str:
+    """Return the words of an error, as short as a guest's words may be."""
+    said = answer.get("error")
+    return "".join(one for one in said[:200] if one.isprintable()) if isinstance(said, str) else ""
 
 
 def _write_all(fd: int, data: bytes) -> None:

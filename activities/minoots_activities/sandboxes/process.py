@@ -56,9 +56,10 @@ class Processes(Sandboxes):
         group = await self._group(name, limits)
         each, held_by = limits_of(limits, group, processes=False)
 
-        async def confine(pid: int) -> None:
+        async def confine(pid: int) -> bool:
             if group is not None:
                 group.add(pid)
+            return True
 
         async def tidy() -> None:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

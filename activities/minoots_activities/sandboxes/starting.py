@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +37,7 @@ async def start(
     command: Callable[[int], Sequence[str]],
     pass_fds: Sequence[int] = (),
     *,
-    beforehand: Callable[[int], Any] | None = None,
+    beforehand: Callable[[int], Awaitable[bool]] | None = None,
     **options: Any,
 ) -> Started:
     """Start a guest and wait for its first word.
@@ -45,7 +45,8 @@ async def start(
     Args:
         command: what is run, by the descriptor of the guest's end of the socket.
         pass_fds: what it inherits beside that.
-        beforehand: what is done when the process is there, before its guest is waited for.
+        beforehand: what is done when the process is there, before its guest is waited for; ``False`` says
+            that it will not do.
         options: as `asyncio.create_subprocess_exec` takes them.
 
     Raises:
@@ -70,9 +71,8 @@ async def start(
         theirs.close()
     channel = Channel(ours)
     try:
-        if beforehand is not None:
-            await beforehand(process.pid)
-        if not await channel.ready(_READY_WITHIN):
+        prepared = beforehand is None or await beforehand(process.pid)
+        if not prepared or not await channel.ready(_READY_WITHIN):
             raise never_started(
                 f"the sandbox did not begin: {await _said(process)}",
                 "See how-to/jobs.md for what a tier needs of a machine.",

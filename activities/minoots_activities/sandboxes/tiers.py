@@ -3,17 +3,48 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from minoots.contracts.sandboxes import Limits, Tier
+from minoots.errors import FailureKind
 from minoots_activities.vms.machines import Machines, end_left_behind
 from minoots_activities.vms.qemu import BINARY
 
 from . import cgroups
 from .bubblewrap import Bubblewrap
-from .port import Sandbox, Sandboxes, never_started
+from .port import NeverStarted, Sandbox, Sandboxes, never_started
 from .process import Processes, remove_folders_left_behind
+
+STRONG: Final = frozenset({Tier.BUBBLEWRAP, Tier.VM})
+"""Tiers that shut something in."""
+
+
+@dataclass(frozen=True)
+class Ceilings:
+    """The most that the limits of a sandbox may be: each is the setting ``sandbox.max_…`` of its name."""
+
+    memory_mb: int = 4096
+    disk_mb: int = 4096
+    cpus: float = 4.0
+    processes: int = 1024
+
+    def hold(self, limits: Limits) -> None:
+        """Refuse limits that are higher.
+
+        Raises:
+            NeverStarted: one is; the error names it, the ceiling and its setting.
+        """
+        for name in ("memory_mb", "disk_mb", "cpus", "processes"):
+            wanted, most = getattr(limits, name), getattr(self, name)
+            if wanted > most:
+                raise NeverStarted(
+                    FailureKind.INVALID,
+                    f"limits.{name} is {wanted}, and this service gives no more than {most}",
+                    remedy=f"Ask for less, or have the operator raise sandbox.max_{name}.",
+                )
 
 
 class Tiers:
@@ -23,6 +54,8 @@ class Tiers:
         allow_process: whether the tier ``process`` may be used.
         read_only: folders beside the system's that programs in stronger tiers may read.
         use_cgroups: whether limits are held by control groups where they can be.
+        strong: which of the other tiers may be used.
+        ceilings: the most that limits may be.
         vm_image: the folder of the image of virtual machines.
         qemu: what runs these.
     """
@@ -35,7 +68,11 @@ class Tiers:
         allow_process: bool = False,
         read_only: Iterable[Path] = (),
         use_cgroups: bool = True,
+        strong: Collection[Tier] = STRONG,
+        ceilings: Ceilings | None = None,
     ) -> None:
+        self._strong = frozenset(strong)
+        self._ceilings = ceilings or Ceilings()
         self._place = cgroups.place() if use_cgroups else None
         self._given: dict[Tier, Sandboxes] = {
             Tier.PROCESS: Processes(self._place, allowed=allow_process),
@@ -47,8 +84,16 @@ class Tiers:
         """Return a new sandbox of exactly this tier.
 
         Raises:
-            NeverStarted: this machine cannot give it; the error says what is missing.
+            NeverStarted: this machine cannot give it, or settings do not allow it; the error says what is
+                missing, or which setting.
         """
+        if tier in STRONG and tier not in self._strong:
+            raise NeverStarted(
+                FailureKind.DENIED,
+                f"the tier {tier} may not be used here",
+                remedy="Choose another tier, or have the operator add it to sandbox.tiers.",
+            )
+        self._ceilings.hold(limits)
         given = self._given[tier]
         lacks = await given.missing()
         if lacks:

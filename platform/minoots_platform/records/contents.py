@@ -26,6 +26,8 @@ _PIECES: Final = schema.content_pieces
 
 LEFT_FOR: Final = timedelta(days=1)
 """After this long, a content that no job names is forgotten: it was handed in for one that never came."""
+FORGOTTEN_AT_ONCE: Final = 100
+"""Contents that one transaction forgets."""
 
 
 def sha256_of(data: bytes) -> str:
@@ -82,7 +84,7 @@ async def read(database: Database, tenant: str, sha256: str) -> bytes:
     return data
 
 
-async def require(connection: AsyncConnection, tenant: str, wanted: Collection[str]) -> None:
+async def require(connection: AsyncConnection, tenant: str, wanted: Collection[str], now: datetime) -> None:
     """Refuse hashes of contents that are not kept, and keep the others from being forgotten.
 
     Raises:
@@ -91,7 +93,11 @@ async def require(connection: AsyncConnection, tenant: str, wanted: Collection[s
     if not wanted:
         return
     mine = (TABLE.c.tenant == tenant, TABLE.c.sha256.in_(wanted), TABLE.c.ready)
-    known = set(await connection.scalars(sa.select(TABLE.c.sha256).where(*mine)))
+    # Touched, not only looked at: one that is old enough to be forgotten is not, from here on. Locked in
+    # order, lest two that want the same contents wait for one another.
+    found = sa.select(TABLE.c.sha256).where(*mine).order_by(TABLE.c.sha256).with_for_update()
+    touched = sa.update(TABLE).where(TABLE.c.tenant == tenant, TABLE.c.sha256.in_(found), TABLE.c.ready)
+    known = set(await connection.scalars(touched.values(created_at=now).returning(TABLE.c.sha256)))
     for sha256 in wanted:
         if sha256 not in known:
             raise Failure(
@@ -101,22 +107,31 @@ async def require(connection: AsyncConnection, tenant: str, wanted: Collection[s
             )
 
 
-async def forget_unnamed(connection: AsyncConnection, now: datetime, *, limit: int = 100) -> int:
-    """Forget contents that were handed in long ago and that no job names; return how many."""
+async def forget_unnamed(
+    connection: AsyncConnection, now: datetime, *, limit: int = FORGOTTEN_AT_ONCE
+) -> int:
+    """Forget up to ``limit`` contents that were handed in long ago and that no job names; return how many."""
     named = schema.job_artifacts
     inputs = schema.job_inputs
-    query = sa.select(TABLE.c.tenant, TABLE.c.sha256).where(
+    unnamed = (
         TABLE.c.created_at < now - LEFT_FOR,
         ~sa.exists().where(named.c.tenant == TABLE.c.tenant, named.c.sha256 == TABLE.c.sha256),
         ~sa.exists().where(inputs.c.tenant == TABLE.c.tenant, inputs.c.sha256 == TABLE.c.sha256),
     )
-    gone = (await connection.execute(query.limit(limit))).all()
-    for row in gone:
+    found = (
+        await connection.execute(sa.select(TABLE.c.tenant, TABLE.c.sha256).where(*unnamed).limit(limit))
+    ).all()
+    gone = 0
+    for row in found:
+        # Asked for once more: somebody may have wanted it in between. The pieces go only when it has gone.
+        forgotten = sa.delete(TABLE).where(*_is(row.tenant, row.sha256), *unnamed).returning(TABLE.c.sha256)
+        if (await connection.execute(forgotten)).one_or_none() is None:
+            continue
         await connection.execute(
             sa.delete(_PIECES).where(_PIECES.c.tenant == row.tenant, _PIECES.c.sha256 == row.sha256)
         )
-        await connection.execute(sa.delete(TABLE).where(*_is(row.tenant, row.sha256)))
-    return len(gone)
+        gone += 1
+    return gone
 
 
 def _is(tenant: str, sha256: str) -> tuple[sa.ColumnElement[bool], ...]:

@@ -84,7 +84,7 @@ async def accept(
     deadline = _deadline(request, admission, now)
     await _require_room(connection, tenant, admission.most_unfinished)
     named = contents_of(request)
-    await contents.require(connection, tenant, named)
+    await contents.require(connection, tenant, named, now)
     wire = request.model_dump(mode="json", exclude_unset=True)
     row = (
         await connection.execute(

@@ -371,6 +371,12 @@ class JobsSettings(Section):
     max_artifact_bytes: int = Field(
         33_554_432, ge=1024, le=1_073_741_824, description="Largest single artifact, in bytes."
     )
+    max_output_bytes: int = Field(
+        268_435_456,
+        ge=1024,
+        le=109_951_162_777_600,
+        description="Bytes of all artifacts of one job; files beyond are left out and counted.",
+    )
     max_artifacts: int = Field(200, ge=1, le=10_000, description="Artifacts that one job may make.")
     max_event_bytes: int = Field(
         16_777_216,
@@ -393,6 +399,21 @@ class SandboxSettings(Section):
         True, description="Whether limits are held by control groups where these can be written."
     )
     at_once: int = Field(4, ge=1, le=1000, description="Sandboxes of one worker at a time.")
+    tiers: tuple[Literal["bubblewrap", "vm"], ...] = Field(
+        ("bubblewrap", "vm"),
+        max_length=2,
+        description="Tiers that may be used; `process` has the setting `allow_process`.",
+    )
+    max_memory_mb: int = Field(
+        4096, ge=16, le=1_048_576, description="Most megabytes of memory that a job may give its sandbox."
+    )
+    max_disk_mb: int = Field(
+        4096, ge=1, le=1_048_576, description="Most megabytes of files that a job may give its sandbox."
+    )
+    max_cpus: float = Field(4.0, gt=0, le=256, description="Most processors that a job may give its sandbox.")
+    max_processes: int = Field(
+        1024, ge=1, le=4096, description="Most processes that a job may give its sandbox."
+    )
     vm_image: LocalPath | None = Field(
         None,
         description="Folder of the image of virtual machines. Default: `vm-image` in the data directory.",

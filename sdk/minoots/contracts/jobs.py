@@ -210,7 +210,7 @@ class ExecResult(View):
     """The end of what it wrote."""
     stderr_tail: str = ""
     outputs_left_out: int = 0
-    """Files that match ``outputs``, beyond as many as are kept."""
+    """Files that match ``outputs``, or may do so, and are not kept: they are too many or too much."""
 
 
 JobResult = Annotated[LlmResult | ExecResult, Field(discriminator="kind")]

@@ -91,13 +91,15 @@ class AgentJobWorkflow:
 
 async def _stopped(step: workflow.ActivityHandle[StepDone]) -> None:
     """Wait until a step has ended, and call it off if it has not."""
-    if not step.done():
+    called_off = not step.done()
+    if called_off:
         step.cancel()
     try:
         await step
     except (ActivityError, asyncio.CancelledError) as error:
-        # Only what was called off: anything else is a fault, and ends the workflow.
-        if not is_cancelled_exception(error):
+        # However one ended that was called off, the records say what is next: it may not have answered in
+        # time. Anything else is a fault, and ends the workflow.
+        if not called_off and not is_cancelled_exception(error):
             raise
 
 

@@ -1,0 +1,115 @@
+"""A program that runs in the activity itself: what is kept of it, whatever it calls its files."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from stacks import TENANT
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
+
+from minoots.contracts import ExecResult, Job, JobDetail, Limits, Tier
+from minoots_activities.jobs.programs import Programs
+from minoots_activities.jobs.telling import Teller
+from minoots_activities.jobs.working import UnwantedError, while_wanted
+from minoots_activities.sandboxes.port import Sandbox
+from minoots_activities.sandboxes.tiers import Tiers
+from minoots_platform.clock import utc_now
+from minoots_platform.records import Database, job_progress, jobs
+from minoots_platform.settings import JobsSettings
+from minoots_workflows.jobs.contracts import StepDue
+
+
+async def accept(database: Database, script: str) -> Job:
+    """Keep a job that runs a script of the shell and keeps every file."""
+    body = {"kind": "exec", "tier": "process", "command": ["sh", "-c", script], "outputs": ["**"]}
+    request = jobs.REQUEST.validate_python(body)
+    admission = jobs.Admission(10, timedelta(minutes=10))
+    async with database.write() as connection:
+        return await jobs.accept(
+            connection, TENANT, request, admission, now=utc_now(), actor="test", traceparent=None
+        )
+
+
+async def run(
+    database: Database, script: str, settings: JobsSettings | None = None
+) -> tuple[JobDetail, dict[str, int]]:
+    """Run a script; return its job and its artifacts' sizes."""
+    job = await accept(database, script)
+    tiers = Tiers(vm_image=Path("none"), allow_process=True, use_cgroups=False)
+    programs = Programs(database, tiers, settings or JobsSettings(), utc_now)
+    await ActivityEnvironment().run(programs.run_program, StepDue(tenant=TENANT, job_id=job.id))
+    async with database.read() as connection:
+        found = await jobs.get(connection, TENANT, job.id)
+        made = await jobs.artifacts(connection, TENANT, job.id)
+    return found, {one.name: one.bytes for one in made}
+
+
+async def test_files_that_are_called_like_the_streams_are_kept_beside_them(database: Database) -> None:
+    job, made = await run(
+        database, "echo out; mkdir files; printf a > stdout; printf ab > files/stdout; printf abc > stderr"
+    )
+    assert job.state == "succeeded", job
+    assert made == {"stdout": 4, "files/stdout": 2, "files/files/stdout": 1, "files/stderr": 3}
+
+
+async def test_artifacts_of_a_job_have_a_most_together_and_what_is_left_out_is_told(
+    database: Database,
+) -> None:
+    settings = JobsSettings(max_output_bytes=1024)
+    job, made = await run(
+        database, "echo out; head -c 1000 /dev/zero > a; head -c 1000 /dev/zero > b; printf c > c", settings
+    )
+    assert made == {"stdout": 4, "a": 1000, "c": 1}
+    assert isinstance(job.result, ExecResult)
+    assert job.result.outputs_left_out == 1
+
+
+class _Broken(Tiers):
+    """Sandboxes of a machine that fails in a way that nobody thought of."""
+
+    async def create(self, tier: Tier, name: str, limits: Limits) -> Sandbox:
+        raise ZeroDivisionError("words of a stranger")
+
+
+async def test_what_goes_wrong_by_surprise_says_no_more_than_its_kind(database: Database) -> None:
+    job = await accept(database, "true")
+    programs = Programs(database, _Broken(vm_image=Path("none")), JobsSettings(), utc_now)
+    with pytest.raises(ApplicationError) as raised:
+        await ActivityEnvironment().run(programs.run_program, StepDue(tenant=TENANT, job_id=job.id))
+    assert raised.value.message == "ZeroDivisionError"
+    assert raised.value.__cause__ is None
+
+
+async def test_signs_of_life_go_on_while_work_that_was_called_off_stops(database: Database) -> None:
+    job = await accept(database, "true")
+    async with database.write() as connection:
+        begun = await job_progress.begin(connection, TENANT, job.id, most_attempts=5, now=utc_now())
+    assert begun is not None
+    beat = asyncio.Event()
+    begins = asyncio.Event()
+    ends = asyncio.Event()
+
+    async def work() -> None:
+        try:
+            begins.set()
+            await asyncio.Event().wait()
+        finally:
+            beat.clear()
+            # Slow to stop: until a sign of life came all the same.
+            await beat.wait()
+            ends.set()
+
+    environment = ActivityEnvironment()
+    environment.on_heartbeat = lambda *details: beat.set()
+    teller = Teller(database, begun, utc_now, 1000)
+    running = asyncio.create_task(environment.run(while_wanted, work(), database, begun, teller))
+    async with asyncio.timeout(60):
+        await begins.wait()
+        teller.unwanted.set()
+        with pytest.raises(UnwantedError):
+            await running
+    assert ends.is_set()

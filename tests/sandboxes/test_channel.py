@@ -1,0 +1,155 @@
+"""A program may take over the guest of its sandbox: whatever it says then, the host keeps little of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from minoots.contracts.sandboxes import Limits, Tier
+from minoots_activities.sandboxes.channel import Channel
+from minoots_activities.sandboxes.guested import GuestedSandbox
+from minoots_activities.sandboxes.port import OutcomeUnknown, Program
+
+Say = Callable[[dict[str, Any]], Iterator[dict[str, Any]]]
+
+
+async def write(theirs: socket.socket, data: bytes) -> None:
+    """Say something to the host, for as long as it listens."""
+    try:
+        await asyncio.get_running_loop().sock_sendall(theirs, data)
+    except (BrokenPipeError, ConnectionResetError):
+        pass
+
+
+@asynccontextmanager
+async def opened() -> AsyncIterator[tuple[Channel, socket.socket]]:
+    """A channel, and the other side of it."""
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    channel = Channel(ours)
+    try:
+        yield channel, theirs
+    finally:
+        channel.close()
+        theirs.close()
+
+
+@asynccontextmanager
+async def sandbox_that_says(say: Say) -> AsyncIterator[GuestedSandbox]:
+    """A sandbox whose guest answers each request with what ``say`` gives."""
+    async with opened() as (channel, theirs):
+
+        async def guest() -> None:
+            while data := await asyncio.get_running_loop().sock_recv(theirs, 65536):
+                for line in data.splitlines():
+                    for answer in say(json.loads(line)):
+                        await write(theirs, json.dumps(answer).encode() + b"\n")
+                        await asyncio.sleep(0)
+
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", "input()", stdin=-1)
+        serving = asyncio.create_task(guest())
+        try:
+            yield GuestedSandbox(Tier.BUBBLEWRAP, Limits(), {}, {}, process, channel, None, {})
+        finally:
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
+            await process.communicate(b"\n")
+
+
+async def test_a_greeting_is_heard_once_and_then_forgotten() -> None:
+    async with opened() as (channel, theirs), asyncio.timeout(30):
+        await write(theirs, b'{"ready": 1}\n')
+        assert await channel.ready(10)
+        asked = channel.open({"do": "x"})
+        await write(theirs, b'{"ready": 1}\n' * 1000 + b'{"n": 1}\n')
+        assert await asked.next() == {"n": 1}
+        assert channel._hello.empty()
+
+
+async def test_more_answers_than_anybody_takes_end_the_channel() -> None:
+    async with opened() as (channel, theirs), asyncio.timeout(30):
+        asked = channel.open({"do": "x"})
+        await write(theirs, b'{"n": 1}\n' * 5000)
+        await channel.ended.wait()
+        assert asked._answers.qsize() <= 64
+        for _ in range(63):
+            assert await asked.next() == {"n": 1}
+        with pytest.raises(OutcomeUnknown):
+            await asked.next()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"n": Infinity}',
+        b'{"n": 1.5}',
+        b'{"n": "1"}',
+        b'{"n": true}',
+        b'{"n": ' + b"9" * 5000 + b"}",
+        b"{}",
+        b'["ready"]',
+        b'"ready"',
+        b"[" * 100_000,
+    ],
+)
+async def test_an_odd_line_ends_the_channel(line: bytes) -> None:
+    async with opened() as (channel, theirs), asyncio.timeout(30):
+        await write(theirs, line + b"\n")
+        await channel.ended.wait()
+
+
+async def test_a_listing_without_end_is_given_up() -> None:
+    def say(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        while True:
+            yield {"n": request["n"], "entries": [], "more": True}
+
+    async with sandbox_that_says(say) as sandbox, asyncio.timeout(30):
+        with pytest.raises(OutcomeUnknown):
+            await sandbox.list(1000)
+
+
+async def test_a_listing_has_no_paths_and_sizes_that_cannot_be() -> None:
+    entries = [
+        ["a", 1, True],
+        ["a" * 513, 1, True],
+        ["b", -1, 0],
+        ["c", 10**30, 0],
+        ["d", True, 0],
+        [1, 1, 1],
+    ]
+
+    def say(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        yield {"n": request["n"], "entries": entries, "more": False}
+
+    async with sandbox_that_says(say) as sandbox, asyncio.timeout(30):
+        assert [file.path for file in (await sandbox.list(1000)).files] == ["a"]
+
+
+@pytest.mark.parametrize(
+    "ended",
+    [
+        {"ended": 0, "cpu": float("nan"), "peak": 1},
+        {"ended": 0, "cpu": float("inf"), "peak": 1},
+        {"ended": float("inf"), "cpu": 1, "peak": 1},
+        {"ended": 0, "cpu": 10**400, "peak": 1},
+        {"ended": 0, "cpu": 1, "peak": 10**400},
+    ],
+)
+async def test_an_end_that_cannot_be_is_none(ended: dict[str, Any]) -> None:
+    def say(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        yield {"n": request["n"], "pid": 1}
+        yield {"n": request["n"], **ended}
+
+    async def hear(stream: str, data: bytes) -> None:
+        raise AssertionError("nobody writes")
+
+    async with sandbox_that_says(say) as sandbox, asyncio.timeout(30):
+        with pytest.raises(OutcomeUnknown):
+            await sandbox.exec(Program(("true",)), hear)
