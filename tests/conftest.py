@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import hypothesis
 import pytest
 import sqlalchemy as sa
 from receivers import Receiver, receiving
@@ -24,6 +25,14 @@ from minoots_platform.records.migrate import migrate
 from minoots_platform.settings import Settings
 from minoots_platform.telemetry import Telemetry, start_telemetry
 from minoots_workflows.search_attributes import REGISTRY
+
+# A machine may stand still for longer than any test case takes: only benchmarks look at the clock.
+hypothesis.settings.register_profile(
+    "no clock",
+    hypothesis.settings.get_profile(hypothesis.settings.get_current_profile_name()),
+    deadline=None,
+)
+hypothesis.settings.load_profile("no clock")
 
 _numbers = itertools.count()
 NAMESPACES = tuple(f"test-{number}" for number in range(24))
