@@ -12,7 +12,6 @@ import json
 import os
 import re
 import stat
-import tempfile
 import time
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -27,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from minoots.contracts.wording import expected_and_got, findings, place
 from minoots.errors import Failure, FailureKind
+from minoots_platform.whole_files import write_whole
 
 from .answering import Answering
 from .flags import DEFAULTS
@@ -500,17 +500,3 @@ def _faults_of(error: ValidationError) -> str:
         )
     more = len(told) - _MOST_FAULTS
     return "; ".join(told[:_MOST_FAULTS]) + (f"; and {more} more" if more > 0 else "")
-
-
-def write_whole(file: Path, text: str) -> None:
-    """Write a file so that it is whole or not there at all."""
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(name).replace(file)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
