@@ -108,6 +108,7 @@ def host_of(settings: Settings, database: Database, client: Client, identity: st
         tenant=tenant,
         host=name,
         notify=capture.notify,
+        patience=timedelta(seconds=capture.command_patience),
     )
     serving = serving_host(
         Capture(

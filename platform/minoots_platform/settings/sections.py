@@ -253,6 +253,13 @@ class CaptureSettings(Section):
     redaction_allowed: tuple[Text, ...] = Field(
         (), max_length=256, description="Texts that are no secrets; between slashes, a pattern."
     )
+    command_patience: float = Field(
+        86_400.0,
+        ge=1,
+        le=2_592_000,
+        description="Seconds that a command in a chat waits for a workspace that cannot be read, until it is "
+        "refused.",
+    )
     settle: float = Field(
         0.05, ge=0.01, le=10, description="Seconds without a change before a file is read on."
     )
