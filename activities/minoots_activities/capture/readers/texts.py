@@ -79,9 +79,9 @@ def typed(*parts: str, certain: bool = False) -> str:
     """Return what is left of a user's message when what programs put in is taken out.
 
     A part that begins with something of a program's is the program's, whatever stands behind it: output may
-    hold its own end. Within a part, that is what stands between the first tag and its last end. The name of
-    a tag without an end is a word of the user's. ``certain`` says that the message as such is the user's:
-    then everything around what was put in is, too.
+    hold its own end. Within a part, that is what stands between the first tag and its last end, but for words
+    between whole pairs that command nothing. The name of a tag without an end is a word of the user's.
+    ``certain`` says that the message as such is the user's: then everything around what was put in is, too.
     """
     return "\n".join(own for part in parts if (own := _own(part.strip(), certain=certain)))
 
@@ -116,12 +116,41 @@ def _own(text: str, *, certain: bool) -> str:
             # Looked for once: names of tags may stand in a text a million times.
             closing = f"</{tag}>"
             ends[tag] = found + len(closing) if (found := text.rfind(closing)) >= 0 else -1
-        if ends[tag] < begin:
+        # An end right before the tag is that of another.
+        if ends[tag] <= begin:
             kept.append(text[at : opening.end()])
             at = opening.end()
         elif begin == 0 and not certain:
             return ""
         else:
             kept.append(text[at:begin])
+            kept += _between(text[begin : ends[tag]], tag)
             at = ends[tag]
     return "".join((*kept, text[at:])).strip()
+
+
+def _between(text: str, tag: str) -> list[str]:
+    """Return what stands between the pairs of one tag, the first of which begins a text that the last ends.
+
+    Nothing where the pairs are not whole, or where a command stands between them: output may hold ends and
+    beginnings of its own, and what is between those is not to be obeyed.
+    """
+    found: list[str] = []
+    depth = at = 0
+    for mark in re.finditer(rf"</{tag}>|<{tag}(?=[\s/>])(?P<empty>[^<>]{{0,200}}/>)?", text):
+        if mark["empty"]:
+            continue
+        if mark[0].startswith("</"):
+            depth -= 1
+            at = mark.end()
+        else:
+            if not depth:
+                found.append(text[at : mark.start()])
+            depth += 1
+        if depth < 0:
+            return []
+    if depth:
+        return []
+    # Other tags may stand there.
+    between = _own("\n".join(part for part in found if part.strip()), certain=True)
+    return [f" {between} "] if between and "::" not in between else []
