@@ -15,6 +15,8 @@ from minoots_activities.checks.adapter import Checks
 from minoots_activities.connectors import HealthWatch, World, connectors
 from minoots_activities.deliveries.adapter import Deliveries
 from minoots_activities.deliveries.attempt import Attempts
+from minoots_activities.egress.gate import Bounds
+from minoots_activities.egress.rules import Rules
 from minoots_activities.escalations.adapter import Escalations
 from minoots_activities.escalations.heartbeats import Heartbeats
 from minoots_activities.http import WebhookSender
@@ -27,10 +29,11 @@ from minoots_activities.jobs.programs import Programs
 from minoots_activities.models.opening import open_router
 from minoots_activities.plans.adapter import Plans
 from minoots_activities.replays.adapter import Replays
-from minoots_activities.sandboxes.tiers import Ceilings, Tiers
+from minoots_activities.sandboxes.tiers import Ceilings, Network, Tiers
 from minoots_activities.schedules.adapter import Schedules
 from minoots_activities.timers.adapter import Timers
 from minoots_activities.timers.lead import LeadWatch
+from minoots_platform.addresses import AddressPolicy
 from minoots_platform.clock import utc_now
 from minoots_platform.handover import HandOver
 from minoots_platform.links import Links
@@ -109,6 +112,16 @@ def tiers_of(settings: Settings) -> Tiers:
             disk_mb=sandbox.max_disk_mb,
             cpus=sandbox.max_cpus,
             processes=sandbox.max_processes,
+        ),
+        network=Network(
+            most=Rules.parse(sandbox.network.hosts),
+            policy=AddressPolicy(sandbox.network.allowed_networks),
+            bounds=Bounds(
+                bytes=sandbox.network.max_megabytes * 1024 * 1024,
+                at_once=sandbox.network.at_once,
+                attempts=sandbox.network.max_connections,
+                seconds=sandbox.network.max_seconds,
+            ),
         ),
     )
 

@@ -70,7 +70,9 @@ def records_of(line: bytes) -> Recovered:
         return _recover(line)
     if not isinstance(found, dict):
         return Recovered((), damaged=True)
-    if line.count(b"{") + line.count(b"[") > _DEEPEST or any(part in line for part in _SUSPICIOUS):
+    if line.count(b"{") + line.count(b"[") > _DEEPEST or (
+        b"\\u" in line and any(part in line for part in _SUSPICIOUS)
+    ):
         found = holdable(found)
     return Recovered((found,))
 

@@ -84,6 +84,7 @@ from .jobs import (
     JobState,
     LlmJob,
     LlmResult,
+    NetworkUse,
     OnLost,
 )
 from .models import (
@@ -252,6 +253,7 @@ __all__ = [
     "ModelRequest",
     "ModelTimings",
     "ModelUsage",
+    "NetworkUse",
     "NodeMove",
     "NodeState",
     "NodeTimer",

@@ -27,7 +27,7 @@ from .models import (
     ModelUsage,
 )
 from .payloads import Metadata
-from .sandboxes import FilePath, Limits, Tier
+from .sandboxes import FilePath, Limits, NetworkHost, Tier
 
 MAX_COMMAND_BYTES: Final = 96 * 1024
 """Of a command and its environment together; what is longer goes into a file."""
@@ -156,6 +156,9 @@ class ExecJob(_Job):
     """What is kept of the working folder as artifacts: paths, with ``*``, ``?`` and ``**`` for any."""
     tier: Tier = Tier.BUBBLEWRAP
     limits: Limits = Field(default_factory=Limits)
+    network: Annotated[tuple[NetworkHost, ...], Field(max_length=64)] = ()
+    """Hosts that it may reach, through a proxy that its environment names; by default none. They have to be
+    within what the operator allows, and the tier one that can hold a program to it."""
     on_lost: OnLost | None = None
     """Default: ``rerun`` where nothing gets out of the sandbox, ``fail`` in the tier ``process``."""
 
@@ -191,6 +194,19 @@ class LlmResult(View):
     timings: ModelTimings = Field(default_factory=ModelTimings)
 
 
+class NetworkUse(View):
+    """What a program has had of the network."""
+
+    allowed: int = 0
+    """Connections that were let out."""
+    refused: int = 0
+    """Connections that were not; events and the audit say which."""
+    sent: int = 0
+    """Bytes."""
+    received: int = 0
+    """Bytes."""
+
+
 class ExecResult(View):
     """What came of an ``exec`` job. What it wrote is the artifacts ``stdout`` and ``stderr``."""
 
@@ -211,6 +227,8 @@ class ExecResult(View):
     stderr_tail: str = ""
     outputs_left_out: int = 0
     """Files that match ``outputs``, or may do so, and are not kept: they are too many or too much."""
+    network: NetworkUse | None = None
+    """``None`` where it had no network at all."""
 
 
 JobResult = Annotated[LlmResult | ExecResult, Field(discriminator="kind")]

@@ -63,6 +63,8 @@ class NewJob(TypedDict, total=False):
     tier: str
     limits: Limits | Mapping[str, Any]
     on_lost: str
+    network: Sequence[str]
+    """Hosts that a program may reach."""
     idempotency_key: str | None
     """The same key with the same arguments makes one job; default: a random one for each call."""
 
