@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -43,10 +44,12 @@ from .namespace import ensure_search_attributes
 from .parts import policy_of, temporal_client
 from .process import DEPLOYMENT
 from .registry import Serving, serving_host
+from .reminders import Reminders
 
 _BEAT: Final = 5.0
 """Seconds between two signs of life of a host, and between two looks for what was left behind."""
 _BATCH: Final = 200
+"""So many are told again at a time."""
 
 
 T = TypeVar("T")
@@ -80,6 +83,8 @@ class Host:
     """Of its data directory; without one nobody looks whether the name is another's."""
     started_at: datetime = field(default_factory=utc_now)
     health: Health = field(default_factory=Health)
+    unread: Reminders = field(default_factory=Reminders)
+    unwritten: Reminders = field(default_factory=Reminders)
 
 
 def host_name(settings: CaptureSettings) -> str:
@@ -268,12 +273,26 @@ async def _claim(host: Host, database: Database) -> None:
 async def _catch_up(host: Host, database: Database, client: Client) -> None:
     waiting = await apart(host.obeying.waiting)
     async with database.read() as connection:
-        unwritten = await recordings.behind(connection, host.tenant, host.name, _BATCH)
-        unread = await conversations.behind(connection, host.tenant, host.name, _BATCH, but=waiting)
-    for key, name in recordings.writer_names(unwritten).items():
-        await tell_writer(client, WriterStart(tenant=host.tenant, host=host.name, path_key=key, name=name))
+        # With those that wait for their next time, so that they hide no others.
+        unwritten = recordings.writer_names(
+            await recordings.behind(connection, host.tenant, host.name, _BATCH + host.unwritten.known)
+        )
+        unread = await conversations.behind(
+            connection,
+            host.tenant,
+            host.name,
+            _BATCH + host.unread.known,
+            but=waiting,
+        )
+    for key in host.unwritten.due(unwritten, time.monotonic())[:_BATCH]:
+        await tell_writer(
+            client, WriterStart(tenant=host.tenant, host=host.name, path_key=key, name=unwritten[key])
+        )
+        host.unwritten.told(key, time.monotonic())
     # A change in one file of a conversation has everything in it obeyed that was not.
-    await host.watcher.again(file.path for file in unread)
+    for path in host.unread.due((file.path for file in unread), time.monotonic())[:_BATCH]:
+        await host.watcher.again([path])
+        host.unread.told(path, time.monotonic())
 
 
 async def run_watch(

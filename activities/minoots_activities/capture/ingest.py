@@ -33,7 +33,7 @@ from .readers import Draft, Identity, Parsed, Parser, Reader
 from .readers.gemini import records_of_whole
 from .readers.identity import held
 from .readers.store import Listed, Store, known
-from .recovery import holdable, records_of
+from .recovery import holdable, is_whole, records_of
 from .roots import ReadRoots
 
 BATCH: Final = 500
@@ -299,7 +299,7 @@ class _Batch:
 def _by_lines(file: BinaryIO, reading: Reading) -> Iterator[_Batch]:
     batch = _Batch([], 0, Mark())
     lines = size = 0
-    for line in lines_from(file, reading.offset):
+    for line in lines_from(file, reading.offset, is_whole):
         found = records_of(line.data)
         batch.records += found.records
         batch.damaged += found.damaged
@@ -322,7 +322,7 @@ def _whole(file: BinaryIO, reading: Reading) -> Iterator[_Batch]:
     if whole is not None and "messages" in whole[0]:
         yield _Batch(list(whole), 0, mark)
         return
-    lines = [records_of(line.data) for line in lines_from(file, 0)]
+    lines = [records_of(line.data) for line in lines_from(file, 0, is_whole)]
     if lines:
         records = [record for found in lines for record in found.records]
         yield _Batch(list(records), sum(found.damaged for found in lines) - reading.damaged, mark)
@@ -361,7 +361,7 @@ def head_of(reader: Reader, file: BinaryIO) -> Mapping[str, Any] | None:
         whole = records_of_whole(_all_of(file))
         if whole is not None:
             return whole[0]
-    for line in lines_from(file, 0):
+    for line in lines_from(file, 0, is_whole):
         if records := records_of(line.data).records:
             return records[0]
     return None

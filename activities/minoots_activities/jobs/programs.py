@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
-from typing import Final, cast
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, cast
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from minoots.contracts import ExecJob, ExecResult, JobProblem, JobState, OnLost, Tier
+from minoots.contracts import (
+    ExecJob,
+    ExecResult,
+    JobEventType,
+    JobProblem,
+    JobState,
+    NetworkUse,
+    OnLost,
+    Tier,
+)
 from minoots.errors import Failure, FailureKind
+from minoots_activities.egress.gate import Attempt
 from minoots_activities.sandboxes.port import (
     Ended,
     NeverStarted,
@@ -25,7 +35,7 @@ from minoots_platform.clock import Clock
 from minoots_platform.records import Database, contents, job_progress
 from minoots_platform.records.job_progress import Begun, Made, Outcome
 from minoots_platform.settings import JobsSettings
-from minoots_platform.telemetry import get_logger
+from minoots_platform.telemetry import audit, get_logger
 from minoots_workflows.jobs.contracts import StepDone, StepDue
 from minoots_workflows.jobs.port import ProgramsPort
 
@@ -163,7 +173,13 @@ class _Run:
         request = self._request
         for attempt in range(1, _TRIES + 1):
             try:
-                return await tiers.create(request.tier, name, request.limits)
+                return await tiers.create(
+                    request.tier,
+                    name,
+                    request.limits,
+                    network=request.network,
+                    heard=self._on_network,
+                )
             except NeverStarted as failure:
                 if attempt == _TRIES or failure.kind is not FailureKind.UNAVAILABLE:
                     raise
@@ -183,6 +199,26 @@ class _Run:
     async def _hear(self, stream: Stream, data: bytes) -> None:
         self._written[stream] += data
         await self._teller.log(stream, data)
+
+    def _on_network(self, attempt: Attempt) -> None:
+        """Write down that the program wants to reach a host, before it does.
+
+        Raises:
+            OSError: the audit cannot be written.
+        """
+        begun = self._begun
+        asked: dict[str, Any] = {"host": attempt.host, "port": attempt.port}
+        if attempt.reason:
+            asked["reason"] = attempt.reason
+        audit(
+            "job.network",
+            actor=begun.actor,
+            tenant=begun.tenant,
+            decision="allow" if attempt.allowed else "deny",
+            job=begun.job_id,
+            **asked,
+        )
+        self._teller.note(JobEventType.STATUS, {"network": {"allowed": attempt.allowed, **asked}})
 
     async def _kept(self, sandbox: Sandbox, ran: Ran) -> Outcome:
         """Keep what was written and made; return how the job ends."""
@@ -207,6 +243,7 @@ class _Run:
             stdout_tail=_tail(self._written["stdout"]),
             stderr_tail=_tail(self._written["stderr"]),
             outputs_left_out=kept.left_out,
+            network=None if sandbox.network is None else NetworkUse(**asdict(sandbox.network)),
         )
         state = JobState.SUCCEEDED if problem is None else JobState.FAILED
         return Outcome(state, result, problem, kept.made)

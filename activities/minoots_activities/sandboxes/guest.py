@@ -174,6 +174,13 @@ class Guest:
         self.signal_all(signal.SIGCONT if request["off"] else signal.SIGSTOP)
         self.send({"n": request["n"]})
 
+    def do_listen(self, request: dict[str, Any], fds: list[int]) -> None:
+        """Listen on this network's own loopback, and hand over the socket: the host takes what comes."""
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+            sock.bind(("127.0.0.1", 0))
+            sock.listen(64)
+            self.send({"n": request["n"]}, [sock.fileno()])
+
     def do_open(self, request: dict[str, Any], fds: list[int]) -> None:
         """Open a file below the working folder and hand it over."""
         writing = request["mode"] == "w"

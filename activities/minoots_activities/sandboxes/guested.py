@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 
 from minoots.contracts.sandboxes import Limits, Tier
 from minoots.errors import Failure, FailureKind
+from minoots_activities.egress.gate import Gate, environment
 
 from .cgroups import Group
 from .channel import Channel
@@ -28,6 +29,7 @@ from .port import (
     Ran,
     Stream,
     gone,
+    never_started,
     not_started,
 )
 from .snapshots import WithSnapshots
@@ -82,6 +84,7 @@ class GuestedSandbox(WithSnapshots):
         self._group = group
         self._env = dict(env)
         self._after = after
+        self._gate: Gate | None = None
 
     async def exec(self, program: Program, output: Output) -> Ran:
         """Run a program to its end."""
@@ -187,6 +190,19 @@ class GuestedSandbox(WithSnapshots):
         finally:
             asked.close()
 
+    async def let_out(self, gate: Gate) -> None:
+        """Give its programs a way to the network."""
+        answer = await self._channel.ask({"do": "listen"})
+        if "errno" in answer:
+            raise never_started(
+                f"the sandbox has no loopback to listen on: {_said(answer)}", "See how-to/jobs.md."
+            )
+        # Taken before any program has run: it can be no other socket than the guest's, in its own network.
+        listening = self._channel.take_listener()
+        self._env |= environment(listening.getsockname()[1])
+        self._gate, self.network = gate, gate.used
+        await gate.serve(listening)
+
     async def suspend(self) -> None:
         """Stop whatever runs."""
         await self._channel.ask({"do": "pause", "off": False})
@@ -197,6 +213,8 @@ class GuestedSandbox(WithSnapshots):
 
     async def destroy(self) -> None:
         """End everything in it."""
+        if self._gate is not None:
+            await self._gate.aclose()
         # The guest ends everything when the socket does; what does not heed that is killed.
         self._channel.close()
         try:

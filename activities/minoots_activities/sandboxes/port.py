@@ -15,6 +15,7 @@ from typing import Final, Literal
 
 from minoots.contracts.sandboxes import Limits, Tier
 from minoots.errors import Failure, FailureKind
+from minoots_activities.egress.gate import Gate, Used
 
 Stream = Literal["stdout", "stderr"]
 Output = Callable[[Stream, bytes], Awaitable[None]]
@@ -107,6 +108,8 @@ class Sandbox(ABC):
     limits: Limits
     held_by: Mapping[str, str]
     """What holds the limits here: ``{"memory": "cgroup"}`` is all processes together, ``rlimit`` each."""
+    network: Used | None = None
+    """What its programs have had of the network; ``None`` where they have none."""
 
     @abstractmethod
     async def exec(self, program: Program, output: Output) -> Ran:
@@ -155,6 +158,14 @@ class Sandbox(ABC):
             Failure: invalid, for what is none; too_large, when there is no room.
         """
 
+    async def let_out(self, gate: Gate) -> None:
+        """Give its programs a way to the network, through a gate outside. Before any of them runs.
+
+        Raises:
+            NeverStarted: this tier has none.
+        """
+        raise never_started(f"the tier {self.tier} has no way to the network", "Choose another tier.")
+
     @abstractmethod
     async def suspend(self) -> None:
         """Stop whatever runs, until `resume`."""
@@ -172,6 +183,8 @@ class Sandboxes(ABC):
     """What gives sandboxes of one tier."""
 
     tier: Tier
+    no_network: str | None = None
+    """Why its programs cannot be held to a list of hosts; ``None`` when they can."""
 
     @abstractmethod
     async def missing(self) -> tuple[str, ...]:

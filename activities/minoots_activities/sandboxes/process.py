@@ -30,6 +30,7 @@ class Processes(Sandboxes):
     """
 
     tier = Tier.PROCESS
+    no_network = "it shuts nothing in, so a program would have all of the machine's network beside that list"
 
     def __init__(self, place: Place | None = None, *, allowed: bool = False) -> None:
         self._place = place

@@ -66,6 +66,7 @@ class Machines(Sandboxes):
     """
 
     tier = Tier.VM
+    no_network = "machines have no network yet"
 
     def __init__(self, image: Path, binary: str = qemu.BINARY) -> None:
         self._folder = image

@@ -393,43 +393,6 @@ class JobsSettings(Section):
     )
 
 
-class SandboxSettings(Section):
-    """Sandboxes that programs run in."""
-
-    allow_process: bool = Field(
-        False, description="Whether the tier `process` may be used, which shuts nothing in: for development."
-    )
-    read_only: tuple[LocalPath, ...] = Field(
-        (), max_length=64, description="Folders beside the system's that programs in sandboxes may read."
-    )
-    cgroups: bool = Field(
-        True, description="Whether limits are held by control groups where these can be written."
-    )
-    at_once: int = Field(4, ge=1, le=1000, description="Sandboxes of one worker at a time.")
-    tiers: tuple[Literal["bubblewrap", "vm"], ...] = Field(
-        ("bubblewrap", "vm"),
-        max_length=2,
-        description="Tiers that may be used; `process` has the setting `allow_process`.",
-    )
-    max_memory_mb: int = Field(
-        4096, ge=16, le=1_048_576, description="Most megabytes of memory that a job may give its sandbox."
-    )
-    max_disk_mb: int = Field(
-        4096, ge=1, le=1_048_576, description="Most megabytes of files that a job may give its sandbox."
-    )
-    max_cpus: float = Field(4.0, gt=0, le=256, description="Most processors that a job may give its sandbox.")
-    max_processes: int = Field(
-        1024, ge=1, le=4096, description="Most processes that a job may give its sandbox."
-    )
-    vm_image: LocalPath | None = Field(
-        None,
-        description="Folder of the image of virtual machines. Default: `vm-image` in the data directory.",
-    )
-    qemu: str = Field(
-        "qemu-system-x86_64", min_length=1, max_length=256, description="QEMU, by name or path."
-    )
-
-
 class ConnectorsSettings(Section):
     """What connectors need to know of this service."""
 

@@ -27,6 +27,31 @@ FilePath = Annotated[str, Matching(FILE_PATH_PATTERN, _FILE_PATH), AfterValidato
 """A file of a sandbox, from its working folder on."""
 
 
+_LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+NETWORK_HOST_PATTERN: Final = (
+    rf"^(?=.{{1,253}}$)(?:\*|(?:\*\.)?{_LABEL}(?:\.{_LABEL}){{0,63}}|\[[0-9a-f:.]{{2,45}}\])"
+    r"(?::[1-9][0-9]{0,4})?$"
+)
+
+
+def _port(value: str) -> str:
+    digits = value.rpartition(":")[2]
+    if digits.isdigit() and not value.endswith("]") and int(digits) > 65535:
+        raise ValueError("expected a port from 1 to 65535")
+    return value
+
+
+NetworkHost = Annotated[
+    str,
+    Matching(
+        NETWORK_HOST_PATTERN,
+        "a host in lower case, such as example.org, *.example.org (what is below it) or example.org:8443",
+    ),
+    AfterValidator(_port),
+]
+"""Hosts of the network: by name, below a name, or ``*``; without a port, the ports 80 and 443 are meant."""
+
+
 class Tier(StrEnum):
     """How strongly a program is shut in, the weakest first. What a machine cannot give is never replaced."""
 
