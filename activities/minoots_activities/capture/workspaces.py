@@ -26,7 +26,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from minoots.contracts.wording import expected_and_got, findings, place
 from minoots.errors import Failure, FailureKind
+from minoots_platform.settings.kinds import local_path
 from minoots_platform.whole_files import write_whole
+from minoots_platform.writers import installed
 
 from .answering import Answering
 from .flags import DEFAULTS
@@ -82,7 +84,25 @@ class WorkspaceConfig(_Section):
         if unknown:
             near = get_close_matches(unknown[0], DEFAULTS, n=1)
             meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(DEFAULTS)}"
-            raise ValueError(f"expected flags that are known; {unknown[0]} is none: {meant}")
+            others = f"; nor are {', '.join(unknown[1:])}" if unknown[1:] else ""
+            raise ValueError(f"expected flags that are known; {unknown[0]} is none: {meant}{others}")
+        return value
+
+    @field_validator("format")
+    @classmethod
+    def _written(cls, value: str) -> str:
+        if value not in installed():
+            raise ValueError(f"expected one of {', '.join(sorted(installed()))}")
+        return value
+
+    @field_validator("auto_record_roots")
+    @classmethod
+    def _folders(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one in value:
+            try:
+                local_path(Path(one))
+            except ValueError as error:
+                raise ValueError(f"expected folders, such as src or ~/src; got {one!r}") from error
         return value
 
     @field_validator("output")
