@@ -5,7 +5,6 @@ A process that dies anywhere in between reads the same again, and the same event
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 from collections import Counter
@@ -13,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Final, TypeVar
+from typing import Any, BinaryIO, Final
 
 import sqlalchemy as sa
 
@@ -26,7 +25,7 @@ from minoots_platform.records.conversations import File, Kept, Reading, Whose
 from minoots_platform.redaction import Found, Redactor
 from minoots_platform.telemetry import get_logger
 
-from .answering import apart
+from .answering import beating
 from .compressed import Damaged, expanded
 from .lines import Mark, is_continued, lines_from, mark_at
 from .readers import Draft, Identity, Parsed, Parser, Reader
@@ -47,11 +46,6 @@ BATCH_BYTES: Final = 8 << 20
 
 LARGEST_WHOLE: Final = 256 << 20
 """Bytes of a file that is read as a whole."""
-
-T = TypeVar("T")
-
-_BEAT: Final = 1.0
-"""Seconds between two signs of life while something takes long: after 10 s without one, another begins."""
 
 _LOUD_AFTER: Final = 5
 """Records of which none is understood: the format has changed, and somebody has to know."""
@@ -334,19 +328,6 @@ def _all_of(file: BinaryIO) -> bytes:
     if len(data) > LARGEST_WHOLE:
         raise Damaged(f"it has more than {LARGEST_WHOLE} bytes, and would have to be read at once")
     return data
-
-
-async def beating(look: Callable[[], T], beat: Callable[[], None]) -> T:
-    """Return what a look finds that may take its time; call ``beat`` every second until then."""
-    looking = asyncio.ensure_future(apart(look))
-    try:
-        while True:
-            beat()
-            done, _ = await asyncio.wait([looking], timeout=_BEAT)
-            if done:
-                return looking.result()
-    finally:
-        looking.cancel()
 
 
 async def _expanded(raw: BinaryIO, path: Path, beat: Callable[[], None]) -> BinaryIO:
