@@ -273,19 +273,16 @@ async def _idle(sessions: int = 1000) -> _Idle:
         )
 
 
-async def _quiet(
-    stack: DevStack, seconds: float = 30, window: float = 5, patience: int = 24
-) -> dict[int, float]:
+async def _quiet(stack: DevStack) -> dict[int, float]:
     """Return the share of a core that each process takes, once what was begun before has ended.
 
-    Reading a thousand sessions leaves work behind: histories are closed, changes that came meanwhile are looked
-    at. It has ended when the whole stack takes no tenth of a core in a window; a stack that never comes to rest
-    is measured as it is.
+    To start, and to read a thousand sessions, leaves work behind. It has ended when the whole stack takes no
+    tenth of a core for five seconds; a stack that never comes to rest is measured as it is.
     """
-    for _ in range(patience):
-        if sum((await _shares(stack, window)).values()) < 10:
+    for _ in range(24):
+        if sum((await _shares(stack, 5)).values()) < 10:
             break
-    return await _shares(stack, seconds)
+    return await _shares(stack, 30)
 
 
 async def _shares(stack: DevStack, seconds: float) -> dict[int, float]:
