@@ -25,6 +25,8 @@ FILES = schema.transcripts
 MAX_ENCLOSURE: Final = 20 * 1024 * 1024
 """Bytes of an image or document that are kept; of a larger one, only what it was."""
 _TITLE: Final = 500
+_WAITS: Final = "minoots.waits_since"
+"""Among the facts of a conversation; no reader tells one of this name."""
 
 
 @dataclass(frozen=True)
@@ -200,6 +202,23 @@ async def obeyed(connection: AsyncConnection, conversation_id: str, number: int)
 async def note_history(connection: AsyncConnection, conversation_id: str, number: int) -> None:
     """Remember which events were there when commands were first looked for."""
     await connection.execute(sa.update(TABLE).where(TABLE.c.id == conversation_id).values(history=number))
+
+
+async def note_waiting(
+    connection: AsyncConnection, conversation: sa.Row[Any], since: datetime | None
+) -> None:
+    """Remember since when a command of a conversation, whose row is locked, waits; ``None``: none does."""
+    facts = {name: value for name, value in conversation.facts.items() if name != _WAITS}
+    if since is not None:
+        facts[_WAITS] = since.isoformat()
+    if facts != conversation.facts:
+        await connection.execute(sa.update(TABLE).where(TABLE.c.id == conversation.id).values(facts=facts))
+
+
+def waiting_since(conversation: sa.Row[Any]) -> datetime | None:
+    """Return since when a command of a conversation waits; ``None`` where none does."""
+    since = conversation.facts.get(_WAITS)
+    return None if since is None else datetime.fromisoformat(since)
 
 
 async def note_refusals(

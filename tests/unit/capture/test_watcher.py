@@ -223,10 +223,13 @@ class Waiting(Source):
     """A folder on a disk that takes its time, or on a machine that is busy with other things."""
 
     def files(
-        self, begin: str | None = None, entered: dict[str, int] | None = None
+        self,
+        begin: str | None = None,
+        entered: dict[str, int] | None = None,
+        closed: dict[str, str] | None = None,
     ) -> Iterator[tuple[str, About]]:
         time.sleep(1)
-        yield from super().files(begin, entered)
+        yield from super().files(begin, entered, closed)
 
 
 async def test_a_look_that_had_to_wait_does_not_put_off_the_next_ones(ground: Ground) -> None:

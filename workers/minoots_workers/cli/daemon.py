@@ -20,7 +20,7 @@ from minoots.cli.session import Defaults, leave_pipe
 from minoots.contracts.sessions import CaptureHost, Recording
 from minoots.errors import MinootsError
 from minoots_platform.settings import CaptureSettings, SettingsError, load_settings
-from minoots_workers.embedded.capture_problems import problems_of
+from minoots_workers.embedded.capture_problems import full_disks, problems_of
 from minoots_workers.embedded.daemon import Daemon, Running
 from minoots_workers.embedded.faults import CONFIG, DATA_DIR_HELD, StackFault
 
@@ -129,9 +129,13 @@ def _status(daemon: Daemon, capture: CaptureSettings, *, everything: bool) -> di
             recordings = list(client.recordings.list() if everything else status.recording)
             sessions = list(client.sessions.list() if everything else status.recent)
     except MinootsError as error:
-        return found | {"state": "unresponsive", "problem": str(error)}
+        problem = "; ".join([*full_disks(daemon.data_dir), str(error)])
+        return found | {"state": "unresponsive", "problem": problem}
     return found | {
-        "problems": problems_of(capture, status, daemon.data_dir, keyed="MINOOTS_API_KEY" in os.environ),
+        "problems": [
+            *full_disks(daemon.data_dir),
+            *problems_of(capture, status, daemon.data_dir, keyed="MINOOTS_API_KEY" in os.environ),
+        ],
         "captured": {"sessions": status.sessions, "events": status.events},
         "hosts": [one.model_dump(mode="json") for one in status.hosts],
         "troubled": [one.model_dump(mode="json") for one in status.troubled],

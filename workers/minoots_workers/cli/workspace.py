@@ -15,8 +15,9 @@ import typer
 from minoots.cli import output
 from minoots.errors import Failure
 from minoots_activities.capture.flags import DEFAULTS
-from minoots_activities.capture.workspaces import FILE, TEMPLATE, Registry, read_config, write_whole
+from minoots_activities.capture.workspaces import FILE, TEMPLATE, Registry, read_config
 from minoots_platform.settings import SettingsError, load_settings
+from minoots_platform.whole_files import write_whole
 
 app = typer.Typer(
     name="workspace",
