@@ -78,8 +78,8 @@ class WorkspaceConfig(_Section):
         unknown = sorted(set(value) - set(DEFAULTS))
         if unknown:
             near = get_close_matches(unknown[0], DEFAULTS, n=1)
-            meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(DEFAULTS)}"
-            raise ValueError(f"expected flags that are known; {unknown[0]} is none: {meant}")
+            meant = f"did you mean {near[0]}?" if near else ", ".join(DEFAULTS)
+            raise ValueError(f"expected a flag that is known ({meant}); got {unknown[0][:100]}")
         return value
 
     @field_validator("output")
