@@ -19,6 +19,7 @@ DEV = "dev"
 THEIRS = "globex"
 NOW = datetime(2026, 7, 1, 10, tzinfo=UTC)
 YEARS_AGO = NOW - timedelta(days=800)
+TO_COME = NOW + timedelta(days=800)
 NOBODY = "cnv_" + "0" * 26
 NOTHING = "rec_" + "0" * 26
 _numbers = itertools.count(1)
@@ -292,6 +293,7 @@ async def test_lists_go_on_where_they_ended(door: Door) -> None:
 async def test_the_list_begins_with_what_was_said_last_whenever_it_was_captured(door: Door) -> None:
     silent = said("hi").model_copy(update={"ts": None})
     names = {
+        "wrong clock": await put(door, "c", said("hi").model_copy(update={"ts": TO_COME}), at=-0.5),
         "new": await put(door, "new", "hi", at=-1),
         "without times": await put(door, "x", silent, at=-2),
         "old, captured last": await put(door, "old", said("hi").model_copy(update={"ts": YEARS_AGO}), at=5),

@@ -122,7 +122,8 @@ async def page(
         connection,
         query,
         # Not when it was captured: a first look at the files of years takes old ones in beside new ones.
-        sa.func.coalesce(TABLE.c.last_at, TABLE.c.updated_at),
+        # Nor a time to come: the clock of a program that is wrong would stay at the top.
+        sa.case((TABLE.c.last_at < TABLE.c.updated_at, TABLE.c.last_at), else_=TABLE.c.updated_at),
         "sessions",
         _session,
         limit=limit,

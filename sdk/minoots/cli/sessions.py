@@ -89,6 +89,7 @@ def show(
             ("id", found.id),
             ("session", f"{found.provider} {found.session_id}"),
             ("title", found.title or "-"),
+            ("parent", found.parent_id and f"{found.parent_id} ({found.relation or 'parent'})"),
             ("folder", found.cwd or "-"),
             ("model", found.model or "-"),
             ("last", local(found.last_at, now)),
