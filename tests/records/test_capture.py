@@ -180,6 +180,35 @@ async def test_a_copy_under_another_id_tells_only_what_is_its_own(host: Host) ->
     assert [event.text for event in await host.events(other)] == ["hello 3 ü🦉"]
 
 
+async def test_a_conversation_that_begins_with_another_says_of_which_it_is(host: Host) -> None:
+    first, second, third = (f"{digit * 8}-0000-4000-8000-000000000001" for digit in "456")
+    heading = b'{"type":"summary","summary":"Tea"}\n'
+
+    async def grows(session: str, *numbers: int) -> None:
+        path = host.path(f"{session}.jsonl")
+        path.write_bytes(heading + b"".join(said(number) for number in numbers))
+        await host.read(path)
+
+    async def above(session: str) -> tuple[Any, Any]:
+        row = await host.conversation(session)
+        return row.parent_id, row.relation
+
+    await grows(SESSION, 7)
+    await grows(first, 1, 2)
+    assert await above(first) == (None, None), "one title may be that of many"
+    await grows(second, 1, 2, 3)
+    assert await above(second) == (Whose("claude", first).id_for(TENANT), "resume")
+    await grows(third, 1, 2, 3, 4)
+    assert await above(third) == (Whose("claude", second).id_for(TENANT), "resume"), "a copy of a copy"
+    await grows(first, 1, 2, 3)
+    assert await above(first) == (None, None), "nobody comes after their own children"
+    told = [
+        [event.text for event in await host.events(one) if event.text != "Tea"]
+        for one in (first, second, third)
+    ]
+    assert told == [["hello 1 ü🦉", "hello 2 ü🦉"], ["hello 3 ü🦉"], ["hello 4 ü🦉"]]
+
+
 async def test_what_grows_in_its_place_is_a_revision(host: Host) -> None:
     header = {"sessionId": "s", "projectHash": "h", "startTime": "2026-07-01T10:00:00Z", "messages": []}
     message = {"id": "m1", "timestamp": "2026-07-01T10:00:01Z", "type": "gemini", "content": "I l"}
