@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import random
@@ -469,3 +470,25 @@ async def test_a_whole_file_is_kept_in_parts_and_a_crash_between_two_repeats_not
     assert {event.revision for event in events} == {1}
     assert (await host.read(path, Gemini())).new == 0
     assert len(kept) == 4
+
+
+@pytest.mark.parametrize(
+    ("called", "how"),
+    [("image/png", "utf-8"), ("application/x-yaml", "utf-16"), ("text/plain", "latin-1")],
+)
+async def test_what_is_enclosed_is_looked_through_whatever_it_is_called(
+    database: Database, tmp_path: Path, called: str, how: str
+) -> None:
+    host = Host(database, tmp_path)
+    for data in (f"pässword: {'x7Kp' + '-q2Vz9Lm'}\npassword: {'x7Kp' + '-q2Vz9Lm'}", "tea, nothing but tä"):
+        source = {"type": "base64", "media_type": called, "data": base64.b64encode(data.encode(how)).decode()}
+        prompt = {"role": "user", "content": [{"type": "document", "source": source}]}
+        record = {"type": "user", "uuid": f"u-{data}", "sessionId": SESSION, "message": prompt}
+        with host.path().open("a") as file:
+            file.write(json.dumps(record) + "\n")
+    done = await host.read()
+    async with database.read() as connection:
+        kept = list(await connection.scalars(sa.select(schema.blobs.c.data)))
+    assert kept == ["tea, nothing but tä".encode(how)]
+    assert done.redacted.total() > 0
+    assert len(await host.events()) == 2

@@ -131,11 +131,11 @@ def host_of(settings: Settings, database: Database, client: Client, identity: st
         )
     )
 
-    unread = Reminders()
+    reminders = Reminders()
 
     async def tell(start: CaptureStart, file: FileChanged) -> None:
         await tell_changed(client, start, file)
-        unread.told(
+        reminders.told(
             session_key(file.path, file.session_id) if file.session_id else file.path, time.monotonic()
         )
 
@@ -151,7 +151,7 @@ def host_of(settings: Settings, database: Database, client: Client, identity: st
         unread=unread,
     )
     return Host(
-        name, tenant, serving, obeying, registry, watcher, tuple(sources), identity=identity, unread=unread
+        name, tenant, serving, obeying, registry, watcher, tuple(sources), identity=identity, unread=reminders
     )
 
 

@@ -134,6 +134,8 @@ async def keep(
             .where(EVENTS.c.tenant == conversation.tenant, EVENTS.c.id.in_(latest))
         )
     }
+    if conversation.cleaned:
+        latest = await _not_let_go(connection, conversation, latest, known)
     await _keep_enclosures(connection, conversation.tenant, enclosures, now)
     number = conversation.events
     fresh: list[dict[str, Any]] = []
@@ -213,6 +215,29 @@ async def _may_resume(connection: AsyncConnection, conversation: sa.Row[Any], ot
         query = sa.select(TABLE.c.parent_id).where(TABLE.c.tenant == conversation.tenant, TABLE.c.id == above)
         above = (await connection.execute(query)).scalar_one_or_none()
     return above is None
+
+
+async def _not_let_go(
+    connection: AsyncConnection,
+    conversation: sa.Row[Any],
+    events: Mapping[str, ConversationEvent],
+    known: Collection[str],
+) -> dict[str, ConversationEvent]:
+    """Return events without those that were let go of: a file that was moved or copied tells them again.
+
+    They are known by their time: all of them are older than what came afterwards.
+    """
+    mine = (EVENTS.c.tenant == conversation.tenant, EVENTS.c.conversation_id == conversation.id)
+    query = sa.select(sa.func.min(EVENTS.c.ts)).where(*mine, EVENTS.c.number > conversation.cleaned)
+    since: datetime | None = (await connection.execute(query)).scalar_one_or_none()
+    last = conversation.last_at
+
+    def is_gone(event: ConversationEvent) -> bool:
+        if event.id in known or event.ts is None:
+            return False
+        return event.ts < since if since is not None else last is not None and event.ts <= last
+
+    return {name: event for name, event in events.items() if not is_gone(event)}
 
 
 async def lock(connection: AsyncConnection, conversation_id: str) -> sa.Row[Any] | None:
