@@ -179,6 +179,7 @@ class _Run:
                     request.limits,
                     network=request.network,
                     heard=self._on_network,
+                    image=request.image,
                 )
             except NeverStarted as failure:
                 if attempt == _TRIES or failure.kind is not FailureKind.UNAVAILABLE:

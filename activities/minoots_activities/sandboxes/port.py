@@ -191,8 +191,13 @@ class Sandboxes(ABC):
         """Return what this machine lacks for the tier, each in a sentence; nothing when it can be had."""
 
     @abstractmethod
-    async def create(self, name: str, limits: Limits) -> Sandbox:
+    async def create(self, name: str, limits: Limits, image: str | None = None) -> Sandbox:
         """Return a new sandbox.
+
+        Args:
+            name: what it is for.
+            limits: how much it may take.
+            image: its root file system, where the tier has images.
 
         Raises:
             NeverStarted: it could not be made.

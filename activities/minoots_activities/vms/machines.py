@@ -83,7 +83,7 @@ class Machines(Sandboxes):
                 lacks.append(str(fault))
         return tuple(lacks)
 
-    async def create(self, name: str, limits: Limits) -> Machine:
+    async def create(self, name: str, limits: Limits, image: str | None = None) -> Machine:
         """Return a new machine.
 
         Raises:

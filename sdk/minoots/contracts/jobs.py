@@ -27,7 +27,7 @@ from .models import (
     ModelUsage,
 )
 from .payloads import Metadata
-from .sandboxes import FilePath, Limits, NetworkHost, Tier
+from .sandboxes import FilePath, ImageReference, Limits, NetworkHost, Tier
 
 MAX_COMMAND_BYTES: Final = 96 * 1024
 """Of a command and its environment together; what is longer goes into a file."""
@@ -155,6 +155,8 @@ class ExecJob(_Job):
     ] = ()
     """What is kept of the working folder as artifacts: paths, with ``*``, ``?`` and ``**`` for any."""
     tier: Tier = Tier.BUBBLEWRAP
+    image: ImageReference | None = None
+    """The root file system in the tier ``container``; default: the first that the operator allows."""
     limits: Limits = Field(default_factory=Limits)
     network: Annotated[tuple[NetworkHost, ...], Field(max_length=64)] = ()
     """Hosts that it may reach, through a proxy that its environment names; by default none. They have to be
