@@ -28,6 +28,7 @@ from minoots_activities.capture.recovery import records_of
 from minoots_activities.capture.roots import ReadRoots
 from minoots_activities.capture.workspaces import FILE, Registry
 from minoots_platform.clock import utc_now
+from minoots_platform.collector import leave_alone_what_is_loaded
 from minoots_platform.records import Database, conversations, session_search, tenants
 from minoots_platform.records.conversations import Whose
 from minoots_platform.records.migrate import migrate
@@ -39,6 +40,8 @@ from .figures import quantile
 SESSION: Final = "11110000-0000-4000-8000-000000000001"
 MEGABYTE: Final = 1_000_000
 SIZE: Final = 40
+ROUNDS: Final = 3
+"""Times that a transcript is parsed; the best counts, as others may be using the processor's caches."""
 WORDS: Final = (
     "the disk of the server is full so we move the oldest logs away and look again tomorrow while the backup "
     "runs and nobody writes into the folder that the agent is watching until it says that everything is well"
@@ -73,9 +76,10 @@ class Captured:
 
 async def measure() -> Captured:
     """Measure everything."""
+    leave_alone_what_is_loaded()  # as the processes do that capture
     with tempfile.TemporaryDirectory(prefix="minoots-bench-") as folder:
         transcript = _transcript(Path(folder) / f"{SESSION}.jsonl", SIZE * MEGABYTE)
-        parse = _parse(transcript)
+        parse = max(_parse(transcript) for _ in range(ROUNDS))
         ingest = await _ingest(transcript, Path(folder), SIZE)
     redaction = _redaction()
     visible = await _visible()

@@ -14,6 +14,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 import sqlalchemy as sa
+from postgres_pool import PostgresPool
 from receivers import Receiver, receiving
 from stack_fixtures import dev_stack, shared_stack  # noqa: F401 - fixtures of whole stacks
 from stacks import TENANT, Stack, stack_of
@@ -34,17 +35,20 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("no clock")
 
-_numbers = itertools.count()
 NAMESPACES = tuple(f"test-{number}" for number in range(24))
 _namespaces = itertools.cycle(NAMESPACES)
+
+
+async def _seeded(database: Database) -> None:
+    async with database.write() as connection:
+        for tenant in (TENANT, "globex", "dev"):
+            await tenants.ensure(connection, tenant, utc_now())
 
 
 async def _migrated(url: str) -> None:
     async with Database(url) as database:
         await migrate(database)
-        async with database.write() as connection:
-            for tenant in (TENANT, "globex", "dev"):
-                await tenants.ensure(connection, tenant, utc_now())
+        await _seeded(database)
 
 
 @pytest.fixture(scope="session")
@@ -69,9 +73,17 @@ def postgres_server() -> Iterator[str]:
 @pytest.fixture(scope="session")
 async def postgres_template(postgres_server: str) -> str:
     """The URL pattern, once a migrated template database is there."""
-    await _admin(postgres_server, "CREATE DATABASE minoots_template")
+    pool = PostgresPool(postgres_server, _seeded)
+    await pool.hurry()
+    await pool.admin("CREATE DATABASE minoots_template")
     await _migrated(postgres_server.format("minoots_template"))
     return postgres_server
+
+
+@pytest.fixture(scope="session")
+def postgres_pool(postgres_template: str) -> PostgresPool:
+    """The databases of this run."""
+    return PostgresPool(postgres_template, _seeded)
 
 
 @pytest.fixture(scope="session")
@@ -80,12 +92,6 @@ async def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sqlite") / "template.db"
     await _migrated(f"sqlite:///{path}")
     return path
-
-
-async def _admin(pattern: str, statement: str) -> None:
-    async with Database(pattern.format("postgres")) as database, database.engine.connect() as connection:
-        autocommit = await connection.execution_options(isolation_level="AUTOCOMMIT")
-        await autocommit.execute(sa.text(statement))
 
 
 @pytest.fixture
@@ -97,12 +103,11 @@ async def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-async def postgres_url(postgres_template: str) -> AsyncIterator[str]:
+async def postgres_url(postgres_pool: PostgresPool) -> AsyncIterator[str]:
     """A fresh, migrated Postgres database."""
-    name = f"test_{next(_numbers)}"
-    await _admin(postgres_template, f"CREATE DATABASE {name} TEMPLATE minoots_template")
-    yield postgres_template.format(name)
-    await _admin(postgres_template, f"DROP DATABASE {name} WITH (FORCE)")
+    url = await postgres_pool.take()
+    yield url
+    await postgres_pool.give_back(url)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -23,6 +23,8 @@ from minoots_activities.http import WebhookSender
 from minoots_activities.ingest.adapter import Ingests
 from minoots_activities.ingest.reading import Plan
 from minoots_activities.jobs.adapter import Jobs
+from minoots_activities.jobs.agents.acting import Acting
+from minoots_activities.jobs.agents.thinking import Thinking
 from minoots_activities.jobs.contents import KeptContents
 from minoots_activities.jobs.model_calls import ModelCalls
 from minoots_activities.jobs.programs import Programs
@@ -95,7 +97,8 @@ async def llm_parts(settings: Settings, telemetry: Telemetry) -> AsyncIterator[S
         _records(settings) as database,
         open_router(settings, database, telemetry, KeptContents(database)) as opened,
     ):
-        yield serving_llm(ModelCalls(database, opened.router, settings.jobs, utc_now))
+        asking = (database, opened.router, settings.jobs, utc_now)
+        yield serving_llm(ModelCalls(*asking), Thinking(*asking))
 
 
 def tiers_of(settings: Settings) -> Tiers:
@@ -139,7 +142,8 @@ async def sandbox_parts(settings: Settings) -> AsyncIterator[Serving]:
     async with _records(settings) as database:
         tiers = tiers_of(settings)
         await tiers.remove_left_behind()
-        yield serving_sandbox(Programs(database, tiers, settings.jobs, utc_now))
+        programs = Programs(database, tiers, settings.jobs, utc_now)
+        yield serving_sandbox(programs, Acting(database, tiers, settings, utc_now))
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -19,6 +20,7 @@ from temporalio.worker import Worker
 from minoots._version import __version__
 from minoots.errors import Failure, FailureKind
 from minoots_activities.capture.adapter import Capture
+from minoots_activities.capture.answering import apart
 from minoots_activities.capture.flags import WorkspaceFlags
 from minoots_activities.capture.ingest import Ingest
 from minoots_activities.capture.obeying import Obeying
@@ -41,10 +43,21 @@ from .namespace import ensure_search_attributes
 from .parts import policy_of, temporal_client
 from .process import DEPLOYMENT
 from .registry import Serving, serving_host
+from .reminders import Reminders
 
 _BEAT: Final = 5.0
 """Seconds between two signs of life of a host, and between two looks for what was left behind."""
 _BATCH: Final = 200
+"""So many are told again at a time."""
+
+
+@dataclass
+class Health:
+    """What looks have found that may take long, as of the last one that came to an end."""
+
+    workspaces: tuple[str, ...] = ()
+    """What is wrong with them."""
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @dataclass(frozen=True)
@@ -61,6 +74,9 @@ class Host:
     identity: str = ""
     """Of its data directory; without one nobody looks whether the name is another's."""
     started_at: datetime = field(default_factory=utc_now)
+    health: Health = field(default_factory=Health)
+    unread: Reminders = field(default_factory=Reminders)
+    unwritten: Reminders = field(default_factory=Reminders)
 
 
 def host_name(settings: CaptureSettings) -> str:
@@ -144,20 +160,44 @@ async def watch(host: Host, database: Database, client: Client) -> None:
         marks = await conversations.marks_of(connection, host.tenant, host.name)
     async with asyncio.TaskGroup() as group:
         group.create_task(host.watcher.run(known, marks))
-        group.create_task(_live(host, database, client))
+        group.create_task(_live(host, database))
+        group.create_task(_see_to(host, database, client))
+        group.create_task(_look_at_workspaces(host))
 
 
-async def _live(host: Host, database: Database, client: Client) -> None:
-    """Give signs of life, and tell again what nobody sees to."""
+async def _live(host: Host, database: Database) -> None:
+    """Give signs of life, whatever else takes long."""
     log = get_logger("minoots.capture")
     while True:
         try:
             await _claim(host, database)
-            await _catch_up(host, database, client)
         except (Failure, sa.exc.SQLAlchemyError, OSError) as error:
             if isinstance(error, Failure) and error.kind is FailureKind.CONFLICT:
                 raise  # what two hosts of one name keep, they take from each other
+            log.warning("capture.unheard", reason=str(error))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(host.health.changed.wait(), _BEAT)
+        host.health.changed.clear()
+
+
+async def _see_to(host: Host, database: Database, client: Client) -> None:
+    """Tell again what nobody sees to."""
+    log = get_logger("minoots.capture")
+    while True:
+        try:
+            await _catch_up(host, database, client)
+        except (Failure, sa.exc.SQLAlchemyError, OSError) as error:
             log.warning("capture.behind", reason=str(error))
+        await asyncio.sleep(_BEAT)
+
+
+async def _look_at_workspaces(host: Host) -> None:
+    """Find out what is wrong with workspaces. A disk that does not answer holds up nothing but this."""
+    while True:
+        found = tuple(await apart(host.registry.problems))
+        if found != host.health.workspaces:
+            host.health.workspaces = found
+            host.health.changed.set()
         await asyncio.sleep(_BEAT)
 
 
@@ -168,8 +208,8 @@ async def _claim(host: Host, database: Database) -> None:
         Failure: conflict, when another has its name.
     """
     status = asdict(host.watcher.stats)
-    status["workspaces"] = await asyncio.to_thread(host.registry.problems)
-    status["problem"] = status["problem"] or next(iter(status["workspaces"]), None)
+    status["workspaces"] = list(host.health.workspaces)
+    status["problem"] = status["problem"] or next(iter(host.health.workspaces), None)
     async with database.write() as connection:
         await tenants.ensure(connection, host.tenant, utc_now())
         await capture_hosts.seen(
@@ -185,15 +225,28 @@ async def _claim(host: Host, database: Database) -> None:
 
 
 async def _catch_up(host: Host, database: Database, client: Client) -> None:
+    waiting = await apart(host.obeying.waiting)
     async with database.read() as connection:
-        unwritten = await recordings.behind(connection, host.tenant, host.name, _BATCH)
-        unread = await conversations.behind(
-            connection, host.tenant, host.name, _BATCH, but=await asyncio.to_thread(host.obeying.waiting)
+        # With those that wait for their next time, so that they hide no others.
+        unwritten = recordings.writer_names(
+            await recordings.behind(connection, host.tenant, host.name, _BATCH + host.unwritten.known)
         )
-    for key, name in recordings.writer_names(unwritten).items():
-        await tell_writer(client, WriterStart(tenant=host.tenant, host=host.name, path_key=key, name=name))
+        unread = await conversations.behind(
+            connection,
+            host.tenant,
+            host.name,
+            _BATCH + host.unread.known,
+            but=waiting,
+        )
+    for key in host.unwritten.due(unwritten, time.monotonic())[:_BATCH]:
+        await tell_writer(
+            client, WriterStart(tenant=host.tenant, host=host.name, path_key=key, name=unwritten[key])
+        )
+        host.unwritten.told(key, time.monotonic())
     # A change in one file of a conversation has everything in it obeyed that was not.
-    await host.watcher.again(file.path for file in unread)
+    for path in host.unread.due((file.path for file in unread), time.monotonic())[:_BATCH]:
+        await host.watcher.again([path])
+        host.unread.told(path, time.monotonic())
 
 
 async def run_watch(

@@ -27,6 +27,7 @@ from minoots_platform.telemetry import audit, get_logger
 from minoots_platform.writers import Writer
 
 from .aiming import Aim, Place, Refused
+from .answering import apart
 from .commands import Command, Mistake, Verb, commands_in
 from .flags import WorkspaceFlags
 from .gate import Target, WriteGate
@@ -105,15 +106,22 @@ class Obeying:
 
     def waiting(self) -> frozenset[str]:
         """Return the conversations whose commands still have to wait: looking for them again is no use."""
-        found = set()
+        found, told = set(), dict[str | None, bool]()
         for conversation_id, (alias, _) in list(self._waiting.items()):
-            try:
-                self._require(alias)
-            except _Waits:
-                found.add(conversation_id)
-            else:
+            if alias not in told:
+                told[alias] = self._can_be_read(alias)
+            if told[alias]:
                 self._waiting.pop(conversation_id, None)
+            else:
+                found.add(conversation_id)
         return frozenset(found)
+
+    def _can_be_read(self, alias: str | None) -> bool:
+        try:
+            self._require(alias)
+        except _Waits:
+            return False
+        return True
 
     def _require(self, *aliases: str | None) -> None:
         """Make sure that the registry and the files of workspaces can be read.
@@ -146,6 +154,8 @@ class Obeying:
         obeyed = refused = 0
         more, waits = True, None
         while more:
+            # Whoever does not answer is found out here, and not while others wait for the records.
+            await apart(self._registry.problems)
             async with self._database.write() as connection:
                 conversation = await conversations.lock(connection, conversation_id)
                 if conversation is None or conversation.tenant != self._tenant:
@@ -190,7 +200,7 @@ class Obeying:
 
     def gate(self) -> WriteGate:
         """Return the gate as it stands: workspaces come and go."""
-        roots = [*self._write_roots, *self._registry.roots().values()]
+        roots = [*self._write_roots, *self._registry.answering().values()]
         return WriteGate(roots, self._audit)
 
     def _audit(self, decision: str, path: str, reason: str) -> None:
@@ -468,7 +478,7 @@ class _Run:
             sub = conversation.relation == "subagent"
             if not config.auto_record or (sub and not config.auto_record_subagents):
                 continue
-            if workspace.alias in asked or not workspace.holds(cwd):
+            if workspace.alias in asked or not self._owner._registry.holds(workspace, cwd):
                 continue
             # Once: what somebody has stopped is not begun again.
             if await recordings.ever_of(self._connection, conversation.id, config.id):

@@ -81,12 +81,19 @@ class Piece:
         await self._beside.agents(rendering.get("agents", ()))
 
     async def mend(self, done: dict[str, Any] | None) -> None:
-        """Try again what could not be written beside the recording."""
+        """Try again what could not be written beside the recording, and nothing else."""
+        if self._beside.is_barred():
+            return  # all of it would be rendered for nothing
         row = self._row
         until = row.written if done is None else done.get("written", row.written)
         rendered, _, _ = await self._rendered(row.from_number - 1, {}, None, until)
-        self._beside.start_anew()
-        await self._beside.write(rendered.beside)
+        missing = set(self._beside.missing)
+        all_known = len(missing) < _MOST_MISSING
+        own = {file.name for file in rendered.beside}
+        self._beside.missing.clear()
+        await self._beside.write([file for file in rendered.beside if file.name in missing or not all_known])
+        if missing - own or not all_known:
+            self._beside.forget_agents()
         await self.agents(done)
 
     def with_missing(self, done: dict[str, Any] | None) -> dict[str, Any] | None:

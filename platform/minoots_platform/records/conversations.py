@@ -253,18 +253,23 @@ def first_line(text: str) -> str:
 async def behind(
     connection: AsyncConnection, tenant: str, host: str, limit: int, but: Collection[str] = ()
 ) -> list[File]:
-    """Return files of a host in whose conversations commands have not been looked for yet.
+    """Return the files of a host's conversations in which commands have not been looked for yet.
 
-    ``but`` are the ids of conversations that are left out.
+    ``limit`` counts conversations, each of which may have many files; ``but`` are the ids of those that are
+    left out.
     """
-    query = (
-        sa.select(FILES.c.path, FILES.c.provider, FILES.c.conversation_id)
-        .join(TABLE, TABLE.c.id == FILES.c.conversation_id)
-        .where(FILES.c.tenant == tenant, FILES.c.host == host, TABLE.c.obeyed < TABLE.c.events)
+    mine = (FILES.c.tenant == tenant, FILES.c.host == host)
+    waiting = (
+        sa.select(TABLE.c.id)
+        .where(TABLE.c.tenant == tenant, TABLE.c.obeyed < TABLE.c.events)
+        .where(sa.exists().where(*mine, FILES.c.conversation_id == TABLE.c.id))
+        # The latest first: of old ones the files may be gone, so that nothing comes of telling of them.
+        .order_by(TABLE.c.updated_at.desc(), TABLE.c.id)
         .limit(limit + len(but))
     )
-    found = [row for row in await connection.execute(query) if row.conversation_id not in but]
-    return [File(host, row.path, row.provider) for row in found]
+    wanted = [one for one in await connection.scalars(waiting) if one not in but][:limit]
+    query = sa.select(FILES.c.path, FILES.c.provider).where(*mine, FILES.c.conversation_id.in_(wanted))
+    return [File(host, row.path, row.provider) for row in await connection.execute(query)]
 
 
 async def reading(connection: AsyncConnection, tenant: str, key: str) -> Reading | None:
