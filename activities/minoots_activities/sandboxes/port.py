@@ -174,6 +174,10 @@ class Sandbox(ABC):
     async def resume(self) -> None:
         """Let it go on."""
 
+    def console(self) -> str:
+        """Return the end of what its machine has written to a console; nothing where there is none."""
+        return ""
+
     @abstractmethod
     async def destroy(self) -> None:
         """End everything in it; nothing of it is left when this returns. May be called again."""

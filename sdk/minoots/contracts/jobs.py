@@ -51,6 +51,8 @@ class JobKind(StrEnum):
     """Asks a language model, once."""
     EXEC = "exec"
     """Runs a program in a sandbox."""
+    VM = "vm"
+    """Runs a program in a virtual machine: what ``exec`` does in the tier ``vm``."""
     AGENT = "agent"
     """Has a language model work with tools, turn by turn, until it is done."""
 
@@ -181,6 +183,19 @@ def _require_distinct_paths(files: tuple[JobFile, ...]) -> None:
         raise ValueError("expected files of different paths; got one twice")
 
 
+class VmJob(ExecJob):
+    """Run a program in a virtual machine: an ``exec`` job whose tier is ``vm``, and cannot be another."""
+
+    kind: Literal[JobKind.VM]  # type: ignore[assignment] # what tells it from its like
+    tier: Literal[Tier.VM] = Tier.VM
+
+    @model_validator(mode="after")
+    def _machine_has(self) -> Self:
+        if self.image is not None or self.network:
+            raise ValueError("expected neither image nor network: machines have one image and no network yet")
+        return self
+
+
 class AgentJob(_Job):
     """Have a language model work on a task with tools, in a sandbox of its own."""
 
@@ -223,7 +238,7 @@ class AgentJob(_Job):
         return self
 
 
-JobRequest = Annotated[LlmJob | ExecJob | AgentJob, Field(discriminator="kind")]
+JobRequest = Annotated[LlmJob | ExecJob | VmJob | AgentJob, Field(discriminator="kind")]
 """What is to be done; ``kind`` says which it is."""
 
 
@@ -284,6 +299,14 @@ class ExecResult(View):
     """``None`` where it had no network at all."""
 
 
+class VmResult(ExecResult):
+    """A ``vm`` job's outcome. The end of its machine's console is the artifact ``console``."""
+
+    kind: Literal[JobKind.VM] = JobKind.VM  # type: ignore[assignment] # what tells it from its like
+    accelerator: str
+    """What ran the machine: ``kvm``, ``hvf`` or ``tcg``, which is none."""
+
+
 class AgentResult(View):
     """What came of an ``agent`` job.
 
@@ -314,7 +337,7 @@ class AgentResult(View):
     outputs_left_out: int = 0
 
 
-JobResult = Annotated[LlmResult | ExecResult | AgentResult, Field(discriminator="kind")]
+JobResult = Annotated[LlmResult | ExecResult | VmResult | AgentResult, Field(discriminator="kind")]
 
 
 class JobProblem(View):
