@@ -729,6 +729,33 @@ async def test_the_front_matter_does_not_tell_in_which_pieces_a_file_was_written
         assert desk.text(f"run{number}.md") == await rendered_at_once(desk, row)
 
 
+async def test_the_front_matter_of_a_long_file_grows_and_the_file_is_read_for_nothing_else(
+    desk: Desk, chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(piece_module, "_HEAD", 1500)
+    await chat.tell("::record-notes tea.md")
+    chat.answers("water " * 1000)
+    await chat.tell()
+    wholes: list[str] = []
+    content = placing.content
+
+    def counted(folder: int, name: str, begin: int = 0, length: int | None = None) -> bytes:
+        if begin == 0 and length is None:
+            wholes.append(name)
+        return content(folder, name, begin, length)
+
+    monkeypatch.setattr(placing, "content", counted)
+    chat.answers("and more of it")
+    await chat.tell("thanks")
+    assert wholes == []
+    chat.answers("of another", model="other-model")
+    await chat.tell()
+    assert wholes == ["tea.md"]
+    [row] = await desk.rows("tea.md")
+    assert desk.text("tea.md") == await rendered_at_once(desk, row)
+    assert "other-model" in desk.text("tea.md").split("---")[1]
+
+
 async def test_writing_again_changes_nothing(desk: Desk, chat: Chat) -> None:
     await chat.tell("::record-notes tea.md")
     chat.answers("answer")

@@ -31,6 +31,7 @@ from minoots_activities.jobs.programs import Programs
 from minoots_activities.models.opening import open_router
 from minoots_activities.plans.adapter import Plans
 from minoots_activities.replays.adapter import Replays
+from minoots_activities.sandboxes.engines import ContainerEngine
 from minoots_activities.sandboxes.tiers import Ceilings, Network, Tiers
 from minoots_activities.schedules.adapter import Schedules
 from minoots_activities.timers.adapter import Timers
@@ -116,6 +117,8 @@ def tiers_of(settings: Settings) -> Tiers:
             cpus=sandbox.max_cpus,
             processes=sandbox.max_processes,
         ),
+        engine=ContainerEngine(sandbox.container.engine, tuple(sandbox.container.options)),
+        images=sandbox.container.images,
         network=Network(
             most=Rules.parse(sandbox.network.hosts),
             policy=AddressPolicy(sandbox.network.allowed_networks),

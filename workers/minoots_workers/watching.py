@@ -22,7 +22,7 @@ from minoots.errors import Failure, FailureKind
 from minoots_activities.capture.adapter import Capture
 from minoots_activities.capture.answering import apart
 from minoots_activities.capture.flags import WorkspaceFlags
-from minoots_activities.capture.ingest import Ingest
+from minoots_activities.capture.ingest import Ingest, session_key
 from minoots_activities.capture.obeying import Obeying
 from minoots_activities.capture.registry import Registry
 from minoots_activities.capture.roots import ReadRoots
@@ -84,7 +84,9 @@ class Host:
     started_at: datetime = field(default_factory=utc_now)
     health: Health = field(default_factory=Health)
     unread: Reminders = field(default_factory=Reminders)
+    """Files that were told to their conversations, by the keys under which their reading is kept."""
     unwritten: Reminders = field(default_factory=Reminders)
+    """Recordings whose writers were told, by the keys of their files."""
 
 
 def host_name(settings: CaptureSettings) -> str:
@@ -129,8 +131,13 @@ def host_of(settings: Settings, database: Database, client: Client, identity: st
         )
     )
 
+    reminders = Reminders()
+
     async def tell(start: CaptureStart, file: FileChanged) -> None:
         await tell_changed(client, start, file)
+        reminders.told(
+            session_key(file.path, file.session_id) if file.session_id else file.path, time.monotonic()
+        )
 
     watcher = Watcher(
         sources,
@@ -143,7 +150,9 @@ def host_of(settings: Settings, database: Database, client: Client, identity: st
         idle=capture.idle,
         unread=unread,
     )
-    return Host(name, tenant, serving, obeying, registry, watcher, tuple(sources), identity)
+    return Host(
+        name, tenant, serving, obeying, registry, watcher, tuple(sources), identity=identity, unread=reminders
+    )
 
 
 @asynccontextmanager
@@ -290,9 +299,8 @@ async def _catch_up(host: Host, database: Database, client: Client) -> None:
         )
         host.unwritten.told(key, time.monotonic())
     # A change in one file of a conversation has everything in it obeyed that was not.
-    for path in host.unread.due((file.path for file in unread), time.monotonic())[:_BATCH]:
-        await host.watcher.again([path])
-        host.unread.told(path, time.monotonic())
+    # That they were told is remembered where that is done.
+    await host.watcher.again(host.unread.due((file.path for file in unread), time.monotonic())[:_BATCH])
 
 
 async def run_watch(

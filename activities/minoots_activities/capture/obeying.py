@@ -51,6 +51,10 @@ _UNCERTAIN: Final = (
     "in chats of this program what was typed cannot be told from what an answer says; take the session out "
     "with `minoots export`, or let the workspace record by itself: auto_record = true"
 )
+_PASTED: Final = (
+    "this may be what was pasted, for the mark behind which this program puts what is typed stands in it; "
+    "type the command in a message of its own"
+)
 _DOUBTFUL: Final = (
     "from line {} on this may be the words of a program, for it begins with its tag; type the command in a "
     "message of its own"
@@ -320,8 +324,8 @@ class _Run:
             try:
                 if isinstance(item, Mistake):
                     raise Refused(item.problem)
-                if place.event.details.get("uncertain"):
-                    raise Refused(_UNCERTAIN)
+                if why := place.event.details.get("uncertain"):
+                    raise Refused(_PASTED if why == "pasted" else _UNCERTAIN)
                 if doubtful is not None and item.line >= doubtful:
                     raise Refused(_DOUBTFUL.format(doubtful))
                 await self._obey(item, place)

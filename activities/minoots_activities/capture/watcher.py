@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -41,6 +42,8 @@ logging.getLogger("watchfiles").setLevel(logging.WARNING)
 Tell = Callable[[CaptureStart, FileChanged], Awaitable[None]]
 
 _AT_ONCE: Final = 20
+_WAITING: Final = 1000
+"""Files that wait to be told of."""
 _EVENTS: Final = ""
 """Stands for the events of the file system where others are paths."""
 _FEW: Final = 64
@@ -201,6 +204,10 @@ class Watcher:
         meant = dict.fromkeys(path if path in seen else self._without_mark(path) for path in paths)
         for path in meant:
             seen.pop(path, None)
+        # Whose they are is found out anew: one may have been written over with another conversation.
+        whose = self._memory.whose
+        for key in [key for key in whose if key[0] in meant]:
+            del whose[key]
         for path in meant:
             await self.changed([path])
 
@@ -315,7 +322,10 @@ class Watcher:
         return now.size > 0 and self._memory.seen.get(path) != (now.size, now.modified_ns)
 
     async def _tell_all(self, found: Iterable[tuple[Source, str, About]]) -> None:
-        await asyncio.gather(*(self._told(*one) for one in found))
+        # So many at a time: of a hundred thousand files, the waiting alone would take hundreds of megabytes.
+        all_ = iter(found)
+        while part := list(islice(all_, _WAITING)):
+            await asyncio.gather(*(self._told(*one) for one in part))
 
     async def _told(self, source: Source, path: str, now: About) -> None:
         async with self._slots:
@@ -328,6 +338,9 @@ class Watcher:
                 return  # gone since
             if not self._is_new(path, now):
                 return
+            if (before := self._memory.seen.get(path)) is not None and now.size < before[0]:
+                # Not appended to: it may be another conversation's by now.
+                self._memory.whose.pop((path, now.inode), None)
             # Before it is told: what is appended from here on is told again.
             self._memory.seen[path] = (now.size, now.modified_ns)
             store = source.reader.store_of(Path(path), self._roots.open)

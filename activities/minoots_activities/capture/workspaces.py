@@ -75,9 +75,9 @@ class WorkspaceConfig(_Section):
         unknown = sorted(set(value) - set(DEFAULTS))
         if unknown:
             near = get_close_matches(unknown[0], DEFAULTS, n=1)
-            meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(DEFAULTS)}"
-            others = f"; nor are {', '.join(unknown[1:])}" if unknown[1:] else ""
-            raise ValueError(f"expected flags that are known; {unknown[0]} is none: {meant}{others}")
+            meant = f"did you mean {near[0]}?" if near else ", ".join(DEFAULTS)
+            others = f"; nor are {', '.join(unknown[1:])[:200]}" if unknown[1:] else ""
+            raise ValueError(f"expected flags that are known ({meant}); {unknown[0][:100]} is none{others}")
         return value
 
     @field_validator("format")

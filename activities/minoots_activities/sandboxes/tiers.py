@@ -19,10 +19,12 @@ from minoots_platform.addresses import AddressPolicy
 
 from . import cgroups
 from .bubblewrap import Bubblewrap
+from .containers import Containers
+from .engines import ContainerEngine
 from .port import NeverStarted, Sandbox, Sandboxes, never_started
 from .process import Processes, remove_folders_left_behind
 
-STRONG: Final = frozenset({Tier.BUBBLEWRAP, Tier.VM})
+STRONG: Final = frozenset({Tier.BUBBLEWRAP, Tier.CONTAINER, Tier.VM})
 """Tiers that shut something in."""
 
 
@@ -96,6 +98,8 @@ class Tiers:
         vm_image: the folder of the image of virtual machines.
         qemu: what runs these.
         network: what they may have of the network.
+        engine: what runs containers.
+        images: the images that these may have, the first one by default.
     """
 
     def __init__(
@@ -109,14 +113,18 @@ class Tiers:
         strong: Collection[Tier] = STRONG,
         ceilings: Ceilings | None = None,
         network: Network | None = None,
+        engine: ContainerEngine | None = None,
+        images: Sequence[str] = (),
     ) -> None:
         self._strong = frozenset(strong)
         self._ceilings = ceilings or Ceilings()
         self._network = network or Network()
         self._place = cgroups.place() if use_cgroups else None
+        self._containers = Containers(self._place, engine or ContainerEngine(), tuple(images))
         self._given: dict[Tier, Sandboxes] = {
             Tier.PROCESS: Processes(self._place, allowed=allow_process),
             Tier.BUBBLEWRAP: Bubblewrap(self._place, tuple(read_only)),
+            Tier.CONTAINER: self._containers,
             Tier.VM: Machines(vm_image, qemu),
         }
 
@@ -128,6 +136,7 @@ class Tiers:
         *,
         network: Sequence[str] = (),
         heard: Heard | None = None,
+        image: str | None = None,
     ) -> Sandbox:
         """Return a new sandbox of exactly this tier.
 
@@ -137,6 +146,7 @@ class Tiers:
             limits: how much it may take.
             network: the hosts that its programs may reach.
             heard: who is told of every attempt to reach one.
+            image: its root file system, in the tier ``container``.
 
         Raises:
             NeverStarted: this machine cannot give it, or settings do not allow it; the error says what is
@@ -155,7 +165,13 @@ class Tiers:
             raise NeverStarted(
                 FailureKind.INVALID,
                 f"the tier {tier} cannot hold a program to the hosts in network: {given.no_network}",
-                remedy="Leave network out, or choose the tier bubblewrap.",
+                remedy="Leave network out, or choose the tier bubblewrap or container.",
+            )
+        if image is not None and tier is not Tier.CONTAINER:
+            raise NeverStarted(
+                FailureKind.INVALID,
+                f"the tier {tier} has no images",
+                remedy="Leave image out, or choose the tier container.",
             )
         lacks = await given.missing()
         if lacks:
@@ -163,7 +179,7 @@ class Tiers:
                 f"this worker cannot give the tier {tier}: {'; '.join(lacks)}",
                 "Put right what is missing, or choose another tier.",
             )
-        sandbox = await given.create(name, limits)
+        sandbox = await given.create(name, limits, image)
         if not network:
             return sandbox
         outside = self._network
@@ -179,6 +195,8 @@ class Tiers:
         """Remove what workers that were killed have left of their sandboxes; return how much that was."""
         # Machines first: they are found by their folders.
         gone = await asyncio.to_thread(end_left_behind)
+        if Tier.CONTAINER in self._strong:
+            gone += await self._containers.remove_left_behind()
         gone += await asyncio.to_thread(remove_folders_left_behind)
         if self._place is not None:
             gone += await asyncio.to_thread(cgroups.remove_left_behind, self._place)

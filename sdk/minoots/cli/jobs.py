@@ -72,6 +72,9 @@ def submit(
     ] = None,
     stdin: Annotated[str | None, typer.Option(help="What the program reads; @FILE or -.")] = None,
     tier: Annotated[Tier | None, typer.Option(help="How strongly it is shut in.", show_default=False)] = None,
+    image: Annotated[
+        str | None, typer.Option(help="Its root file system, by digest, in the tier container.")
+    ] = None,
     network: Annotated[
         list[str] | None,
         typer.Option(help="It may reach this host; repeatable.", show_default=False),
@@ -97,6 +100,7 @@ def submit(
         tier=tier,
         outputs=output_path,
         limits=limits,
+        image=image,
         network=network,
         priority=priority,
         labels=mapping(label, "--label", "="),

@@ -89,6 +89,8 @@ from .jobs import (
     LlmResult,
     NetworkUse,
     OnLost,
+    VmJob,
+    VmResult,
 )
 from .models import (
     Budget,
@@ -337,6 +339,8 @@ __all__ = [
     "ToolCall",
     "ToolRule",
     "ToolSpec",
+    "VmJob",
+    "VmResult",
     "WebhookAction",
     "Why",
 ]

@@ -74,6 +74,7 @@ class NewJob(TypedDict, total=False):
     """What is put into the sandbox; as a mapping, texts by path."""
     outputs: Sequence[str]
     tier: str
+    image: str
     limits: Limits | Mapping[str, Any]
     on_lost: str
     network: Sequence[str]
