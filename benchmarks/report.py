@@ -116,8 +116,8 @@ once; no budget. What a call takes is what the router adds to it.
 
 ## Sandboxes
 
-One after the other, each from being asked for to being there, and to having run a program that does nothing, in
-milliseconds.
+One after the other, each from being asked for to being there, and to having run a program that does
+nothing, in milliseconds.
 
 | tier | start, P50 | start, P95 | promised (P50) | start and `true`, P50 | memory held by |
 |---|---|---|---|---|---|
