@@ -88,6 +88,8 @@ class Redactor:
         changes: dict[str, Any] = {}
         if event.text is not None:
             changes["text"] = self.text(event.text, found)
+        if event.model is not None:
+            changes["model"] = self.text(event.model, found)
         if event.tool is not None:
             tool = event.tool
             inner = {"input": self.value(tool.input, found)}
@@ -105,6 +107,12 @@ class Redactor:
                 "chosen": tuple(self.text(one, found) for one in choice.chosen),
             }
             changes["choice"] = choice.model_copy(update=told)
+        if event.enclosed:
+            named = (self.text(one.media_type, found) for one in event.enclosed)
+            changes["enclosed"] = tuple(
+                one.model_copy(update={"media_type": name})
+                for one, name in zip(event.enclosed, named, strict=True)
+            )
         if event.details:
             changes["details"] = self.value(dict(event.details), found)
         return event.model_copy(update=changes) if self._policy.mode == "redact" and changes else event

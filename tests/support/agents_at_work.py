@@ -14,7 +14,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from minoots.contracts import AgentResult, Job, JobDecision, JobDetail
 from minoots_platform.clock import utc_now
-from minoots_platform.records import Database, agent_talk
+from minoots_platform.records import Database, agent_talk, contents
 from minoots_platform.settings import Settings
 from minoots_platform.telemetry import Telemetry
 
@@ -121,3 +121,27 @@ async def message(stack: Stack, job: Job, text: str) -> None:
     async with stack.database.write() as connection:
         await agent_talk.send(connection, TENANT, job.id, text, now=utc_now(), actor="ada")
     assert await stack.handover.job(job.id, "message")
+
+
+CALLS = 100
+RESULT_BYTES = 5000
+_LINES = RESULT_BYTES // 100
+
+
+def long_script() -> dict[str, Any]:
+    """What a model server plays that makes a hundred calls, each with a result of five kilobytes."""
+    reads = [
+        call("read_file", path="long.txt", first_line=1 + number * _LINES, lines=_LINES)
+        for number in range(CALLS)
+    ]
+    model = {"name": "fake:latest", "context_length": 1_000_000}
+    return {"models": [model], "turns": script(*reads, "I have read it all.")}
+
+
+async def long_task(database: Database) -> dict[str, Any]:
+    """The job for it: with all of its results, more than 200,000 tokens of four bytes are said."""
+    text = "".join(f"{number:04d}{'x' * 95}\n" for number in range(CALLS * _LINES))
+    sha256 = await contents.keep(database, TENANT, text.encode(), utc_now())
+    files = [{"path": "long.txt", "artifact": sha256}]
+    # 63,000 tokens of task, and 125,000 and more of what is read.
+    return task("word " * 51_000, files=files, max_turns=CALLS + 1)

@@ -252,7 +252,9 @@ async def stack_of(
 
 
 @asynccontextmanager
-async def short_histories(database: Database, telemetry: Telemetry, events: int = 30) -> AsyncIterator[Stack]:
+async def short_histories(
+    database: Database, telemetry: Telemetry, events: int = 30, settings: Settings | None = None
+) -> AsyncIterator[Stack]:
     """A stack whose Temporal suggests to continue as new after a few events, on a server of its own."""
     arguments = ["--dynamic-config-value", f"limit.historyCount.suggestContinueAsNew={events}"]
     for name, kind in REGISTRY:
@@ -263,5 +265,5 @@ async def short_histories(database: Database, telemetry: Telemetry, events: int 
         dev_server_startup_timeout=STARTED_WITHIN,
     ) as environment:
         address = environment.client.service_client.config.target_host
-        async with stack_of(database, address, "default", telemetry) as stack:
+        async with stack_of(database, address, "default", telemetry, settings=settings) as stack:
             yield stack

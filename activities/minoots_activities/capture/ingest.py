@@ -52,6 +52,8 @@ T = TypeVar("T")
 
 _BEAT: Final = 1.0
 """Seconds between two signs of life while something takes long: after 10 s without one, another begins."""
+_FIRST: Final = 1024
+"""Bytes of an enclosure by which it is known whether it is a text."""
 
 _LOUD_AFTER: Final = 5
 """Records of which none is understood: the format has changed, and somebody has to know."""
@@ -208,18 +210,11 @@ class Ingest:
         reading: Reading | None,
         done: Ingested,
     ) -> None:
-        events: list[ConversationEvent] = []
-        enclosures: dict[Enclosed, bytes] = {}
-        for draft in drafts:
-            event = self._clean(draft.event, done)
-            if event is not None:
-                events.append(event)
-                enclosures |= {blob.about: blob.data for blob in draft.blobs}
+        # In a thread: for a text of megabytes that is full of words like `token` the rules take many
+        # seconds, and everybody else on this host would wait.
+        events, enclosures = await asyncio.to_thread(self._clean_all, drafts, done)
         secrets = Found()
         facts = self._redactor.value(dict(facts), secrets)
-        enclosures = {
-            about: data for about, data in enclosures.items() if self._may_be_kept(about, data, secrets)
-        }
         if reading is not None:
             unknown = self._redactor.value(dict(reading.unknown), secrets)
             reading = replace(
@@ -246,13 +241,39 @@ class Ingest:
             done.damaged = reading.damaged
             done.problem = reading.problem
 
+    def _clean_all(
+        self, drafts: Sequence[Draft], done: Ingested
+    ) -> tuple[list[ConversationEvent], dict[Enclosed, bytes]]:
+        """Return what may be kept of what was read."""
+        events: list[ConversationEvent] = []
+        enclosures: dict[Enclosed, bytes] = {}
+        for draft in drafts:
+            event = self._clean(draft.event, done)
+            if event is not None:
+                events.append(event)
+                enclosures |= {blob.about: blob.data for blob in draft.blobs}
+        secrets = Found()
+        enclosures = {
+            about: data for about, data in enclosures.items() if self._may_be_kept(about, data, secrets)
+        }
+        done.redacted += secrets.counts
+        return events, enclosures
+
     def _may_be_kept(self, about: Enclosed, data: bytes, found: Found) -> bool:
-        """Tell whether an enclosure is kept: a text with secrets in it is only described."""
-        if not about.media_type.startswith(("text/", "application/json", "application/xml")):
+        """Tell whether an enclosure is kept: a text with secrets in it is only described.
+
+        Its bytes tell as well whether it is a text: it may be called anything.
+        """
+        called = about.media_type.startswith(("text/", "application/json", "application/xml"))
+        text = _text_in(data) or (data.decode("utf-8", "replace") if called else None)
+        if text is None:
             return True
         before = found.counts.total()
-        text = data.decode("utf-8", "replace")
-        return self._redactor.text(text, found) == text or found.counts.total() == before
+        try:
+            return self._redactor.text(text, found) == text or found.counts.total() == before
+        except Exception:
+            get_logger("minoots.capture").warning("transcript.enclosure_dropped", size=len(data))
+            return False  # closed, as with events
 
     def _clean(self, event: ConversationEvent, done: Ingested) -> ConversationEvent | None:
         found = Found()
@@ -376,6 +397,19 @@ def _whose(reader: Reader, identity: Identity) -> Whose:
     return Whose(
         reader.provider, identity.session_id, identity.parent_id, identity.relation, identity.agent_id
     )
+
+
+def _text_in(data: bytes) -> str | None:
+    """Return the text that bytes are; ``None`` for those of pictures and the like."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16", "replace")
+    try:
+        # A text may have odd bytes in it, but hardly among its first.
+        data[:_FIRST].decode("utf-8")
+    except UnicodeDecodeError as error:
+        if error.start < min(len(data), _FIRST) - 4:
+            return None
+    return None if b"\x00" in data[:_FIRST] else data.decode("utf-8", "replace")
 
 
 def _once(drafts: Sequence[Draft]) -> list[Draft]:

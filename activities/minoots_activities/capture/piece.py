@@ -29,6 +29,8 @@ from .gate import Target, WriteDenied, folder_of
 
 PART: Final = 500
 """Events that are written at a time."""
+_HEAD: Final = 1 << 20
+"""Bytes of a file in which its head stands, whichever writer made it."""
 _KNOWN: Final = 128
 """Bytes before a piece by which it is known again when somebody has changed what is before them."""
 _MOST_MISSING: Final = 100
@@ -140,7 +142,9 @@ class Piece:
                 return await self._put(folder, found, self._headed(None, rendered), rendered, state, written)
             if begins:
                 state["ours"] = known
-            if begins or rendered.participants or rendered.kinds:
+            if (begins or rendered.participants or rendered.kinds) and self._may_be_headed(
+                folder, found, rendered
+            ):
                 existing = placing.content(folder, self._target.name)
                 whole = self._headed(existing, rendered)
                 if whole is not None:
@@ -271,6 +275,14 @@ class Piece:
             if most is not None:
                 break
         return rendered, state, last
+
+    def _may_be_headed(self, folder: int, found: os.stat_result, rendered: Rendered) -> bool:
+        """Tell whether the head of a file may become another: a long file is not read for nothing."""
+        if found.st_size <= _HEAD:
+            return True
+        begins = placing.content(folder, self._target.name, 0, _HEAD)
+        text = begins.decode("utf-8", "surrogateescape")
+        return self._writer.headed(text, self._look, rendered, self._clock()) is not None
 
     def _headed(self, existing: bytes | None, rendered: Rendered) -> bytes | None:
         """Return the whole file with its head and the new text; ``None`` where its head stays as it is."""

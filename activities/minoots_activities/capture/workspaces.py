@@ -12,7 +12,6 @@ import json
 import os
 import re
 import stat
-import tempfile
 import time
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -27,6 +26,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from minoots.contracts.wording import expected_and_got, findings, place
 from minoots.errors import Failure, FailureKind
+from minoots_platform.settings.kinds import local_path
+from minoots_platform.whole_files import write_whole
+from minoots_platform.writers import installed
 
 from .answering import Answering
 from .flags import DEFAULTS
@@ -81,8 +83,26 @@ class WorkspaceConfig(_Section):
         unknown = sorted(set(value) - set(DEFAULTS))
         if unknown:
             near = get_close_matches(unknown[0], DEFAULTS, n=1)
-            meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(DEFAULTS)}"
-            raise ValueError(f"expected flags that are known; {unknown[0]} is none: {meant}")
+            meant = f"did you mean {near[0]}?" if near else ", ".join(DEFAULTS)
+            others = f"; nor are {', '.join(unknown[1:])[:200]}" if unknown[1:] else ""
+            raise ValueError(f"expected flags that are known ({meant}); {unknown[0][:100]} is none{others}")
+        return value
+
+    @field_validator("format")
+    @classmethod
+    def _written(cls, value: str) -> str:
+        if value not in installed():
+            raise ValueError(f"expected one of {', '.join(sorted(installed()))}")
+        return value
+
+    @field_validator("auto_record_roots")
+    @classmethod
+    def _folders(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one in value:
+            try:
+                local_path(Path(one))
+            except ValueError as error:
+                raise ValueError(f"expected folders, such as src or ~/src; got {one!r}") from error
         return value
 
     @field_validator("output")
@@ -500,17 +520,3 @@ def _faults_of(error: ValidationError) -> str:
         )
     more = len(told) - _MOST_FAULTS
     return "; ".join(told[:_MOST_FAULTS]) + (f"; and {more} more" if more > 0 else "")
-
-
-def write_whole(file: Path, text: str) -> None:
-    """Write a file so that it is whole or not there at all."""
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(name).replace(file)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

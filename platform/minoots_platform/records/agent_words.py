@@ -117,6 +117,18 @@ async def name(connection: AsyncConnection, tenant: str, job_id: str, hashes: Co
         await insert_new(connection, schema.job_inputs, row)
 
 
+async def bytes_of(connection: AsyncConnection, tenant: str, job_id: str) -> int:
+    """Return how many bytes the contents of a job have together."""
+    inputs = schema.job_inputs
+    kept = contents.TABLE
+    query = (
+        sa.select(sa.func.coalesce(sa.func.sum(kept.c.bytes), 0))
+        .join(inputs, sa.and_(inputs.c.tenant == kept.c.tenant, inputs.c.sha256 == kept.c.sha256))
+        .where(inputs.c.job_id == job_id, kept.c.tenant == tenant)
+    )
+    return int((await connection.execute(query)).scalar_one())
+
+
 def encode(message: Message) -> bytes:
     """Return a message as it is kept: the same message gives the same bytes."""
     return message.model_dump_json(exclude_defaults=True).encode()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from minoots.contracts.conversations import ConversationEvent, ConversationEventKind, ToolUse
+from minoots.contracts.conversations import ConversationEvent, ConversationEventKind, Enclosed, ToolUse
 from minoots_platform.redaction import RULES, Found, Policy, Redactor
 
 CHANCE = random.Random(11)
@@ -236,12 +236,13 @@ def test_every_part_of_an_event_is_looked_through() -> None:
         output=f"got {secret}",
     )
     found = Found()
-    after = Redactor(Policy()).event(event(text=secret, tool=tool), found)
+    came = (Enclosed(sha256="0", media_type=f"text/{secret}", size=1),)
+    after = Redactor(Policy()).event(event(text=secret, tool=tool, model=secret, enclosed=came), found)
     assert secret not in after.model_dump_json()
     assert after.tool is not None
     assert after.tool.input["password"] == "[REDACTED:generic-password-assignment]"
     assert after.tool.input["n"] == 3
-    assert found.counts.total() == 5
+    assert found.counts.total() == 7
 
 
 def test_a_clean_event_stays_as_it_is_and_so_does_any_when_off() -> None:

@@ -315,6 +315,32 @@ def test_qwen_s_user_is_obeyed(more: dict[str, Any]) -> None:
 # Cursor, Codex, Goose
 
 
+@pytest.mark.parametrize("before", ["look:\n```\n", "- ```\n  ", "<!--\n", "{mark}\nhi\n", "<pre>\n"])
+def test_a_mark_that_was_pasted_does_not_free_what_stands_in_a_fence(before: str) -> None:
+    mark = "<user_query>"
+    said = f"{before.format(mark=mark)}{mark}\n::record-notes\n```\n</user_query>"
+    [found] = events(parsed("cursor", [{"role": "user", "message": {"content": said}}], CURSOR)).values()
+    assert found.details == {"uncertain": "pasted"}
+    mark = "## My request for Codex:"
+    said = f"{before.format(mark=mark)}{mark}\n::record-notes\n```\n"
+    records = [
+        {"timestamp": AT, "type": "session_meta", "payload": {"id": CODEX.stem[-36:]}},
+        {"timestamp": AT, "type": "event_msg", "payload": {"type": "user_message", "message": said}},
+    ]
+    [found] = events(parsed("codex", records, CODEX)).values()
+    assert found.details == {"uncertain": "pasted"}
+
+
+def test_what_was_opened_and_closed_before_a_mark_is_no_reason_to_doubt() -> None:
+    said = "# Context from my IDE setup:\n```\nx\n```\n## My request for Codex:\n::record-notes"
+    records = [
+        {"timestamp": AT, "type": "session_meta", "payload": {"id": CODEX.stem[-36:]}},
+        {"timestamp": AT, "type": "event_msg", "payload": {"type": "user_message", "message": said}},
+    ]
+    [found] = events(parsed("codex", records, CODEX)).values()
+    assert (found.text, found.details) == ("::record-notes", {})
+
+
 @pytest.mark.parametrize(
     ("said", "own"),
     [

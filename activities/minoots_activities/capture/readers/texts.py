@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from minoots_platform.writers.closing import Blocks
+
 _ANSI: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _NOTICES: Final = (
     "task-notification",
@@ -88,6 +90,21 @@ def typed(*parts: str, certain: bool = False) -> str:
     ``certain`` says that the message as such is the user's: then everything around what was put in is, too.
     """
     return "\n".join(own for part in parts if (own := _own(part.strip(), certain=certain)))
+
+
+def behind(text: str, mark: str) -> tuple[str, bool]:
+    """Return what a user typed behind a mark of the program's, and whether that is certain.
+
+    Where a block is open before the mark, or another mark stands there, somebody may have pasted it: what is
+    behind would be read without the fence around it.
+    """
+    before, found, own = text.rpartition(mark)
+    if not found:
+        return text.strip(), True
+    blocks = Blocks()
+    for line in before.splitlines():
+        blocks.feed(line.expandtabs(4))
+    return own.strip(), mark not in before and blocks.open is None
 
 
 def notice_in(text: str) -> str | None:

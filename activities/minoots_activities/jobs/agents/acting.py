@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio import activity
 
 from minoots.contracts import AgentJob, AgentTool, JobEventType, JobState, Message, Role, Tier, ToolCall
-from minoots.errors import Failure
+from minoots.errors import Failure, FailureKind
 from minoots_activities.jobs.adapter import agent_look
 from minoots_activities.jobs.telling import Teller
 from minoots_activities.jobs.working import UnwantedError, while_wanted, without_words
@@ -42,6 +42,8 @@ from .running import Commands, Where
 _MOST_TOLD: Final = 64 * 1024
 """Characters of what a call brings that the model is told."""
 _PREVIEW: Final = 2000
+_VERSIONS: Final = 4
+"""Times the bytes that a job may hand back, all versions of its files together."""
 _MEGABYTE: Final = 1024 * 1024
 
 
@@ -76,7 +78,8 @@ class Acting(ActingPort):
         self._database = database
         self._settings = settings
         self._clock = clock
-        self._commands = Commands(tiers, settings.jobs.max_artifact_bytes)
+        jobs = settings.jobs
+        self._commands = Commands(tiers, jobs.max_artifact_bytes, jobs.max_output_bytes)
         self._ending = Ending(database, settings.jobs, clock)
 
     @activity.defn(name="jobs.act")
@@ -155,6 +158,7 @@ class Acting(ActingPort):
         rule = rules_of(job)[tool]
         tree = await listing(self._database, step.run.tenant, step.run.tree)
         files = Files(self._database, step.run.tenant, tree, job.limits.disk_mb * _MEGABYTE, self._clock())
+        await self._require_room(step)
         if isinstance(wanted, Run):
             longest = job.limits.time if rule.time is None else rule.time
             return await self._run(step, job, files, wanted, longest, teller)
@@ -176,6 +180,15 @@ class Acting(ActingPort):
         async with teller.telling():
             where = Where(name, job, max(0.01, seconds))
             return _Came(await self._commands.run(where, files, wanted, hear), files=files)
+
+    async def _require_room(self, step: Step) -> None:
+        """Refuse more work on files to a job of which very much is kept: every version of each file."""
+        most = _VERSIONS * self._settings.jobs.max_output_bytes
+        async with self._database.read() as connection:
+            kept = await agent_words.bytes_of(connection, step.run.tenant, step.run.job_id)
+        if kept > most:
+            detail = f"{kept} bytes of versions of files are kept of this job, and no more are; finish"
+            raise Failure(FailureKind.TOO_LARGE, detail)
 
     async def _first(self, step: Step) -> bool:
         """Note that a command begins of which something may be left; tell whether none has begun before."""

@@ -60,11 +60,13 @@ class Commands:
 
     Args:
         tiers: what gives sandboxes.
-        most_bytes: the largest file that is kept.
+        most_file: bytes of the largest file that is kept.
+        most_bytes: of all files together.
     """
 
-    def __init__(self, tiers: Tiers, most_bytes: int) -> None:
+    def __init__(self, tiers: Tiers, most_file: int, most_bytes: int) -> None:
         self._tiers = tiers
+        self._most_file = most_file
         self._most_bytes = most_bytes
 
     async def run(self, where: Where, files: Files, wanted: Run, hear: Hear) -> str:
@@ -121,10 +123,18 @@ class Commands:
                 FailureKind.TOO_LARGE,
                 f"the command left more than {MOST_FILES} files; they are as they were before",
             )
+        size = sum(file.bytes for file in listing.files)
+        largest = max((file.bytes for file in listing.files), default=0)
+        if size > self._most_bytes or largest > self._most_file:
+            raise Failure(
+                FailureKind.TOO_LARGE,
+                f"the command left {size} bytes in files, the largest of {largest}; {self._most_bytes} and "
+                f"{self._most_file} are kept at most, and the files are as they were before",
+            )
         tree: dict[str, Entry] = {}
         for file in listing.files:
             if _nameable(file):
-                data = await sandbox.get(file.path, self._most_bytes)
+                data = await sandbox.get(file.path, self._most_file)
                 tree[file.path] = Entry(await files.keep(data), len(data), file.executable)
         files.tree = tree
 

@@ -6,6 +6,7 @@ goes round in circles, or does not understand its tools.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final, cast
@@ -153,8 +154,8 @@ class Thinking(ThinkingPort):
         usage = _sum(usage_of(step), answer.usage)
         async with self._database.read() as connection:
             made = await agent_runs.counts(connection, step.run.job_id)
-        # Held against patterns of strangers: in bounded steps, but they may take a moment.
-        calls = judge(job, message.tool_calls, made, step.run.calls)
+        # In a thread: patterns of strangers are held against paths of strangers, in steps that are bounded.
+        calls = await asyncio.to_thread(judge, job, message.tool_calls, made, step.run.calls)
         outcome = None
         if not calls:
             cut = answer.finish in (FinishReason.LENGTH, FinishReason.FILTERED)
