@@ -22,6 +22,7 @@ def write(path: Path, found: dict[str, Any]) -> None:
         f"| {run.rate:g} | {run.count} | {run.p50:.1f} | {run.p95:.1f} | {run.worst:.0f} | {run.missing} |"
         for run in capacity
     )
+    sandboxes = "\n".join(_sandbox_row(one) for one in found["sandboxes"])
     path.write_text(
         f"""# Benchmarks
 
@@ -115,6 +116,15 @@ once; no budget. What a call takes is what the router adds to it.
 | added to a call, P99 | {added.p99:.2f} ms | 5 ms |
 | calls a second that one process can make | {added.most_a_second:.0f} | |
 
+## Sandboxes
+
+One after the other, each from being asked for to being there, and to having run a program that does
+nothing, in milliseconds.
+
+| tier | start, P50 | start, P95 | promised (P50) | start and `true`, P50 | memory held by |
+|---|---|---|---|---|---|
+{sandboxes}
+
 ## Cold start and memory
 
 | what | measured | promised |
@@ -134,4 +144,16 @@ stays down until many are overdue.
 | overdue when ready again | {recovered.overdue} | |
 | last overdue one fired after ready | {recovered.overdue_fired_within:.2f} s | 3 s |
 """
+    )
+
+
+_PROMISED = {"bubblewrap": "20", "vm": "3000"}
+
+
+def _sandbox_row(one: Any) -> str:
+    if one.missing:
+        return f"| `{one.tier}` | not here: {one.missing} | | | | |"
+    promised = _PROMISED.get(one.tier, "")
+    return (
+        f"| `{one.tier}` | {one.p50:.0f} | {one.p95:.0f} | {promised} | {one.ran_p50:.0f} | {one.held_by} |"
     )

@@ -83,6 +83,7 @@ class Programs(ProgramsPort):
         if begun is None:
             return StepDone(state="")
         request = cast(ExecJob, begun.request)
+        self._tiers.watching.metrics.waited(request.kind, begun.waited)
         teller = Teller(self._database, begun, self._clock, self._settings.max_event_bytes)
         try:
             await self._require_first(begun, request)
@@ -155,7 +156,9 @@ class _Run:
             for path, data, executable in files:
                 await sandbox.put(path, data, executable=executable)
             async with self._teller.telling():
-                ran = await sandbox.exec(self._program(), self._hear)
+                with tiers.watching.running(sandbox.tier, self._begun.job_id) as ended:
+                    ran = await sandbox.exec(self._program(), self._hear)
+                    ended(ran)
             return await self._kept(sandbox, ran)
         finally:
             await asyncio.shield(sandbox.destroy())

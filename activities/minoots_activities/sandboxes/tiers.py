@@ -10,7 +10,7 @@ from typing import Final
 
 from minoots.contracts.sandboxes import Limits, Tier
 from minoots.errors import FailureKind
-from minoots_activities.egress.gate import Bounds, Gate, Heard
+from minoots_activities.egress.gate import Attempt, Bounds, Gate, Heard
 from minoots_activities.egress.rules import Rules
 from minoots_activities.http.names import Resolver, SystemResolver
 from minoots_activities.vms.machines import Machines, end_left_behind
@@ -23,6 +23,7 @@ from .containers import Containers
 from .engines import ContainerEngine
 from .port import NeverStarted, Sandbox, Sandboxes, never_started
 from .process import Processes, remove_folders_left_behind
+from .watching import Watching
 
 STRONG: Final = frozenset({Tier.BUBBLEWRAP, Tier.CONTAINER, Tier.VM})
 """Tiers that shut something in."""
@@ -100,6 +101,7 @@ class Tiers:
         network: what they may have of the network.
         engine: what runs containers.
         images: the images that these may have, the first one by default.
+        watching: who watches them.
     """
 
     def __init__(
@@ -115,10 +117,12 @@ class Tiers:
         network: Network | None = None,
         engine: ContainerEngine | None = None,
         images: Sequence[str] = (),
+        watching: Watching | None = None,
     ) -> None:
         self._strong = frozenset(strong)
         self._ceilings = ceilings or Ceilings()
         self._network = network or Network()
+        self.watching = watching or Watching()
         self._place = cgroups.place() if use_cgroups else None
         self._containers = Containers(self._place, engine or ContainerEngine(), tuple(images))
         self._given: dict[Tier, Sandboxes] = {
@@ -179,17 +183,26 @@ class Tiers:
                 f"this worker cannot give the tier {tier}: {'; '.join(lacks)}",
                 "Put right what is missing, or choose another tier.",
             )
-        sandbox = await given.create(name, limits, image)
+        with self.watching.starting(tier):
+            sandbox = await given.create(name, limits, image)
         if not network:
             return sandbox
         outside = self._network
-        gate = Gate(rules, outside.policy, outside.resolver, outside.bounds, heard or (lambda attempt: None))
+        gate = Gate(rules, outside.policy, outside.resolver, outside.bounds, self._heard(heard))
         try:
             await sandbox.let_out(gate)
         except BaseException:
             await sandbox.destroy()
             raise
         return sandbox
+
+    def _heard(self, heard: Heard | None) -> Heard:
+        def hear(attempt: Attempt) -> None:
+            if heard is not None:
+                heard(attempt)
+            self.watching.metrics.network(allowed=attempt.allowed)
+
+        return hear
 
     async def remove_left_behind(self) -> int:
         """Remove what workers that were killed have left of their sandboxes; return how much that was."""
