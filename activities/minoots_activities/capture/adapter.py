@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
 
 import sqlalchemy as sa
 from temporalio import activity
@@ -23,12 +19,10 @@ from minoots_workflows.capture.telling import tell_writer
 from .compressed import Damaged
 from .ingest import Ingest, Ingested, session_key
 from .obeying import Obeying
+from .patience import alive
 from .readers import installed
 from .roots import ReadDenied
 from .writing import Writing
-
-_BEAT: Final = 3.0
-"""Seconds: a third of the patience that its options name."""
 
 
 class Capture(CapturePort):
@@ -65,7 +59,7 @@ class Capture(CapturePort):
         if reader is None:
             return await self._troubled(file, f"there is no reader of {file.provider} on this host")
         try:
-            async with _alive():
+            async with alive():
                 if file.session_id:
                     done = await self._ingest.session(
                         reader, Path(file.path), file.session_id, activity.heartbeat
@@ -112,7 +106,8 @@ class Capture(CapturePort):
     async def write(self, file: WriterStart) -> Written:
         """Write what there is to be written into a file."""
         self._require_own(file.tenant)
-        done = await self._writing.file(file.path_key, activity.heartbeat)
+        async with alive():
+            done = await self._writing.file(file.path_key, activity.heartbeat)
         return Written(over=done.over, wake_at=done.again_at, problem=done.problem)
 
     def _require_own(self, tenant: str) -> None:
@@ -176,22 +171,6 @@ class Capture(CapturePort):
         if known is not None:
             async with self._database.write() as connection:
                 await connection.execute(sa.update(table).where(*mine).values(told=None))
-
-
-@asynccontextmanager
-async def _alive() -> AsyncIterator[None]:
-    """Give signs of life while a thread works: of one text of many megabytes nothing is kept in between."""
-
-    async def beat() -> None:
-        while True:
-            activity.heartbeat()
-            await asyncio.sleep(_BEAT)
-
-    beating = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        beating.cancel()
 
 
 def _key(host: str, file: FileChanged) -> str:

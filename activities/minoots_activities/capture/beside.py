@@ -10,16 +10,19 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 import sqlalchemy as sa
 
+from minoots.contracts.conversations import ConversationEvent
 from minoots_platform.records import Database, conversations
 from minoots_platform.telemetry import audit, get_logger
 from minoots_platform.writers import Beside, Look, Rendered, Writer, agent_file
 
 from . import placing
 from .gate import Target, WriteDenied, folder_of
+from .patience import apart
 
 _DEEPEST: Final = 5
 """Sub-agents of sub-agents that are followed."""
@@ -106,12 +109,22 @@ class BesideFiles:
                 found = await conversations.numbered(
                     connection, self._tenant, child.id, after=last, until=child.events, limit=_PART
                 )
-            for _, event in found:
-                self._writer.render(event, look, state, rendered)
+            length = sum(len(event.text or "") for _, event in found)
+            await apart(length, partial(self._render, found, look, state, rendered))
             if len(found) < _PART:
                 return rendered, state
             last = found[-1][0]
             self._beat()
+
+    def _render(
+        self,
+        found: Sequence[tuple[int, ConversationEvent]],
+        look: Look,
+        state: dict[str, Any],
+        rendered: Rendered,
+    ) -> None:
+        for _, event in found:
+            self._writer.render(event, look, state, rendered)
 
     def _look_of(self, child: sa.Row[Any]) -> Look:
         about = {

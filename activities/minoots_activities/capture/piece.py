@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +27,7 @@ from .beside import BesideFiles
 from .beside import Written as Agents
 from .commands import before_line, from_line
 from .gate import Target, WriteDenied, folder_of
+from .patience import apart
 
 PART: Final = 500
 """Events that are written at a time."""
@@ -259,15 +261,21 @@ class Piece:
                 )
             if not found:
                 break
-            for number, event in found:
-                shown = _shown(event, number, self._row)
-                if shown is not None:
-                    self._writer.render(shown, self._look, state, rendered)
+            length = sum(len(event.text or "") for _, event in found)
+            await apart(length, partial(self._render, found, state, rendered))
             last = found[-1][0]
             self._beat()
             if most is not None:
                 break
         return rendered, state, last
+
+    def _render(
+        self, found: Sequence[tuple[int, ConversationEvent]], state: dict[str, Any], rendered: Rendered
+    ) -> None:
+        for number, event in found:
+            shown = _shown(event, number, self._row)
+            if shown is not None:
+                self._writer.render(shown, self._look, state, rendered)
 
     def _may_be_headed(self, folder: int, found: os.stat_result, rendered: Rendered) -> bool:
         """Tell whether the head of a file may become another: a long file is not read for nothing."""
