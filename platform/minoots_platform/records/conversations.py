@@ -252,19 +252,18 @@ def first_line(text: str) -> str:
 
 async def behind(
     connection: AsyncConnection, tenant: str, host: str, limit: int, but: Collection[str] = ()
-) -> list[File]:
-    """Return files of a host in whose conversations commands have not been looked for yet.
+) -> list[tuple[str, str]]:
+    """Return conversations in which commands have not been looked for yet, each with the path of a file.
 
     ``but`` are the ids of conversations that are left out.
     """
     query = (
-        sa.select(FILES.c.path, FILES.c.provider, FILES.c.conversation_id)
+        sa.select(FILES.c.conversation_id, FILES.c.path)
         .join(TABLE, TABLE.c.id == FILES.c.conversation_id)
         .where(FILES.c.tenant == tenant, FILES.c.host == host, TABLE.c.obeyed < TABLE.c.events)
         .limit(limit + len(but))
     )
-    found = [row for row in await connection.execute(query) if row.conversation_id not in but]
-    return [File(host, row.path, row.provider) for row in found]
+    return [(row[0], row[1]) for row in await connection.execute(query) if row[0] not in but]
 
 
 async def reading(connection: AsyncConnection, tenant: str, key: str) -> Reading | None:
