@@ -222,8 +222,8 @@ async def test_a_file_that_may_not_be_read_is_told_once_and_read_on_where_it_was
         file.write(lines(3, 5) + said(5)[:-9])
     with closed(host.path, closing):
         for _ in range(3):
-            with pytest.raises(OSError, match=r"Permission denied|Not a directory"):
-                await host.read()
+            problem = (await host.read()).problem or ""
+            assert "Permission denied" in problem or "Not a directory" in problem
     [reason] = await host.troubles()
     assert "Permission denied" in reason or "Not a directory" in reason
     assert (await host.events(), await host.reading()) == (kept, reading), "nothing kept is touched"
@@ -247,8 +247,7 @@ async def test_of_a_file_that_was_never_read_it_is_told_once_too(host: Host) -> 
     assert await host.troubles() == []
     with closed(host.path):
         for _ in range(3):
-            with pytest.raises(PermissionError):
-                await host.read()
+            assert "Permission denied" in str((await host.read()).problem)
     told = await host.troubles()
     assert (await host.read()).new == 2
     assert len(told) == 1, told
@@ -260,8 +259,7 @@ async def test_trouble_that_was_over_and_comes_again_is_told_again(host: Host) -
             file.write(said(number))
         assert (await host.read()).new == 1
         with closed(host.path):
-            with pytest.raises(PermissionError):
-                await host.read()
+            assert "Permission denied" in str((await host.read()).problem)
     assert len(await host.troubles()) == 2
 
 
@@ -289,8 +287,7 @@ async def test_of_a_store_that_may_not_be_read_it_is_told_once_too(host: Host) -
     stored(path, "two")
     with closed(path):
         for _ in range(3):
-            with pytest.raises(PermissionError):
-                await host.read(path, "goose", "s1")
+            assert "Permission denied" in str((await host.read(path, "goose", "s1")).problem)
     told = await host.troubles()
     assert (await host.read(path, "goose", "s1")).new == 1
     assert [event.text for event in await host.events("s1", "goose")] == ["Tea", "one", "two"]

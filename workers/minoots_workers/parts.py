@@ -15,22 +15,28 @@ from minoots_activities.checks.adapter import Checks
 from minoots_activities.connectors import HealthWatch, World, connectors
 from minoots_activities.deliveries.adapter import Deliveries
 from minoots_activities.deliveries.attempt import Attempts
+from minoots_activities.egress.gate import Bounds
+from minoots_activities.egress.rules import Rules
 from minoots_activities.escalations.adapter import Escalations
 from minoots_activities.escalations.heartbeats import Heartbeats
 from minoots_activities.http import WebhookSender
 from minoots_activities.ingest.adapter import Ingests
 from minoots_activities.ingest.reading import Plan
 from minoots_activities.jobs.adapter import Jobs
+from minoots_activities.jobs.agents.acting import Acting
+from minoots_activities.jobs.agents.thinking import Thinking
 from minoots_activities.jobs.contents import KeptContents
 from minoots_activities.jobs.model_calls import ModelCalls
 from minoots_activities.jobs.programs import Programs
 from minoots_activities.models.opening import open_router
 from minoots_activities.plans.adapter import Plans
 from minoots_activities.replays.adapter import Replays
-from minoots_activities.sandboxes.tiers import Ceilings, Tiers
+from minoots_activities.sandboxes.engines import ContainerEngine
+from minoots_activities.sandboxes.tiers import Ceilings, Network, Tiers
 from minoots_activities.schedules.adapter import Schedules
 from minoots_activities.timers.adapter import Timers
 from minoots_activities.timers.lead import LeadWatch
+from minoots_platform.addresses import AddressPolicy
 from minoots_platform.clock import utc_now
 from minoots_platform.handover import HandOver
 from minoots_platform.links import Links
@@ -91,7 +97,8 @@ async def llm_parts(settings: Settings, telemetry: Telemetry) -> AsyncIterator[S
         _records(settings) as database,
         open_router(settings, database, telemetry, KeptContents(database)) as opened,
     ):
-        yield serving_llm(ModelCalls(database, opened.router, settings.jobs, utc_now))
+        asking = (database, opened.router, settings.jobs, utc_now)
+        yield serving_llm(ModelCalls(*asking), Thinking(*asking))
 
 
 def tiers_of(settings: Settings) -> Tiers:
@@ -110,6 +117,18 @@ def tiers_of(settings: Settings) -> Tiers:
             cpus=sandbox.max_cpus,
             processes=sandbox.max_processes,
         ),
+        engine=ContainerEngine(sandbox.container.engine, tuple(sandbox.container.options)),
+        images=sandbox.container.images,
+        network=Network(
+            most=Rules.parse(sandbox.network.hosts),
+            policy=AddressPolicy(sandbox.network.allowed_networks),
+            bounds=Bounds(
+                bytes=sandbox.network.max_megabytes * 1024 * 1024,
+                at_once=sandbox.network.at_once,
+                attempts=sandbox.network.max_connections,
+                seconds=sandbox.network.max_seconds,
+            ),
+        ),
     )
 
 
@@ -123,7 +142,8 @@ async def sandbox_parts(settings: Settings) -> AsyncIterator[Serving]:
     async with _records(settings) as database:
         tiers = tiers_of(settings)
         await tiers.remove_left_behind()
-        yield serving_sandbox(Programs(database, tiers, settings.jobs, utc_now))
+        programs = Programs(database, tiers, settings.jobs, utc_now)
+        yield serving_sandbox(programs, Acting(database, tiers, settings, utc_now))
 
 
 @asynccontextmanager

@@ -12,12 +12,13 @@ import json
 import os
 import re
 import stat
-import tempfile
+import time
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Final, Literal
 
@@ -25,7 +26,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from minoots.contracts.wording import expected_and_got, findings, place
 from minoots.errors import Failure, FailureKind
+from minoots_platform.settings.kinds import local_path
+from minoots_platform.whole_files import write_whole
+from minoots_platform.writers import installed
 
+from .answering import Answering
 from .flags import DEFAULTS
 
 FILE: Final = ".minoots-workspace.toml"
@@ -78,8 +83,26 @@ class WorkspaceConfig(_Section):
         unknown = sorted(set(value) - set(DEFAULTS))
         if unknown:
             near = get_close_matches(unknown[0], DEFAULTS, n=1)
-            meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(DEFAULTS)}"
-            raise ValueError(f"expected flags that are known; {unknown[0]} is none: {meant}")
+            meant = f"did you mean {near[0]}?" if near else ", ".join(DEFAULTS)
+            others = f"; nor are {', '.join(unknown[1:])[:200]}" if unknown[1:] else ""
+            raise ValueError(f"expected flags that are known ({meant}); {unknown[0][:100]} is none{others}")
+        return value
+
+    @field_validator("format")
+    @classmethod
+    def _written(cls, value: str) -> str:
+        if value not in installed():
+            raise ValueError(f"expected one of {', '.join(sorted(installed()))}")
+        return value
+
+    @field_validator("auto_record_roots")
+    @classmethod
+    def _folders(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one in value:
+            try:
+                local_path(Path(one))
+            except ValueError as error:
+                raise ValueError(f"expected folders, such as src or ~/src; got {one!r}") from error
         return value
 
     @field_validator("output")
@@ -173,14 +196,26 @@ _NOT_NOW: Final = frozenset(
 )
 """Why a file that may well be sound cannot be read now: whoever wants it waits, and is not refused."""
 
+_TICK_NS: Final = 2_000_000_000
+"""Nanoseconds between two times that every file system tells apart."""
+_MOST_FAULTS: Final = 10
+"""Of one file that are told at once."""
+_Mark = tuple[int, int, int, int]
+
 
 class Registry:
-    """The workspaces of a user."""
+    """The workspaces of a user.
 
-    def __init__(self, file: Path) -> None:
+    May be asked by several threads at once.
+    """
+
+    def __init__(self, file: Path, answering: Answering | None = None) -> None:
         self._file = file
-        self._read_at: tuple[int, int] | None = None
+        self._answering = answering or Answering()
+        self._read_as: _Mark | None = None
         self._entries: tuple[_Entry, ...] = ()
+        self._configs: dict[Path, tuple[_Mark, WorkspaceConfig]] = {}
+        """What files of workspaces said, and how they were then."""
 
     def roots(self) -> dict[str, Path]:
         """Return the folder of every workspace by its alias, whether its file is sound or not.
@@ -209,16 +244,7 @@ class Registry:
                 f"there is no workspace {alias}{meant}",
                 remedy="minoots workspace register makes a folder one.",
             )
-        root = Path(entry.root)
-        config = read_config(root)
-        for other in entries.values():
-            if other.alias != alias and _id_of(Path(other.root)) == config.id:
-                raise Failure(
-                    FailureKind.INVALID,
-                    f"{alias} and {other.alias} have the same id, {config.id}: one is a copy of the other",
-                    remedy=f"Give {root / FILE} an id of its own: delete it, then minoots workspace init.",
-                )
-        return Workspace(alias, root, config, entry.elsewhere)
+        return self._sound(entry, self._looked(entries.values()))
 
     def all(self) -> list[Workspace]:
         """Return every workspace whose file is sound.
@@ -226,10 +252,11 @@ class Registry:
         Raises:
             Failure: invalid, when the registry cannot be read.
         """
-        found = []
-        for entry in self._current():
+        entries = self._current()
+        looked, found = self._looked(entries), []
+        for entry in entries:
             try:
-                found.append(self.get(entry.alias))
+                found.append(self._sound(entry, looked))
             except Failure:
                 continue
         return found
@@ -240,13 +267,77 @@ class Registry:
             entries = self._current()
         except Failure as failure:
             return [f"{failure.detail}: commands in chats wait until it can be"]
-        found = []
+        looked, found = self._looked(entries), []
         for entry in entries:
             try:
-                self.get(entry.alias)
+                self._sound(entry, looked)
             except Failure as failure:
                 found.append(f"nothing is recorded for {entry.alias}: {failure.detail}")
         return found
+
+    def answering(self) -> dict[str, Path]:
+        """Return the folders of workspaces that can be looked into now, by their aliases.
+
+        Raises:
+            Failure: invalid, when the registry cannot be read.
+        """
+        found = {}
+        for alias, root in self.roots().items():
+            try:
+                if self._answering.ask(str(root), root.is_dir):
+                    found[alias] = root
+            except OSError:
+                continue
+        return found
+
+    def holds(self, workspace: Workspace, cwd: str) -> bool:
+        """Tell whether what is said in ``cwd`` is recorded by itself; where nothing answers, it is not."""
+        try:
+            return self._answering.ask(cwd, lambda: workspace.holds(cwd))
+        except OSError:
+            return False
+
+    def _looked(self, entries: Iterable[_Entry]) -> dict[str, WorkspaceConfig | Failure]:
+        """Return what the file of each workspace says, or what is wrong with it."""
+        found: dict[str, WorkspaceConfig | Failure] = {}
+        for entry in entries:
+            root = Path(entry.root)
+            try:
+                found[entry.alias] = self._answering.ask(entry.root, partial(self._config, root))
+            except Failure as failure:
+                found[entry.alias] = failure
+            except TimeoutError as error:
+                found[entry.alias] = _not_now(root / FILE, str(error.strerror))
+        return found
+
+    def _config(self, root: Path) -> WorkspaceConfig:
+        """Return what the file of a workspace says; it is read only when it is another."""
+        mark = _mark_of(root / FILE)
+        known = self._configs.get(root)
+        if known is not None and mark is not None and known[0] == mark:
+            return known[1]
+        config = read_config(root)
+        if mark is not None:
+            self._configs[root] = mark, config
+        return config
+
+    def _sound(self, entry: _Entry, looked: Mapping[str, WorkspaceConfig | Failure]) -> Workspace:
+        """Return a workspace.
+
+        Raises:
+            Failure: its file is not sound, or has the id of another.
+        """
+        config, root = looked[entry.alias], Path(entry.root)
+        if isinstance(config, Failure):
+            raise config
+        for alias, other in looked.items():
+            if alias != entry.alias and isinstance(other, WorkspaceConfig) and other.id == config.id:
+                raise Failure(
+                    FailureKind.INVALID,
+                    f"{entry.alias} and {alias} have the same id, {config.id}: one is a copy of the other",
+                    remedy=f"Give {root / FILE} an id of its own: delete it, then minoots workspace init.",
+                )
+        return Workspace(entry.alias, root, config, entry.elsewhere)
 
     def add(self, alias: str, root: Path) -> None:
         """Register a folder.
@@ -308,25 +399,26 @@ class Registry:
 
     def _current(self) -> tuple[_Entry, ...]:
         try:
-            about = self._file.stat()
-        except FileNotFoundError:
-            self._read_at, self._entries = None, ()
-            return ()
+            return self._answering.ask(str(self._file), self._read)
         except OSError as error:
-            raise self._unreadable() from error
-        seen = (about.st_mtime_ns, about.st_ino)
-        if seen != self._read_at:
+            raise self._unreadable(error.strerror or type(error).__name__) from error
+
+    def _read(self) -> tuple[_Entry, ...]:
+        mark = _mark_of(self._file)
+        if mark is None or mark != self._read_as:
             try:
                 self._entries = _Registry.model_validate_json(self._file.read_bytes()).workspaces
-            except (ValidationError, OSError) as error:
-                raise self._unreadable() from error
-            self._read_at = seen
+            except FileNotFoundError:
+                self._entries = ()
+            except ValidationError as error:
+                raise self._unreadable(_faults_of(error)) from error
+            self._read_as = mark
         return self._entries
 
-    def _unreadable(self) -> Failure:
+    def _unreadable(self, why: str) -> Failure:
         return Failure(
             FailureKind.INVALID,
-            f"the registry of workspaces {self._file} cannot be read",
+            f"the registry of workspaces {self._file} cannot be read: {why}",
             remedy="Mend or remove it; `minoots workspace register` makes it anew.",
         )
 
@@ -347,11 +439,19 @@ class Registry:
         write_whole(self._file, json.dumps(registry.model_dump(), indent=2) + "\n")
 
 
-def _id_of(root: Path) -> str | None:
+def _mark_of(file: Path) -> _Mark | None:
+    """Return what a file is known by; ``None`` for one that cannot be looked at, or was written just now.
+
+    Who writes twice within one tick of the clock of a file system leaves no trace of the second time.
+    """
     try:
-        return read_config(root).id
-    except Failure:
+        found = file.stat()
+    except OSError:
         return None
+    # Also when its permissions changed: what may not be read any more is not read from memory either.
+    if abs(time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns)) < _TICK_NS:
+        return None
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_size
 
 
 def _elsewhere(root: Path) -> tuple[str, ...]:
@@ -392,29 +492,31 @@ def read_config(root: Path) -> WorkspaceConfig:
             FailureKind.NOT_FOUND, f"{file} is missing", remedy=f"minoots workspace init {root}"
         ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        told = f"{file} cannot be read: {error}"
         if isinstance(error, OSError) and error.errno in _NOT_NOW:
-            remedy = "Make it readable for the user who captures; commands for it wait until it is."
-            raise Failure(FailureKind.UNAVAILABLE, told, remedy=remedy) from error
+            raise _not_now(file, str(error)) from error
+        told = f"{file} cannot be read: {error}"
         raise Failure(FailureKind.INVALID, told, remedy="Correct the file.") from error
     except ValidationError as error:
-        first = findings(error.errors(include_url=False))[0]
-        expected, got = expected_and_got(first)
-        key = ".".join(str(part) for part in place(first))
-        raise Failure(
-            FailureKind.INVALID, f"{file}: {key}: expected {expected}; got {got}", remedy="Correct the file."
-        ) from error
+        told = f"{file}: {_faults_of(error)}"
+        raise Failure(FailureKind.INVALID, told, remedy="Correct the file.") from error
 
 
-def write_whole(file: Path, text: str) -> None:
-    """Write a file so that it is whole or not there at all."""
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(name).replace(file)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+def _not_now(file: Path, why: str) -> Failure:
+    return Failure(
+        FailureKind.UNAVAILABLE,
+        f"{file} cannot be read: {why}",
+        remedy="Make it readable for the user who captures; commands for it wait until it is.",
+    )
+
+
+def _faults_of(error: ValidationError) -> str:
+    """Return everything that is wrong in a file: each with its place, what was expected, and what came."""
+    told = []
+    for one in findings(error.errors(include_url=False)):
+        expected, got = expected_and_got(one)
+        where = ".".join(str(part) for part in place(one))
+        told.append(
+            f"{where}: expected {expected}; got {got}" if where else f"expected {expected}; got {got}"
+        )
+    more = len(told) - _MOST_FAULTS
+    return "; ".join(told[:_MOST_FAULTS]) + (f"; and {more} more" if more > 0 else "")

@@ -1,6 +1,7 @@
 """The wire: every model that crosses HTTP, shared by the service and its clients."""
 
 from .actions import Action, AgentAction, ConnectorAction, WebhookAction
+from .agent_jobs import AgentProgress, JobDecision, JobMessage, ToolApproval
 from .agents import (
     Acknowledge,
     Agent,
@@ -67,6 +68,8 @@ from .ingest import (
     SourceVersion,
 )
 from .jobs import (
+    AgentJob,
+    AgentResult,
     Artifact,
     Content,
     ExecJob,
@@ -84,7 +87,10 @@ from .jobs import (
     JobState,
     LlmJob,
     LlmResult,
+    NetworkUse,
     OnLost,
+    VmJob,
+    VmResult,
 )
 from .models import (
     Budget,
@@ -157,6 +163,7 @@ from .timers import (
     TimerState,
     Why,
 )
+from .tools import AgentTool, Approval, ToolRule
 
 __all__ = [
     "Account",
@@ -169,7 +176,12 @@ __all__ = [
     "ActionCheck",
     "Agent",
     "AgentAction",
+    "AgentJob",
+    "AgentProgress",
     "AgentRegister",
+    "AgentResult",
+    "AgentTool",
+    "Approval",
     "Artifact",
     "Attempt",
     "AttemptError",
@@ -226,12 +238,14 @@ __all__ = [
     "IngestState",
     "IngestedFile",
     "Job",
+    "JobDecision",
     "JobDetail",
     "JobEvent",
     "JobEventType",
     "JobEvents",
     "JobFile",
     "JobKind",
+    "JobMessage",
     "JobProblem",
     "JobRequest",
     "JobResult",
@@ -252,6 +266,7 @@ __all__ = [
     "ModelRequest",
     "ModelTimings",
     "ModelUsage",
+    "NetworkUse",
     "NodeMove",
     "NodeState",
     "NodeTimer",
@@ -320,8 +335,12 @@ __all__ = [
     "TimerCreate",
     "TimerPatch",
     "TimerState",
+    "ToolApproval",
     "ToolCall",
+    "ToolRule",
     "ToolSpec",
+    "VmJob",
+    "VmResult",
     "WebhookAction",
     "Why",
 ]

@@ -223,10 +223,13 @@ class Waiting(Source):
     """A folder on a disk that takes its time, or on a machine that is busy with other things."""
 
     def files(
-        self, begin: str | None = None, entered: dict[str, int] | None = None
+        self,
+        begin: str | None = None,
+        entered: dict[str, int] | None = None,
+        closed: dict[str, str] | None = None,
     ) -> Iterator[tuple[str, About]]:
         time.sleep(1)
-        yield from super().files(begin, entered)
+        yield from super().files(begin, entered, closed)
 
 
 async def test_a_look_that_had_to_wait_does_not_put_off_the_next_ones(ground: Ground) -> None:
@@ -552,6 +555,22 @@ async def test_a_file_that_is_replaced_by_another_conversation_is_told_as_that(g
     assert [file.conversation_id for file in ground.told] == [
         Whose("qwen", name).id_for(TENANT) for name in ("one", "other")
     ]
+
+
+@pytest.mark.parametrize("behind", [b"", b'{"type": "user"}\n' * 9])
+async def test_a_file_that_is_written_over_with_another_conversation_is_told_as_that(
+    ground: Ground, behind: bytes
+) -> None:
+    watcher = ground.watcher(Source(Qwen(), ground.folder))
+    path = ground.write(data=b'{"sessionId": "the first"}\n')
+    await watcher.look()
+    with path.open("r+b") as file:  # the same file, as `cp` leaves it
+        file.truncate()
+        file.write(b'{"sessionId": "other"}\n' + behind)
+    await watcher.look()
+    # Whoever finds that commands in it were not looked for has it told again.
+    await watcher.again([str(path)])
+    assert ground.told[-1].conversation_id == Whose("qwen", "other").id_for(TENANT)
 
 
 async def test_files_are_told_again_when_that_is_asked_for(ground: Ground) -> None:

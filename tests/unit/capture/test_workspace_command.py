@@ -328,3 +328,9 @@ def test_what_a_folder_is_called_drives_no_terminal(home: Home) -> None:
     assert ran.exit_code == 0
     assert "\x1b" not in ran.stdout + home.run("list").stdout
     assert home.roots() == {"strange": strange}
+
+
+def test_the_list_is_for_programs_too(home: Home) -> None:
+    home.run("register", home.notes, "--alias", "notes")
+    [line] = home.run("list", "--json").stdout.splitlines()
+    assert json.loads(line) == {"alias": "notes", "folder": str(home.notes), "state": "ready"}

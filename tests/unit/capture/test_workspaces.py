@@ -27,8 +27,8 @@ from minoots_activities.capture.workspaces import (
     Workspace,
     WorkspaceConfig,
     read_config,
-    write_whole,
 )
+from minoots_platform.whole_files import write_whole
 
 ID = "wsp_0123456789abcdef"
 SOUND = f'id = "{ID}"\n'
