@@ -316,7 +316,7 @@ def first_line(text: str) -> str:
 async def behind(
     connection: AsyncConnection, tenant: str, host: str, limit: int, but: Collection[str] = ()
 ) -> list[tuple[str, str]]:
-    """Return conversations of a host in which commands have not been looked for yet, and paths of their files.
+    """Return conversations of a host in which commands are still to be looked for, and their files' paths.
 
     ``limit`` counts conversations, each of which may have many files; ``but`` are the ids of those that are
     left out.
