@@ -16,7 +16,7 @@ import dev_stacks
 import psutil
 from dev_stacks import DevStack
 
-from . import agents, capture, creation, fanout, inbox, punctuality, recovery, report, router
+from . import agents, capture, creation, fanout, inbox, punctuality, recovery, report, router, sandboxes
 
 LANES = (
     "punctuality",
@@ -29,6 +29,7 @@ LANES = (
     "capture",
     "router",
     "agents",
+    "sandboxes",
 )
 CAPACITY_RATES = (30, 40, 50, 60, 80, 100)
 PROMISE_MS = 250
@@ -97,6 +98,9 @@ def run(lanes: list[str]) -> dict[str, object]:
     if "agents" in lanes:
         found["agents"] = asyncio.run(agents.measure())
         print(found["agents"])
+    if "sandboxes" in lanes:
+        found["sandboxes"] = asyncio.run(sandboxes.measure())
+        print(*found["sandboxes"], sep="\n")
     return found
 
 

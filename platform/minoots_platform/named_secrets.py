@@ -17,6 +17,8 @@ WORDS_RULE: Final = "generic-password-assignment"
 KEYS_RULE: Final = "generic-api-key-assignment"
 
 PASSWORD_WORDS: Final = ("password", "passwd", "passphrase", "passwort", "pwd", "secret")
+_SHORT: Final = ("_pass", "-pass")
+"""At the end of a name, as in ``DB_PASS``: by itself it is a word."""
 API_KEY_WORDS: Final = (
     *(
         f"{first}{dash}{second}"
@@ -27,7 +29,9 @@ API_KEY_WORDS: Final = (
         )
         for dash in ("", "_", "-")
     ),
+    *_SHORT,
     "api key",
+    "authorization",
     "token",
 )
 _WEAK: Final = "token"
@@ -42,10 +46,20 @@ _NAME: Final = re.compile(
 _ASSIGNED: Final = re.compile(
     rf"""(?ix){_SUFFIX} \\{{0,3}} ["'`]? \]? [ \t]{{0,8}}
     (?P<sep> => | := | :(?![:=/]) | =(?![=>~]) ) (?P<space>[ \t]{{0,8}})
-    (?: [a-z_][\w.\[\] |?]{{0,40}} [ ]=[ ](?=[rbfu]{{0,2}}["']) )?"""
+    (?: [a-z_][\w.\[\] |?]{{0,40}} [ ]=[ ](?=[rbfu]{{0,2}}["']) )?
+    (?: \[ [ \t]{{0,8}} (?=\\{{0,3}}["']) )?"""
 )
 _BELOW: Final = re.compile(
-    rf"(?i){_SUFFIX}[\"']?:[ \t]{{0,8}}(?P<block>[|>][+-]?)?[ \t]{{0,8}}\r?\n(?P<indent>[ \t]+)"
+    rf"(?i){_SUFFIX}[\"']?:[ \t]{{0,8}}(?P<block>[|>][+-]?)?[ \t]{{0,8}}\r?\n(?P<indent>[ \t]*)"
+)
+_VALUE_OF: Final = re.compile(
+    rf"""(?ix){_SUFFIX} \\{{0,3}} ["']? [ \t]{{0,8}} ,? [ \t]{{0,8}}
+    (?: (?: \\[nr] | \r?\n ){{1,2}} [ \t]{{0,40}} )?
+    \\{{0,3}} ["']? value \\{{0,3}} ["']? [ \t]{{0,8}} : [ \t]{{0,8}}"""
+)
+"""Behind a name that is a value itself: ``name: DB_PASSWORD``, then ``value: …``."""
+_BEFORE_NAME: Final = re.compile(
+    r"""(?i)(?:name|key)\\{0,3}["']?[ \t]{0,8}:[ \t]{0,8}\\{0,3}["']?[\w.-]{0,60}$"""
 )
 _ELEMENT: Final = re.compile(rf"(?i){_SUFFIX}>(?P<value>[^<>\s]{{1,{_LOOK}}})</")
 _OPTION: Final = re.compile(rf"(?i){_SUFFIX}(?:[\"'],\s{{0,8}}(?=[\"'])|[ \t]+)")
@@ -55,6 +69,9 @@ _QUOTE: Final = re.compile(r"""[rbfuRBFU]{0,2}(?P<quote>\"{3}|'{3}|\\{0,3}["'`])
 _INNER: Final = {quote: re.compile(rf"(?s)(?:[^{quote}\\\r\n]|\\.)*") for quote in "\"'`"}
 _BARE: Final = re.compile(r"""(?:(?!\\[nrt])[^\s"'`<>,;&]|[,;&](?![\s\w-]*[=:]|\s|$))+""")
 _BELOW_BARE: Final = re.compile(r"""[^\s#"'`-][^\s"'`]*(?<!:)(?=[ \t]*(?:\r?\n|$))""")
+_ALONE: Final = re.compile(
+    r"""(?=[^\s]*[0-9])(?=[^\s]*[A-Za-z])[^\s"'`<>(){}\[\]:=,;/]{6,}(?=[ \t]*(?:\r?\n|$))"""
+)
 _OPENS: Final = {")": "(", "]": "[", "}": "{"}
 _CONFIGURED: Final = re.compile(r"(?:^|[\n?&;]|\b(?:export|set|ENV|env|-e)[ \t])[ \t]*[A-Za-z0-9_. -]{0,60}$")
 _ENDS: Final = re.compile(r"[ \t]*(?:[\r\n&;]|$)")
@@ -89,6 +106,14 @@ def named(name: str) -> str | None:
     return max(words, key=len, default=None)
 
 
+def named_of_many(name: str) -> str | None:
+    """Return the word for which the name of a list means secrets, as ``passwords``."""
+    # Secrets in the plural are told by their names, more often than not.
+    return named(name) or (
+        named(name[:-1]) if name[-1:] in "sS" and not name.lower().endswith("secrets") else None
+    )
+
+
 def option(text: str) -> str | None:
     """Return the word for which the next argument is a secret, as behind ``--password``."""
     return named(text.lstrip("-")) if _OPTION_NAME.fullmatch(text) else None
@@ -101,6 +126,10 @@ def value_behind(text: str, begin: int, end: int, word: str) -> Secret | None:
     rule = rule_of(word)
     if (below := _BELOW.match(text, end)) is not None:
         span = _below(text, below, word)
+    elif (value := _VALUE_OF.match(text, end)) is not None and _BEFORE_NAME.search(
+        text[max(0, begin - 80) : begin]
+    ):
+        span = _quoted(text, value.end(), word) or _bare(text, begin, value.end(), word, Given.LOOSE)
     elif (found := _ASSIGNED.match(text, end)) is not None:
         at = found.end()
         tight = found["sep"] == "=" and not found["space"] and text[found.start("sep") - 1] not in " \t"
@@ -178,6 +207,10 @@ def _bare(text: str, begin: int, at: int, word: str, given: Given) -> tuple[int,
 def _below(text: str, found: re.Match[str], word: str) -> tuple[int, int] | None:
     """Return a value that stands on the line below its name."""
     at = found.end()
+    if not found["indent"]:
+        # Whatever comes next may stand there.
+        bare = None if found["block"] else _ALONE.match(text, at, at + _LOOK)
+        return bare.span() if bare is not None and _is_secret(bare.group(), word, Given.LOOSE) else None
     if found["block"]:
         lines = re.compile(rf"[^\r\n]+(?:\r?\n{re.escape(found['indent'])}[^\r\n]+)*")
         shown = lines.match(text, at, at + _LOOK)

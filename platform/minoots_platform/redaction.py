@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from ahocorasick_rs import AhoCorasick, Implementation
 
@@ -20,6 +20,7 @@ from .named_secrets import (
     PASSWORD_WORDS,
     given_to,
     named,
+    named_of_many,
     option,
     rule_of,
     value_behind,
@@ -29,6 +30,10 @@ from .secret_values import PLACEHOLDER, entropy
 
 _Hit = tuple[int, int]
 """Where a word of a rule begins and ends in a text."""
+
+_NAMES: Final = frozenset({"name", "Name", "key", "Key"})
+_VALUES: Final = frozenset({"value", "Value"})
+"""Fields of which one names what stands in the other."""
 
 Mode = Literal["redact", "detect", "off"]
 
@@ -83,6 +88,8 @@ class Redactor:
         changes: dict[str, Any] = {}
         if event.text is not None:
             changes["text"] = self.text(event.text, found)
+        if event.model is not None:
+            changes["model"] = self.text(event.model, found)
         if event.tool is not None:
             tool = event.tool
             inner = {"input": self.value(tool.input, found)}
@@ -100,6 +107,12 @@ class Redactor:
                 "chosen": tuple(self.text(one, found) for one in choice.chosen),
             }
             changes["choice"] = choice.model_copy(update=told)
+        if event.enclosed:
+            named = (self.text(one.media_type, found) for one in event.enclosed)
+            changes["enclosed"] = tuple(
+                one.model_copy(update={"media_type": name})
+                for one, name in zip(event.enclosed, named, strict=True)
+            )
         if event.details:
             changes["details"] = self.value(dict(event.details), found)
         return event.model_copy(update=changes) if self._policy.mode == "redact" and changes else event
@@ -109,7 +122,8 @@ class Redactor:
         if isinstance(value, str):
             return self.text(value, found)
         if isinstance(value, Mapping):
-            return {self._key(key, found): self._field(str(key), one, found) for key, one in value.items()}
+            told = {self._key(key, found): self._field(str(key), one, found) for key, one in value.items()}
+            return self._pair(value, told, found)
         if isinstance(value, list | tuple):
             return self._items(value, found)
         return value
@@ -177,10 +191,32 @@ class Redactor:
 
     def _field(self, name: str, value: Any, found: Found) -> Any:
         # A secret may be known by the name of its field alone.
-        word = named(name)
+        word = named_of_many(name) if isinstance(value, list | tuple) else named(name)
         if word is None or rule_of(word) in self._policy.disabled:
             return self.value(value, found)
+        if isinstance(value, list | tuple):
+            # Sentences in it tell what is wrong with one.
+            return [
+                self._by_name(word, one, found)
+                if isinstance(one, str) and not re.search(r"\s", one)
+                else self.value(one, found)
+                for one in value
+            ]
+        if isinstance(value, Mapping):
+            told = self.value(value, found)
+            inner = [key for key in value if key in _VALUES and isinstance(value[key], str)]
+            return told | {key: self._by_name(word, value[key], found) for key in inner}
         return self._by_name(word, value, found)
+
+    def _pair(self, value: Mapping[Any, Any], told: dict[Any, Any], found: Found) -> dict[Any, Any]:
+        """Return a mapping without the secret that is named by one field and stands in another."""
+        names = [one for key, one in value.items() if key in _NAMES and isinstance(one, str)]
+        word = next((word for one in names if (word := named(one)) is not None), None)
+        if word is None or rule_of(word) in self._policy.disabled:
+            return told
+        # What was taken out of it already is counted already.
+        inner = [key for key in value if key in _VALUES and told.get(key) == value[key]]
+        return told | {key: self._by_name(word, value[key], found) for key in inner}
 
     def _by_name(self, word: str, value: Any, found: Found) -> Any:
         """Return the value of a field or option that is a secret's."""
@@ -200,6 +236,14 @@ class Redactor:
         """Return a list without secrets; those behind options are known by these."""
         kept: list[Any] = []
         word = None
+        values = list(values)
+        if len(values) == 2 and isinstance(values[0], str) and (pair := named(values[0])) is not None:
+            # As headers are given.
+            word = None if rule_of(pair) in self._policy.disabled else pair
+            return [
+                values[0],
+                self.value(values[1], found) if word is None else self._by_name(word, values[1], found),
+            ]
         for one in values:
             kept.append(self.value(one, found) if word is None else self._by_name(word, one, found))
             word = option(one) if isinstance(one, str) and len(one) < 100 else None

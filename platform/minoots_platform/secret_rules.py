@@ -32,10 +32,16 @@ class Rule:
     before: int | None = None
 
 
+# A token begins where no word goes on; also behind what is spelled out: line ends and others, as in JSON and
+# in addresses, and colours of terminals.
+_SPELLED: Final = (
+    r"(?<=\\[nrt])|(?<=%[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4})|(?<=\\x[0-9A-Fa-f]{2})|(?<=[0-9\[]m)"
+)
+_BEGINS: Final = rf"(?:(?<![A-Za-z0-9_])|{_SPELLED})"
+
+
 def _rule(id: str, words: str, pattern: str, *, entropy: float = 0.0, before: int = 0) -> Rule:
-    # A token begins where no word goes on; also behind a line end that is spelled out, as in JSON.
-    begins = r"(?:(?<![A-Za-z0-9_])|(?<=\\[nrt]))"
-    pattern = begins + pattern[2:] if pattern.startswith(r"\b") else pattern
+    pattern = _BEGINS + pattern[2:] if pattern.startswith(r"\b") else pattern
     return Rule(id, tuple(words.split()), re.compile(pattern), entropy, before)
 
 
@@ -103,14 +109,15 @@ RULES: Final[tuple[Rule, ...]] = (
     _rule(
         "jwt",
         "eyj",
-        r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,4000}\.eyJ[A-Za-z0-9_-]{8,8000}\.[A-Za-z0-9_-]{8,1000}",
+        rf"(?:(?<![A-Za-z0-9_-])|{_SPELLED})"
+        r"eyJ[A-Za-z0-9_-]{8,4000}\.eyJ[A-Za-z0-9_-]{8,8000}\.[A-Za-z0-9_-]{8,1000}",
     ),
     _rule(
         "url-credentials",
         "://",
         # Begins with letters that can be searched for; the scheme is looked back at. A password may hold
         # whatever divides an address, so it goes to the last @; digits up to a slash are a port.
-        r"://(?<=[a-zA-Z0-9+.-]://)[^\s/:@\"'<>`]{0,100}:(?![0-9]{1,5}(?:[/?#]|$))"
+        r"://(?<=[a-zA-Z0-9+.-]://)(?!\[REDACTED:)[^\s/:@\"'<>`]{0,100}:(?![0-9]{1,5}(?:[/?#]|$))"
         r"(?P<secret>[^\s\"'<>`]{2,300}[^\s\"'<>`/]|[^\s/@\"'<>`]{3,300})@(?=[A-Za-z0-9_\[%$])",
     ),
     _rule(
@@ -118,6 +125,20 @@ RULES: Final[tuple[Rule, ...]] = (
         "authorization",
         rf"(?i:authorization){_VALUE}(?i:bearer|token|basic)\s{{1,3}}(?P<secret>[A-Za-z0-9._~+/=-]{{12,4000}})",
     ),
+    _rule(
+        "command-credentials",
+        "curl sshpass",
+        # What these programs take without a name: `curl -u ada:…`, `sshpass -p …`.
+        r"(?:curl\b[^\n|;]{0,300}?\s(?:-u|--user)[ =]{0,2}[\"']?[^\s:\"'$]{1,100}:"
+        r"|sshpass[ ]{1,3}-p[ ]{0,3}[\"']?)(?P<secret>[^\s\"'$]{4,300})",
+        entropy=2.0,
+    ),
+    _rule(
+        "minoots", "mnt_ whsk_", r"\b(?:mnt_[A-Za-z0-9_-]{43}|whsk_[A-Za-z0-9+/=_-]{40,200})(?![A-Za-z0-9_-])"
+    ),
+    _rule("groq", "gsk_", r"\bgsk_[A-Za-z0-9]{40,255}\b"),
+    _rule("xai", "xai-", r"\bxai-[A-Za-z0-9]{60,255}\b"),
+    _rule("age", "age-secret-key-1", r"(?i:\bAGE-SECRET-KEY-1[0-9A-Z]{58})"),
     Rule(KEYS_RULE, API_KEY_WORDS, NEVER),
     Rule(WORDS_RULE, PASSWORD_WORDS, NEVER),
 )

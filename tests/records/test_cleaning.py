@@ -23,6 +23,7 @@ from minoots_platform.records.session_search import Search
 from minoots_platform.records.sessions import SessionFilter
 from minoots_platform.redaction import Policy, Redactor
 
+UUID = "11110000-0000-4000-8000-000000000001"
 NOW = datetime(2026, 7, 1, 10, tzinfo=UTC)
 OLD = NOW - timedelta(days=40)
 
@@ -175,3 +176,70 @@ async def test_what_was_let_go_of_does_not_come_back_from_an_unchanged_file(
     async with database.read() as connection:
         assert await conversations.behind(connection, TENANT, "here", 10) == []
     assert (await clean(database)).sessions == 0
+
+
+async def test_what_was_let_go_of_does_not_come_back_from_a_moved_file_or_with_what_is_new(
+    database: Database, tmp_path: Path
+) -> None:
+    def claude(count: int) -> dict[str, object]:
+        at = f"2026-07-0{count}T10:00:00.000Z"
+        return {"type": "user", "uuid": f"u{count}", "timestamp": at, "message": {"content": f"tea {count}"}}
+
+    def gemini(count: int) -> str:
+        said = [
+            {
+                "id": f"m{one}",
+                "timestamp": f"2026-07-0{one}T10:00:00.000Z",
+                "type": "user",
+                "content": f"tea {one}",
+            }
+            for one in range(1, count + 1)
+        ]
+        return json.dumps({"sessionId": "g1", "messages": said})
+
+    first, second = tmp_path / "a" / f"{UUID}.jsonl", tmp_path / "b" / f"{UUID}.jsonl"
+    first.parent.mkdir()
+    second.parent.mkdir()
+    first.write_text("".join(json.dumps(claude(one)) + "\n" for one in (1, 2)))
+    whole = tmp_path / "session.json"
+    whole.write_text(gemini(2))
+    ingest = Ingest(
+        database, ReadRoots([tmp_path]), Redactor(Policy()), lambda: OLD, tenant=TENANT, host="here"
+    )
+    assert (await ingest.file(Claude(), first)).new == (await ingest.file(Gemini(), whole)).new == 2
+    assert (await clean(database)).events == 4
+    first.rename(second)
+    assert (await ingest.file(Claude(), second)).new == 0
+    with second.open("a") as file:
+        file.write(json.dumps(claude(3)) + "\n")
+    whole.write_text(gemini(3))
+    assert (await ingest.file(Claude(), second)).new == (await ingest.file(Gemini(), whole)).new == 1
+    first.write_bytes(second.read_bytes())
+    assert (await ingest.file(Claude(), first)).new == 0
+    async with database.read() as connection:
+        for name, provider in ((UUID, "claude"), ("g1", "gemini")):
+            public_id = Whose(provider, name).id_for(TENANT)
+            session = await sessions.get(connection, TENANT, public_id)
+            assert (session.title, session.events) == ("tea 3", 1)
+
+
+async def test_what_comes_after_a_session_was_let_go_of_is_kept_in_whatever_order(
+    database: Database, tmp_path: Path
+) -> None:
+    def said(name: str, at: str) -> str:
+        record = {"type": "user", "uuid": name, "timestamp": at, "message": {"content": name}}
+        return json.dumps(record) + "\n"
+
+    file = tmp_path / f"{UUID}.jsonl"
+    file.write_text(said("old", "2026-07-01T10:00:00.000Z"))
+    ingest = Ingest(
+        database, ReadRoots([tmp_path]), Redactor(Policy()), lambda: OLD, tenant=TENANT, host="here"
+    )
+    await ingest.file(Claude(), file)
+    assert (await clean(database)).events == 1
+    with file.open("a") as more:
+        more.write(said("later", "2026-07-03T10:00:00.000Z"))
+    assert (await ingest.file(Claude(), file)).new == 1
+    with file.open("a") as more:
+        more.write(said("between", "2026-07-02T10:00:00.000Z"))
+    assert (await ingest.file(Claude(), file)).new == 1

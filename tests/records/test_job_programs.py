@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from stacks import TENANT
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
+from vm_images import image_for, shared_folder
 
-from minoots.contracts import ExecResult, Job, JobDetail, Limits, Tier
+from minoots.contracts import ExecResult, Job, JobDetail, JobEventType, Limits, NetworkUse, Tier, VmResult
+from minoots_activities.egress.rules import Rules
 from minoots_activities.jobs.programs import Programs
 from minoots_activities.jobs.telling import Teller
 from minoots_activities.jobs.working import UnwantedError, while_wanted
 from minoots_activities.sandboxes.port import Sandbox
-from minoots_activities.sandboxes.tiers import Tiers
+from minoots_activities.sandboxes.tiers import Network, Tiers
 from minoots_platform.clock import utc_now
 from minoots_platform.records import Database, job_progress, jobs
-from minoots_platform.settings import JobsSettings
+from minoots_platform.settings import JobsSettings, TelemetrySettings
+from minoots_platform.telemetry import start_logs
 from minoots_workflows.jobs.contracts import StepDue
 
 
 async def accept(database: Database, script: str) -> Job:
     """Keep a job that runs a script of the shell and keeps every file."""
-    body = {"kind": "exec", "tier": "process", "command": ["sh", "-c", script], "outputs": ["**"]}
+    return await accept_body(
+        database, {"kind": "exec", "tier": "process", "command": ["sh", "-c", script], "outputs": ["**"]}
+    )
+
+
+async def accept_body(database: Database, body: dict[str, Any]) -> Job:
+    """Keep a job."""
     request = jobs.REQUEST.validate_python(body)
     admission = jobs.Admission(10, timedelta(minutes=10))
     async with database.write() as connection:
@@ -68,10 +80,93 @@ async def test_artifacts_of_a_job_have_a_most_together_and_what_is_left_out_is_t
     assert job.result.outputs_left_out == 1
 
 
+async def test_every_attempt_to_reach_a_host_is_told_and_audited(database: Database, tmp_path: Path) -> None:
+    tiers = Tiers(vm_image=Path("none"), network=Network(most=Rules.parse(["*"])))
+    lacks = await tiers._given[Tier.BUBBLEWRAP].missing()
+    if lacks:
+        pytest.skip("; ".join(lacks))
+    reach = (
+        "import os, socket\n"
+        "where = os.environ['HTTPS_PROXY'].rpartition(':')[2]\n"
+        "for host in ('[::1]', 'other.example'):\n"
+        "    there = socket.create_connection(('127.0.0.1', int(where)))\n"
+        "    there.sendall(f'CONNECT {host}:443 HTTP/1.1\\r\\n\\r\\n'.encode())\n"
+        "    print(there.makefile().readline())\n"
+    )
+    body = {"kind": "exec", "command": ["python3", "-c", reach], "network": ["[::1]:443"]}
+    job = await accept_body(database, body)
+    audited = tmp_path / "audit.log"
+    with start_logs(TelemetrySettings(audit_log=audited), "test"):
+        programs = Programs(database, tiers, JobsSettings(), utc_now)
+        await ActivityEnvironment().run(programs.run_program, StepDue(tenant=TENANT, job_id=job.id))
+    async with database.read() as connection:
+        found = await jobs.get(connection, TENANT, job.id)
+        events = await jobs.events_after(connection, TENANT, job.id, after=0, limit=100)
+    assert isinstance(found.result, ExecResult), found
+    assert found.result.stdout_tail.count("403 Forbidden") == 2
+    assert found.result.network == NetworkUse(refused=2)
+    told = [
+        event.data["network"]
+        for event in events.items
+        if event.type is JobEventType.STATUS and "network" in event.data
+    ]
+    assert [(one["host"], one["port"], one["allowed"]) for one in told] == [
+        ("::1", 443, False),
+        ("other.example", 443, False),
+    ]
+    lines = [json.loads(line) for line in audited.read_text().splitlines()]
+    reached = [line for line in lines if line["event"] == "job.network"]
+    assert [(line["host"], line["decision"], line["actor"], line["tenant"]) for line in reached] == [
+        ("::1", "deny", "test", TENANT),
+        ("other.example", "deny", "test", TENANT),
+    ]
+    assert "loopback" in reached[0]["reason"]
+
+
+async def test_a_vm_job_tells_of_its_machine(
+    database: Database, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    image = image_for(shared_folder(tmp_path_factory))
+    tiers = Tiers(vm_image=image)
+    lacks = await tiers._given[Tier.VM].missing()
+    if lacks:
+        pytest.skip("; ".join(lacks))
+    job = await accept_body(
+        database,
+        {
+            "kind": "vm",
+            "command": ["sh", "-c", "echo own kernel; echo x > console"],
+            "outputs": ["*"],
+            "limits": {"memory_mb": 64, "time": "60s"},
+        },
+    )
+    programs = Programs(database, tiers, JobsSettings(), utc_now)
+    await ActivityEnvironment().run(programs.run_program, StepDue(tenant=TENANT, job_id=job.id))
+    async with database.read() as connection:
+        found = await jobs.get(connection, TENANT, job.id)
+        made = {one.name: one.bytes for one in await jobs.artifacts(connection, TENANT, job.id)}
+    assert found.state == "succeeded", found
+    assert isinstance(found.result, VmResult)
+    assert (found.kind, found.result.kind, found.result.tier) == ("vm", "vm", "vm")
+    assert found.result.accelerator == found.result.held_by["accelerator"]
+    assert found.result.stdout_tail == "own kernel\n"
+    # A quiet kernel may have written nothing; then the name is the file's.
+    assert made.get("files/console", made.get("console")) == 2
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"tier": "process"}, {"network": ["example.org"]}, {"image": f"busybox@sha256:{'0' * 64}"}],
+)
+def test_a_vm_job_has_what_machines_have(more: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        jobs.REQUEST.validate_python({"kind": "vm", "command": ["true"], **more})
+
+
 class _Broken(Tiers):
     """Sandboxes of a machine that fails in a way that nobody thought of."""
 
-    async def create(self, tier: Tier, name: str, limits: Limits) -> Sandbox:
+    async def create(self, tier: Tier, name: str, limits: Limits, **more: Any) -> Sandbox:
         raise ZeroDivisionError("words of a stranger")
 
 

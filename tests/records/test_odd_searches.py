@@ -85,3 +85,20 @@ async def test_texts_that_have_a_word_many_times_are_found(desk: Desk, chat: Cha
         found = await session_search.search(connection, TENANT, Search(terms), limit=100, before=None)
     assert len(found.items) == 10
     assert all(hit.marks for hit in found.items)
+
+
+async def test_of_many_long_texts_the_later_ones_show_how_they_begin(
+    desk: Desk, chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_search, "_MOST_LOOKED_AT", 30_000)
+    for number in range(3):
+        chat.says(f"begins {number} " + "and goes on " * 1500 + "to the end")
+    await desk.read(chat.path, Claude())
+    async with desk.database.read() as connection:
+        wanted = Search(session_search.terms_of('"the end"'))
+        hits = (await session_search.search(connection, TENANT, wanted, limit=9, before=None)).items
+    newest, middle, oldest = hits
+    [(begin, end)] = newest.marks
+    assert newest.snippet[begin:end] == "the end"
+    assert (middle.marks, oldest.marks) == ((), ())
+    assert oldest.snippet.startswith("begins 0 ")

@@ -10,10 +10,11 @@ from shut_in import Open, Try
 
 from minoots.contracts.sandboxes import Limits, Tier
 from minoots.errors import FailureKind
+from minoots_activities.egress.rules import Rules
 from minoots_activities.sandboxes import bubblewrap
 from minoots_activities.sandboxes.port import NeverStarted
 from minoots_activities.sandboxes.starting import start
-from minoots_activities.sandboxes.tiers import Tiers
+from minoots_activities.sandboxes.tiers import Network, Tiers
 from minoots_platform.settings import Settings
 from minoots_workers.parts import tiers_of
 
@@ -47,6 +48,25 @@ async def test_a_tier_that_the_operator_does_not_allow_is_refused() -> None:
         await tiers_of(settings).create(Tier.BUBBLEWRAP, "x", Limits())
     assert refused.value.kind is FailureKind.DENIED
     assert "sandbox.tiers" in str(refused.value.remedy)
+
+
+@pytest.mark.parametrize(("tier", "why"), [(Tier.PROCESS, "shuts nothing in"), (Tier.VM, "no network yet")])
+async def test_a_tier_that_cannot_hold_a_program_to_hosts_says_so(tier: Tier, why: str) -> None:
+    network = Network(most=Rules.parse(["*"]))
+    tiers = Tiers(vm_image=Path("none"), allow_process=True, network=network)
+    with pytest.raises(NeverStarted, match=why) as refused:
+        await tiers.create(tier, "x", Limits(), network=["example.org"])
+    assert refused.value.kind is FailureKind.INVALID
+
+
+async def test_hosts_that_the_operator_does_not_allow_are_refused() -> None:
+    settings = Settings.model_validate({"sandbox": {"network": {"hosts": ["*.example.org:443"]}}})
+    with pytest.raises(NeverStarted, match=r"not reach here: a\.example\.org:80, other\.org:80") as refused:
+        await tiers_of(settings).create(
+            Tier.BUBBLEWRAP, "x", Limits(), network=["a.example.org", "other.org:80"]
+        )
+    assert refused.value.kind is FailureKind.DENIED
+    assert "sandbox.network.hosts" in str(refused.value.remedy)
 
 
 async def test_what_a_machine_lacks_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

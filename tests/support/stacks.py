@@ -225,7 +225,7 @@ async def stack_of(
                 )
             ),
         }
-        tiers = tiers_of(settings)
+        tiers = tiers_of(settings, telemetry)
         serving[Queue.SANDBOX] = serving_sandbox(
             Programs(database, tiers, settings.jobs, clock), Acting(database, tiers, settings, clock)
         )

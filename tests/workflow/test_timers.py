@@ -190,10 +190,14 @@ async def test_sixteen_actions_settle_only_when_all_succeeded(stack: Stack, rece
     receiver.answers(*[204] * 7, 500, 204)
     actions = [{"url": f"{receiver.url}/{number}"} for number in range(16)]
     timer = await stack.set(receiver.url, actions=actions, retry={"delays": ["0.2s"]})
-    await stack.reaches(timer, TimerState.SETTLED)
+    settled = await stack.reaches(timer, TimerState.SETTLED)
     attempts = await stack.attempts(timer)
-    assert len(attempts) == 17
-    assert {attempt.action for attempt in attempts if attempt.succeeded} == set(range(16))
+    # Not exactly 17 attempts: where a machine stands still for 2 s, one is overtaken and made anew.
+    assert len(receiver.requests) >= 17
+    succeeded = [attempt for attempt in attempts if attempt.succeeded]
+    assert {attempt.action for attempt in succeeded} == set(range(16))
+    assert settled.settled_at is not None
+    assert settled.settled_at >= max(attempt.finished_at for attempt in succeeded)
 
 
 async def test_a_timer_that_temporal_lost_is_rescued_after_its_due_time(

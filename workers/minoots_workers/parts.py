@@ -15,6 +15,8 @@ from minoots_activities.checks.adapter import Checks
 from minoots_activities.connectors import HealthWatch, World, connectors
 from minoots_activities.deliveries.adapter import Deliveries
 from minoots_activities.deliveries.attempt import Attempts
+from minoots_activities.egress.gate import Bounds
+from minoots_activities.egress.rules import Rules
 from minoots_activities.escalations.adapter import Escalations
 from minoots_activities.escalations.heartbeats import Heartbeats
 from minoots_activities.http import WebhookSender
@@ -29,10 +31,13 @@ from minoots_activities.jobs.programs import Programs
 from minoots_activities.models.opening import open_router
 from minoots_activities.plans.adapter import Plans
 from minoots_activities.replays.adapter import Replays
-from minoots_activities.sandboxes.tiers import Ceilings, Tiers
+from minoots_activities.sandboxes.engines import ContainerEngine
+from minoots_activities.sandboxes.tiers import Ceilings, Network, Tiers
+from minoots_activities.sandboxes.watching import Watching
 from minoots_activities.schedules.adapter import Schedules
 from minoots_activities.timers.adapter import Timers
 from minoots_activities.timers.lead import LeadWatch
+from minoots_platform.addresses import AddressPolicy
 from minoots_platform.clock import utc_now
 from minoots_platform.handover import HandOver
 from minoots_platform.links import Links
@@ -94,11 +99,11 @@ async def llm_parts(settings: Settings, telemetry: Telemetry) -> AsyncIterator[S
         open_router(settings, database, telemetry, KeptContents(database)) as opened,
     ):
         asking = (database, opened.router, settings.jobs, utc_now)
-        yield serving_llm(ModelCalls(*asking), Thinking(*asking))
+        yield serving_llm(ModelCalls(*asking, telemetry.metrics.jobs), Thinking(*asking))
 
 
-def tiers_of(settings: Settings) -> Tiers:
-    """Return the sandboxes that settings allow on this machine."""
+def tiers_of(settings: Settings, telemetry: Telemetry | None = None) -> Tiers:
+    """Return the sandboxes that settings allow on this machine, watched by ``telemetry``."""
     sandbox = settings.sandbox
     return Tiers(
         vm_image=settings.vm_image,
@@ -113,18 +118,31 @@ def tiers_of(settings: Settings) -> Tiers:
             cpus=sandbox.max_cpus,
             processes=sandbox.max_processes,
         ),
+        engine=ContainerEngine(sandbox.container.engine, tuple(sandbox.container.options)),
+        images=sandbox.container.images,
+        watching=None if telemetry is None else Watching(telemetry.tracer, telemetry.metrics.jobs),
+        network=Network(
+            most=Rules.parse(sandbox.network.hosts),
+            policy=AddressPolicy(sandbox.network.allowed_networks),
+            bounds=Bounds(
+                bytes=sandbox.network.max_megabytes * 1024 * 1024,
+                at_once=sandbox.network.at_once,
+                attempts=sandbox.network.max_connections,
+                seconds=sandbox.network.max_seconds,
+            ),
+        ),
     )
 
 
 @asynccontextmanager
-async def sandbox_parts(settings: Settings) -> AsyncIterator[Serving]:
+async def sandbox_parts(settings: Settings, telemetry: Telemetry) -> AsyncIterator[Serving]:
     """Yield what the queue ``sandbox`` serves, with what a dead worker left of its sandboxes removed.
 
     Raises:
         Failure: unavailable, when the records are away or at another schema.
     """
     async with _records(settings) as database:
-        tiers = tiers_of(settings)
+        tiers = tiers_of(settings, telemetry)
         await tiers.remove_left_behind()
         programs = Programs(database, tiers, settings.jobs, utc_now)
         yield serving_sandbox(programs, Acting(database, tiers, settings, utc_now))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 import sqlalchemy as sa
 from temporalio import activity
@@ -21,7 +25,11 @@ from .ingest import Ingest, Ingested, session_key
 from .obeying import Obeying
 from .readers import installed
 from .roots import ReadDenied
+from .unread import Unread
 from .writing import Writing
+
+_BEAT: Final = 3.0
+"""Seconds: a third of the patience that its options name."""
 
 
 class Capture(CapturePort):
@@ -38,7 +46,9 @@ class Capture(CapturePort):
         *,
         tenant: str,
         host: str,
+        unread: Unread | None = None,
     ) -> None:
+        self._unread = unread or Unread()
         self._database = database
         self._ingest = ingest
         self._obeying = obeying
@@ -52,19 +62,25 @@ class Capture(CapturePort):
 
     @activity.defn(name="capture.read")
     async def read(self, file: FileChanged) -> Read:
-        """Read on in a file. One that is gone is no error: what was kept of it stays."""
+        """Read on in a file. One that is gone is no error: what was kept of it stays.
+
+        One that cannot be read is told, and whoever watches has it read again when it can be: meanwhile other
+        files of the conversation are read, and what was typed in them is obeyed.
+        """
         self._require_own(file.tenant)
         reader = installed().get(file.provider)
         if reader is None:
             return await self._troubled(file, f"there is no reader of {file.provider} on this host")
         try:
-            if file.session_id:
-                done = await self._ingest.session(
-                    reader, Path(file.path), file.session_id, activity.heartbeat
-                )
-            else:
-                done = await self._ingest.file(reader, Path(file.path), activity.heartbeat)
+            async with _alive():
+                if file.session_id:
+                    done = await self._ingest.session(
+                        reader, Path(file.path), file.session_id, activity.heartbeat
+                    )
+                else:
+                    done = await self._ingest.file(reader, Path(file.path), activity.heartbeat)
         except FileNotFoundError:
+            await self._well(file)
             return Read()
         except ReadDenied as denied:
             reason = str(denied)
@@ -76,13 +92,9 @@ class Capture(CapturePort):
                 path=file.path,
                 reason=reason,
             )
-            return await self._troubled(file, reason)
-        except Damaged as damaged:
-            return await self._troubled(file, str(damaged))
-        except OSError as error:
-            # Its owner may change that: tried again and again, for all to see.
-            await self._troubled(file, str(error))
-            raise
+            return await self._missed(file, reason)
+        except (Damaged, OSError) as error:
+            return await self._missed(file, str(error))
         return await self._told(file, done)
 
     @activity.defn(name="capture.obey")
@@ -125,6 +137,7 @@ class Capture(CapturePort):
         problem = done.problem
         if done.dropped:
             problem = f"{done.dropped} events were dropped: a rule of redaction failed on them"
+        self._unread.over(_place(file))
         if problem is not None:
             await self._troubled(file, problem)
         else:
@@ -137,6 +150,11 @@ class Capture(CapturePort):
             redacted=done.redacted.total(),
             problem=problem,
         )
+
+    async def _missed(self, file: FileChanged, problem: str) -> Read:
+        """Tell what is wrong with a transcript, and have it tried again."""
+        self._unread.missed(_place(file), file.path, problem, fresh=file.fresh)
+        return await self._troubled(file, problem)
 
     async def _troubled(self, file: FileChanged, problem: str) -> Read:
         """Tell what is wrong with a transcript, once for each problem."""
@@ -161,6 +179,7 @@ class Capture(CapturePort):
     async def _well(self, file: FileChanged) -> None:
         """Forget what was wrong with a transcript: if it comes again, it is told again."""
         table, key = conversations.FILES, _key(self._host, file)
+        self._unread.over(_place(file))
         self._told_of.pop(key, None)
         mine = (table.c.tenant == self._tenant, table.c.key == key, table.c.told.is_not(None))
         async with self._database.read() as connection:
@@ -170,7 +189,26 @@ class Capture(CapturePort):
                 await connection.execute(sa.update(table).where(*mine).values(told=None))
 
 
+@asynccontextmanager
+async def _alive() -> AsyncIterator[None]:
+    """Give signs of life while a thread works: of one text of many megabytes nothing is kept in between."""
+
+    async def beat() -> None:
+        while True:
+            activity.heartbeat()
+            await asyncio.sleep(_BEAT)
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        beating.cancel()
+
+
 def _key(host: str, file: FileChanged) -> str:
     """Return what the reading of a file is kept under."""
-    path = session_key(file.path, file.session_id) if file.session_id else file.path
-    return conversations.File(host, path).key
+    return conversations.File(host, _place(file)).key
+
+
+def _place(file: FileChanged) -> str:
+    return session_key(file.path, file.session_id) if file.session_id else file.path

@@ -56,9 +56,19 @@ class BesideFiles:
         self.missing: dict[str, str] = {}
         """Names of files that could not be written, and why."""
 
-    def start_anew(self) -> None:
-        """Forget what is missing and what sub-agents said before: all of it is written again."""
-        self.missing.clear()
+    def is_barred(self) -> bool:
+        """Tell whether nothing at all can be written beside the recording."""
+        place = self._target.beside(self._look.beside, f".{self._recording.id}.try")
+        try:
+            with folder_of(place, make=True) as folder:
+                placing.put(folder, place.name, b"", f"{place.name}.new")
+                placing.forget(folder, place.name)
+        except (WriteDenied, OSError):
+            return True
+        return False
+
+    def forget_agents(self) -> None:
+        """Forget what sub-agents said before: all of it is written again."""
         for key in [key for key in self._written if key[0] == self._recording.id]:
             del self._written[key]
 

@@ -26,13 +26,14 @@ from minoots_platform.records.conversations import File, Kept, Reading, Whose
 from minoots_platform.redaction import Found, Redactor
 from minoots_platform.telemetry import get_logger
 
+from .answering import beating
 from .compressed import Damaged, expanded
 from .lines import Mark, is_continued, lines_from, mark_at
 from .readers import Draft, Identity, Parsed, Parser, Reader
 from .readers.gemini import records_of_whole
 from .readers.identity import held
 from .readers.store import Listed, Store, known
-from .recovery import holdable, records_of
+from .recovery import holdable, is_whole, records_of
 from .roots import ReadRoots
 
 BATCH: Final = 500
@@ -46,6 +47,9 @@ BATCH_BYTES: Final = 8 << 20
 
 LARGEST_WHOLE: Final = 256 << 20
 """Bytes of a file that is read as a whole."""
+
+_FIRST: Final = 1024
+"""Bytes of an enclosure by which it is known whether it is a text."""
 
 _LOUD_AFTER: Final = 5
 """Records of which none is understood: the format has changed, and somebody has to know."""
@@ -98,7 +102,7 @@ class Ingest:
         raw = self._roots.open(path)
         # Before it is read: what is appended meanwhile makes another size.
         about = os.fstat(raw.fileno())
-        with expanded(raw, path) as file:
+        with await _expanded(raw, path, beat) as file:
             identity = held(reader.identify(path, head_of(reader, file)))
             if identity is None:
                 return Ingested()
@@ -132,8 +136,10 @@ class Ingest:
         # Whether it may be read is found out before anything takes time.
         self._roots.open(path).close()
         store = reader.store_of(path, self._roots.open)
-        listed = None if store is None else await asyncio.to_thread(_listed, store, session_id)
-        if store is None or listed is None:
+        if store is None:
+            return Ingested()
+        listed = await beating(lambda: _listed(store, session_id), beat)
+        if listed is None:
             return Ingested()
         identity = listed.identity
         where = File(self._host, session_key(str(path), session_id), reader.provider)
@@ -146,8 +152,7 @@ class Ingest:
         parser, reading = reader.parser(identity), Reading(fingerprint=before.fingerprint)
         batch: list[Mapping[str, Any]] = []
         odd = 0
-        # In a thread: a database may take its time.
-        records = await asyncio.to_thread(lambda: list(store.records(session_id)))
+        records = await beating(lambda: list(store.records(session_id)), beat)
         for record in (*records, None):
             if record is not None:
                 batch.append(holdable(dict(record)))
@@ -201,18 +206,11 @@ class Ingest:
         reading: Reading | None,
         done: Ingested,
     ) -> None:
-        events: list[ConversationEvent] = []
-        enclosures: dict[Enclosed, bytes] = {}
-        for draft in drafts:
-            event = self._clean(draft.event, done)
-            if event is not None:
-                events.append(event)
-                enclosures |= {blob.about: blob.data for blob in draft.blobs}
+        # In a thread: for a text of megabytes that is full of words like `token` the rules take many
+        # seconds, and everybody else on this host would wait.
+        events, enclosures = await asyncio.to_thread(self._clean_all, drafts, done)
         secrets = Found()
         facts = self._redactor.value(dict(facts), secrets)
-        enclosures = {
-            about: data for about, data in enclosures.items() if self._may_be_kept(about, data, secrets)
-        }
         if reading is not None:
             unknown = self._redactor.value(dict(reading.unknown), secrets)
             reading = replace(
@@ -239,13 +237,39 @@ class Ingest:
             done.damaged = reading.damaged
             done.problem = reading.problem
 
+    def _clean_all(
+        self, drafts: Sequence[Draft], done: Ingested
+    ) -> tuple[list[ConversationEvent], dict[Enclosed, bytes]]:
+        """Return what may be kept of what was read."""
+        events: list[ConversationEvent] = []
+        enclosures: dict[Enclosed, bytes] = {}
+        for draft in drafts:
+            event = self._clean(draft.event, done)
+            if event is not None:
+                events.append(event)
+                enclosures |= {blob.about: blob.data for blob in draft.blobs}
+        secrets = Found()
+        enclosures = {
+            about: data for about, data in enclosures.items() if self._may_be_kept(about, data, secrets)
+        }
+        done.redacted += secrets.counts
+        return events, enclosures
+
     def _may_be_kept(self, about: Enclosed, data: bytes, found: Found) -> bool:
-        """Tell whether an enclosure is kept: a text with secrets in it is only described."""
-        if not about.media_type.startswith(("text/", "application/json", "application/xml")):
+        """Tell whether an enclosure is kept: a text with secrets in it is only described.
+
+        Its bytes tell as well whether it is a text: it may be called anything.
+        """
+        called = about.media_type.startswith(("text/", "application/json", "application/xml"))
+        text = _text_in(data) or (data.decode("utf-8", "replace") if called else None)
+        if text is None:
             return True
         before = found.counts.total()
-        text = data.decode("utf-8", "replace")
-        return self._redactor.text(text, found) == text or found.counts.total() == before
+        try:
+            return self._redactor.text(text, found) == text or found.counts.total() == before
+        except Exception:
+            get_logger("minoots.capture").warning("transcript.enclosure_dropped", size=len(data))
+            return False  # closed, as with events
 
     def _clean(self, event: ConversationEvent, done: Ingested) -> ConversationEvent | None:
         found = Found()
@@ -292,7 +316,7 @@ class _Batch:
 def _by_lines(file: BinaryIO, reading: Reading) -> Iterator[_Batch]:
     batch = _Batch([], 0, Mark())
     lines = size = 0
-    for line in lines_from(file, reading.offset):
+    for line in lines_from(file, reading.offset, is_whole):
         found = records_of(line.data)
         batch.records += found.records
         batch.damaged += found.damaged
@@ -315,7 +339,7 @@ def _whole(file: BinaryIO, reading: Reading) -> Iterator[_Batch]:
     if whole is not None and "messages" in whole[0]:
         yield _Batch(list(whole), 0, mark)
         return
-    lines = [records_of(line.data) for line in lines_from(file, 0)]
+    lines = [records_of(line.data) for line in lines_from(file, 0, is_whole)]
     if lines:
         records = [record for found in lines for record in found.records]
         yield _Batch(list(records), sum(found.damaged for found in lines) - reading.damaged, mark)
@@ -329,13 +353,19 @@ def _all_of(file: BinaryIO) -> bytes:
     return data
 
 
+async def _expanded(raw: BinaryIO, path: Path, beat: Callable[[], None]) -> BinaryIO:
+    if path.suffix != ".zst":
+        return raw
+    return await beating(lambda: expanded(raw, path), beat)
+
+
 def head_of(reader: Reader, file: BinaryIO) -> Mapping[str, Any] | None:
     """Return the first record of a file, however long it is; ``None`` where there is none yet."""
     if reader.cursor == "whole":
         whole = records_of_whole(_all_of(file))
         if whole is not None:
             return whole[0]
-    for line in lines_from(file, 0):
+    for line in lines_from(file, 0, is_whole):
         if records := records_of(line.data).records:
             return records[0]
     return None
@@ -350,6 +380,19 @@ def _whose(reader: Reader, identity: Identity) -> Whose:
     return Whose(
         reader.provider, identity.session_id, identity.parent_id, identity.relation, identity.agent_id
     )
+
+
+def _text_in(data: bytes) -> str | None:
+    """Return the text that bytes are; ``None`` for those of pictures and the like."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16", "replace")
+    try:
+        # A text may have odd bytes in it, but hardly among its first.
+        data[:_FIRST].decode("utf-8")
+    except UnicodeDecodeError as error:
+        if error.start < min(len(data), _FIRST) - 4:
+            return None
+    return None if b"\x00" in data[:_FIRST] else data.decode("utf-8", "replace")
 
 
 def _once(drafts: Sequence[Draft]) -> list[Draft]:

@@ -6,6 +6,7 @@ first without the second looks into the file, which tells whether it was written
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Callable
@@ -29,6 +30,8 @@ from .gate import Target, WriteDenied, folder_of
 
 PART: Final = 500
 """Events that are written at a time."""
+_HEAD: Final = 1 << 20
+"""Bytes of a file in which its head stands, whichever writer made it."""
 _KNOWN: Final = 128
 """Bytes before a piece by which it is known again when somebody has changed what is before them."""
 _MOST_MISSING: Final = 100
@@ -81,12 +84,19 @@ class Piece:
         await self._beside.agents(rendering.get("agents", ()))
 
     async def mend(self, done: dict[str, Any] | None) -> None:
-        """Try again what could not be written beside the recording."""
+        """Try again what could not be written beside the recording, and nothing else."""
+        if self._beside.is_barred():
+            return  # all of it would be rendered for nothing
         row = self._row
         until = row.written if done is None else done.get("written", row.written)
         rendered, _, _ = await self._rendered(row.from_number - 1, {}, None, until)
-        self._beside.start_anew()
-        await self._beside.write(rendered.beside)
+        missing = set(self._beside.missing)
+        all_known = len(missing) < _MOST_MISSING
+        own = {file.name for file in rendered.beside}
+        self._beside.missing.clear()
+        await self._beside.write([file for file in rendered.beside if file.name in missing or not all_known])
+        if missing - own or not all_known:
+            self._beside.forget_agents()
         await self.agents(done)
 
     def with_missing(self, done: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -133,7 +143,9 @@ class Piece:
                 return await self._put(folder, found, self._headed(None, rendered), rendered, state, written)
             if begins:
                 state["ours"] = known
-            if begins or rendered.participants or rendered.kinds:
+            if (begins or rendered.participants or rendered.kinds) and self._may_be_headed(
+                folder, found, rendered
+            ):
                 existing = placing.content(folder, self._target.name)
                 whole = self._headed(existing, rendered)
                 if whole is not None:
@@ -147,6 +159,7 @@ class Piece:
             intent = {"mode": "append", "at": found.st_size, "gap": gap} | _end_of(last, found)
             await self._intend(intent, data, state, written)
             await self._beside.write(rendered.beside)
+            self._require_place(folder)
             appended = placing.append(folder, self._target.name, data)
             if appended.st_size != found.st_size + len(data):
                 state |= {"own": False, "ours": False}  # somebody was faster
@@ -265,6 +278,14 @@ class Piece:
                 break
         return rendered, state, last
 
+    def _may_be_headed(self, folder: int, found: os.stat_result, rendered: Rendered) -> bool:
+        """Tell whether the head of a file may become another: a long file is not read for nothing."""
+        if found.st_size <= _HEAD:
+            return True
+        begins = placing.content(folder, self._target.name, 0, _HEAD)
+        text = begins.decode("utf-8", "surrogateescape")
+        return self._writer.headed(text, self._look, rendered, self._clock()) is not None
+
     def _headed(self, existing: bytes | None, rendered: Rendered) -> bytes | None:
         """Return the whole file with its head and the new text; ``None`` where its head stays as it is."""
         if existing is None:
@@ -294,8 +315,23 @@ class Piece:
         data, name = whole or b"", self._target.name
         await self._intend({"mode": "replace"} | _end_of(data[-_KNOWN:], found), data, state, written)
         await self._beside.write(rendered.beside)
-        put = placing.put(folder, name, data, self._aside, lambda: placing.unchanged(folder, name, found))
+
+        def check() -> None:
+            self._require_place(folder)
+            placing.unchanged(folder, name, found)
+
+        put = placing.put(folder, name, data, self._aside, check)
         return self._standing(state, written, put)
+
+    def _require_place(self, folder: int) -> None:
+        """Require that the folder that was entered is still where it was: one may be moved while it is open.
+
+        Raises:
+            OSError: it was moved, or another is in its place; the next look finds out which.
+        """
+        with folder_of(self._target, make=False) as now:
+            if not os.path.samestat(os.fstat(now), os.fstat(folder)):
+                raise OSError(errno.EAGAIN, "its folder was moved meanwhile")
 
     async def _intend(self, how: dict[str, Any], data: bytes, state: dict[str, Any], written: int) -> None:
         """Say what is about to be written, and how the recording stands when it is."""

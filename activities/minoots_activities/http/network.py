@@ -15,16 +15,16 @@ from typing import Any, Final
 
 import httpcore
 
-from minoots_platform.addresses import Address, AddressPolicy, parse_address
+from minoots_platform.addresses import Address, AddressPolicy
 
-from .faults import AddressRefused, AnswerTooLarge, ClosedUnanswered, NameNotFound, TLSFailed, Unreachable
+from .checking import checked_addresses
+from .faults import AddressRefused, AnswerTooLarge, ClosedUnanswered, TLSFailed, Unreachable
 from .names import Resolver
 
 MAX_ANSWER_BYTES: Final = 64 * 1024
 """Read of one answer, headers and framing included. We keep 2 KiB of body; the rest is for generous
 headers."""
 _READ_BYTES: Final = 8 * 1024
-_MAX_ADDRESSES: Final = 8
 _NEXT_ADDRESS_AFTER: Final = 1.0
 """Seconds for an address while there is another to try: a dead IPv6 route must not eat the whole attempt."""
 _PARKED_SECONDS: Final = 4.0
@@ -183,26 +183,9 @@ class GuardedNetwork(httpcore.AsyncNetworkBackend):
             raise Unreachable(f"cannot connect to {host} port {port}: {_os_reason(error)}") from error
 
     async def _checked(self, host: str, port: int) -> list[Address]:
-        literal = parse_address(host)
-        if literal is not None:
-            found: list[Address | None] = [literal]
-        else:
-            try:
-                found = [parse_address(text) for text in await self._resolver(host, port)]
-            except (OSError, UnicodeError) as error:
-                raise NameNotFound(f"the name {host} cannot be resolved") from error
-        addresses = [address for address in found if address is not None]
-        if not addresses or len(addresses) != len(found):
-            raise NameNotFound(f"the name {host} has no address")
-        for address in addresses:
-            kind = self._policy.refusal(address)
-            if kind is not None:
-                # As a whole: an answer that mixes public and forbidden addresses is a rebinding attempt.
-                raise AddressRefused(
-                    f"{host} is at a {kind} address, which is not allowed; "
-                    "to allow it, add its network to delivery.allowed_networks"
-                )
-        return addresses[:_MAX_ADDRESSES]
+        return await checked_addresses(
+            host, port, self._policy, self._resolver, setting="delivery.allowed_networks"
+        )
 
 
 class _Parked:

@@ -15,7 +15,11 @@ from minoots_workflows.jobs.contracts import Does, JobLook
 from minoots_workflows.jobs.port import JobsPort
 from minoots_workflows.pacing import Subject
 
-_DOES: Final = {JobKind.LLM: Does.CALL_MODEL, JobKind.EXEC: Does.RUN_PROGRAM}
+_DOES: Final = {
+    JobKind.LLM: Does.CALL_MODEL,
+    JobKind.EXEC: Does.RUN_PROGRAM,
+    JobKind.VM: Does.RUN_PROGRAM,
+}
 _AGENT_DOES: Final = {Next.THINK: Does.THINK, Next.ACT: Does.ACT, Next.WAIT: Does.WAIT}
 
 

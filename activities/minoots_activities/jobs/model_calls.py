@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final, cast
 
+from opentelemetry.metrics import NoOpMeter
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
@@ -20,6 +21,7 @@ from minoots_platform.clock import Clock
 from minoots_platform.records import Database, contents, job_progress
 from minoots_platform.records.job_progress import Begun, Made, Outcome
 from minoots_platform.settings import JobsSettings
+from minoots_platform.telemetry.job_metrics import JobMetrics
 from minoots_workflows.jobs.contracts import StepDone, StepDue
 from minoots_workflows.jobs.port import ModelCallsPort
 from minoots_workflows.models.contracts import ModelCaller
@@ -42,13 +44,22 @@ class ModelCalls(ModelCallsPort):
         router: what asks the models.
         settings: how much a job may make, and how often it is tried.
         clock: the time.
+        metrics: who takes how long jobs waited.
     """
 
-    def __init__(self, database: Database, router: ModelRouter, settings: JobsSettings, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        router: ModelRouter,
+        settings: JobsSettings,
+        clock: Clock,
+        metrics: JobMetrics | None = None,
+    ) -> None:
         self._database = database
         self._router = router
         self._settings = settings
         self._clock = clock
+        self._metrics = metrics or JobMetrics(NoOpMeter("minoots"))
 
     @activity.defn(name="jobs.call_model")
     async def call_model(self, due: StepDue) -> StepDone:
@@ -67,6 +78,7 @@ class ModelCalls(ModelCallsPort):
             )
         if begun is None:
             return StepDone(state="")
+        self._metrics.waited(begun.request.kind, begun.waited)
         teller = Teller(self._database, begun, self._clock, self._settings.max_event_bytes)
         try:
             answer = await while_wanted(self._ask(begun, teller), self._database, begun, teller)

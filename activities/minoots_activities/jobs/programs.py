@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
-from typing import Final, cast
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, cast
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from minoots.contracts import ExecJob, ExecResult, JobProblem, JobState, OnLost, Tier
+from minoots.contracts import (
+    ExecJob,
+    ExecResult,
+    JobEventType,
+    JobProblem,
+    JobState,
+    NetworkUse,
+    OnLost,
+    Tier,
+    VmJob,
+    VmResult,
+)
 from minoots.errors import Failure, FailureKind
+from minoots_activities.egress.gate import Attempt
 from minoots_activities.sandboxes.port import (
     Ended,
     NeverStarted,
@@ -25,7 +37,7 @@ from minoots_platform.clock import Clock
 from minoots_platform.records import Database, contents, job_progress
 from minoots_platform.records.job_progress import Begun, Made, Outcome
 from minoots_platform.settings import JobsSettings
-from minoots_platform.telemetry import get_logger
+from minoots_platform.telemetry import audit, get_logger
 from minoots_workflows.jobs.contracts import StepDone, StepDue
 from minoots_workflows.jobs.port import ProgramsPort
 
@@ -37,6 +49,8 @@ _TAIL: Final = 2000
 """Bytes of what was written last that stand in the result itself."""
 _LOOKED_AT: Final = 10_000
 """Files of a working folder that are looked at."""
+_CONSOLE: Final = "console"
+"""The artifact with what a machine wrote to its console."""
 _TRIES: Final = 3
 _PAUSE: Final = 0.2
 
@@ -69,6 +83,7 @@ class Programs(ProgramsPort):
         if begun is None:
             return StepDone(state="")
         request = cast(ExecJob, begun.request)
+        self._tiers.watching.metrics.waited(request.kind, begun.waited)
         teller = Teller(self._database, begun, self._clock, self._settings.max_event_bytes)
         try:
             await self._require_first(begun, request)
@@ -141,7 +156,9 @@ class _Run:
             for path, data, executable in files:
                 await sandbox.put(path, data, executable=executable)
             async with self._teller.telling():
-                ran = await sandbox.exec(self._program(), self._hear)
+                with tiers.watching.running(sandbox.tier, self._begun.job_id) as ended:
+                    ran = await sandbox.exec(self._program(), self._hear)
+                    ended(ran)
             return await self._kept(sandbox, ran)
         finally:
             await asyncio.shield(sandbox.destroy())
@@ -163,7 +180,14 @@ class _Run:
         request = self._request
         for attempt in range(1, _TRIES + 1):
             try:
-                return await tiers.create(request.tier, name, request.limits)
+                return await tiers.create(
+                    request.tier,
+                    name,
+                    request.limits,
+                    network=request.network,
+                    heard=self._on_network,
+                    image=request.image,
+                )
             except NeverStarted as failure:
                 if attempt == _TRIES or failure.kind is not FailureKind.UNAVAILABLE:
                     raise
@@ -184,6 +208,26 @@ class _Run:
         self._written[stream] += data
         await self._teller.log(stream, data)
 
+    def _on_network(self, attempt: Attempt) -> None:
+        """Write down that the program wants to reach a host, before it does.
+
+        Raises:
+            OSError: the audit cannot be written.
+        """
+        begun = self._begun
+        asked: dict[str, Any] = {"host": attempt.host, "port": attempt.port}
+        if attempt.reason:
+            asked["reason"] = attempt.reason
+        audit(
+            "job.network",
+            actor=begun.actor,
+            tenant=begun.tenant,
+            decision="allow" if attempt.allowed else "deny",
+            job=begun.job_id,
+            **asked,
+        )
+        self._teller.note(JobEventType.STATUS, {"network": {"allowed": attempt.allowed, **asked}})
+
     async def _kept(self, sandbox: Sandbox, ran: Ran) -> Outcome:
         """Keep what was written and made; return how the job ends."""
         kept = _Kept()
@@ -191,11 +235,15 @@ class _Run:
         for stream, data in self._written.items():
             if data:
                 await self._keep(kept, stream, bytes(data), "text/plain")
+        console = sandbox.console()
+        if console:
+            await self._keep(kept, _CONSOLE, console.encode(), "text/plain")
         try:
             await self._outputs(sandbox, kept)
         except Failure as failure:
             problem = problem or job_progress.problem_of(failure)
-        result = ExecResult(
+        result = _result_of(
+            self._request,
             ended=ran.ended.value,
             exit_code=ran.exit_code,
             signal=ran.signal,
@@ -207,6 +255,7 @@ class _Run:
             stdout_tail=_tail(self._written["stdout"]),
             stderr_tail=_tail(self._written["stderr"]),
             outputs_left_out=kept.left_out,
+            network=None if sandbox.network is None else NetworkUse(**asdict(sandbox.network)),
         )
         state = JobState.SUCCEEDED if problem is None else JobState.FAILED
         return Outcome(state, result, problem, kept.made)
@@ -215,8 +264,9 @@ class _Run:
         if not self._request.outputs:
             return
         listing = await sandbox.list(_LOOKED_AT)
+        taken = (*self._written, *(made.name for made in kept.made))
         # In a thread: strangers' patterns against strangers' names may take seconds.
-        chosen = await asyncio.to_thread(choose, self._request.outputs, listing.files, tuple(self._written))
+        chosen = await asyncio.to_thread(choose, self._request.outputs, listing.files, taken)
         kept.left_out += chosen.left_out
         for place, (file, name) in enumerate(chosen.files):
             left = self._settings.max_output_bytes - kept.bytes
@@ -247,6 +297,12 @@ class _Kept:
     def bytes(self) -> int:
         """Of all that is kept."""
         return sum(made.bytes for made in self.made)
+
+
+def _result_of(request: ExecJob, **found: Any) -> ExecResult:
+    if isinstance(request, VmJob):
+        return VmResult(accelerator=found["held_by"]["accelerator"], **found)
+    return ExecResult(**found)
 
 
 def on_lost(request: ExecJob) -> OnLost:

@@ -71,6 +71,10 @@ class Teller:
         self._waiting.append(NewJobEvent(kind, data))
         await self.flush()
 
+    def note(self, kind: JobEventType, data: Mapping[str, Any]) -> None:
+        """Tell of something else, with what is kept next."""
+        self._waiting.append(NewJobEvent(kind, data))
+
     async def flush(self) -> None:
         """Keep what waits; what cannot be kept at the moment goes on waiting.
 

@@ -103,6 +103,30 @@ class Channel:
             raise gone()
         return fd
 
+    def take_listener(self) -> socket.socket:
+        """Return the socket that came with an answer and listens on a loopback; the caller closes it.
+
+        Raises:
+            OutcomeUnknown: there is none, or it is something else.
+        """
+        if not self._fds:
+            raise gone()
+        fd = self._fds.popleft()
+        if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise gone()
+        sock = socket.socket(fileno=fd)
+        try:
+            listens = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            usual = (sock.family, sock.type) == (socket.AF_INET, socket.SOCK_STREAM)
+            if not (usual and listens and sock.getsockname()[0] == "127.0.0.1"):
+                raise gone()
+        except BaseException:
+            sock.close()
+            raise
+        sock.setblocking(False)
+        return sock
+
     def forget(self, number: int) -> None:
         """Wait no longer for answers to a request."""
         self._waiting.pop(number, None)

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 
 from minoots.contracts.sandboxes import Limits, Tier
 from minoots.errors import Failure, FailureKind
+from minoots_activities.egress.gate import Gate, environment
 
 from .cgroups import Group
 from .channel import Channel
@@ -28,6 +29,7 @@ from .port import (
     Ran,
     Stream,
     gone,
+    never_started,
     not_started,
 )
 from .snapshots import WithSnapshots
@@ -59,6 +61,7 @@ class GuestedSandbox(WithSnapshots):
         group: its control group, where there is one.
         env: what every program of it finds in its environment.
         after: what is to be tidied up when it has ended.
+        kill: what ends it when it does not end by itself; by default, to kill that process.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class GuestedSandbox(WithSnapshots):
         group: Group | None,
         env: Mapping[str, str],
         after: Callable[[], Awaitable[None]] | None = None,
+        kill: Callable[[], None] | None = None,
     ) -> None:
         self.tier = tier
         self.limits = limits
@@ -82,6 +86,8 @@ class GuestedSandbox(WithSnapshots):
         self._group = group
         self._env = dict(env)
         self._after = after
+        self._kill_all = kill or process.kill
+        self._gate: Gate | None = None
 
     async def exec(self, program: Program, output: Output) -> Ran:
         """Run a program to its end."""
@@ -187,6 +193,19 @@ class GuestedSandbox(WithSnapshots):
         finally:
             asked.close()
 
+    async def let_out(self, gate: Gate) -> None:
+        """Give its programs a way to the network."""
+        answer = await self._channel.ask({"do": "listen"})
+        if "errno" in answer:
+            raise never_started(
+                f"the sandbox has no loopback to listen on: {_said(answer)}", "See how-to/jobs.md."
+            )
+        # Taken before any program has run: it can be no other socket than the guest's, in its own network.
+        listening = self._channel.take_listener()
+        self._env |= environment(listening.getsockname()[1])
+        self._gate, self.network = gate, gate.used
+        await gate.serve(listening)
+
     async def suspend(self) -> None:
         """Stop whatever runs."""
         await self._channel.ask({"do": "pause", "off": False})
@@ -197,6 +216,8 @@ class GuestedSandbox(WithSnapshots):
 
     async def destroy(self) -> None:
         """End everything in it."""
+        if self._gate is not None:
+            await self._gate.aclose()
         # The guest ends everything when the socket does; what does not heed that is killed.
         self._channel.close()
         try:
@@ -204,7 +225,7 @@ class GuestedSandbox(WithSnapshots):
                 await self._process.wait()
         except TimeoutError:
             with suppress(ProcessLookupError):
-                self._process.kill()
+                self._kill_all()
             await self._process.wait()
         if self._group is not None:
             await self._group.remove()
@@ -256,7 +277,7 @@ class GuestedSandbox(WithSnapshots):
                 await self._channel.ask({"do": "end"})
         except (TimeoutError, OutcomeUnknown):
             with suppress(ProcessLookupError):
-                self._process.kill()
+                self._kill_all()
 
     async def _file(self, request: dict[str, Any], path: str) -> int:
         answer = await self._channel.ask(request)

@@ -15,6 +15,7 @@ from typing import Final, Literal
 
 from minoots.contracts.sandboxes import Limits, Tier
 from minoots.errors import Failure, FailureKind
+from minoots_activities.egress.gate import Gate, Used
 
 Stream = Literal["stdout", "stderr"]
 Output = Callable[[Stream, bytes], Awaitable[None]]
@@ -107,6 +108,8 @@ class Sandbox(ABC):
     limits: Limits
     held_by: Mapping[str, str]
     """What holds the limits here: ``{"memory": "cgroup"}`` is all processes together, ``rlimit`` each."""
+    network: Used | None = None
+    """What its programs have had of the network; ``None`` where they have none."""
 
     @abstractmethod
     async def exec(self, program: Program, output: Output) -> Ran:
@@ -155,6 +158,14 @@ class Sandbox(ABC):
             Failure: invalid, for what is none; too_large, when there is no room.
         """
 
+    async def let_out(self, gate: Gate) -> None:
+        """Give its programs a way to the network, through a gate outside. Before any of them runs.
+
+        Raises:
+            NeverStarted: this tier has none.
+        """
+        raise never_started(f"the tier {self.tier} has no way to the network", "Choose another tier.")
+
     @abstractmethod
     async def suspend(self) -> None:
         """Stop whatever runs, until `resume`."""
@@ -162,6 +173,10 @@ class Sandbox(ABC):
     @abstractmethod
     async def resume(self) -> None:
         """Let it go on."""
+
+    def console(self) -> str:
+        """Return the end of what its machine has written to a console; nothing where there is none."""
+        return ""
 
     @abstractmethod
     async def destroy(self) -> None:
@@ -172,14 +187,21 @@ class Sandboxes(ABC):
     """What gives sandboxes of one tier."""
 
     tier: Tier
+    no_network: str | None = None
+    """Why its programs cannot be held to a list of hosts; ``None`` when they can."""
 
     @abstractmethod
     async def missing(self) -> tuple[str, ...]:
         """Return what this machine lacks for the tier, each in a sentence; nothing when it can be had."""
 
     @abstractmethod
-    async def create(self, name: str, limits: Limits) -> Sandbox:
+    async def create(self, name: str, limits: Limits, image: str | None = None) -> Sandbox:
         """Return a new sandbox.
+
+        Args:
+            name: what it is for.
+            limits: how much it may take.
+            image: its root file system, where the tier has images.
 
         Raises:
             NeverStarted: it could not be made.

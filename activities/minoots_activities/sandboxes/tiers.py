@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from minoots.contracts.sandboxes import Limits, Tier
 from minoots.errors import FailureKind
+from minoots_activities.egress.gate import Attempt, Bounds, Gate, Heard
+from minoots_activities.egress.rules import Rules
+from minoots_activities.http.names import Resolver, SystemResolver
 from minoots_activities.vms.machines import Machines, end_left_behind
 from minoots_activities.vms.qemu import BINARY
+from minoots_platform.addresses import AddressPolicy
 
 from . import cgroups
 from .bubblewrap import Bubblewrap
+from .containers import Containers
+from .engines import ContainerEngine
 from .port import NeverStarted, Sandbox, Sandboxes, never_started
 from .process import Processes, remove_folders_left_behind
+from .watching import Watching
 
-STRONG: Final = frozenset({Tier.BUBBLEWRAP, Tier.VM})
+STRONG: Final = frozenset({Tier.BUBBLEWRAP, Tier.CONTAINER, Tier.VM})
 """Tiers that shut something in."""
 
 
@@ -47,6 +54,39 @@ class Ceilings:
                 )
 
 
+@dataclass(frozen=True)
+class Network:
+    """What sandboxes may have of the network.
+
+    Attributes:
+        most: the hosts that jobs may be given; nothing by default.
+        policy: the addresses that they may be at.
+        bounds: how much of it one sandbox may have.
+        resolver: who knows names; by default the system's.
+    """
+
+    most: Rules = field(default_factory=lambda: Rules(()))
+    policy: AddressPolicy = field(default_factory=AddressPolicy)
+    bounds: Bounds = field(default_factory=Bounds)
+    resolver: Resolver = field(default_factory=SystemResolver)
+
+    def hold(self, hosts: Sequence[str]) -> Rules:
+        """Return the rules of a sandbox that is to reach these hosts.
+
+        Raises:
+            NeverStarted: some of them may not be reached from here.
+        """
+        rules = Rules.parse(hosts)
+        beyond = rules.beyond(self.most)
+        if beyond:
+            raise NeverStarted(
+                FailureKind.DENIED,
+                f"network has hosts that jobs may not reach here: {', '.join(beyond[:10])}",
+                remedy="Leave them out, or have the operator add them to sandbox.network.hosts.",
+            )
+        return rules
+
+
 class Tiers:
     """Sandboxes of every tier that there is.
 
@@ -58,6 +98,10 @@ class Tiers:
         ceilings: the most that limits may be.
         vm_image: the folder of the image of virtual machines.
         qemu: what runs these.
+        network: what they may have of the network.
+        engine: what runs containers.
+        images: the images that these may have, the first one by default.
+        watching: who watches them.
     """
 
     def __init__(
@@ -70,18 +114,43 @@ class Tiers:
         use_cgroups: bool = True,
         strong: Collection[Tier] = STRONG,
         ceilings: Ceilings | None = None,
+        network: Network | None = None,
+        engine: ContainerEngine | None = None,
+        images: Sequence[str] = (),
+        watching: Watching | None = None,
     ) -> None:
         self._strong = frozenset(strong)
         self._ceilings = ceilings or Ceilings()
+        self._network = network or Network()
+        self.watching = watching or Watching()
         self._place = cgroups.place() if use_cgroups else None
+        self._containers = Containers(self._place, engine or ContainerEngine(), tuple(images))
         self._given: dict[Tier, Sandboxes] = {
             Tier.PROCESS: Processes(self._place, allowed=allow_process),
             Tier.BUBBLEWRAP: Bubblewrap(self._place, tuple(read_only)),
+            Tier.CONTAINER: self._containers,
             Tier.VM: Machines(vm_image, qemu),
         }
 
-    async def create(self, tier: Tier, name: str, limits: Limits) -> Sandbox:
+    async def create(
+        self,
+        tier: Tier,
+        name: str,
+        limits: Limits,
+        *,
+        network: Sequence[str] = (),
+        heard: Heard | None = None,
+        image: str | None = None,
+    ) -> Sandbox:
         """Return a new sandbox of exactly this tier.
+
+        Args:
+            tier: how strong.
+            name: what it is for.
+            limits: how much it may take.
+            network: the hosts that its programs may reach.
+            heard: who is told of every attempt to reach one.
+            image: its root file system, in the tier ``container``.
 
         Raises:
             NeverStarted: this machine cannot give it, or settings do not allow it; the error says what is
@@ -95,18 +164,52 @@ class Tiers:
             )
         self._ceilings.hold(limits)
         given = self._given[tier]
+        rules = self._network.hold(network)
+        if network and given.no_network is not None:
+            raise NeverStarted(
+                FailureKind.INVALID,
+                f"the tier {tier} cannot hold a program to the hosts in network: {given.no_network}",
+                remedy="Leave network out, or choose the tier bubblewrap or container.",
+            )
+        if image is not None and tier is not Tier.CONTAINER:
+            raise NeverStarted(
+                FailureKind.INVALID,
+                f"the tier {tier} has no images",
+                remedy="Leave image out, or choose the tier container.",
+            )
         lacks = await given.missing()
         if lacks:
             raise never_started(
                 f"this worker cannot give the tier {tier}: {'; '.join(lacks)}",
                 "Put right what is missing, or choose another tier.",
             )
-        return await given.create(name, limits)
+        with self.watching.starting(tier):
+            sandbox = await given.create(name, limits, image)
+        if not network:
+            return sandbox
+        outside = self._network
+        gate = Gate(rules, outside.policy, outside.resolver, outside.bounds, self._heard(heard))
+        try:
+            await sandbox.let_out(gate)
+        except BaseException:
+            await sandbox.destroy()
+            raise
+        return sandbox
+
+    def _heard(self, heard: Heard | None) -> Heard:
+        def hear(attempt: Attempt) -> None:
+            if heard is not None:
+                heard(attempt)
+            self.watching.metrics.network(allowed=attempt.allowed)
+
+        return hear
 
     async def remove_left_behind(self) -> int:
         """Remove what workers that were killed have left of their sandboxes; return how much that was."""
         # Machines first: they are found by their folders.
         gone = await asyncio.to_thread(end_left_behind)
+        if Tier.CONTAINER in self._strong:
+            gone += await self._containers.remove_left_behind()
         gone += await asyncio.to_thread(remove_folders_left_behind)
         if self._place is not None:
             gone += await asyncio.to_thread(cgroups.remove_left_behind, self._place)

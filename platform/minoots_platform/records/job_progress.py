@@ -72,6 +72,7 @@ class Begun:
     Attributes:
         first_event: the number of the event with which it begins; what it says comes after that.
         actor: who has submitted it.
+        waited: seconds from when it was accepted; ``None`` for one that was begun before.
     """
 
     tenant: str
@@ -81,6 +82,7 @@ class Begun:
     request: LlmJob | ExecJob | AgentJob
     deadline: datetime
     actor: str
+    waited: float | None = None
 
 
 @dataclass(frozen=True)
@@ -195,6 +197,7 @@ def begun_of(row: sa.Row[Any]) -> Begun:
         request=REQUEST.validate_python(row.spec),
         deadline=row.deadline_at,
         actor=row.created_by,
+        waited=(row.started_at - row.created_at).total_seconds() if row.attempt == 1 else None,
     )
 
 

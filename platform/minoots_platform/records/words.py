@@ -48,6 +48,9 @@ def folded(text: str) -> str:
 
 def written_in(text: str) -> Iterator[tuple[str, int, int]]:
     """Yield each word as it is compared, with where it begins and ends in the text."""
+    if text.isascii():  # the usual case, ten times as fast
+        yield from ((match[0].lower(), *match.span()) for match in _WORD.finditer(text))
+        return
     begin = 0
     for end, one in enumerate((*text, " ")):
         # An accent that stands by itself belongs to the letter before it.

@@ -9,6 +9,7 @@ from .environment import to_environment
 from .faults import Fault, SettingsError
 from .loading import LoadedSettings, load_settings, load_with_origins
 from .model_sections import BudgetSettings, ModelsSettings, ProviderSpec, RateSpec
+from .sandbox_sections import SandboxSettings
 from .sections import (
     CaptureSettings,
     DeliverySettings,
@@ -17,7 +18,6 @@ from .sections import (
     IngestSettings,
     JobsSettings,
     RecordsSettings,
-    SandboxSettings,
     SecretsSettings,
     TelemetrySettings,
     TemporalSettings,

@@ -11,13 +11,13 @@ from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from minoots._version import __version__
 
-from .kinds import Address, HttpUrl, LocalPath, MasterKey, Network, Port, RecordsUrl, Text, Told
+from .kinds import Address, HttpUrl, LocalPath, MasterKey, Network, Port, RecordsUrl, Text, Told, local_path
 
 LOOPBACK_HOSTS: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -253,6 +253,13 @@ class CaptureSettings(Section):
     redaction_allowed: tuple[Text, ...] = Field(
         (), max_length=256, description="Texts that are no secrets; between slashes, a pattern."
     )
+    command_patience: float = Field(
+        86_400.0,
+        ge=1,
+        le=2_592_000,
+        description="Seconds that a command in a chat waits for a workspace that cannot be read, until it is "
+        "refused.",
+    )
     settle: float = Field(
         0.05, ge=0.01, le=10, description="Seconds without a change before a file is read on."
     )
@@ -274,10 +281,28 @@ class CaptureSettings(Section):
     def _program_and_folder(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for one in value:
             program, _, folder = one.partition("=")
-            if not Path(folder).expanduser().is_absolute():
+            if not local_path(Path(folder)).is_absolute():
                 raise ValueError(f"a program and an absolute folder, such as claude=/srv/claude; got {one!r}")
             require_known("programs whose transcripts can be read", (program,), programs())
         return value
+
+    @field_validator("host")
+    @classmethod
+    def _a_name(cls, value: str | None) -> str | None:
+        if value is not None and not re.search(r"[A-Za-z0-9]", value):
+            raise ValueError(f"a name with letters or digits, such as desk-1; got {value!r}")
+        return value
+
+    @model_validator(mode="after")
+    def _roots_of_programs_that_are_read(self) -> Self:
+        for one in self.roots:
+            program = one.partition("=")[0]
+            if self.providers and program not in self.providers:
+                raise ValueError(
+                    f"capture.roots only for programs of capture.providers; {one!r} would never be read: "
+                    f"name {program} there, too, or leave it out here"
+                )
+        return self
 
     @field_validator("write_roots")
     @classmethod
@@ -323,7 +348,7 @@ def require_known(what: str, given: Iterable[str], known: Collection[str]) -> No
     for one in given:
         if one not in known:
             near = get_close_matches(one, known, n=1)
-            meant = f"; did you mean {near[0]}?" if near else ""
+            meant = f" (did you mean {near[0]}?)" if near else ""
             raise ValueError(f"{what}: {', '.join(sorted(known))}; got {one!r}{meant}")
 
 
@@ -383,43 +408,6 @@ class JobsSettings(Section):
         ge=1024,
         le=1_073_741_824,
         description="Bytes of one job's events; what is written beyond is only in its artifacts.",
-    )
-
-
-class SandboxSettings(Section):
-    """Sandboxes that programs run in."""
-
-    allow_process: bool = Field(
-        False, description="Whether the tier `process` may be used, which shuts nothing in: for development."
-    )
-    read_only: tuple[LocalPath, ...] = Field(
-        (), max_length=64, description="Folders beside the system's that programs in sandboxes may read."
-    )
-    cgroups: bool = Field(
-        True, description="Whether limits are held by control groups where these can be written."
-    )
-    at_once: int = Field(4, ge=1, le=1000, description="Sandboxes of one worker at a time.")
-    tiers: tuple[Literal["bubblewrap", "vm"], ...] = Field(
-        ("bubblewrap", "vm"),
-        max_length=2,
-        description="Tiers that may be used; `process` has the setting `allow_process`.",
-    )
-    max_memory_mb: int = Field(
-        4096, ge=16, le=1_048_576, description="Most megabytes of memory that a job may give its sandbox."
-    )
-    max_disk_mb: int = Field(
-        4096, ge=1, le=1_048_576, description="Most megabytes of files that a job may give its sandbox."
-    )
-    max_cpus: float = Field(4.0, gt=0, le=256, description="Most processors that a job may give its sandbox.")
-    max_processes: int = Field(
-        1024, ge=1, le=4096, description="Most processes that a job may give its sandbox."
-    )
-    vm_image: LocalPath | None = Field(
-        None,
-        description="Folder of the image of virtual machines. Default: `vm-image` in the data directory.",
-    )
-    qemu: str = Field(
-        "qemu-system-x86_64", min_length=1, max_length=256, description="QEMU, by name or path."
     )
 
 

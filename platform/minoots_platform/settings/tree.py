@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from .kinds import LocalPath
 from .model_sections import ModelsSettings
+from .sandbox_sections import SandboxSettings
 from .sections import (
     CaptureSettings,
     ConnectorsSettings,
@@ -24,7 +25,6 @@ from .sections import (
     IngestSettings,
     JobsSettings,
     RecordsSettings,
-    SandboxSettings,
     SecretsSettings,
     TelemetrySettings,
     TemporalSettings,

@@ -14,6 +14,9 @@ import yaml
 # The one in C, where it was built: twenty times as fast, and bounded in depth.
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
+_DEEPEST: Final = 50
+"""Lists and mappings in one another that are looked into."""
+
 Sign = tuple[str, str | None, str | None, str | None, str | None]
 """What an event of a reader says, without where it stands: kind, anchor, tag, value and style."""
 
@@ -87,9 +90,9 @@ class Head:
 def read(text: str) -> Head | None:
     """Return what a reader makes of a text; ``None`` where it is no block of keys and values."""
     try:
-        raw = tuple(yaml.parse(text, Loader=_LOADER))
+        raw = _parsed(text)
         events = [_event(one) for one in raw]
-    except (yaml.YAMLError, ValueError):  # ValueError: what is no Unicode
+    except (yaml.YAMLError, ValueError):  # ValueError: what is no Unicode, or nested too deep
         return None
     if len(events) == 2:  # nothing, or comments only
         return Head(text, (), {})
@@ -103,6 +106,21 @@ def read(text: str) -> Head | None:
         if key.kind == SCALAR:
             keys[key.value] = None if key.value in keys else value
     return Head(text, head, keys)
+
+
+def _parsed(text: str) -> tuple[yaml.Event, ...]:
+    """Return what a reader tells of a text.
+
+    Raises:
+        ValueError: it is nested as nothing that people write: a reader would take minutes for that.
+    """
+    found, depth = [], 0
+    for one in yaml.parse(text, Loader=_LOADER):
+        depth += _DEPTHS.get(type(one).__name__, 0)
+        if depth > _DEEPEST:
+            raise ValueError(f"expected at most {_DEEPEST} levels")
+        found.append(one)
+    return tuple(found)
 
 
 def _event(raw: yaml.Event) -> Event:

@@ -72,6 +72,13 @@ def submit(
     ] = None,
     stdin: Annotated[str | None, typer.Option(help="What the program reads; @FILE or -.")] = None,
     tier: Annotated[Tier | None, typer.Option(help="How strongly it is shut in.", show_default=False)] = None,
+    image: Annotated[
+        str | None, typer.Option(help="Its root file system, by digest, in the tier container.")
+    ] = None,
+    network: Annotated[
+        list[str] | None,
+        typer.Option(help="It may reach this host; repeatable.", show_default=False),
+    ] = None,
     time: Annotated[str | None, typer.Option(help="It may run for: 30s, 10m.")] = None,
     memory: Annotated[int | None, typer.Option(help="Megabytes that it may take.", min=16)] = None,
     priority: Annotated[int | None, typer.Option(min=1, max=5, help="1 goes before 5.")] = None,
@@ -93,6 +100,8 @@ def submit(
         tier=tier,
         outputs=output_path,
         limits=limits,
+        image=image,
+        network=network,
         priority=priority,
         labels=mapping(label, "--label", "="),
         idempotency_key=key,

@@ -87,7 +87,10 @@ from .jobs import (
     JobState,
     LlmJob,
     LlmResult,
+    NetworkUse,
     OnLost,
+    VmJob,
+    VmResult,
 )
 from .models import (
     Budget,
@@ -263,6 +266,7 @@ __all__ = [
     "ModelRequest",
     "ModelTimings",
     "ModelUsage",
+    "NetworkUse",
     "NodeMove",
     "NodeState",
     "NodeTimer",
@@ -335,6 +339,8 @@ __all__ = [
     "ToolCall",
     "ToolRule",
     "ToolSpec",
+    "VmJob",
+    "VmResult",
     "WebhookAction",
     "Why",
 ]

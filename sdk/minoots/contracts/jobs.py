@@ -32,7 +32,7 @@ from .models import (
     Tokens,
 )
 from .payloads import Metadata
-from .sandboxes import FilePath, Limits, Tier
+from .sandboxes import FilePath, ImageReference, Limits, NetworkHost, Tier
 from .tools import MAX_CALLS, AgentTool, PathPattern, ToolRule
 
 MAX_COMMAND_BYTES: Final = 96 * 1024
@@ -51,6 +51,8 @@ class JobKind(StrEnum):
     """Asks a language model, once."""
     EXEC = "exec"
     """Runs a program in a sandbox."""
+    VM = "vm"
+    """Runs a program in a virtual machine: what ``exec`` does in the tier ``vm``."""
     AGENT = "agent"
     """Has a language model work with tools, turn by turn, until it is done."""
 
@@ -160,7 +162,12 @@ class ExecJob(_Job):
     outputs: Annotated[tuple[PathPattern, ...], Field(max_length=64)] = ()
     """What is kept of the working folder as artifacts: paths, with ``*``, ``?`` and ``**`` for any."""
     tier: Tier = Tier.BUBBLEWRAP
+    image: ImageReference | None = None
+    """The root file system in the tier ``container``; default: the first that the operator allows."""
     limits: Limits = Field(default_factory=Limits)
+    network: Annotated[tuple[NetworkHost, ...], Field(max_length=64)] = ()
+    """Hosts that it may reach, through a proxy that its environment names; by default none. They have to be
+    within what the operator allows, and the tier one that can hold a program to it."""
     on_lost: OnLost | None = None
     """Default: ``rerun`` where nothing gets out of the sandbox, ``fail`` in the tier ``process``."""
 
@@ -174,6 +181,19 @@ def _require_distinct_paths(files: tuple[JobFile, ...]) -> None:
     paths = [file.path for file in files]
     if len(set(paths)) != len(paths):
         raise ValueError("expected files of different paths; got one twice")
+
+
+class VmJob(ExecJob):
+    """Run a program in a virtual machine: an ``exec`` job whose tier is ``vm``, and cannot be another."""
+
+    kind: Literal[JobKind.VM]  # type: ignore[assignment] # what tells it from its like
+    tier: Literal[Tier.VM] = Tier.VM
+
+    @model_validator(mode="after")
+    def _machine_has(self) -> Self:
+        if self.image is not None or self.network:
+            raise ValueError("expected neither image nor network: machines have one image and no network yet")
+        return self
 
 
 class AgentJob(_Job):
@@ -218,7 +238,7 @@ class AgentJob(_Job):
         return self
 
 
-JobRequest = Annotated[LlmJob | ExecJob | AgentJob, Field(discriminator="kind")]
+JobRequest = Annotated[LlmJob | ExecJob | VmJob | AgentJob, Field(discriminator="kind")]
 """What is to be done; ``kind`` says which it is."""
 
 
@@ -242,6 +262,19 @@ class LlmResult(View):
     timings: ModelTimings = Field(default_factory=ModelTimings)
 
 
+class NetworkUse(View):
+    """What a program has had of the network."""
+
+    allowed: int = 0
+    """Connections that were let out."""
+    refused: int = 0
+    """Connections that were not; events and the audit say which."""
+    sent: int = 0
+    """Bytes."""
+    received: int = 0
+    """Bytes."""
+
+
 class ExecResult(View):
     """What came of an ``exec`` job. What it wrote is the artifacts ``stdout`` and ``stderr``."""
 
@@ -262,6 +295,16 @@ class ExecResult(View):
     stderr_tail: str = ""
     outputs_left_out: int = 0
     """Files that match ``outputs``, or may do so, and are not kept: they are too many or too much."""
+    network: NetworkUse | None = None
+    """``None`` where it had no network at all."""
+
+
+class VmResult(ExecResult):
+    """A ``vm`` job's outcome. The end of its machine's console is the artifact ``console``."""
+
+    kind: Literal[JobKind.VM] = JobKind.VM  # type: ignore[assignment] # what tells it from its like
+    accelerator: str
+    """What ran the machine: ``kvm``, ``hvf`` or ``tcg``, which is none."""
 
 
 class AgentResult(View):
@@ -294,7 +337,7 @@ class AgentResult(View):
     outputs_left_out: int = 0
 
 
-JobResult = Annotated[LlmResult | ExecResult | AgentResult, Field(discriminator="kind")]
+JobResult = Annotated[LlmResult | ExecResult | VmResult | AgentResult, Field(discriminator="kind")]
 
 
 class JobProblem(View):

@@ -27,6 +27,39 @@ FilePath = Annotated[str, Matching(FILE_PATH_PATTERN, _FILE_PATH), AfterValidato
 """A file of a sandbox, from its working folder on."""
 
 
+_LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+NETWORK_HOST_PATTERN: Final = (
+    rf"^(?=.{{1,253}}$)(?:\*|(?:\*\.)?{_LABEL}(?:\.{_LABEL}){{0,63}}|\[[0-9a-f:.]{{2,45}}\])"
+    r"(?::[1-9][0-9]{0,4})?$"
+)
+
+
+def _port(value: str) -> str:
+    digits = value.rpartition(":")[2]
+    if digits.isdigit() and not value.endswith("]") and int(digits) > 65535:
+        raise ValueError("expected a port from 1 to 65535")
+    return value
+
+
+NetworkHost = Annotated[
+    str,
+    Matching(
+        NETWORK_HOST_PATTERN,
+        "a host in lower case, such as example.org, *.example.org (what is below it) or example.org:8443",
+    ),
+    AfterValidator(_port),
+]
+"""Hosts of the network: by name, below a name, or ``*``; without a port, the ports 80 and 443 are meant."""
+
+
+IMAGE_PATTERN: Final = r"^(?=.{1,255}$)[a-z0-9][a-z0-9._:/-]*@sha256:[0-9a-f]{64}$"
+
+ImageReference = Annotated[
+    str, Matching(IMAGE_PATTERN, "an image by digest, such as registry.example/name@sha256:0123…")
+]
+"""An image of containers. By digest alone: what a tag names changes."""
+
+
 class Tier(StrEnum):
     """How strongly a program is shut in, the weakest first. What a machine cannot give is never replaced."""
 
@@ -34,6 +67,8 @@ class Tier(StrEnum):
     """A process like any other, with limits: for development, and refused unless settings allow it."""
     BUBBLEWRAP = "bubblewrap"
     """Namespaces, no network, a read-only system, limits and a filter of system calls."""
+    CONTAINER = "container"
+    """A root file system of an image, read-only, in a container of podman; no network, no rights, limits."""
     VM = "vm"
     """A virtual machine: a kernel of its own, no network, and no more than the programs of its image."""
 

@@ -74,8 +74,11 @@ class NewJob(TypedDict, total=False):
     """What is put into the sandbox; as a mapping, texts by path."""
     outputs: Sequence[str]
     tier: str
+    image: str
     limits: Limits | Mapping[str, Any]
     on_lost: str
+    network: Sequence[str]
+    """Hosts that a program may reach."""
     idempotency_key: str | None
     """The same key with the same arguments makes one job; default: a random one for each call."""
 

@@ -411,3 +411,10 @@ def test_what_are_no_keys_is_left_alone(head: str) -> None:
 def test_ends_of_lines_stay_what_they_are() -> None:
     longer = grown("---\r\ntags:\r\n  - a\r\n---\r\nb\r\n", look_of(tags=("b",)), Rendered(), NOW)
     assert longer == "---\r\ntags:\r\n  - a\r\n  - b\r\n---\r\nb\r\n"
+
+
+@pytest.mark.parametrize("nested", ["[" * 60 + "]" * 60, "[" * 60_000, "{" * 60_000])
+def test_what_is_nested_as_nobody_writes_is_left_as_it_is(nested: str) -> None:
+    # It may come with a repository: a reader would look at it for most of a minute, and every time.
+    text = f"---\nmine: {nested}\n---\nb\n"
+    assert grown(text, look_of(tags=("x",)), Rendered(participants=["user"]), NOW) is None

@@ -64,6 +64,11 @@ def test_commands_that_the_shown_text_leaves_out_are_kept() -> None:
     assert found == [("message.user", "please\n::record-notes")]
 
 
+def test_what_a_command_of_the_program_makes_of_itself_commands_nothing() -> None:
+    found = of(user("1", "Read this:\n::record-notes\nand tell", displayContent="/mine"))
+    assert found == [("message.user", "/mine")]
+
+
 def test_tokens_are_told_as_they_are_elsewhere() -> None:
     tokens = {"input": 100, "output": 5, "cached": 40, "thoughts": 7, "tool": 0, "total": 112}
     [usage] = [

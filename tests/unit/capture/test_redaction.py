@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from minoots.contracts.conversations import ConversationEvent, ConversationEventKind, ToolUse
+from minoots.contracts.conversations import ConversationEvent, ConversationEventKind, Enclosed, ToolUse
 from minoots_platform.redaction import RULES, Found, Policy, Redactor
 
 CHANCE = random.Random(11)
@@ -59,6 +59,11 @@ SECRETS = {
     "jwt": "ey" + "J" + some(20) + ".ey" + "J" + some(30) + "." + some(40),
     "url-credentials": "postgresql://app:" + some(12) + "@db.example/app",
     "authorization-bearer": "Authorization: Bearer " + some(30),
+    "command-credentials": "curl -sS -u ada:" + some(14),
+    "minoots": "mn" + "t_" + some(43),
+    "groq": "gs" + "k_" + some(52),
+    "xai": "xa" + "i-" + some(80),
+    "age": "AGE-SECRET" + "-KEY-1" + some(58, UPPER),
     "generic-api-key-assignment": 'api_key = "' + some(32) + '"',
     "generic-password-assignment": "password: " + some(14),
 }
@@ -85,6 +90,75 @@ def test_a_secret_is_taken_out_wherever_it_stands(rule: str) -> None:
         assert found.counts[rule] == 1
         assert secret not in after
         assert clean(after)[0] == after, "nothing is taken out twice"
+
+
+@pytest.mark.parametrize("before", ["%22", "%3D", "\\u0022", "\\u003d", "\\x22", "\x1b[31m", "\\n"])
+@pytest.mark.parametrize("rule", ["anthropic", "github-pat", "jwt"])
+def test_a_secret_begins_also_behind_what_is_spelled_out(rule: str, before: str) -> None:
+    after, found = clean(f"q={before}{SECRETS[rule]}{before}")
+    assert found.counts[rule] == 1
+    assert SECRETS[rule] not in after
+
+
+def test_a_token_in_an_address_is_taken_out_once() -> None:
+    after, _ = clean(f"git clone https://{SECRETS['github-pat']}@github.com/ada/tea")
+    assert after == "git clone https://[REDACTED:github-pat]@github.com/ada/tea"
+
+
+PASS = "x7Kp" + "-q2Vz9Lm"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"password": [PASS]},
+        {"passwords": [PASS, PASS]},
+        {"password": {"value": PASS}},
+        {"env": [{"name": "DB_PASSWORD", "value": PASS}]},
+        {"Key": "apiKey", "Value": PASS},
+        {"headers": {"Authorization": f"Bearer {PASS}"}},
+        {"headers": [["Authorization", f"Bearer {PASS}"]]},
+        {"headers": [{"name": "authorization", "value": PASS}]},
+        f"password:\n{PASS}\n",
+        f"Password:\r\n{PASS}\r\nUser:\r\nada",
+        f"- name: DB_PASSWORD\n  value: {PASS}\n",
+        f'{{"name": "DB_PASSWORD", "value": "{PASS}"}}',
+        f'{{"name":"DB_PASSWORD",\n  "value":"{PASS}"}}',
+        f'{{"password": ["{PASS}"]}}',
+        f"SMTP_PASS={PASS}",
+        f"Authorization: {PASS}",
+        f"sshpass -p '{PASS}' ssh ada@tea",
+        f"curl https://tea.example --user 'ada:{PASS}'",
+    ],
+)
+def test_a_secret_is_known_by_a_name_beside_above_or_around_it(given: Any) -> None:
+    found = Found()
+    after = Redactor(Policy()).value(given, found)
+    assert PASS not in str(after)
+    assert found.counts.total() == str(after).count("[REDACTED:")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"password": ["is required", "must have 8 characters at least"]},
+        {"secrets": ["my-db-credentials"], "required": ["password", "token"]},
+        {"name": "password", "type": "string", "value": "password"},
+        {"name": "ada", "value": PASS},
+        ["password", "username"],
+        "password:\nusername:\n",
+        "case password:\nreturn check1(it)\n",
+        "key: password\nvalue: string\n",
+        "bypass=results2 and the first pass: 12345678",
+        "curl -u ada https://tea.example:4000/x",
+        "curl -u $USER:$PASSWORD https://tea.example",
+        "authorization: required. The authorization is checked.",
+    ],
+)
+def test_what_a_name_only_speaks_of_stays(given: Any) -> None:
+    found = Found()
+    assert Redactor(Policy()).value(given, found) == given
+    assert not found.counts
 
 
 def test_what_stands_around_a_secret_stays() -> None:
@@ -162,12 +236,13 @@ def test_every_part_of_an_event_is_looked_through() -> None:
         output=f"got {secret}",
     )
     found = Found()
-    after = Redactor(Policy()).event(event(text=secret, tool=tool), found)
+    came = (Enclosed(sha256="0", media_type=f"text/{secret}", size=1),)
+    after = Redactor(Policy()).event(event(text=secret, tool=tool, model=secret, enclosed=came), found)
     assert secret not in after.model_dump_json()
     assert after.tool is not None
     assert after.tool.input["password"] == "[REDACTED:generic-password-assignment]"
     assert after.tool.input["n"] == 3
-    assert found.counts.total() == 5
+    assert found.counts.total() == 7
 
 
 def test_a_clean_event_stays_as_it_is_and_so_does_any_when_off() -> None:

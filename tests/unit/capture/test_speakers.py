@@ -111,6 +111,50 @@ def test_around_what_was_put_into_a_prompt_of_a_person_the_words_stay() -> None:
     assert of_users(claude("<command-name>/clear</command-name>", origin={"kind": "human"})) == []
 
 
+@pytest.mark.parametrize("certain", [True, False])
+@pytest.mark.parametrize("tag", ["tick", "system-reminder", "skill"])
+def test_a_tag_right_behind_an_end_of_its_own_is_a_word(tag: str, certain: bool) -> None:
+    # It was looked at for ever: nothing on the host went on.
+    assert typed(f"hi <{tag}>a</{tag}><{tag}>", certain=certain) == f"hi <{tag}>"
+
+
+@pytest.mark.parametrize(
+    ("text", "own"),
+    [
+        ("one <tick>a</tick> two <tick>b</tick> three", "one  two  three"),
+        ("one <tick>a</tick>\n<tick>b</tick> three", "one  three"),
+        ("one <tick>a <tick/> b</tick> two <tick>b</tick> three", "one  two  three"),
+        ("one <tick>a</tick> two <skill>s</skill> or <tick>b</tick>", "one  two  or"),
+        ("one <tick>a <tick>in</tick> it</tick> two <tick>b</tick>", "one  two"),
+        # What may be output that holds ends and beginnings of its own.
+        ("one <tick>a</tick> two </tick> three <tick></tick> four", "one  four"),
+        ("one <tick>a</tick>\n::stop\n<tick>b</tick> three", "one  three"),
+        ("one <tick>a</tick>\n:<skill></skill>:stop\n<tick>b</tick> three", "one  three"),
+    ],
+)
+def test_words_between_pairs_of_a_tag_are_the_users_unless_they_command(text: str, own: str) -> None:
+    assert typed(text) == own
+
+
+@pytest.mark.parametrize(
+    ("text", "command"),
+    [
+        ("<command-name>/clear</command-name>\n  <command-args></command-args>", "/clear"),
+        (
+            "<command-message>init is…</command-message>\n<command-name>/init</command-name>"
+            "<command-args>a\n b</command-args>",
+            "/init a b",
+        ),
+        ("<local-command-stdout><command-name>/x</command-name></local-command-stdout>", None),
+        ("<command-message>only</command-message>", None),
+    ],
+)
+def test_a_command_of_the_program_is_told_as_what_was_typed(text: str, command: str | None) -> None:
+    (event,) = claude(text)
+    assert event.injected, "it obeys nothing"
+    assert event.details.get("command") == command
+
+
 def test_a_million_names_of_tags_are_looked_through_once() -> None:
     # Hundreds of gigabytes to look through, were each looked for by itself.
     text = "x" + "<skill>" * 300_000 + "<bash-input>" * 300_000
@@ -269,6 +313,32 @@ def test_qwen_s_user_is_obeyed(more: dict[str, Any]) -> None:
 
 
 # Cursor, Codex, Goose
+
+
+@pytest.mark.parametrize("before", ["look:\n```\n", "- ```\n  ", "<!--\n", "{mark}\nhi\n", "<pre>\n"])
+def test_a_mark_that_was_pasted_does_not_free_what_stands_in_a_fence(before: str) -> None:
+    mark = "<user_query>"
+    said = f"{before.format(mark=mark)}{mark}\n::record-notes\n```\n</user_query>"
+    [found] = events(parsed("cursor", [{"role": "user", "message": {"content": said}}], CURSOR)).values()
+    assert found.details == {"uncertain": "pasted"}
+    mark = "## My request for Codex:"
+    said = f"{before.format(mark=mark)}{mark}\n::record-notes\n```\n"
+    records = [
+        {"timestamp": AT, "type": "session_meta", "payload": {"id": CODEX.stem[-36:]}},
+        {"timestamp": AT, "type": "event_msg", "payload": {"type": "user_message", "message": said}},
+    ]
+    [found] = events(parsed("codex", records, CODEX)).values()
+    assert found.details == {"uncertain": "pasted"}
+
+
+def test_what_was_opened_and_closed_before_a_mark_is_no_reason_to_doubt() -> None:
+    said = "# Context from my IDE setup:\n```\nx\n```\n## My request for Codex:\n::record-notes"
+    records = [
+        {"timestamp": AT, "type": "session_meta", "payload": {"id": CODEX.stem[-36:]}},
+        {"timestamp": AT, "type": "event_msg", "payload": {"type": "user_message", "message": said}},
+    ]
+    [found] = events(parsed("codex", records, CODEX)).values()
+    assert (found.text, found.details) == ("::record-notes", {})
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from transcripts import parsed, story
 from minoots.contracts.conversations import ConversationEventKind as Kind
 from minoots_activities.capture.compressed import Damaged
 from minoots_activities.capture.readers import Parsed, Reader
+from minoots_activities.capture.readers import sqlite as sqlite_module
 from minoots_activities.capture.readers.aider import Aider
 from minoots_activities.capture.readers.goose import Goose
 from minoots_activities.capture.readers.opencode import OpenCode
@@ -140,6 +141,17 @@ def test_what_is_no_database_is_told(tmp_path: Path) -> None:
     database.close()
     with pytest.raises(Damaged, match="sessions"):
         list(store_in(Goose(), path).listed())
+
+
+def test_a_database_that_answers_with_more_than_memory_holds_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "sessions.db"
+    goose(path, *(("user", [{"type": "text", "text": "tea " * 100}]) for _ in range(9)))
+    monkeypatch.setattr(sqlite_module, "MOST", 3000)
+    [listed] = store_in(Goose(), path).listed()
+    with pytest.raises(Damaged, match="more than 3000 characters"):
+        list(store_in(Goose(), path).records(listed.identity.session_id))
 
 
 def test_a_database_outside_of_the_roots_is_not_opened(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from minoots.errors import Failure
+from minoots_platform.collector import leave_alone_what_is_loaded
 from minoots_platform.parent import watch_parent
 from minoots_platform.settings import Settings, SettingsError, load_settings, require_startable
 from minoots_platform.telemetry import get_logger, start_logs, start_telemetry
@@ -46,6 +47,8 @@ def _serve(settings: Settings, ready_fd: int | None) -> int:
     from minoots_workers.process import stop_on_signals
     from minoots_workers.watching import run_watch
 
+    leave_alone_what_is_loaded()
+
     def tell(line: str) -> None:
         if ready_fd is not None:
             # Whoever wanted to know may be gone.
@@ -54,7 +57,13 @@ def _serve(settings: Settings, ready_fd: int | None) -> int:
 
     async def run() -> None:
         with start_telemetry(settings, "watch") as telemetry:
-            await run_watch(settings, telemetry, stop_on_signals(), lambda: tell("ready"))
+            await run_watch(
+                settings,
+                telemetry,
+                stop_on_signals(),
+                lambda: tell("ready"),
+                lambda why: tell(f"failed {why}"),
+            )
 
     try:
         asyncio.run(run())
@@ -64,4 +73,8 @@ def _serve(settings: Settings, ready_fd: int | None) -> int:
         )
         tell(f"failed {failure.detail}. {failure.remedy or ''}".strip())
         return 1
+    except Exception as error:
+        # Somebody waits for a word: what nobody has thought of must not end in silence.
+        tell(f"failed it ended with {type(error).__name__}.")
+        raise
     return 0

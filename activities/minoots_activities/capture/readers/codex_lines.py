@@ -27,7 +27,7 @@ from .codex_items import (
     tokens_in,
 )
 from .reader import Blob, Identity, Parsed, Parser, digest, event_id
-from .texts import clean, notice_in, typed
+from .texts import behind, clean, notice_in, typed
 from .times import moment
 from .values import as_text
 
@@ -248,7 +248,7 @@ class CodexParser(Parser):
 
     def _prompt(self, text: str, blobs: list[Blob], ts: datetime | None, parsed: Parsed) -> None:
         """Take a prompt as the model saw it, with its images, which events only name."""
-        text = _requested(text)
+        text, certain = behind(text, _REQUEST)
         if not text and not blobs:
             return
         self._copies.words(digest(text), ts)
@@ -268,12 +268,12 @@ class CodexParser(Parser):
             if len(self._prompts) > _PAIRED:
                 del self._prompts[next(iter(self._prompts))]
             self._enclosed = [one.about.model_dump(mode="json") for one in blobs]
-        self._add(parsed, Kind.USER, ts, key, text=text, blobs=blobs)
+        self._add(parsed, Kind.USER, ts, key, text=text, blobs=blobs, **_doubt(certain))
 
     def _show(self, text: str, blobs: list[Blob], ts: datetime | None, parsed: Parsed) -> None:
         """Take a prompt as it was typed. It is the one of the history that was told right before, if any."""
         self._asked = True
-        text = _requested(typed(clean(text)))
+        text, certain = behind(typed(clean(text)), _REQUEST)
         if not text and not blobs:
             return
         self._copies.words(digest(text), ts)
@@ -291,7 +291,7 @@ class CodexParser(Parser):
         else:
             self._shown = key, _stamp(ts)
         self._enclosed = []
-        self._add(parsed, Kind.USER, ts, key, text=text, blobs=blobs, **enclosed)
+        self._add(parsed, Kind.USER, ts, key, text=text, blobs=blobs, **enclosed, **_doubt(certain))
 
     def _answer(self, text: str, phase: Any, ts: datetime | None, parsed: Parsed, where: str) -> None:
         text = clean(text).strip()
@@ -349,9 +349,8 @@ class CodexParser(Parser):
         parsed.add(kind, ts, public_id, turn_id=self._turn, agent_id=self._agent, **more)
 
 
-def _requested(text: str) -> str:
-    # The last one: what was selected in an editor stands before it, and may hold one, too.
-    return text.rpartition(_REQUEST)[2].strip() if _REQUEST in text else text.strip()
+def _doubt(certain: bool) -> dict[str, Any]:
+    return {} if certain else {"details": {"uncertain": "pasted"}}
 
 
 def _stamp(ts: datetime | None) -> str | None:

@@ -16,7 +16,7 @@ from minoots.contracts.conversations import ConversationEventKind, ToolUse
 
 from .occurrences import Occurrences, short
 from .reader import Identity, Parsed, Parser, Reader, digest, event_id
-from .texts import clean, typed
+from .texts import behind, clean, typed
 from .values import as_text
 
 Kind = ConversationEventKind
@@ -138,7 +138,10 @@ class _CursorParser(Parser):
                 self._result(block, parsed)
             elif isinstance(text := block.get("text"), str):
                 # Also of blocks whose type is not known: what can be read is kept.
-                self._say(parsed, kind, _asked(text) if kind is Kind.USER else clean(text), whole)
+                own, certain = _asked(text) if kind is Kind.USER else (clean(text), True)
+                self._say(
+                    parsed, kind, own, whole, **({} if certain else {"details": {"uncertain": "pasted"}})
+                )
 
     def _call(self, block: Mapping[str, Any], parsed: Parsed) -> None:
         key = self._key("call", as_text(block))
@@ -164,23 +167,25 @@ class _CursorParser(Parser):
         tool = ToolUse(call_id=call_id, output=clean(told), is_error=block.get("is_error") is True)
         parsed.add(Kind.TOOL_RESULT, None, key, tool=tool, agent_id=self._agent)
 
-    def _say(self, parsed: Parsed, kind: Kind, text: str, whole: str) -> None:
+    def _say(self, parsed: Parsed, kind: Kind, text: str, whole: str, **more: Any) -> None:
         if text.strip():
             key = self._key(kind.value, text)
-            parsed.add(kind, None, key, text=text, message_id=whole, agent_id=self._agent)
+            parsed.add(kind, None, key, text=text, message_id=whole, agent_id=self._agent, **more)
 
     def _key(self, what: str, said: str) -> str:
         return event_id("cursor", self._session, what, digest(said), self._said.next(f"{what} {said}"))
 
 
-def _asked(text: str) -> str:
-    """Return what the user typed: all of it, or what is marked as that behind what was given along."""
+def _asked(text: str) -> tuple[str, bool]:
+    """Return what the user typed, and whether that is certain.
+
+    It is all of the text, or what is marked as that behind what was given along.
+    """
     text = clean(text).strip()
-    if not text.endswith(_QUERY_ENDS):
-        return typed(text)
+    if not text.endswith(_QUERY_ENDS) or _QUERY not in text:
+        return typed(text), True
     # The last one: what stands before it are files and rules, which may hold one, too.
-    _, found, own = text.removesuffix(_QUERY_ENDS).rpartition(_QUERY)
-    return own.strip() if found else typed(text)
+    return behind(text.removesuffix(_QUERY_ENDS), _QUERY)
 
 
 def _alike(these: Sequence[str], those: Sequence[str]) -> int:

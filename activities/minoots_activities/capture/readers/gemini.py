@@ -178,11 +178,13 @@ class GeminiParser(Parser):
     ) -> None:
         shown, _ = _content(message.get("displayContent"))
         if shown.strip():
-            # What was typed; commands in the text that it does not show are kept.
-            said = text.partition(MENTIONED)[0]
-            seen = {line.strip() for line in shown.splitlines()}
-            lost = [line for line in said.splitlines() if _COMMAND.match(line) and line.strip() not in seen]
-            text = "\n".join((shown, *lost))
+            # What was typed; commands that it does not show are kept where nothing else is left out: what a
+            # command of the program, such as `/init`, makes of itself may hold anything.
+            said = [line.strip() for line in text.partition(MENTIONED)[0].splitlines()]
+            seen = [line.strip() for line in shown.splitlines()]
+            lost = [line for line in said if _COMMAND.match(line) and line not in seen]
+            alike = [line for line in said if line and line not in lost] == [line for line in seen if line]
+            text = "\n".join((shown, *lost)) if alike else shown
         own = typed(clean(text))
         if own or blobs:
             key = event_id(self._provider, self._session, message_id, "user")

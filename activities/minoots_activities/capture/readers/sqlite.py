@@ -21,6 +21,8 @@ _ANSWERS: Final = 10.0
 _TABLES: Final = frozenset(
     {"session", "session_v2", "sessions", "message", "messages", "part", "session_message"}
 )
+MOST: Final = 512 << 20
+"""Characters of all answers that are held at a time, as of one session."""
 _PATIENCE: Final = 5.0
 """Seconds that a database may be busy."""
 _LARGEST: Final = 64 << 20
@@ -65,8 +67,17 @@ class Sqlite(Store):
             if _TABLES & {row["name"].lower() for row in connection.execute(views)}:
                 raise Damaged(f"{self._path.name} has views where tables should be")
 
+            held = 0
+
             def ask(query: str, *values: Any) -> list[dict[str, Any]]:
-                return [dict(row) for row in connection.execute(query, values)]
+                nonlocal held
+                found = []
+                for row in connection.execute(query, values):
+                    held += sum(len(one) for one in row if isinstance(one, str | bytes))
+                    if held > MOST:
+                        raise Damaged(f"{self._path.name} answers with more than {MOST} characters at once")
+                    found.append(dict(row))
+                return found
 
             yield ask
         except sqlite3.Error as error:

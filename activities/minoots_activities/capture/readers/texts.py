@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from minoots_platform.writers.closing import Blocks
+
 _ANSI: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _NOTICES: Final = (
     "task-notification",
@@ -49,6 +51,10 @@ _TAGS: Final = (
 )
 _OPENS: Final = re.compile(rf"<(?P<tag>{'|'.join(sorted(_TAGS, key=len, reverse=True))})(?=[\s/>])")
 _CUT_OFF: Final = re.compile(rf"^[ \t]*{_OPENS.pattern}(?![^<>\n]{{0,500}}> )", re.MULTILINE)
+_COMMAND_BEGINS: Final = re.compile(r"<command-(?:name|message|args)>")
+_COMMAND_NAME: Final = re.compile(r"<command-name>([^<]*)</command-name>")
+_COMMAND_ARGUMENTS: Final = re.compile(r"(?s)<command-args>(.*?)</command-args>")
+_COMMAND_SHOWN: Final = 1000
 _BEGINS: Final = re.compile(
     r"# AGENTS\.md instructions(?: for |\s*\n|$)"
     r"|<permissions instructions>"
@@ -68,18 +74,37 @@ def clean(text: str) -> str:
         text = _ANSI.sub("", text)
     if "\x00" in text:
         text = text.replace("\x00", "\ufffd")
-    return _SURROGATES.sub("\ufffd", text)
+    try:
+        text.encode()  # five times as fast as looking for halves of pairs, which next to no text has
+    except UnicodeEncodeError:
+        return _SURROGATES.sub("\ufffd", text)
+    return text
 
 
 def typed(*parts: str, certain: bool = False) -> str:
     """Return what is left of a user's message when what programs put in is taken out.
 
     A part that begins with something of a program's is the program's, whatever stands behind it: output may
-    hold its own end. Within a part, that is what stands between the first tag and its last end. The name of
-    a tag without an end is a word of the user's. ``certain`` says that the message as such is the user's:
-    then everything around what was put in is, too.
+    hold its own end. Within a part, that is what stands between the first tag and its last end, but for words
+    between whole pairs that command nothing. The name of a tag without an end is a word of the user's.
+    ``certain`` says that the message as such is the user's: then everything around what was put in is, too.
     """
     return "\n".join(own for part in parts if (own := _own(part.strip(), certain=certain)))
+
+
+def behind(text: str, mark: str) -> tuple[str, bool]:
+    """Return what a user typed behind a mark of the program's, and whether that is certain.
+
+    Where a block is open before the mark, or another mark stands there, somebody may have pasted it: what is
+    behind would be read without the fence around it.
+    """
+    before, found, own = text.rpartition(mark)
+    if not found:
+        return text.strip(), True
+    blocks = Blocks()
+    for line in before.splitlines():
+        blocks.feed(line.expandtabs(4))
+    return own.strip(), mark not in before and blocks.open is None
 
 
 def notice_in(text: str) -> str | None:
@@ -88,6 +113,17 @@ def notice_in(text: str) -> str | None:
     if begins is None or begins["tag"] not in _NOTICES or f"</{begins['tag']}>" not in text:
         return None
     return begins["tag"]
+
+
+def command_in(text: str) -> str | None:
+    """Return the command of the program itself that a user gave, such as ``/init``; ``None`` for others.
+
+    Only of a text that is a program's as a whole: what a user quotes is the user's own.
+    """
+    if not _COMMAND_BEGINS.match(text := text.strip()):
+        return None
+    parts = [found[1].strip() for one in (_COMMAND_NAME, _COMMAND_ARGUMENTS) if (found := one.search(text))]
+    return " ".join(" ".join(part for part in parts if part).split())[:_COMMAND_SHOWN] or None
 
 
 def doubtful_from(text: str) -> int | None:
@@ -112,12 +148,41 @@ def _own(text: str, *, certain: bool) -> str:
             # Looked for once: names of tags may stand in a text a million times.
             closing = f"</{tag}>"
             ends[tag] = found + len(closing) if (found := text.rfind(closing)) >= 0 else -1
-        if ends[tag] < begin:
+        # An end right before the tag is that of another.
+        if ends[tag] <= begin:
             kept.append(text[at : opening.end()])
             at = opening.end()
         elif begin == 0 and not certain:
             return ""
         else:
             kept.append(text[at:begin])
+            kept += _between(text[begin : ends[tag]], tag)
             at = ends[tag]
     return "".join((*kept, text[at:])).strip()
+
+
+def _between(text: str, tag: str) -> list[str]:
+    """Return what stands between the pairs of one tag, the first of which begins a text that the last ends.
+
+    Nothing where the pairs are not whole, or where a command stands between them: output may hold ends and
+    beginnings of its own, and what is between those is not to be obeyed.
+    """
+    found: list[str] = []
+    depth = at = 0
+    for mark in re.finditer(rf"</{tag}>|<{tag}(?=[\s/>])(?P<empty>[^<>]{{0,200}}/>)?", text):
+        if mark["empty"]:
+            continue
+        if mark[0].startswith("</"):
+            depth -= 1
+            at = mark.end()
+        else:
+            if not depth:
+                found.append(text[at : mark.start()])
+            depth += 1
+        if depth < 0:
+            return []
+    if depth:
+        return []
+    # Other tags may stand there.
+    between = _own("\n".join(part for part in found if part.strip()), certain=True)
+    return [f" {between} "] if between and "::" not in between else []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -30,6 +31,8 @@ def moment(value: Any) -> datetime | None:
     return None
 
 
+# All events of one record have its time.
+@lru_cache(maxsize=16)
 def _written(text: str) -> datetime | None:
     if _NUMBER.fullmatch(text):
         return _counted(float(text) if "." in text else int(text))

@@ -79,6 +79,7 @@ class Acting(ActingPort):
         self._settings = settings
         self._clock = clock
         jobs = settings.jobs
+        self._watching = tiers.watching
         self._commands = Commands(tiers, jobs.max_artifact_bytes, jobs.max_output_bytes)
         self._ending = Ending(database, settings.jobs, clock)
 
@@ -159,10 +160,11 @@ class Acting(ActingPort):
         tree = await listing(self._database, step.run.tenant, step.run.tree)
         files = Files(self._database, step.run.tenant, tree, job.limits.disk_mb * _MEGABYTE, self._clock())
         await self._require_room(step)
-        if isinstance(wanted, Run):
-            longest = job.limits.time if rule.time is None else rule.time
-            return await self._run(step, job, files, wanted, longest, teller)
-        return _Came(await TOOLS[tool](files, rule, wanted), files=files)
+        with self._watching.tool(tool.value, step.begun.job_id):
+            if isinstance(wanted, Run):
+                longest = job.limits.time if rule.time is None else rule.time
+                return await self._run(step, job, files, wanted, longest, teller)
+            return _Came(await TOOLS[tool](files, rule, wanted), files=files)
 
     async def _run(
         self, step: Step, job: AgentJob, files: Files, wanted: Run, longest: timedelta, teller: Teller
