@@ -16,7 +16,7 @@ import dev_stacks
 import psutil
 from dev_stacks import DevStack
 
-from . import capture, creation, fanout, inbox, punctuality, recovery, report, router, sandboxes
+from . import agents, capture, creation, fanout, inbox, punctuality, recovery, report, router, sandboxes
 
 LANES = (
     "punctuality",
@@ -28,6 +28,7 @@ LANES = (
     "recovery",
     "capture",
     "router",
+    "agents",
     "sandboxes",
 )
 CAPACITY_RATES = (30, 40, 50, 60, 80, 100)
@@ -94,6 +95,9 @@ def run(lanes: list[str]) -> dict[str, object]:
     if "router" in lanes:
         found["router"] = asyncio.run(router.measure())
         print(found["router"])
+    if "agents" in lanes:
+        found["agents"] = asyncio.run(agents.measure())
+        print(found["agents"])
     if "sandboxes" in lanes:
         found["sandboxes"] = asyncio.run(sandboxes.measure())
         print(*found["sandboxes"], sep="\n")

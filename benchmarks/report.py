@@ -8,6 +8,33 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from .agents import Grown
+
+
+def agents_section(grown: Grown) -> str:
+    """Return what is told of the histories of agents."""
+    rows = [("Minoots", grown)]
+    beside = "`temporalio-openai-agents` was not measured: BESIDE named no Python that has it."
+    if grown.beside is not None:
+        rows.append(("`temporalio-openai-agents`", grown.beside))
+        beside = "Temporal terminates a workflow whose history grows beyond 50 MB."
+    lines = "\n".join(
+        f"| {name} | {one.calls} | {one.ended} | {one.events} | {one.history_bytes / 1e6:.2f} MB | "
+        f"{one.bytes_a_call / 1000:.1f} kB |"
+        for name, one in rows
+    )
+    return f"""## Histories of agents
+
+An agent makes {grown.calls} calls of a tool, each with a result of {grown.result_bytes / 1000:g} kB, in a
+conversation of {grown.tokens} tokens of four bytes, with a model that plays a script.
+
+| by | calls | ended | events | history | a call |
+|---|---|---|---|---|---|
+{lines}
+
+{beside}
+"""
+
 
 def write(path: Path, found: dict[str, Any]) -> None:
     """Write what was measured, with the command that measures it again."""
@@ -116,6 +143,7 @@ once; no budget. What a call takes is what the router adds to it.
 | added to a call, P99 | {added.p99:.2f} ms | 5 ms |
 | calls a second that one process can make | {added.most_a_second:.0f} | |
 
+{agents_section(found["agents"])}
 ## Sandboxes
 
 One after the other, each from being asked for to being there, and to having run a program that does

@@ -183,3 +183,23 @@ async def test_what_an_agent_may_do_is_bound_to_the_key(door: Door) -> None:
         for _ in range(101)
     ]
     assert [answer.status_code for answer in many] == [200] * 100 + [429]
+
+
+async def test_who_may_not_submit_jobs_sets_no_timer_that_does(door: Door) -> None:
+    async def bearer(*scopes: Scope) -> dict[str, str]:
+        async with door.gateway.database.write() as connection:
+            _, key = await api_keys.create(
+                connection, "acme", name="k", scopes=frozenset(scopes), now=utc_now(), expires_at=None
+            )
+        return {"authorization": f"Bearer {key}"}
+
+    timer = {"after": "1h", "actions": [{"kind": "job", "config": {"job": {"kind": "agent", "task": "x"}}}]}
+    plan = {"name": "p", "nodes": [{"id": "a", "timer": {"actions": timer["actions"]}}]}
+    person = {"id": "ada", "name": "Ada", "contacts": timer["actions"]}
+    only = await bearer(Scope.TIMERS_WRITE, Scope.ESCALATIONS_WRITE)
+    both = await bearer(Scope.TIMERS_WRITE, Scope.ESCALATIONS_WRITE, Scope.JOBS_WRITE)
+    for path, body in (("timers", {"name": "t", **timer}), ("plans", plan), ("people", person)):
+        refused = await door.http.post(f"/v1/{path}", json=body, headers=only)
+        assert refused.status_code == 403, (path, refused.text)
+        assert "jobs:write" in refused.text
+        assert (await door.http.post(f"/v1/{path}", json=body, headers=both)).status_code in (200, 201), path

@@ -107,7 +107,7 @@ async def test_bad_actions_get_a_problem_that_names_the_field(
 
 async def test_connectors_are_listed_with_what_they_take_and_what_they_lack(door: Door) -> None:
     found = {one["kind"]: one for one in (await door.http.get("/v1/connectors")).json()["items"]}
-    assert set(found) == {"agent", "chat", "email", "feed", "mcp", "nats", "webhook", "workflow"}
+    assert set(found) == {"agent", "chat", "email", "feed", "job", "mcp", "nats", "webhook", "workflow"}
     assert (found["chat"]["configured"], found["email"]["configured"]) == (True, False)
     assert "connectors.email.host" in found["email"]["remedy"]
     assert found["chat"]["config"]["properties"]["style"]["enum"] == ["slack", "discord", "teams"]

@@ -33,6 +33,7 @@ from minoots.contracts import Action, AgentRegister
 from minoots_activities.connectors.agents import AgentInboxes
 from minoots_activities.connectors.chat import Chats
 from minoots_activities.connectors.email import Emails
+from minoots_activities.connectors.jobs import JobSubmitter
 from minoots_activities.connectors.mcp import Tools
 from minoots_activities.connectors.nats import Nats
 from minoots_activities.connectors.sender import Message, NotSent, Sender, World
@@ -42,7 +43,7 @@ from minoots_activities.http import WebhookSender
 from minoots_activities.result import Result
 from minoots_platform.clock import utc_now
 from minoots_platform.connectors import ConnectorSpec, installed
-from minoots_platform.records import Database, agents, inboxes
+from minoots_platform.records import Database, agents, inboxes, jobs
 from minoots_platform.settings import Settings
 from minoots_platform.telemetry import Telemetry
 from minoots_platform.vault import Vault
@@ -190,6 +191,20 @@ async def agent_case(servers: Servers) -> Case:
     spec, sender = installed()["agent"], AgentInboxes(servers.world())
     away = Case(spec, sender, {"agent": "nobody"}, arrived)
     return Case(spec, sender, {"agent": "builder"}, arrived, away)
+
+
+async def job_case(servers: Servers) -> Case:
+    async def arrived() -> list[str]:
+        async with servers.database.read() as connection:
+            page = await jobs.page(connection, "acme", jobs.JobQuery())
+            found = [await jobs.get(connection, "acme", one.id) for one in page.items]
+        return [f"{job.name} {job.request}" for job in found]
+
+    spec, sender = installed()["job"], JobSubmitter(servers.world())
+    wanted = {"kind": "exec", "command": ["true"]}
+    lost = wanted | {"files": [{"path": "x", "artifact": "0" * 64}]}
+    away = Case(spec, sender, {"job": lost}, arrived)
+    return Case(spec, sender, {"job": wanted}, arrived, away)
 
 
 async def email_case(servers: Servers) -> Case:
@@ -386,6 +401,7 @@ CASES = {
     "agent": agent_case,
     "chat": chat_case,
     "email": email_case,
+    "job": job_case,
     "mcp": mcp_case,
     "nats": nats_case,
     "webhook": webhook_case,

@@ -8,10 +8,10 @@ import pytest
 from stacks import TENANT, Stack, eventually
 from working import accept, artifacts, cancel, ended, events, get, made, reaches, read, submit
 
-from minoots.contracts import ExecResult, Job, JobEventType, JobState
+from minoots.contracts import ExecResult, Job, JobEventType, JobState, TimerState
 from minoots.errors import Failure, FailureKind
 from minoots_platform.clock import utc_now
-from minoots_platform.records import contents, job_progress
+from minoots_platform.records import contents, job_progress, jobs
 from minoots_workflows.ids import workflow_id
 from minoots_workflows.jobs.workflow import AgentJobWorkflow
 
@@ -188,3 +188,15 @@ async def test_an_artifact_that_is_too_big_is_told(stack: Stack) -> None:
     assert done.problem.kind is FailureKind.TOO_LARGE
     assert "big" in done.problem.detail
     assert set(await artifacts(stack, job)) == {"a"}
+
+
+async def test_a_timer_starts_a_job_once_in_the_name_of_whoever_has_set_it(stack: Stack) -> None:
+    job = {"kind": "exec", "tier": "process", "command": ["cat", "payload.json"], "labels": {"by": "timer"}}
+    action = {"kind": "job", "config": {"job": job}}
+    timer = await stack.set("http://127.0.0.1:9/", actions=[action], payload={"n": 1})
+    assert (await stack.reaches(timer, TimerState.SETTLED, TimerState.FAILED)).state is TimerState.SETTLED
+    async with stack.database.read() as connection:
+        [found] = (await jobs.page(connection, TENANT, jobs.JobQuery(labels=(("by", "timer"),)))).items
+    done = await ended(stack, found)
+    assert (done.state, done.name, done.created_by) == (JobState.SUCCEEDED, "t", "test")
+    assert await made(stack, found, "stdout") == b'{"n": 1}'

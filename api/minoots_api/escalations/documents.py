@@ -45,7 +45,7 @@ DocumentId = Annotated[str, Path(max_length=63, examples=["ada"])]
 @router.post("/people", response_model=Person)
 async def save_person(spec: PersonSave, gateway: Here, principal: EscalationsWriter) -> Person:
     """Save somebody who can be told; saving them again replaces them."""
-    require_allowed(spec.contacts, gateway.settings, "body.contacts")
+    require_allowed(spec.contacts, gateway.settings, principal, "body.contacts")
     async with gateway.database.write() as connection:
         await targets.require(connection, principal.tenant, {"body.contacts": spec.contacts})
         row = await _save(connection, gateway, principal, "person", spec.id, spec)
@@ -143,7 +143,7 @@ async def remove_rotation(id: DocumentId, gateway: Here, principal: EscalationsW
 @router.post("/policies", response_model=Policy)
 async def save_policy(spec: PolicySave, gateway: Here, principal: EscalationsWriter) -> Policy:
     """Save a ladder under a name; saving it again replaces it for escalations to come."""
-    require_ladder_allowed(spec, gateway.settings, "body")
+    require_ladder_allowed(spec, gateway.settings, principal, "body")
     async with gateway.database.write() as connection:
         await tellable.require_ladder(connection, principal.tenant, spec.ladder, "body.ladder")
         row = await _save(connection, gateway, principal, "policy", spec.id, spec)

@@ -60,7 +60,7 @@ async def create_escalation(
 ) -> Response:
     """Begin an escalation: the first on the ladder are told at once."""
     await require_open(gateway, principal.tenant)
-    require_ladder_allowed(spec, gateway.settings, "body")
+    require_ladder_allowed(spec, gateway.settings, principal, "body")
     common: Any = {"now": gateway.clock(), "actor": principal.subject, "traceparent": current_traceparent()}
 
     async def work(connection: AsyncConnection) -> Escalation:

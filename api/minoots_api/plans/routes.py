@@ -98,7 +98,7 @@ async def create_plan(
 ) -> Response:
     """Make a plan. It is checked and kept as a whole before the answer is sent, and begins right after."""
     await require_open(gateway, principal.tenant)
-    await _require_possible(gateway, spec.nodes, "nodes")
+    await _require_possible(gateway, principal, spec.nodes, "nodes")
     common: Any = {"now": gateway.clock(), "actor": principal.subject, "traceparent": current_traceparent()}
 
     async def work(connection: AsyncConnection) -> Plan:
@@ -158,7 +158,7 @@ async def draw_plan(plan_id: PlanId, gateway: Here, principal: TimersReader) -> 
 @router.patch("/{id}", response_model=Plan)
 async def change_plan(plan_id: PlanId, patch: PlanPatch, run: Run) -> Response:
     """Add nodes, move times, call nodes off; with ``If-Match`` only if nobody changed the plan meanwhile."""
-    _require_reachable(run.gateway, patch.add, "add")
+    _require_reachable(run.gateway, run.principal, patch.add, "add")
     return await run(plan_id, plans.update, patch)
 
 
@@ -199,8 +199,10 @@ async def _hand_over(gateway: Gateway, plan_id: str) -> None:
     gateway.in_background(gateway.handover.timers_of(plan_id))
 
 
-async def _require_possible(gateway: Gateway, nodes: Sequence[PlanNode], field: str) -> None:
-    _require_reachable(gateway, nodes, field)
+async def _require_possible(
+    gateway: Gateway, principal: Principal, nodes: Sequence[PlanNode], field: str
+) -> None:
+    _require_reachable(gateway, principal, nodes, field)
     try:
         # In a thread: a thousand expressions take a quarter of a second to compile.
         await run_in_threadpool(check, nodes, field=field)
@@ -208,8 +210,8 @@ async def _require_possible(gateway: Gateway, nodes: Sequence[PlanNode], field: 
         raise plans.not_possible(fault) from fault
 
 
-def _require_reachable(gateway: Gateway, nodes: Sequence[PlanNode], field: str) -> None:
+def _require_reachable(gateway: Gateway, principal: Principal, nodes: Sequence[PlanNode], field: str) -> None:
     for index, node in enumerate(nodes):
         place = f"body.{field}.{index}.timer"
-        require_allowed(node.timer.actions, gateway.settings, f"{place}.actions")
-        require_ladder_allowed(node.timer.acknowledge, gateway.settings, f"{place}.acknowledge")
+        require_allowed(node.timer.actions, gateway.settings, principal, f"{place}.actions")
+        require_ladder_allowed(node.timer.acknowledge, gateway.settings, principal, f"{place}.acknowledge")

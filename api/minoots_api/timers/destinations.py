@@ -9,6 +9,7 @@ from minoots.contracts import Acknowledgement, EscalationCreate, FieldProblem, P
 from minoots.contracts.actions import Action, WebhookAction
 from minoots.errors import Failure, FailureKind
 from minoots_platform.connectors import ConnectorFault, check_action
+from minoots_platform.identity import Principal, Scope
 from minoots_platform.settings import Settings
 
 from .templates import require_template
@@ -16,20 +17,27 @@ from .templates import require_template
 _SHOWN: Final = 100
 
 
-def require_allowed(actions: Sequence[Action], settings: Settings, field: str = "body.actions") -> None:
-    """Refuse what no attempt could be sent to. Names are judged when they are resolved.
+def require_allowed(
+    actions: Sequence[Action], settings: Settings, principal: Principal, field: str = "body.actions"
+) -> None:
+    """Refuse what no attempt could be sent to, and jobs that their sender may not submit.
 
-    ``field`` says where the actions stand in the request.
+    Names are judged when they are resolved. ``field`` says where the actions stand in the request.
 
     Raises:
-        Failure: invalid, naming the action.
+        Failure: invalid, naming the action; denied.
     """
+    if any(action.kind == "job" for action in actions):
+        principal.require(Scope.JOBS_WRITE)
     for index, action in enumerate(actions):
         require_action(action, settings, f"{field}.{index}")
 
 
 def require_ladder_allowed(
-    of: Acknowledgement | EscalationCreate | PolicySave | None, settings: Settings, field: str
+    of: Acknowledgement | EscalationCreate | PolicySave | None,
+    settings: Settings,
+    principal: Principal,
+    field: str,
 ) -> None:
     """Refuse a ladder that tells a receiver to which no attempt could be sent.
 
@@ -41,7 +49,7 @@ def require_ladder_allowed(
     ladder = None if of is None else of.ladder
     for index, rung in enumerate(ladder.rungs if ladder else ()):
         webhooks = [target for target in rung.targets if isinstance(target, WebhookAction)]
-        require_allowed(webhooks, settings, f"{field}.ladder.rungs.{index}.targets")
+        require_allowed(webhooks, settings, principal, f"{field}.ladder.rungs.{index}.targets")
 
 
 def require_action(action: Action, settings: Settings, field: str) -> None:

@@ -60,8 +60,8 @@ async def create_timer(
     With ``schedule`` it recurs: the answer is its first occurrence, and names the schedule.
     """
     await require_open(gateway, principal.tenant)
-    require_allowed(spec.actions, gateway.settings)
-    require_ladder_allowed(spec.acknowledge, gateway.settings, "body.acknowledge")
+    require_allowed(spec.actions, gateway.settings, principal)
+    require_ladder_allowed(spec.acknowledge, gateway.settings, principal, "body.acknowledge")
     now = gateway.clock()
     require_bodies(gateway, principal.tenant, spec, now)
     fire_at = due_at(spec.fire_at, spec.after, now, past_allowed=asked_to_fire_late(_sent_misfire(spec)))

@@ -75,8 +75,9 @@ async def accept(
     now: datetime,
     actor: str,
     traceparent: str | None,
+    job_id: str | None = None,
 ) -> Job:
-    """Keep a new job.
+    """Keep a new job, under an id of its own unless one is given.
 
     Raises:
         Failure: throttled, when too many of the tenant's are not finished; invalid, for a deadline that has
@@ -91,7 +92,7 @@ async def accept(
         await connection.execute(
             sa.insert(TABLE)
             .values(
-                id=new_id("job", now),
+                id=job_id or new_id("job", now),
                 tenant=tenant,
                 kind=request.kind.value,
                 name=request.name or _default_name(request),
@@ -116,6 +117,12 @@ async def accept(
     told = {"kind": row.kind, "name": row.name, "by": actor}
     await tell(connection, row, EventType.JOB_ACCEPTED, now, told)
     return view(row)
+
+
+async def known(connection: AsyncConnection, job_id: str) -> bool:
+    """Tell whether there is a job of an id."""
+    query = sa.select(TABLE.c.id).where(TABLE.c.id == job_id)
+    return (await connection.execute(query)).one_or_none() is not None
 
 
 async def get(connection: AsyncConnection, tenant: str, job_id: str) -> JobDetail:
