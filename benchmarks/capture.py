@@ -25,8 +25,9 @@ from minoots_activities.capture.lines import lines_from
 from minoots_activities.capture.readers import Parsed
 from minoots_activities.capture.readers.claude import Claude
 from minoots_activities.capture.recovery import records_of
+from minoots_activities.capture.registry import Registry
 from minoots_activities.capture.roots import ReadRoots
-from minoots_activities.capture.workspaces import FILE, Registry
+from minoots_activities.capture.workspaces import FILE
 from minoots_platform.clock import utc_now
 from minoots_platform.collector import leave_alone_what_is_loaded
 from minoots_platform.records import Database, conversations, session_search, tenants

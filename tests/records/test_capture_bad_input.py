@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import ctypes
 import json
 import os
 import shutil
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from capturing import capturing
+from misbehaving import bound_by_permissions
 from recordings import SESSION, Desk
 from stacks import TENANT, Stack, eventually
 from temporalio.testing import ActivityEnvironment
@@ -28,9 +28,9 @@ from minoots_activities.capture.flags import WorkspaceFlags
 from minoots_activities.capture.ingest import Ingest
 from minoots_activities.capture.obeying import Obeying
 from minoots_activities.capture.readers.claude import Claude
+from minoots_activities.capture.registry import Registry
 from minoots_activities.capture.roots import ReadRoots
 from minoots_activities.capture.watcher import Watcher
-from minoots_activities.capture.workspaces import Registry
 from minoots_activities.capture.writing import Writing
 from minoots_platform.clock import utc_now
 from minoots_platform.records import Database, conversations, schema
@@ -42,37 +42,6 @@ FULL = "database or disk is full"
 HERE = "here"
 BATCH = 40
 LINES = 200
-
-
-class _Header(ctypes.Structure):
-    _fields_ = [("version", ctypes.c_uint32), ("pid", ctypes.c_int)]
-
-
-class _Capabilities(ctypes.Structure):
-    _fields_ = [
-        ("effective", ctypes.c_uint32),
-        ("permitted", ctypes.c_uint32),
-        ("inheritable", ctypes.c_uint32),
-    ]
-
-
-@contextmanager
-def bound_by_permissions() -> Iterator[None]:
-    """Let permissions bind this thread, also where the tests are run by root.
-
-    Connect to Postgres before: its socket is in a folder of its own user.
-    """
-    libc = ctypes.CDLL(None, use_errno=True)
-    header = _Header(0x20080522, 0)  # the third version of them, and the thread that asks
-    before, bound = (_Capabilities * 2)(), (_Capabilities * 2)()
-    for held in (before, bound):
-        assert libc.capget(ctypes.byref(header), held) == 0
-    bound[0].effective &= ~(1 << 1 | 1 << 2)  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH
-    assert libc.capset(ctypes.byref(header), bound) == 0, os.strerror(ctypes.get_errno())
-    try:
-        yield
-    finally:
-        assert libc.capset(ctypes.byref(header), before) == 0
 
 
 def said(number: int, session: str = SESSION) -> bytes:

@@ -11,7 +11,7 @@ import pytest
 from recordings import HOST, Desk
 from stacks import TENANT
 
-from minoots_activities.capture import ingest
+from minoots_activities.capture import answering
 from minoots_activities.capture.ingest import Ingest
 from minoots_activities.capture.readers.claude import Claude
 from minoots_activities.capture.readers.goose import Goose
@@ -74,7 +74,7 @@ class _Slow(Store):
 async def test_a_store_that_takes_long_is_waited_for_with_signs_of_life(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingest, "_BEAT", 0.01)
+    monkeypatch.setattr(answering, "_BEAT", 0.01)
     alive, beats = threading.Event(), 0
 
     def beat() -> None:

@@ -1056,6 +1056,32 @@ def tells(text: str) -> dict[str, Any]:
     return {"type": "gemini", "content": text, "model": "gemini-x"}
 
 
+@pytest.mark.parametrize("anew", [False, True])
+async def test_a_folder_that_moves_while_it_is_written_into_is_not_followed(
+    desk: Desk, chat: Chat, monkeypatch: pytest.MonkeyPatch, anew: bool
+) -> None:
+    await chat.tell("::record-notes sub/tea.md")
+    before = desk.text("sub/tea.md")
+    intend = piece_module.Piece._intend
+
+    async def moving(self: piece_module.Piece, *how: Any) -> None:
+        await intend(self, *how)
+        (desk.root / "sub").rename(desk.root / "moved")
+        if anew:
+            (desk.root / "sub").mkdir()
+
+    chat.says("more")
+    await chat.look()
+    with monkeypatch.context() as moved:
+        moved.setattr(piece_module.Piece, "_intend", moving)
+        assert (await desk.write())["tea.md"].problem is not None
+    assert desk.text("moved/tea.md") == before
+    assert (await desk.write())["tea.md"].problem is None
+    assert said(desk, "sub/tea.md") == ["::record-notes sub/tea.md", "more"]
+    assert desk.text("moved/tea.md") == before
+    assert desk.names() == {"moved", "moved/tea.md", "sub", "sub/tea.md"}
+
+
 async def test_what_is_told_otherwise_makes_the_file_anew(desk: Desk) -> None:
     for text in ("I l", "I look", "I look", "I looked"):
         await desk.gemini(asks("::record-notes tea.md"), tells(text))

@@ -22,11 +22,11 @@ from minoots_activities.capture.flags import WorkspaceFlags
 from minoots_activities.capture.ingest import Ingest
 from minoots_activities.capture.obeying import Obeying
 from minoots_activities.capture.readers.claude import Claude
+from minoots_activities.capture.registry import Registry
 from minoots_activities.capture.roots import ReadRoots
 from minoots_activities.capture.sources import Source
 from minoots_activities.capture.unread import Unread
 from minoots_activities.capture.watcher import Watcher
-from minoots_activities.capture.workspaces import Registry
 from minoots_activities.capture.writing import Writing
 from minoots_platform.clock import utc_now
 from minoots_platform.records import Database, conversations

@@ -1,6 +1,7 @@
-"""Disks that misbehave, for real: a mount that does not answer, and one with little space.
+"""Disks that misbehave, for real: a mount that does not answer, one with little space, and closed doors.
 
-Both need the right to mount, which root has in most places; without it, tests that want one are skipped.
+The first two need the right to mount, which root has in most places; without it, tests that want one are
+skipped.
 """
 
 from __future__ import annotations
@@ -16,6 +17,40 @@ import pytest
 
 _LAZILY = 2
 _FILL = 64 * 1024
+
+
+class _Header(ctypes.Structure):
+    _fields_ = [("version", ctypes.c_uint32), ("pid", ctypes.c_int)]
+
+
+class _Capabilities(ctypes.Structure):
+    _fields_ = [
+        ("effective", ctypes.c_uint32),
+        ("permitted", ctypes.c_uint32),
+        ("inheritable", ctypes.c_uint32),
+    ]
+
+
+@contextmanager
+def bound_by_permissions() -> Iterator[None]:
+    """Let permissions bind this thread and those that it begins, also where the tests are run by root.
+
+    Connect to Postgres before: its socket is in a folder of its own user.
+    """
+    if os.geteuid():
+        yield  # they do anyway
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = _Header(0x20080522, 0)  # the third version of them, and the thread that asks
+    before, bound = (_Capabilities * 2)(), (_Capabilities * 2)()
+    for held in (before, bound):
+        assert libc.capget(ctypes.byref(header), held) == 0
+    bound[0].effective &= ~(1 << 1 | 1 << 2)  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH
+    assert libc.capset(ctypes.byref(header), bound) == 0, os.strerror(ctypes.get_errno())
+    try:
+        yield
+    finally:
+        assert libc.capset(ctypes.byref(header), before) == 0
 
 
 def _mount(source: str, folder: Path, kind: str, options: str) -> None:

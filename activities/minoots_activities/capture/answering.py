@@ -16,6 +16,9 @@ from typing import Any, Final, TypeVar
 PATIENCE: Final = 5.0
 """Seconds that a place may take to answer: a disk that has to wake up needs some, a busy machine too."""
 
+_BEAT: Final = 1.0
+"""Seconds between two signs of life while something takes long: after 10 s without one, another begins."""
+
 T = TypeVar("T")
 
 
@@ -95,6 +98,19 @@ async def apart(look: Callable[[], T]) -> T:
 
     _Question(look, asked)
     return await found
+
+
+async def beating(look: Callable[[], T], beat: Callable[[], None]) -> T:
+    """Return what a look finds that may take its time; call ``beat`` every second until then."""
+    looking = asyncio.ensure_future(apart(look))
+    try:
+        while True:
+            beat()
+            done, _ = await asyncio.wait([looking], timeout=_BEAT)
+            if done:
+                return looking.result()
+    finally:
+        looking.cancel()
 
 
 def _no_answer() -> TimeoutError:

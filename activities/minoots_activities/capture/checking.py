@@ -12,7 +12,8 @@ from minoots.errors import Failure, FailureKind
 from minoots_platform.settings import Settings
 from minoots_platform.settings.faults import Fault
 
-from .workspaces import FILE, Registry
+from .registry import Registry
+from .workspaces import FILE
 
 
 def faults_of(settings: Settings) -> list[Fault]:

@@ -5,7 +5,6 @@ A process that dies anywhere in between reads the same again, and the same event
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 from collections import Counter
@@ -13,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Final, TypeVar
+from typing import Any, BinaryIO, Final
 
 import sqlalchemy as sa
 
@@ -26,7 +25,7 @@ from minoots_platform.records.conversations import File, Kept, Reading, Whose
 from minoots_platform.redaction import Found, Redactor
 from minoots_platform.telemetry import get_logger
 
-from .answering import apart
+from .answering import beating
 from .compressed import Damaged, expanded
 from .lines import Mark, is_continued, lines_from, mark_at
 from .readers import Draft, Identity, Parsed, Parser, Reader
@@ -48,10 +47,6 @@ BATCH_BYTES: Final = 8 << 20
 LARGEST_WHOLE: Final = 256 << 20
 """Bytes of a file that is read as a whole."""
 
-T = TypeVar("T")
-
-_BEAT: Final = 1.0
-"""Seconds between two signs of life while something takes long: after 10 s without one, another begins."""
 _FIRST: Final = 1024
 """Bytes of an enclosure by which it is known whether it is a text."""
 
@@ -195,11 +190,9 @@ class Ingest:
         """
         drafts = _once(parsed.drafts)
         for first in range(0, len(drafts) - KEPT, KEPT):
-            await self._keep_some(whose, where, drafts[first : first + KEPT], {}, None, done)
-            beat()
+            await self._keep_some(whose, where, drafts[first : first + KEPT], {}, None, done, beat)
         rest = drafts[(len(drafts) - 1) // KEPT * KEPT :] if drafts else []
-        await self._keep_some(whose, where, rest, parsed.facts, reading, done)
-        beat()
+        await self._keep_some(whose, where, rest, parsed.facts, reading, done, beat)
 
     async def _keep_some(
         self,
@@ -209,10 +202,11 @@ class Ingest:
         facts: Mapping[str, Any],
         reading: Reading | None,
         done: Ingested,
+        beat: Callable[[], None],
     ) -> None:
-        # In a thread: for a text of megabytes that is full of words like `token` the rules take many
-        # seconds, and everybody else on this host would wait.
-        events, enclosures = await asyncio.to_thread(self._clean_all, drafts, done)
+        # Apart: for a text of megabytes that is full of words like `token` the rules take many seconds, and
+        # everybody else on this host would wait.
+        events, enclosures = await beating(lambda: self._clean_all(drafts, done), beat)
         secrets = Found()
         facts = self._redactor.value(dict(facts), secrets)
         if reading is not None:
@@ -234,6 +228,7 @@ class Ingest:
             told = _told(conversation, kept, now)
             if told:
                 await feed.append(connection, self._tenant, told)
+        beat()
         done.conversation_id = conversation.id
         done.new += kept.new
         done.revised += kept.revised
@@ -355,19 +350,6 @@ def _all_of(file: BinaryIO) -> bytes:
     if len(data) > LARGEST_WHOLE:
         raise Damaged(f"it has more than {LARGEST_WHOLE} bytes, and would have to be read at once")
     return data
-
-
-async def beating(look: Callable[[], T], beat: Callable[[], None]) -> T:
-    """Return what a look finds that may take its time; call ``beat`` every second until then."""
-    looking = asyncio.ensure_future(apart(look))
-    try:
-        while True:
-            beat()
-            done, _ = await asyncio.wait([looking], timeout=_BEAT)
-            if done:
-                return looking.result()
-    finally:
-        looking.cancel()
 
 
 async def _expanded(raw: BinaryIO, path: Path, beat: Callable[[], None]) -> BinaryIO:

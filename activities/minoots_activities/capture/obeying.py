@@ -33,7 +33,8 @@ from .flags import WorkspaceFlags
 from .gate import Target, WriteGate
 from .looks import look_of
 from .readers.texts import doubtful_from
-from .workspaces import Registry, Workspace
+from .registry import Registry
+from .workspaces import Workspace
 
 GRACE: Final = timedelta(minutes=1)
 """How long before a conversation was first seen a command may have been typed."""

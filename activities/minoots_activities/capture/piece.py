@@ -6,6 +6,7 @@ first without the second looks into the file, which tells whether it was written
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Callable
@@ -158,6 +159,7 @@ class Piece:
             intent = {"mode": "append", "at": found.st_size, "gap": gap} | _end_of(last, found)
             await self._intend(intent, data, state, written)
             await self._beside.write(rendered.beside)
+            self._require_place(folder)
             appended = placing.append(folder, self._target.name, data)
             if appended.st_size != found.st_size + len(data):
                 state |= {"own": False, "ours": False}  # somebody was faster
@@ -313,8 +315,23 @@ class Piece:
         data, name = whole or b"", self._target.name
         await self._intend({"mode": "replace"} | _end_of(data[-_KNOWN:], found), data, state, written)
         await self._beside.write(rendered.beside)
-        put = placing.put(folder, name, data, self._aside, lambda: placing.unchanged(folder, name, found))
+
+        def check() -> None:
+            self._require_place(folder)
+            placing.unchanged(folder, name, found)
+
+        put = placing.put(folder, name, data, self._aside, check)
         return self._standing(state, written, put)
+
+    def _require_place(self, folder: int) -> None:
+        """Require that the folder that was entered is still where it was: one may be moved while it is open.
+
+        Raises:
+            OSError: it was moved, or another is in its place; the next look finds out which.
+        """
+        with folder_of(self._target, make=False) as now:
+            if not os.path.samestat(os.fstat(now), os.fstat(folder)):
+                raise OSError(errno.EAGAIN, "its folder was moved meanwhile")
 
     async def _intend(self, how: dict[str, Any], data: bytes, state: dict[str, Any], written: int) -> None:
         """Say what is about to be written, and how the recording stands when it is."""

@@ -135,7 +135,7 @@ async def keep(
         )
     }
     if conversation.cleaned:
-        latest = await _not_let_go(connection, conversation, latest, known)
+        latest = _not_let_go(conversation, latest, known)
     await _keep_enclosures(connection, conversation.tenant, enclosures, now)
     number = conversation.events
     fresh: list[dict[str, Any]] = []
@@ -217,25 +217,17 @@ async def _may_resume(connection: AsyncConnection, conversation: sa.Row[Any], ot
     return above is None
 
 
-async def _not_let_go(
-    connection: AsyncConnection,
-    conversation: sa.Row[Any],
-    events: Mapping[str, ConversationEvent],
-    known: Collection[str],
+def _not_let_go(
+    conversation: sa.Row[Any], events: Mapping[str, ConversationEvent], known: Collection[str]
 ) -> dict[str, ConversationEvent]:
     """Return events without those that were let go of: a file that was moved or copied tells them again.
 
-    They are known by their time: all of them are older than what came afterwards.
+    They are known by their time; one without a time cannot be told from a new one.
     """
-    mine = (EVENTS.c.tenant == conversation.tenant, EVENTS.c.conversation_id == conversation.id)
-    query = sa.select(sa.func.min(EVENTS.c.ts)).where(*mine, EVENTS.c.number > conversation.cleaned)
-    since: datetime | None = (await connection.execute(query)).scalar_one_or_none()
-    last = conversation.last_at
+    until = conversation.cleaned_until
 
     def is_gone(event: ConversationEvent) -> bool:
-        if event.id in known or event.ts is None:
-            return False
-        return event.ts < since if since is not None else last is not None and event.ts <= last
+        return until is not None and event.ts is not None and event.ts <= until and event.id not in known
 
     return {name: event for name, event in events.items() if not is_gone(event)}
 

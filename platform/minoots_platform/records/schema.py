@@ -631,6 +631,8 @@ conversations = sa.Table(
     sa.Column("revised", sa.BigInteger, nullable=False, server_default="0"),
     # Up to this event nothing is kept any more.
     sa.Column("cleaned", sa.BigInteger, nullable=False, server_default="0"),
+    # The time of the last of them.
+    sa.Column("cleaned_until", Moment),
     # Up to this event commands were looked for.
     sa.Column("obeyed", sa.BigInteger, nullable=False, server_default="0"),
     # Events up to this one were there when commands were first looked for: without a time, they are old.

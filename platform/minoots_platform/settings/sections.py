@@ -348,7 +348,7 @@ def require_known(what: str, given: Iterable[str], known: Collection[str]) -> No
     for one in given:
         if one not in known:
             near = get_close_matches(one, known, n=1)
-            meant = f"; did you mean {near[0]}?" if near else ""
+            meant = f" (did you mean {near[0]}?)" if near else ""
             raise ValueError(f"{what}: {', '.join(sorted(known))}; got {one!r}{meant}")
 
 

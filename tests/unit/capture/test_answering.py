@@ -13,9 +13,11 @@ import pytest
 from misbehaving import that_hangs
 
 from minoots.errors import Failure, FailureKind
+from minoots_activities.capture import registry as registry_module
 from minoots_activities.capture import workspaces
 from minoots_activities.capture.answering import Answering, apart
-from minoots_activities.capture.workspaces import FILE, Registry
+from minoots_activities.capture.registry import Registry
+from minoots_activities.capture.workspaces import FILE
 
 DEADLINE = 60.0
 
@@ -130,7 +132,7 @@ def test_files_of_workspaces_are_read_when_they_are_others(
         registry.add(f"w{number}", folder)
         os.utime(folder / FILE, ns=(0, 0))
     # What was written just now is not trusted to stay as it is.
-    monkeypatch.setattr(workspaces, "_TICK_NS", 0)
+    monkeypatch.setattr(registry_module, "_TICK_NS", 0)
     read.clear()
     for _ in range(3):
         assert len(registry.all()) == many

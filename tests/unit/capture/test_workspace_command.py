@@ -10,7 +10,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from minoots_activities.capture.flags import DEFAULTS
-from minoots_activities.capture.workspaces import FILE, FrontMatter, Registry, WorkspaceConfig, read_config
+from minoots_activities.capture.registry import Registry
+from minoots_activities.capture.workspaces import FILE, FrontMatter, WorkspaceConfig, read_config
 from minoots_workers.cli.workspace import app
 
 

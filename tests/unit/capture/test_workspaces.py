@@ -18,12 +18,12 @@ from pydantic import ValidationError
 
 from minoots.errors import Failure, FailureKind
 from minoots_activities.capture.flags import DEFAULTS, WorkspaceFlags
+from minoots_activities.capture.registry import Registry
 from minoots_activities.capture.workspaces import (
     FILE,
     TEMPLATE,
     TOKENS,
     FrontMatter,
-    Registry,
     Workspace,
     WorkspaceConfig,
     read_config,

@@ -15,7 +15,7 @@ import pytest
 from misbehaving import SmallDisk, that_is_small
 
 from minoots.errors import Failure, FailureKind
-from minoots_activities.capture.workspaces import Registry
+from minoots_activities.capture.registry import Registry
 from minoots_platform.settings import TelemetrySettings
 from minoots_platform.telemetry import start_logs
 from minoots_platform.telemetry.sinks import AuditFile

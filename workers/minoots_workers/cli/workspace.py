@@ -17,7 +17,8 @@ from minoots.cli import output
 from minoots.cli.session import Defaults
 from minoots.errors import Failure
 from minoots_activities.capture.flags import DEFAULTS
-from minoots_activities.capture.workspaces import FILE, TEMPLATE, Registry, read_config
+from minoots_activities.capture.registry import Registry
+from minoots_activities.capture.workspaces import FILE, TEMPLATE, read_config
 from minoots_platform.settings import SettingsError, load_settings
 from minoots_platform.whole_files import write_whole
 
