@@ -16,9 +16,20 @@ import dev_stacks
 import psutil
 from dev_stacks import DevStack
 
-from . import capture, creation, fanout, inbox, punctuality, recovery, report, router
+from . import capture, creation, fanout, inbox, punctuality, recovery, report, router, sandboxes
 
-LANES = ("punctuality", "capacity", "creation", "inbox", "fanout", "memory", "recovery", "capture", "router")
+LANES = (
+    "punctuality",
+    "capacity",
+    "creation",
+    "inbox",
+    "fanout",
+    "memory",
+    "recovery",
+    "capture",
+    "router",
+    "sandboxes",
+)
 CAPACITY_RATES = (30, 40, 50, 60, 80, 100)
 PROMISE_MS = 250
 
@@ -83,6 +94,9 @@ def run(lanes: list[str]) -> dict[str, object]:
     if "router" in lanes:
         found["router"] = asyncio.run(router.measure())
         print(found["router"])
+    if "sandboxes" in lanes:
+        found["sandboxes"] = asyncio.run(sandboxes.measure())
+        print(*found["sandboxes"], sep="\n")
     return found
 
 

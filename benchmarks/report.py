@@ -22,6 +22,7 @@ def write(path: Path, found: dict[str, Any]) -> None:
         f"| {run.rate:g} | {run.count} | {run.p50:.1f} | {run.p95:.1f} | {run.worst:.0f} | {run.missing} |"
         for run in capacity
     )
+    sandboxes = "\n".join(_sandbox_row(one) for one in found["sandboxes"])
     path.write_text(
         f"""# Benchmarks
 
@@ -96,7 +97,9 @@ quiet sessions; searches of five kinds over 100,000 events on SQLite.
 | append until it stands in the recording, P50 | {captured.visible_p50:.0f} ms | |
 | append until it stands in the recording, P95 | {captured.visible_p95:.0f} ms | 500 ms |
 | memory of the watcher, 1,000 sessions | {captured.idle_mb:.0f} MB | 300 MB |
-| its share of a core when all is quiet | {captured.idle_share:.1f} % | 2 % |
+| its share of a core when all is quiet | {captured.idle_share:.1f} % | |
+| what capturing adds to the whole stack then: {captured.idle_stack:.1f} % with it, {
+            captured.idle_without:.1f} % without | {captured.idle_stack - captured.idle_without:.1f} % | 2 % |
 | search, P50 | {captured.search_p50:.1f} ms | |
 | search, P95 | {captured.search_p95:.1f} ms | 50 ms |
 
@@ -112,6 +115,15 @@ once; no budget. What a call takes is what the router adds to it.
 | added to a call, P50 | {added.p50:.2f} ms | 1 ms |
 | added to a call, P99 | {added.p99:.2f} ms | 5 ms |
 | calls a second that one process can make | {added.most_a_second:.0f} | |
+
+## Sandboxes
+
+One after the other, each from being asked for to being there, and to having run a program that does
+nothing, in milliseconds.
+
+| tier | start, P50 | start, P95 | promised (P50) | start and `true`, P50 | memory held by |
+|---|---|---|---|---|---|
+{sandboxes}
 
 ## Cold start and memory
 
@@ -132,4 +144,16 @@ stays down until many are overdue.
 | overdue when ready again | {recovered.overdue} | |
 | last overdue one fired after ready | {recovered.overdue_fired_within:.2f} s | 3 s |
 """
+    )
+
+
+_PROMISED = {"bubblewrap": "20", "vm": "3000"}
+
+
+def _sandbox_row(one: Any) -> str:
+    if one.missing:
+        return f"| `{one.tier}` | not here: {one.missing} | | | | |"
+    promised = _PROMISED.get(one.tier, "")
+    return (
+        f"| `{one.tier}` | {one.p50:.0f} | {one.p95:.0f} | {promised} | {one.ran_p50:.0f} | {one.held_by} |"
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 import sqlalchemy as sa
-from postgres_pool import PostgresPool
+from postgres_databases import TEMPLATE, Databases
 from receivers import Receiver, receiving
 from stack_fixtures import dev_stack, shared_stack  # noqa: F401 - fixtures of whole stacks
 from stacks import TENANT, Stack, stack_of
@@ -35,20 +35,19 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("no clock")
 
+# What a test leaves behind need not outlast a power cut. To make a database and to remove it each wait for
+# the disk otherwise: that took longer than most tests.
+_NOT_DURABLE = ("fsync = off", "synchronous_commit = off", "full_page_writes = off")
 NAMESPACES = tuple(f"test-{number}" for number in range(24))
 _namespaces = itertools.cycle(NAMESPACES)
-
-
-async def _seeded(database: Database) -> None:
-    async with database.write() as connection:
-        for tenant in (TENANT, "globex", "dev"):
-            await tenants.ensure(connection, tenant, utc_now())
 
 
 async def _migrated(url: str) -> None:
     async with Database(url) as database:
         await migrate(database)
-        await _seeded(database)
+        async with database.write() as connection:
+            for tenant in (TENANT, "globex", "dev"):
+                await tenants.ensure(connection, tenant, utc_now())
 
 
 @pytest.fixture(scope="session")
@@ -63,6 +62,9 @@ def postgres_server() -> Iterator[str]:
         folder = Path(tempfile.mkdtemp(prefix="minoots-postgres-"))
         server = get_server(folder)
     host = sa.make_url(server.get_uri()).query["host"]
+    for setting in _NOT_DURABLE:
+        server.psql(f"ALTER SYSTEM SET {setting};")
+    server.psql("SELECT pg_reload_conf();")
     try:
         yield f"postgresql+asyncpg://postgres:@/{{}}?host={host}"
     finally:
@@ -73,17 +75,22 @@ def postgres_server() -> Iterator[str]:
 @pytest.fixture(scope="session")
 async def postgres_template(postgres_server: str) -> str:
     """The URL pattern, once a migrated template database is there."""
-    pool = PostgresPool(postgres_server, _seeded)
-    await pool.hurry()
-    await pool.admin("CREATE DATABASE minoots_template")
-    await _migrated(postgres_server.format("minoots_template"))
+    async with (
+        Database(postgres_server.format("postgres")) as database,
+        database.engine.connect() as connection,
+    ):
+        autocommit = await connection.execution_options(isolation_level="AUTOCOMMIT")
+        await autocommit.execute(sa.text(f"CREATE DATABASE {TEMPLATE}"))
+    await _migrated(postgres_server.format(TEMPLATE))
     return postgres_server
 
 
 @pytest.fixture(scope="session")
-def postgres_pool(postgres_template: str) -> PostgresPool:
-    """The databases of this run."""
-    return PostgresPool(postgres_template, _seeded)
+async def postgres_databases(postgres_template: str) -> Databases:
+    """Databases that are like the template."""
+    databases = Databases(str(sa.make_url(postgres_template.format(TEMPLATE)).query["host"]))
+    await databases.ready()
+    return databases
 
 
 @pytest.fixture(scope="session")
@@ -103,11 +110,11 @@ async def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-async def postgres_url(postgres_pool: PostgresPool) -> AsyncIterator[str]:
+async def postgres_url(postgres_template: str, postgres_databases: Databases) -> AsyncIterator[str]:
     """A fresh, migrated Postgres database."""
-    url = await postgres_pool.take()
-    yield url
-    await postgres_pool.give_back(url)
+    name = await postgres_databases.take()
+    yield postgres_template.format(name)
+    await postgres_databases.give_back(name)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from dev_stacks import MINOOTS
 from gateways import Door
 
 from minoots.contracts.conversations import ConversationEvent, ConversationEventKind, ToolUse
+from minoots_platform.cli.export import write_whole
 from minoots_platform.records import conversations
 from minoots_platform.records.conversations import Whose
 
@@ -90,6 +92,21 @@ async def test_a_file_that_is_there_is_not_replaced_unasked(door: Door, tmp_path
     assert (code, (tmp_path / "mine.md").read_text()) == (2, "mine")
     assert "--force" in error
     assert (await export(door, "s1", "-o", "mine.md", "--force", cwd=tmp_path))[0] == 0
+
+
+def test_an_export_that_breaks_off_leaves_what_was_there(tmp_path: Path) -> None:
+    def breaking() -> Iterator[str]:
+        yield "half"
+        raise ConnectionError("the gateway went away")
+
+    old = tmp_path / "old.md"
+    old.write_text("old")
+    for output in (old, tmp_path / "new.md"):
+        with pytest.raises(ConnectionError):
+            write_whole(output, breaking())
+    assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("old.md", "old")]
+    write_whole(old, ["wh", "ole"])
+    assert (old.read_text(), old.stat().st_mode & 0o777) == ("whole", 0o600)
 
 
 @pytest.mark.parametrize(

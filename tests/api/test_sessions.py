@@ -18,6 +18,8 @@ from minoots_platform.records.conversations import File, Reading, Whose
 DEV = "dev"
 THEIRS = "globex"
 NOW = datetime(2026, 7, 1, 10, tzinfo=UTC)
+YEARS_AGO = NOW - timedelta(days=800)
+TO_COME = NOW + timedelta(days=800)
 NOBODY = "cnv_" + "0" * 26
 NOTHING = "rec_" + "0" * 26
 _numbers = itertools.count(1)
@@ -44,8 +46,8 @@ async def put(
     **facts: str,
 ) -> str:
     """Keep a session; a text is what its user said."""
-    told = [said(one) if isinstance(one, str) else one for one in events]
     now = NOW + timedelta(minutes=at)
+    told = [said(one).model_copy(update={"ts": now}) if isinstance(one, str) else one for one in events]
     whose = Whose(provider, name, parent, "subagent" if parent else None)
     async with door.gateway.database.write() as connection:
         row = await conversations.ensure(connection, tenant, whose, now)
@@ -288,6 +290,17 @@ async def test_lists_go_on_where_they_ended(door: Door) -> None:
         assert [one["id"] for one in await everything(door, "/v1/recordings", limit=limit)] == made[::-1]
 
 
+async def test_the_list_begins_with_what_was_said_last_whenever_it_was_captured(door: Door) -> None:
+    silent = said("hi").model_copy(update={"ts": None})
+    names = {
+        "wrong clock": await put(door, "c", said("hi").model_copy(update={"ts": TO_COME}), at=-0.5),
+        "new": await put(door, "new", "hi", at=-1),
+        "without times": await put(door, "x", silent, at=-2),
+        "old, captured last": await put(door, "old", said("hi").model_copy(update={"ts": YEARS_AGO}), at=5),
+    }
+    assert [one["id"] for one in await everything(door, "/v1/sessions", limit=1)] == list(names.values())
+
+
 async def test_events_begin_after_a_number(door: Door) -> None:
     one = await put(door, "s1", *(f"text {number}" for number in range(1, 6)))
     path = f"/v1/sessions/{one}/events"
@@ -310,7 +323,8 @@ async def test_events_begin_after_a_number(door: Door) -> None:
         ({"recorded": "true"}, ["a"]),
         ({"recorded": "False"}, ["c", "b"]),
         ({"since": "2026-07-01T12:00:00+02:00"}, ["c", "b", "a"]),
-        ({"since": "2026-07-01T10:00:01Z"}, []),
+        ({"since": "2026-07-01T10:01:30Z"}, ["c"]),
+        ({"since": "2026-07-01T10:04:01Z"}, []),
         ({"until": "2026-07-01T10:00:00Z"}, []),
         ({"until": "0001-01-01T00:00:00Z"}, []),
         ({"since": "9999-12-31T23:59:59Z"}, []),

@@ -20,8 +20,9 @@ from minoots_activities.capture.flags import WorkspaceFlags
 from minoots_activities.capture.ingest import Ingest
 from minoots_activities.capture.obeying import Obeying
 from minoots_activities.capture.readers.claude import Claude
+from minoots_activities.capture.registry import Registry
 from minoots_activities.capture.roots import ReadRoots
-from minoots_activities.capture.workspaces import FILE, Registry
+from minoots_activities.capture.workspaces import FILE
 from minoots_activities.capture.writing import Writing
 from minoots_platform.clock import utc_now
 from minoots_platform.records import Database, conversations, tenants

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,7 +39,9 @@ async def test_the_examples_of_jobs_run(dev_stack: Callable[..., DevStack], tmp_
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    async with model_server(turns=[{"when": "sky", "text": "It scatters."}]) as models:
+    played = tomllib.loads((EXAMPLES / "fix_tests.toml").read_text())
+    sky = {"when": "sky", "text": "It scatters."}
+    async with model_server(turns=[sky, *played["turns"]]) as models:
         (tmp_path / "minoots.toml").write_text(
             f'[models]\nproviders = ["ollama={models}"]\n[sandbox]\nallow_process = true\n'
         )
@@ -47,3 +50,6 @@ async def test_the_examples_of_jobs_run(dev_stack: Callable[..., DevStack], tmp_
         told = await run("run_program.py", stack.url)
         assert "3 the\n" in told
         assert "longest.txt 8 bytes" in told
+        told = await run("fix_tests.py", stack.url)
+        assert "The tests pass" in told
+        assert "+    return sum(prices) * (100 - discount) // 100\n" in told

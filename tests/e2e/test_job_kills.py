@@ -3,52 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 from dev_stacks import DevStack
+from job_kills import kill_worker, sleepers, written
 from model_servers import heard, model_server
 from stacks import eventually
 
 from minoots import AsyncMinoots, JobState
 from minoots.contracts.sandboxes import Tier
-from minoots.job_following import Transcript
 from minoots_activities.sandboxes.tiers import Tiers
 
 pytestmark = pytest.mark.e2e
 
 Start = Callable[..., DevStack]
 PATIENT = 120
-
-
-async def written(client: AsyncMinoots, job_id: str) -> str:
-    """What a job has written by now, without what is void."""
-    seen, after = Transcript(), 0
-    while (found := await client.jobs.events_now(job_id, after=after)).items:
-        for event in found.items:
-            seen.add(event)
-        after = found.next_after
-    return seen.text()
-
-
-async def kill_worker(stack: DevStack) -> None:
-    """Kill the process that serves models, sandboxes and workflows."""
-    os.kill(await asyncio.to_thread(stack.pid, "worker-jobs"), signal.SIGKILL)
-
-
-def sleepers(seconds: str) -> list[psutil.Process]:
-    """Programs that sleep as long as no other test's."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if process.cmdline() == ["sleep", seconds] and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
 
 
 async def test_kill_9_in_the_middle_of_a_model_call(dev_stack: Start, tmp_path: Path) -> None:

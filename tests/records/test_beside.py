@@ -6,13 +6,15 @@ import base64
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from recordings import SESSION, Chat, Crash, Crashes, Desk, dies_at
 
 from minoots.contracts import EventType
-from minoots_activities.capture import writing
-from minoots_platform.records import Database
+from minoots_activities.capture import placing, writing
+from minoots_activities.capture.piece import Piece
+from minoots_platform.records import Database, conversations
 
 IMAGE = b"\x89PNG no image, but bytes"
 PICTURE = {
@@ -97,6 +99,69 @@ async def test_it_is_not_tried_with_every_word(desk: Desk) -> None:
     assert await kept(desk) == {IMAGE}
 
 
+async def test_what_stays_in_the_way_is_tried_more_and_more_rarely_and_nothing_is_rendered_for_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat, write = desk.chat(), desk.writing()
+    a_file(desk.root / FOLDER)
+    chat.says("::record-notes tea.md")
+    chat.hears(PICTURE)
+    await chat.look()
+    [row] = await desk.rows()
+    again_at = (await write.file(row.path_key)).again_at
+    waits = []
+    with monkeypatch.context() as broken:
+        broken.setattr(Piece, "_rendered", None)
+        for _ in range(9):
+            assert again_at is not None
+            waits.append(again_at - desk.now)
+            desk.now = again_at
+            again_at = (await write.file(row.path_key)).again_at
+    minutes = [wait / timedelta(minutes=1) for wait in waits]
+    assert minutes == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert len(await desk.told(EventType.RECORDING_TROUBLED)) == 1
+    (desk.root / FOLDER).unlink()
+    desk.now += writing.MEND_AT_MOST
+    assert (await write.file(row.path_key)).problem is None
+    assert await kept(desk) == {IMAGE}
+
+
+async def test_only_what_is_missing_is_written(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    chat, write = desk.chat(), desk.writing()
+    chat.says("::record-notes tea.md")
+    chat.hears(PICTURE)
+    chat.hears({"type": "tool_result", "tool_use_id": "c1", "content": LONG})
+    await chat.look()
+    [row] = await desk.rows()
+    await write.file(row.path_key)
+    [output] = (desk.root / FOLDER).glob("*.txt")
+    # Somebody has put a folder in the place of one of two, and the file is made anew.
+    output.unlink()
+    output.mkdir()
+    (desk.root / "tea.md").unlink()
+    await chat.tell("more")
+    assert output.name in (await desk.rows())[0].problem
+    output.rmdir()
+    put: list[str] = []
+    placed = placing.put
+
+    def putting(folder: int, name: str, *more: Any) -> Any:
+        put.append(name)
+        return placed(folder, name, *more)
+
+    monkeypatch.setattr(placing, "put", putting)
+    read: list[str] = []
+
+    async def enclosure(*_: object) -> None:
+        read.append("an image that is there")
+
+    monkeypatch.setattr(conversations, "enclosure", enclosure)
+    desk.now += writing.MEND
+    assert (await desk.again("tea.md")).problem is None
+    assert [name for name in put if not name.startswith(".")] == [output.name]
+    assert read == []
+
+
 async def test_an_export_that_is_over_is_mended_too_but_not_for_ever(desk: Desk) -> None:
     chat, write = desk.chat(), desk.writing()
     a_file(desk.root / FOLDER)
@@ -110,7 +175,7 @@ async def test_an_export_that_is_over_is_mended_too_but_not_for_ever(desk: Desk)
     desk.now += writing.MEND
     assert not (await write.file(row.path_key)).over
     (desk.root / FOLDER).unlink()
-    desk.now += writing.MEND
+    desk.now += 2 * writing.MEND
     assert (await write.file(row.path_key)).over
     assert await kept(desk) == {IMAGE}
 

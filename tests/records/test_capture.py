@@ -111,6 +111,42 @@ async def test_a_line_that_is_not_ended_is_left_for_the_next_time(host: Host) ->
     assert (await host.read()).new == 0
 
 
+async def test_a_last_line_without_its_end_is_read_once_it_is_whole(host: Host) -> None:
+    host.path().write_bytes(said(1) + said(2).rstrip(b"\n"))
+    assert (await host.read()).new == 2, "programs that end no last line would lose their last words"
+    for rest in (b"", b"\n", b"\n" + said(3)):
+        host.path().write_bytes(said(1) + said(2).rstrip(b"\n") + rest)
+        done = await host.read()
+        assert (done.again, done.damaged) == (False, 0)
+    assert [event.text for event in await host.events()] == [f"hello {n} ü🦉" for n in (1, 2, 3)]
+    only = host.path("22220000-0000-4000-8000-000000000002.jsonl")
+    only.write_bytes(said(9).rstrip(b"\n"))
+    assert (await host.read(only)).new == 1
+
+
+async def test_cut_at_any_byte_damage_comes_to_what_it_comes_to_at_once(host: Host) -> None:
+    lines = [
+        said(1).rstrip() + b"junk\n",
+        said(2).rstrip() + said(3).rstrip(),
+        said(4)[:-20] + said(5),
+        said(6),
+    ]
+    whole = b"".join(lines).rstrip()
+    at_once = host.path("22220000-0000-4000-8000-000000000002.jsonl")
+    at_once.write_bytes(whole)
+    done = await host.read(at_once)
+    assert (done.new, done.damaged) == (5, 2)
+    # Around every end of a record, and some in between.
+    ends = [at for at in range(len(whole) + 1) if whole[at - 1 : at] in (b"}", b"\n", b"")]
+    cuts = {at + by for at in ends for by in (-1, 0, 1)} | {*range(0, len(whole), 50)}
+    for cut in sorted(cut for cut in cuts if 0 <= cut <= len(whole)):
+        host.path().write_bytes(whole[:cut])
+        done = await host.read()
+        assert not done.again
+        assert done.new == 0, "what is in both files is kept once"
+    assert done.damaged == 2
+
+
 async def test_a_file_that_was_cut_or_written_anew_repeats_nothing(host: Host) -> None:
     host.path().write_bytes(said(1) + said(2) + said(3))
     await host.read()
@@ -143,6 +179,35 @@ async def test_a_copy_under_another_id_tells_only_what_is_its_own(host: Host) ->
     fork.write_bytes(said(1) + said(2) + said(3))
     assert (await host.read(fork)).new == 1
     assert [event.text for event in await host.events(other)] == ["hello 3 ü🦉"]
+
+
+async def test_a_conversation_that_begins_with_another_says_of_which_it_is(host: Host) -> None:
+    first, second, third = (f"{digit * 8}-0000-4000-8000-000000000001" for digit in "456")
+    heading = b'{"type":"summary","summary":"Tea"}\n'
+
+    async def grows(session: str, *numbers: int) -> None:
+        path = host.path(f"{session}.jsonl")
+        path.write_bytes(heading + b"".join(said(number) for number in numbers))
+        await host.read(path)
+
+    async def above(session: str) -> tuple[Any, Any]:
+        row = await host.conversation(session)
+        return row.parent_id, row.relation
+
+    await grows(SESSION, 7)
+    await grows(first, 1, 2)
+    assert await above(first) == (None, None), "one title may be that of many"
+    await grows(second, 1, 2, 3)
+    assert await above(second) == (Whose("claude", first).id_for(TENANT), "resume")
+    await grows(third, 1, 2, 3, 4)
+    assert await above(third) == (Whose("claude", second).id_for(TENANT), "resume"), "a copy of a copy"
+    await grows(first, 1, 2, 3)
+    assert await above(first) == (None, None), "nobody comes after their own children"
+    told = [
+        [event.text for event in await host.events(one) if event.text != "Tea"]
+        for one in (first, second, third)
+    ]
+    assert told == [["hello 1 ü🦉", "hello 2 ü🦉"], ["hello 3 ü🦉"], ["hello 4 ü🦉"]]
 
 
 async def test_what_grows_in_its_place_is_a_revision(host: Host) -> None:

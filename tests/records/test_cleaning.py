@@ -221,3 +221,25 @@ async def test_what_was_let_go_of_does_not_come_back_from_a_moved_file_or_with_w
             public_id = Whose(provider, name).id_for(TENANT)
             session = await sessions.get(connection, TENANT, public_id)
             assert (session.title, session.events) == ("tea 3", 1)
+
+
+async def test_what_comes_after_a_session_was_let_go_of_is_kept_in_whatever_order(
+    database: Database, tmp_path: Path
+) -> None:
+    def said(name: str, at: str) -> str:
+        record = {"type": "user", "uuid": name, "timestamp": at, "message": {"content": name}}
+        return json.dumps(record) + "\n"
+
+    file = tmp_path / f"{UUID}.jsonl"
+    file.write_text(said("old", "2026-07-01T10:00:00.000Z"))
+    ingest = Ingest(
+        database, ReadRoots([tmp_path]), Redactor(Policy()), lambda: OLD, tenant=TENANT, host="here"
+    )
+    await ingest.file(Claude(), file)
+    assert (await clean(database)).events == 1
+    with file.open("a") as more:
+        more.write(said("later", "2026-07-03T10:00:00.000Z"))
+    assert (await ingest.file(Claude(), file)).new == 1
+    with file.open("a") as more:
+        more.write(said("between", "2026-07-02T10:00:00.000Z"))
+    assert (await ingest.file(Claude(), file)).new == 1

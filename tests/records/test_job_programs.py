@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from stacks import TENANT
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
+from vm_images import image_for, shared_folder
 
-from minoots.contracts import ExecResult, Job, JobDetail, JobEventType, Limits, NetworkUse, Tier
+from minoots.contracts import ExecResult, Job, JobDetail, JobEventType, Limits, NetworkUse, Tier, VmResult
 from minoots_activities.egress.rules import Rules
 from minoots_activities.jobs.programs import Programs
 from minoots_activities.jobs.telling import Teller
@@ -119,6 +121,46 @@ async def test_every_attempt_to_reach_a_host_is_told_and_audited(database: Datab
         ("other.example", "deny", "test", TENANT),
     ]
     assert "loopback" in reached[0]["reason"]
+
+
+async def test_a_vm_job_tells_of_its_machine(
+    database: Database, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    image = image_for(shared_folder(tmp_path_factory))
+    tiers = Tiers(vm_image=image)
+    lacks = await tiers._given[Tier.VM].missing()
+    if lacks:
+        pytest.skip("; ".join(lacks))
+    job = await accept_body(
+        database,
+        {
+            "kind": "vm",
+            "command": ["sh", "-c", "echo own kernel; echo x > console"],
+            "outputs": ["*"],
+            "limits": {"memory_mb": 64, "time": "60s"},
+        },
+    )
+    programs = Programs(database, tiers, JobsSettings(), utc_now)
+    await ActivityEnvironment().run(programs.run_program, StepDue(tenant=TENANT, job_id=job.id))
+    async with database.read() as connection:
+        found = await jobs.get(connection, TENANT, job.id)
+        made = {one.name: one.bytes for one in await jobs.artifacts(connection, TENANT, job.id)}
+    assert found.state == "succeeded", found
+    assert isinstance(found.result, VmResult)
+    assert (found.kind, found.result.kind, found.result.tier) == ("vm", "vm", "vm")
+    assert found.result.accelerator == found.result.held_by["accelerator"]
+    assert found.result.stdout_tail == "own kernel\n"
+    # A quiet kernel may have written nothing; then the name is the file's.
+    assert made.get("files/console", made.get("console")) == 2
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"tier": "process"}, {"network": ["example.org"]}, {"image": f"busybox@sha256:{'0' * 64}"}],
+)
+def test_a_vm_job_has_what_machines_have(more: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        jobs.REQUEST.validate_python({"kind": "vm", "command": ["true"], **more})
 
 
 class _Broken(Tiers):

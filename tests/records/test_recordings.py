@@ -416,6 +416,57 @@ async def test_a_workspace_that_cannot_be_read_now_holds_up_its_own_commands_onl
     assert (closed / "a.md").exists()
 
 
+@pytest.mark.parametrize("what", ["registry", "workspace"])
+async def test_a_command_that_has_waited_for_a_day_is_refused_for_all_to_see(
+    desk: Desk, chat: Chat, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.workspace("other")
+    await chat.tell("::record-other b.md")
+    text_of = workspaces._text_of
+
+    def denied(file: Path) -> str:
+        if file.parent == desk.root:
+            raise PermissionError(errno.EACCES, "Permission denied", str(file))
+        return text_of(file)
+
+    registry = desk.folder / "registry.json"
+    sound = registry.read_text()
+    if what == "registry":
+        registry.write_text("{")
+    else:
+        monkeypatch.setattr(workspaces, "_text_of", denied)
+    chat.says("::record-notes a.md")
+    chat.says("behind it")
+    for _ in range(2):
+        assert (await chat.look()).refused == 0
+        assert desk.obeying.waiting() == {chat.id}
+    # Whoever takes over after a death knows since when it waits.
+    desk.obeying._waiting.clear()
+    desk.number += int(obeying.PATIENCE / timedelta(seconds=1)) // 2
+    assert (await chat.look()).refused == 0
+    assert desk.obeying.waiting() == {chat.id}
+    desk.number += int(obeying.PATIENCE / timedelta(seconds=1)) // 2 + 10
+    desk.now = BEGAN + timedelta(seconds=desk.number)
+    assert desk.obeying.waiting() == frozenset(), "it is looked for once more"
+    done = await chat.look()
+    assert (done.refused, done.problem) == (1, None)
+    [told] = await desk.told(EventType.CHAT_COMMAND_REFUSED)
+    assert "cannot be read" in told["reason"]
+    await desk.write()
+    assert "cannot be read" in (tmp := (desk.folder / "other" / "b.md").read_text())
+    assert tmp.count("behind it") == 1
+    # The next one waits as long again.
+    chat.says("::record-notes c.md")
+    assert (await chat.look()).refused == 0
+    registry.write_text(sound)
+    monkeypatch.undo()
+    assert (await chat.look()).obeyed == 1
+    async with desk.database.read() as connection:
+        conversation = await conversations.lock(connection, chat.id)
+    assert conversation is not None
+    assert conversations.waiting_since(conversation) is None
+
+
 async def test_a_conversation_that_is_not_known_has_nothing_to_obey(desk: Desk) -> None:
     done = await desk.obey("cnv_00000000000000000000000000")
     assert (done.pending, done.obeyed, done.refused) == ((), 0, 0)
@@ -1014,6 +1065,32 @@ def asks(text: str) -> dict[str, Any]:
 
 def tells(text: str) -> dict[str, Any]:
     return {"type": "gemini", "content": text, "model": "gemini-x"}
+
+
+@pytest.mark.parametrize("anew", [False, True])
+async def test_a_folder_that_moves_while_it_is_written_into_is_not_followed(
+    desk: Desk, chat: Chat, monkeypatch: pytest.MonkeyPatch, anew: bool
+) -> None:
+    await chat.tell("::record-notes sub/tea.md")
+    before = desk.text("sub/tea.md")
+    intend = piece_module.Piece._intend
+
+    async def moving(self: piece_module.Piece, *how: Any) -> None:
+        await intend(self, *how)
+        (desk.root / "sub").rename(desk.root / "moved")
+        if anew:
+            (desk.root / "sub").mkdir()
+
+    chat.says("more")
+    await chat.look()
+    with monkeypatch.context() as moved:
+        moved.setattr(piece_module.Piece, "_intend", moving)
+        assert (await desk.write())["tea.md"].problem is not None
+    assert desk.text("moved/tea.md") == before
+    assert (await desk.write())["tea.md"].problem is None
+    assert said(desk, "sub/tea.md") == ["::record-notes sub/tea.md", "more"]
+    assert desk.text("moved/tea.md") == before
+    assert desk.names() == {"moved", "moved/tea.md", "sub", "sub/tea.md"}
 
 
 async def test_what_is_told_otherwise_makes_the_file_anew(desk: Desk) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
+import agents_at_work
 import working
 from capturing import CapturingHost, Chat, capturing
 from ingesting import ended, send
@@ -68,6 +69,15 @@ from minoots_workflows.timers.contracts import Phase
 from minoots_workflows.timers.workflow import TimerWorkflow
 
 HISTORIES = Path(__file__).parent / "histories"
+AGENT = "agent:latest"
+TURNS = [
+    {**turn, "model": AGENT}
+    for turn in agents_at_work.script(
+        [agents_at_work.call("run", command="echo hello"), agents_at_work.call("sleep", seconds=0.2)],
+        agents_at_work.call("sleep", seconds=3600),
+        "done",
+    )
+]
 
 
 async def settled(stack: Stack, receiver: Receiver) -> str:
@@ -404,6 +414,33 @@ async def job_cancelled_in_temporal(stack: Stack, receiver: Receiver) -> str:
     return public_id
 
 
+def agent(**more: Any) -> dict[str, Any]:
+    """A job of an agent whose model plays the script of agents below."""
+    tools = [{"name": "run"}, {"name": "sleep"}]
+    return {"kind": "agent", "task": "go", "model": AGENT, "tier": "process", "tools": tools, **more}
+
+
+async def job_agent(stack: Stack, receiver: Receiver) -> str:
+    """An agent that asks leave for a command, sleeps, is woken by a message, and ends."""
+    job = await working.submit(stack, **agent())
+    await agents_at_work.asks(stack, job)
+    await agents_at_work.decide(stack, job, approved=True)
+    await eventually(
+        lambda: agents_at_work.seen(stack, job),
+        lambda one: bool(one.agent and one.agent.turns == 2 and one.agent.wakes_at),
+    )
+    await agents_at_work.message(stack, job, "wake up")
+    return await job_history(stack, job)
+
+
+async def job_agent_cancelled(stack: Stack, receiver: Receiver) -> str:
+    """An agent that is cancelled while it waits for somebody."""
+    job = await working.submit(stack, **agent())
+    await agents_at_work.asks(stack, job)
+    await working.cancel(stack, job)
+    return await job_history(stack, job)
+
+
 async def delivery_waiting(stack: Stack, receiver: Receiver) -> str:
     """It waits for its destination's circuit, and is told when that is closed; the history is its own."""
     async with stack.database.write() as connection:
@@ -453,6 +490,8 @@ SCENES: dict[str, Callable[[Stack, Receiver], Awaitable[str]]] = {
     "agentjob-exec": job_exec,
     "agentjob-llm": job_llm,
     "agentjob-cancelled": job_cancelled,
+    "agentjob-agent": job_agent,
+    "agentjob-agent_cancelled": job_agent_cancelled,
     "agentjob-late": job_late,
     "agentjob-cancelled_in_temporal": job_cancelled_in_temporal,
     "capture-recorded": captured,
@@ -468,7 +507,7 @@ async def record() -> None:
     with tempfile.TemporaryDirectory() as folder, start_telemetry(Settings(), "record") as telemetry:
         async with (
             Database(f"sqlite:///{folder}/records.db") as database,
-            model_server() as models,
+            model_server(models=[{"name": "fake:latest"}, {"name": AGENT}], turns=TURNS) as models,
             await WorkflowEnvironment.start_local(
                 dev_server_existing_path=str(Path(sysconfig.get_path("scripts")) / "temporal"),
                 dev_server_extra_args=arguments,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
+import container_images
 import pytest
+from container_images import made_image
 from shut_in import Open, Try
 from vm_images import image_for, shared_folder
 
@@ -15,9 +17,17 @@ from minoots_activities.sandboxes.tiers import Tiers
 
 
 @pytest.fixture(scope="session")
-async def tiers(tmp_path_factory: pytest.TempPathFactory) -> Tiers:
+def images() -> Iterator[tuple[str, ...]]:
+    """The image of containers, where one can be made."""
+    with made_image() as image:
+        yield () if image is None else (image,)
+
+
+@pytest.fixture(scope="session")
+async def tiers(tmp_path_factory: pytest.TempPathFactory, images: tuple[str, ...]) -> Tiers:
     """What this machine gives."""
-    return Tiers(allow_process=True, vm_image=shared_folder(tmp_path_factory) / "vm-image")
+    folder = shared_folder(tmp_path_factory) / "vm-image"
+    return Tiers(allow_process=True, vm_image=folder, images=images)
 
 
 @pytest.fixture
@@ -29,6 +39,8 @@ async def open_sandbox(tiers: Tiers, tmp_path_factory: pytest.TempPathFactory) -
         async def open_one(tier: Tier, **limits: Any) -> Try:
             if tier is Tier.VM:
                 image_for(shared)
+            if tier is Tier.CONTAINER and (no_image := container_images.lacks()):
+                pytest.skip(no_image)
             lacks = await tiers._given[tier].missing()
             if lacks:
                 pytest.skip("; ".join(lacks))

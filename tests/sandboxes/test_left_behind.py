@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import pytest
+from shut_in import of_the_dead
 
 from minoots.contracts.sandboxes import Limits
 from minoots_activities.sandboxes import cgroups
 from minoots_activities.sandboxes.cgroups import Group
 from minoots_activities.sandboxes.names import PREFIX, is_left_behind, name_of
 from minoots_activities.sandboxes.process import remove_folders_left_behind
-
-
-def of_the_dead(name: str) -> str:
-    """A name as a process gave it that is no more."""
-    code = f"from minoots_activities.sandboxes.names import name_of; print(name_of({name!r}))"
-    return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.strip()
 
 
 def test_names_tell_whether_their_maker_lives() -> None:

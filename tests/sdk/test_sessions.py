@@ -278,12 +278,24 @@ def test_show_tells_what_was_said_and_by_whom(shown, gateway):
     )
     assert re.search(r"session +claude 1111-2222", text)
     assert re.search(r"folder +/x", text)
-    assert re.search(r"\[1\] message\.user  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", text)
+    assert re.search(r"\[1\] user  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", text)
     for said in ("hello", "sure? yes, very", "[6] m-1", "bye"):
         assert said in text
     for silent in ("put there", "Bash", "usage"):
         assert silent not in text
     assert dict(gateway.seen[1].query)["after"] == "0"
+
+
+def test_show_tells_what_was_done_without_words(shown):
+    text = shown(
+        event(1, text="<command-name>/init", injected=True, details={"command": "/init"}),
+        event(2, text="[stop]", injected=True, details={"interrupted": True}),
+        event(3, "compaction", "so far: tea", injected=True),
+        event(4, text="", enclosed=[{"sha256": "0" * 64, "media_type": "image/png", "size": 7}]),
+    )
+    for told in ("/init", "(interrupted)", "so far: tea", "(image/png, 7 bytes)"):
+        assert told in text.splitlines()
+    assert "[stop]" not in text
 
 
 def test_show_tells_of_tools_when_asked_to(shown):

@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from stacks import TENANT, Stack, eventually
 
 from minoots.contracts.conversations import ConversationEvent
-from minoots_activities.capture.workspaces import FILE, Registry
+from minoots_activities.capture.registry import Registry
+from minoots_activities.capture.workspaces import FILE
 from minoots_platform.clock import utc_now
 from minoots_platform.records import conversations, recordings
 from minoots_platform.records.conversations import Whose

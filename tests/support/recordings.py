@@ -23,8 +23,9 @@ from minoots_activities.capture.obeying import Obeyed, Obeying
 from minoots_activities.capture.readers import Reader
 from minoots_activities.capture.readers.claude import Claude
 from minoots_activities.capture.readers.gemini import Gemini
+from minoots_activities.capture.registry import Registry
 from minoots_activities.capture.roots import ReadRoots
-from minoots_activities.capture.workspaces import FILE, Registry
+from minoots_activities.capture.workspaces import FILE
 from minoots_activities.capture.writing import Writing, Written
 from minoots_platform.records import Database, recordings, schema
 from minoots_platform.records.conversations import Whose

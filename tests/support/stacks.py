@@ -30,6 +30,8 @@ from minoots_activities.http import WebhookSender
 from minoots_activities.ingest.adapter import Ingests
 from minoots_activities.ingest.reading import Plan
 from minoots_activities.jobs.adapter import Jobs
+from minoots_activities.jobs.agents.acting import Acting
+from minoots_activities.jobs.agents.thinking import Thinking
 from minoots_activities.jobs.contents import KeptContents
 from minoots_activities.jobs.model_calls import ModelCalls
 from minoots_activities.jobs.programs import Programs
@@ -223,13 +225,17 @@ async def stack_of(
                 )
             ),
         }
-        serving[Queue.SANDBOX] = serving_sandbox(Programs(database, tiers_of(settings), settings.jobs, clock))
+        tiers = tiers_of(settings, telemetry)
+        serving[Queue.SANDBOX] = serving_sandbox(
+            Programs(database, tiers, settings.jobs, clock), Acting(database, tiers, settings, clock)
+        )
         if settings.models != Settings().models:
             kept = KeptContents(database)
             opened = await beside.enter_async_context(
                 open_router(settings, database, telemetry, kept, look=False)
             )
-            serving[Queue.LLM] = serving_llm(ModelCalls(database, opened.router, settings.jobs, clock))
+            asking = (database, opened.router, settings.jobs, clock)
+            serving[Queue.LLM] = serving_llm(ModelCalls(*asking), Thinking(*asking))
         stack = Stack(
             client=client,
             database=database,
@@ -246,7 +252,9 @@ async def stack_of(
 
 
 @asynccontextmanager
-async def short_histories(database: Database, telemetry: Telemetry, events: int = 30) -> AsyncIterator[Stack]:
+async def short_histories(
+    database: Database, telemetry: Telemetry, events: int = 30, settings: Settings | None = None
+) -> AsyncIterator[Stack]:
     """A stack whose Temporal suggests to continue as new after a few events, on a server of its own."""
     arguments = ["--dynamic-config-value", f"limit.historyCount.suggestContinueAsNew={events}"]
     for name, kind in REGISTRY:
@@ -257,5 +265,5 @@ async def short_histories(database: Database, telemetry: Telemetry, events: int 
         dev_server_startup_timeout=STARTED_WITHIN,
     ) as environment:
         address = environment.client.service_client.config.target_host
-        async with stack_of(database, address, "default", telemetry) as stack:
+        async with stack_of(database, address, "default", telemetry, settings=settings) as stack:
             yield stack

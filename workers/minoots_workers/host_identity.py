@@ -5,7 +5,9 @@ Owns the file and its lock. Who may use a name is decided where the hosts are: i
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +26,7 @@ def identity_of(data_dir: Path) -> Iterator[str]:
 
     Raises:
         Failure: conflict, when another process captures with this directory; invalid, when it cannot be
-            written.
+            used; unavailable, when nothing can be written there now.
     """
     file = data_dir / _FILE
     try:
@@ -48,8 +50,22 @@ def identity_of(data_dir: Path) -> Iterator[str]:
             ) from None
         opened.seek(0)
         identity = opened.read().strip()
-        if not identity:
+        if len(identity) != 2 * _BYTES:
+            # None, or the beginning of one that found no room.
             identity = secrets.token_hex(_BYTES)
-            opened.write(f"{identity}\n")
-            opened.flush()
+            _keep(opened.fileno(), identity, data_dir)
         yield identity
+
+
+def _keep(descriptor: int, identity: str, data_dir: Path) -> None:
+    line = f"{identity}\n".encode()
+    try:
+        os.ftruncate(descriptor, 0)
+        if os.write(descriptor, line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError as error:
+        raise Failure(
+            FailureKind.UNAVAILABLE,
+            f"the data directory {data_dir} cannot be written: {error.strerror}",
+            remedy="Make room there; capturing begins as soon as there is some.",
+        ) from error

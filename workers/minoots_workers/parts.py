@@ -23,13 +23,17 @@ from minoots_activities.http import WebhookSender
 from minoots_activities.ingest.adapter import Ingests
 from minoots_activities.ingest.reading import Plan
 from minoots_activities.jobs.adapter import Jobs
+from minoots_activities.jobs.agents.acting import Acting
+from minoots_activities.jobs.agents.thinking import Thinking
 from minoots_activities.jobs.contents import KeptContents
 from minoots_activities.jobs.model_calls import ModelCalls
 from minoots_activities.jobs.programs import Programs
 from minoots_activities.models.opening import open_router
 from minoots_activities.plans.adapter import Plans
 from minoots_activities.replays.adapter import Replays
+from minoots_activities.sandboxes.engines import ContainerEngine
 from minoots_activities.sandboxes.tiers import Ceilings, Network, Tiers
+from minoots_activities.sandboxes.watching import Watching
 from minoots_activities.schedules.adapter import Schedules
 from minoots_activities.timers.adapter import Timers
 from minoots_activities.timers.lead import LeadWatch
@@ -94,11 +98,12 @@ async def llm_parts(settings: Settings, telemetry: Telemetry) -> AsyncIterator[S
         _records(settings) as database,
         open_router(settings, database, telemetry, KeptContents(database)) as opened,
     ):
-        yield serving_llm(ModelCalls(database, opened.router, settings.jobs, utc_now))
+        asking = (database, opened.router, settings.jobs, utc_now)
+        yield serving_llm(ModelCalls(*asking, telemetry.metrics.jobs), Thinking(*asking))
 
 
-def tiers_of(settings: Settings) -> Tiers:
-    """Return the sandboxes that settings allow on this machine."""
+def tiers_of(settings: Settings, telemetry: Telemetry | None = None) -> Tiers:
+    """Return the sandboxes that settings allow on this machine, watched by ``telemetry``."""
     sandbox = settings.sandbox
     return Tiers(
         vm_image=settings.vm_image,
@@ -113,6 +118,9 @@ def tiers_of(settings: Settings) -> Tiers:
             cpus=sandbox.max_cpus,
             processes=sandbox.max_processes,
         ),
+        engine=ContainerEngine(sandbox.container.engine, tuple(sandbox.container.options)),
+        images=sandbox.container.images,
+        watching=None if telemetry is None else Watching(telemetry.tracer, telemetry.metrics.jobs),
         network=Network(
             most=Rules.parse(sandbox.network.hosts),
             policy=AddressPolicy(sandbox.network.allowed_networks),
@@ -127,16 +135,17 @@ def tiers_of(settings: Settings) -> Tiers:
 
 
 @asynccontextmanager
-async def sandbox_parts(settings: Settings) -> AsyncIterator[Serving]:
+async def sandbox_parts(settings: Settings, telemetry: Telemetry) -> AsyncIterator[Serving]:
     """Yield what the queue ``sandbox`` serves, with what a dead worker left of its sandboxes removed.
 
     Raises:
         Failure: unavailable, when the records are away or at another schema.
     """
     async with _records(settings) as database:
-        tiers = tiers_of(settings)
+        tiers = tiers_of(settings, telemetry)
         await tiers.remove_left_behind()
-        yield serving_sandbox(Programs(database, tiers, settings.jobs, utc_now))
+        programs = Programs(database, tiers, settings.jobs, utc_now)
+        yield serving_sandbox(programs, Acting(database, tiers, settings, utc_now))
 
 
 @asynccontextmanager

@@ -119,7 +119,7 @@ async def _serve(
             models = await stack.enter_async_context(llm_parts(settings, telemetry))
             await stack.enter_async_context(build_worker(client, Queue.LLM, models, settings))
         if Queue.SANDBOX in queues:
-            programs = await stack.enter_async_context(sandbox_parts(settings))
+            programs = await stack.enter_async_context(sandbox_parts(settings, telemetry))
             await stack.enter_async_context(build_worker(client, Queue.SANDBOX, programs, settings))
         started.set()
         log.info("worker.started", queues=sorted(queues))

@@ -13,6 +13,8 @@ from minoots_activities.escalations.adapter import Escalations
 from minoots_activities.escalations.heartbeats import Heartbeats
 from minoots_activities.ingest.adapter import Ingests
 from minoots_activities.jobs.adapter import Jobs
+from minoots_activities.jobs.agents.acting import Acting
+from minoots_activities.jobs.agents.thinking import Thinking
 from minoots_activities.jobs.model_calls import ModelCalls
 from minoots_activities.jobs.programs import Programs
 from minoots_activities.plans.adapter import Plans
@@ -71,14 +73,14 @@ def serving_files(ingests: Ingests) -> Serving:
     return Serving(activities=(ingests.next, ingests.take))
 
 
-def serving_llm(calls: ModelCalls) -> Serving:
+def serving_llm(calls: ModelCalls, thinking: Thinking) -> Serving:
     """Return what the queue ``llm`` serves: model calls of jobs."""
-    return Serving(activities=(calls.call_model,))
+    return Serving(activities=(calls.call_model, thinking.think))
 
 
-def serving_sandbox(programs: Programs) -> Serving:
-    """Return what the queue ``sandbox`` serves: programs of jobs."""
-    return Serving(activities=(programs.run_program,))
+def serving_sandbox(programs: Programs, acting: Acting) -> Serving:
+    """Return what the queue ``sandbox`` serves: programs of jobs, and tools of agents."""
+    return Serving(activities=(programs.run_program, acting.act))
 
 
 def serving_io(

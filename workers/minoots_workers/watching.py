@@ -7,11 +7,11 @@ import os
 import re
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 import sqlalchemy as sa
 from temporalio.client import Client
@@ -20,13 +20,15 @@ from temporalio.worker import Worker
 from minoots._version import __version__
 from minoots.errors import Failure, FailureKind
 from minoots_activities.capture.adapter import Capture
+from minoots_activities.capture.answering import apart
 from minoots_activities.capture.flags import WorkspaceFlags
-from minoots_activities.capture.ingest import Ingest
+from minoots_activities.capture.ingest import Ingest, session_key
 from minoots_activities.capture.obeying import Obeying
+from minoots_activities.capture.registry import Registry
 from minoots_activities.capture.roots import ReadRoots
 from minoots_activities.capture.sources import Source, sources_of
+from minoots_activities.capture.unread import Unread
 from minoots_activities.capture.watcher import Watcher
-from minoots_activities.capture.workspaces import Registry
 from minoots_activities.capture.writing import Writing
 from minoots_platform.clock import utc_now
 from minoots_platform.records import Database, capture_hosts, conversations, recordings, revision, tenants
@@ -50,6 +52,22 @@ _BATCH: Final = 200
 """So many are told again at a time."""
 
 
+T = TypeVar("T")
+
+
+class _Stopped(Exception):
+    """A stop was asked for before capturing could begin."""
+
+
+@dataclass
+class Health:
+    """What looks have found that may take long, as of the last one that came to an end."""
+
+    workspaces: tuple[str, ...] = ()
+    """What is wrong with them."""
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 @dataclass(frozen=True)
 class Host:
     """What a host that captures is made of."""
@@ -64,8 +82,11 @@ class Host:
     identity: str = ""
     """Of its data directory; without one nobody looks whether the name is another's."""
     started_at: datetime = field(default_factory=utc_now)
+    health: Health = field(default_factory=Health)
     unread: Reminders = field(default_factory=Reminders)
+    """Files that were told to their conversations, by the keys under which their reading is kept."""
     unwritten: Reminders = field(default_factory=Reminders)
+    """Recordings whose writers were told, by the keys of their files."""
 
 
 def host_name(settings: CaptureSettings) -> str:
@@ -84,7 +105,7 @@ def host_of(settings: Settings, database: Database, client: Client, identity: st
     tenant, name = capture.tenant, host_name(capture)
     sources = sources_of(capture, os.environ)
     roots = ReadRoots(source.root for source in sources)
-    registry = Registry(capture.registry)
+    registry, unread = Registry(capture.registry), Unread()
     obeying = Obeying(
         database,
         registry,
@@ -94,6 +115,7 @@ def host_of(settings: Settings, database: Database, client: Client, identity: st
         tenant=tenant,
         host=name,
         notify=capture.notify,
+        patience=timedelta(seconds=capture.command_patience),
     )
     serving = serving_host(
         Capture(
@@ -105,11 +127,17 @@ def host_of(settings: Settings, database: Database, client: Client, identity: st
             utc_now,
             tenant=tenant,
             host=name,
+            unread=unread,
         )
     )
 
+    reminders = Reminders()
+
     async def tell(start: CaptureStart, file: FileChanged) -> None:
         await tell_changed(client, start, file)
+        reminders.told(
+            session_key(file.path, file.session_id) if file.session_id else file.path, time.monotonic()
+        )
 
     watcher = Watcher(
         sources,
@@ -120,8 +148,11 @@ def host_of(settings: Settings, database: Database, client: Client, identity: st
         settle=capture.settle,
         rescan=capture.rescan,
         idle=capture.idle,
+        unread=unread,
     )
-    return Host(name, tenant, serving, obeying, registry, watcher, tuple(sources), identity)
+    return Host(
+        name, tenant, serving, obeying, registry, watcher, tuple(sources), identity=identity, unread=reminders
+    )
 
 
 @asynccontextmanager
@@ -143,26 +174,85 @@ async def serving(host: Host, client: Client, settings: Settings) -> AsyncIterat
 
 async def watch(host: Host, database: Database, client: Client) -> None:
     """Watch until cancelled, and see to what was left behind."""
-    await _claim(host, database)
-    async with database.read() as connection:
-        known = await conversations.files_of(connection, host.tenant, host.name)
-        marks = await conversations.marks_of(connection, host.tenant, host.name)
+    known, marks = await _until_it_works(lambda: _known(host, database))
     async with asyncio.TaskGroup() as group:
         group.create_task(host.watcher.run(known, marks))
-        group.create_task(_live(host, database, client))
+        group.create_task(_live(host, database))
+        group.create_task(_see_to(host, database, client))
+        group.create_task(_look_at_workspaces(host))
 
 
-async def _live(host: Host, database: Database, client: Client) -> None:
-    """Give signs of life, and tell again what nobody sees to."""
+async def _known(host: Host, database: Database) -> tuple[dict[str, tuple[int, int]], dict[str, str]]:
+    async with database.read() as connection:
+        known = await conversations.files_of(connection, host.tenant, host.name)
+        return known, await conversations.marks_of(connection, host.tenant, host.name)
+
+
+async def _until_it_works(
+    step: Callable[[], Awaitable[T]],
+    stop: asyncio.Event | None = None,
+    troubled: Callable[[str], None] = lambda _: None,
+) -> T:
+    """Return what a step gives, as soon as anything can be written: a full disk is only waited for.
+
+    ``troubled`` is told why it does not work, once for each reason.
+
+    Raises:
+        _Stopped: ``stop`` was set before it did.
+        Failure: what waiting does not mend.
+    """
+    told = None
+    while True:
+        try:
+            return await step()
+        except (Failure, sa.exc.SQLAlchemyError) as error:
+            if isinstance(error, Failure) and error.kind is not FailureKind.UNAVAILABLE:
+                raise
+            why = error.detail if isinstance(error, Failure) else str(getattr(error, "orig", error))
+        if why != told:
+            told = why
+            get_logger("minoots.capture").warning("capture.waits", reason=why)
+            troubled(f"it begins when this is over: {why}.")
+        try:
+            await asyncio.wait_for((stop or asyncio.Event()).wait(), _BEAT)
+        except TimeoutError:
+            continue
+        raise _Stopped
+
+
+async def _live(host: Host, database: Database) -> None:
+    """Give signs of life, whatever else takes long."""
     log = get_logger("minoots.capture")
     while True:
         try:
             await _claim(host, database)
-            await _catch_up(host, database, client)
         except (Failure, sa.exc.SQLAlchemyError, OSError) as error:
             if isinstance(error, Failure) and error.kind is FailureKind.CONFLICT:
                 raise  # what two hosts of one name keep, they take from each other
+            log.warning("capture.unheard", reason=str(error))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(host.health.changed.wait(), _BEAT)
+        host.health.changed.clear()
+
+
+async def _see_to(host: Host, database: Database, client: Client) -> None:
+    """Tell again what nobody sees to."""
+    log = get_logger("minoots.capture")
+    while True:
+        try:
+            await _catch_up(host, database, client)
+        except (Failure, sa.exc.SQLAlchemyError, OSError) as error:
             log.warning("capture.behind", reason=str(error))
+        await asyncio.sleep(_BEAT)
+
+
+async def _look_at_workspaces(host: Host) -> None:
+    """Find out what is wrong with workspaces. A disk that does not answer holds up nothing but this."""
+    while True:
+        found = tuple(await apart(host.registry.problems))
+        if found != host.health.workspaces:
+            host.health.workspaces = found
+            host.health.changed.set()
         await asyncio.sleep(_BEAT)
 
 
@@ -173,8 +263,8 @@ async def _claim(host: Host, database: Database) -> None:
         Failure: conflict, when another has its name.
     """
     status = asdict(host.watcher.stats)
-    status["workspaces"] = await asyncio.to_thread(host.registry.problems)
-    status["problem"] = status["problem"] or next(iter(status["workspaces"]), None)
+    status["workspaces"] = list(host.health.workspaces)
+    status["problem"] = status["problem"] or next(iter(host.health.workspaces), None)
     async with database.write() as connection:
         await tenants.ensure(connection, host.tenant, utc_now())
         await capture_hosts.seen(
@@ -190,6 +280,7 @@ async def _claim(host: Host, database: Database) -> None:
 
 
 async def _catch_up(host: Host, database: Database, client: Client) -> None:
+    waiting = await apart(host.obeying.waiting)
     async with database.read() as connection:
         # With those that wait for their next time, so that they hide no others.
         unwritten = recordings.writer_names(
@@ -200,7 +291,7 @@ async def _catch_up(host: Host, database: Database, client: Client) -> None:
             host.tenant,
             host.name,
             _BATCH + host.unread.known,
-            but=await asyncio.to_thread(host.obeying.waiting),
+            but=waiting,
         )
     for key in host.unwritten.due(unwritten, time.monotonic())[:_BATCH]:
         await tell_writer(
@@ -208,9 +299,8 @@ async def _catch_up(host: Host, database: Database, client: Client) -> None:
         )
         host.unwritten.told(key, time.monotonic())
     # A change in one file of a conversation has everything in it obeyed that was not.
-    for path in host.unread.due((file.path for file in unread), time.monotonic())[:_BATCH]:
-        await host.watcher.again([path])
-        host.unread.told(path, time.monotonic())
+    # That they were told is remembered where that is done.
+    await host.watcher.again(host.unread.due((file.path for file in unread), time.monotonic())[:_BATCH])
 
 
 async def run_watch(
@@ -218,15 +308,23 @@ async def run_watch(
     telemetry: Telemetry,
     stop: asyncio.Event,
     ready: Callable[[], None] = lambda: None,
+    troubled: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Watch and serve until ``stop``; call ``ready`` when capturing has begun.
+
+    While nothing can be written it waits, and tells ``troubled`` why.
 
     Raises:
         Failure: unavailable, when Temporal or the records are away; invalid, for settings that cannot work;
             conflict, when another process captures as this host.
     """
-    with identity_of(settings.data_dir) as identity:
-        await _run_as(identity, settings, telemetry, stop, ready)
+
+    async def held() -> str:
+        return identities.enter_context(identity_of(settings.data_dir))
+
+    with ExitStack() as identities, suppress(_Stopped):
+        identity = await _until_it_works(held, stop, troubled)
+        await _run_as(identity, settings, telemetry, stop, ready, troubled)
 
 
 async def _run_as(
@@ -235,6 +333,7 @@ async def _run_as(
     telemetry: Telemetry,
     stop: asyncio.Event,
     ready: Callable[[], None],
+    troubled: Callable[[str], None],
 ) -> None:
     log = get_logger("minoots.capture")
     async with (
@@ -249,7 +348,7 @@ async def _run_as(
         await ensure_search_attributes(client)
         host = host_of(settings, database, client, identity)
         # Before its queue is served: what is on it may be another's of this name.
-        await _claim(host, database)
+        await _until_it_works(lambda: _claim(host, database), stop, troubled)
         async with serving(host, client, settings):
             watching = asyncio.create_task(watch(host, database, client))
             stopping = asyncio.create_task(stop.wait())
@@ -267,5 +366,8 @@ async def _run_as(
                     await watching
             except* Failure as failures:
                 raise failures.exceptions[0] from None
-        async with database.write() as connection:
-            await capture_hosts.left(connection, host.tenant, host.name, identity)
+        try:
+            async with database.write() as connection:
+                await capture_hosts.left(connection, host.tenant, host.name, identity)
+        except sa.exc.SQLAlchemyError as error:
+            log.warning("capture.name_kept", reason=str(error))  # for some seconds, then it is free

@@ -19,9 +19,9 @@ from minoots_workflows.capture.telling import tell_writer
 from .compressed import Damaged
 from .ingest import Ingest, Ingested, session_key
 from .obeying import Obeying
-from .patience import alive
 from .readers import installed
 from .roots import ReadDenied
+from .unread import Unread
 from .writing import Writing
 
 
@@ -39,7 +39,9 @@ class Capture(CapturePort):
         *,
         tenant: str,
         host: str,
+        unread: Unread | None = None,
     ) -> None:
+        self._unread = unread or Unread()
         self._database = database
         self._ingest = ingest
         self._obeying = obeying
@@ -53,20 +55,24 @@ class Capture(CapturePort):
 
     @activity.defn(name="capture.read")
     async def read(self, file: FileChanged) -> Read:
-        """Read on in a file. One that is gone is no error: what was kept of it stays."""
+        """Read on in a file. One that is gone is no error: what was kept of it stays.
+
+        One that cannot be read is told, and whoever watches has it read again when it can be: meanwhile other
+        files of the conversation are read, and what was typed in them is obeyed.
+        """
         self._require_own(file.tenant)
         reader = installed().get(file.provider)
         if reader is None:
             return await self._troubled(file, f"there is no reader of {file.provider} on this host")
         try:
-            async with alive():
-                if file.session_id:
-                    done = await self._ingest.session(
-                        reader, Path(file.path), file.session_id, activity.heartbeat
-                    )
-                else:
-                    done = await self._ingest.file(reader, Path(file.path), activity.heartbeat)
+            if file.session_id:
+                done = await self._ingest.session(
+                    reader, Path(file.path), file.session_id, activity.heartbeat
+                )
+            else:
+                done = await self._ingest.file(reader, Path(file.path), activity.heartbeat)
         except FileNotFoundError:
+            await self._well(file)
             return Read()
         except ReadDenied as denied:
             reason = str(denied)
@@ -78,13 +84,9 @@ class Capture(CapturePort):
                 path=file.path,
                 reason=reason,
             )
-            return await self._troubled(file, reason)
-        except Damaged as damaged:
-            return await self._troubled(file, str(damaged))
-        except OSError as error:
-            # Its owner may change that: tried again and again, for all to see.
-            await self._troubled(file, str(error))
-            raise
+            return await self._missed(file, reason)
+        except (Damaged, OSError) as error:
+            return await self._missed(file, str(error))
         return await self._told(file, done)
 
     @activity.defn(name="capture.obey")
@@ -106,8 +108,7 @@ class Capture(CapturePort):
     async def write(self, file: WriterStart) -> Written:
         """Write what there is to be written into a file."""
         self._require_own(file.tenant)
-        async with alive():
-            done = await self._writing.file(file.path_key, activity.heartbeat)
+        done = await self._writing.file(file.path_key, activity.heartbeat)
         return Written(over=done.over, wake_at=done.again_at, problem=done.problem)
 
     def _require_own(self, tenant: str) -> None:
@@ -128,6 +129,7 @@ class Capture(CapturePort):
         problem = done.problem
         if done.dropped:
             problem = f"{done.dropped} events were dropped: a rule of redaction failed on them"
+        self._unread.over(_place(file))
         if problem is not None:
             await self._troubled(file, problem)
         else:
@@ -140,6 +142,11 @@ class Capture(CapturePort):
             redacted=done.redacted.total(),
             problem=problem,
         )
+
+    async def _missed(self, file: FileChanged, problem: str) -> Read:
+        """Tell what is wrong with a transcript, and have it tried again."""
+        self._unread.missed(_place(file), file.path, problem, fresh=file.fresh)
+        return await self._troubled(file, problem)
 
     async def _troubled(self, file: FileChanged, problem: str) -> Read:
         """Tell what is wrong with a transcript, once for each problem."""
@@ -164,6 +171,7 @@ class Capture(CapturePort):
     async def _well(self, file: FileChanged) -> None:
         """Forget what was wrong with a transcript: if it comes again, it is told again."""
         table, key = conversations.FILES, _key(self._host, file)
+        self._unread.over(_place(file))
         self._told_of.pop(key, None)
         mine = (table.c.tenant == self._tenant, table.c.key == key, table.c.told.is_not(None))
         async with self._database.read() as connection:
@@ -175,5 +183,8 @@ class Capture(CapturePort):
 
 def _key(host: str, file: FileChanged) -> str:
     """Return what the reading of a file is kept under."""
-    path = session_key(file.path, file.session_id) if file.session_id else file.path
-    return conversations.File(host, path).key
+    return conversations.File(host, _place(file)).key
+
+
+def _place(file: FileChanged) -> str:
+    return session_key(file.path, file.session_id) if file.session_id else file.path

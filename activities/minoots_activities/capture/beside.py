@@ -21,9 +21,11 @@ from minoots_platform.telemetry import audit, get_logger
 from minoots_platform.writers import Beside, Look, Rendered, Writer, agent_file
 
 from . import placing
+from .answering import beating
 from .gate import Target, WriteDenied, folder_of
-from .patience import apart
 
+LONG: Final = 200_000
+"""Characters that are rendered at once; more are in a thread, and everybody else on this host goes on."""
 _DEEPEST: Final = 5
 """Sub-agents of sub-agents that are followed."""
 _PART: Final = 500
@@ -59,9 +61,19 @@ class BesideFiles:
         self.missing: dict[str, str] = {}
         """Names of files that could not be written, and why."""
 
-    def start_anew(self) -> None:
-        """Forget what is missing and what sub-agents said before: all of it is written again."""
-        self.missing.clear()
+    def is_barred(self) -> bool:
+        """Tell whether nothing at all can be written beside the recording."""
+        place = self._target.beside(self._look.beside, f".{self._recording.id}.try")
+        try:
+            with folder_of(place, make=True) as folder:
+                placing.put(folder, place.name, b"", f"{place.name}.new")
+                placing.forget(folder, place.name)
+        except (WriteDenied, OSError):
+            return True
+        return False
+
+    def forget_agents(self) -> None:
+        """Forget what sub-agents said before: all of it is written again."""
         for key in [key for key in self._written if key[0] == self._recording.id]:
             del self._written[key]
 
@@ -109,8 +121,11 @@ class BesideFiles:
                 found = await conversations.numbered(
                     connection, self._tenant, child.id, after=last, until=child.events, limit=_PART
                 )
-            length = sum(len(event.text or "") for _, event in found)
-            await apart(length, partial(self._render, found, look, state, rendered))
+            render = partial(self._render, found, look, state, rendered)
+            if sum(len(event.text or "") for _, event in found) > LONG:
+                await beating(render, self._beat)
+            else:
+                render()
             if len(found) < _PART:
                 return rendered, state
             last = found[-1][0]

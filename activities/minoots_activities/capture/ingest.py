@@ -5,7 +5,6 @@ A process that dies anywhere in between reads the same again, and the same event
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 from collections import Counter
@@ -26,13 +25,14 @@ from minoots_platform.records.conversations import File, Kept, Reading, Whose
 from minoots_platform.redaction import Found, Redactor
 from minoots_platform.telemetry import get_logger
 
+from .answering import beating
 from .compressed import Damaged, expanded
 from .lines import Mark, is_continued, lines_from, mark_at
 from .readers import Draft, Identity, Parsed, Parser, Reader
 from .readers.gemini import records_of_whole
 from .readers.identity import held
 from .readers.store import Listed, Store, known
-from .recovery import holdable, records_of
+from .recovery import holdable, is_whole, records_of
 from .roots import ReadRoots
 
 BATCH: Final = 500
@@ -101,7 +101,7 @@ class Ingest:
         raw = self._roots.open(path)
         # Before it is read: what is appended meanwhile makes another size.
         about = os.fstat(raw.fileno())
-        with await asyncio.to_thread(expanded, raw, path) as file:
+        with await _expanded(raw, path, beat) as file:
             identity = held(reader.identify(path, head_of(reader, file)))
             if identity is None:
                 return Ingested()
@@ -135,8 +135,10 @@ class Ingest:
         # Whether it may be read is found out before anything takes time.
         self._roots.open(path).close()
         store = reader.store_of(path, self._roots.open)
-        listed = None if store is None else await asyncio.to_thread(_listed, store, session_id)
-        if store is None or listed is None:
+        if store is None:
+            return Ingested()
+        listed = await beating(lambda: _listed(store, session_id), beat)
+        if listed is None:
             return Ingested()
         identity = listed.identity
         where = File(self._host, session_key(str(path), session_id), reader.provider)
@@ -149,8 +151,7 @@ class Ingest:
         parser, reading = reader.parser(identity), Reading(fingerprint=before.fingerprint)
         batch: list[Mapping[str, Any]] = []
         odd = 0
-        # In a thread: a database may take its time.
-        records = await asyncio.to_thread(lambda: list(store.records(session_id)))
+        records = await beating(lambda: list(store.records(session_id)), beat)
         for record in (*records, None):
             if record is not None:
                 batch.append(holdable(dict(record)))
@@ -189,11 +190,9 @@ class Ingest:
         """
         drafts = _once(parsed.drafts)
         for first in range(0, len(drafts) - KEPT, KEPT):
-            await self._keep_some(whose, where, drafts[first : first + KEPT], {}, None, done)
-            beat()
+            await self._keep_some(whose, where, drafts[first : first + KEPT], {}, None, done, beat)
         rest = drafts[(len(drafts) - 1) // KEPT * KEPT :] if drafts else []
-        await self._keep_some(whose, where, rest, parsed.facts, reading, done)
-        beat()
+        await self._keep_some(whose, where, rest, parsed.facts, reading, done, beat)
 
     async def _keep_some(
         self,
@@ -203,10 +202,11 @@ class Ingest:
         facts: Mapping[str, Any],
         reading: Reading | None,
         done: Ingested,
+        beat: Callable[[], None],
     ) -> None:
-        # In a thread: for a text of megabytes that is full of words like `token` the rules take many
-        # seconds, and everybody else on this host would wait.
-        events, enclosures = await asyncio.to_thread(self._clean_all, drafts, done)
+        # Apart: for a text of megabytes that is full of words like `token` the rules take many seconds, and
+        # everybody else on this host would wait.
+        events, enclosures = await beating(lambda: self._clean_all(drafts, done), beat)
         secrets = Found()
         facts = self._redactor.value(dict(facts), secrets)
         if reading is not None:
@@ -228,6 +228,7 @@ class Ingest:
             told = _told(conversation, kept, now)
             if told:
                 await feed.append(connection, self._tenant, told)
+        beat()
         done.conversation_id = conversation.id
         done.new += kept.new
         done.revised += kept.revised
@@ -314,7 +315,7 @@ class _Batch:
 def _by_lines(file: BinaryIO, reading: Reading) -> Iterator[_Batch]:
     batch = _Batch([], 0, Mark())
     lines = size = 0
-    for line in lines_from(file, reading.offset):
+    for line in lines_from(file, reading.offset, is_whole):
         found = records_of(line.data)
         batch.records += found.records
         batch.damaged += found.damaged
@@ -337,7 +338,7 @@ def _whole(file: BinaryIO, reading: Reading) -> Iterator[_Batch]:
     if whole is not None and "messages" in whole[0]:
         yield _Batch(list(whole), 0, mark)
         return
-    lines = [records_of(line.data) for line in lines_from(file, 0)]
+    lines = [records_of(line.data) for line in lines_from(file, 0, is_whole)]
     if lines:
         records = [record for found in lines for record in found.records]
         yield _Batch(list(records), sum(found.damaged for found in lines) - reading.damaged, mark)
@@ -351,13 +352,19 @@ def _all_of(file: BinaryIO) -> bytes:
     return data
 
 
+async def _expanded(raw: BinaryIO, path: Path, beat: Callable[[], None]) -> BinaryIO:
+    if path.suffix != ".zst":
+        return raw
+    return await beating(lambda: expanded(raw, path), beat)
+
+
 def head_of(reader: Reader, file: BinaryIO) -> Mapping[str, Any] | None:
     """Return the first record of a file, however long it is; ``None`` where there is none yet."""
     if reader.cursor == "whole":
         whole = records_of_whole(_all_of(file))
         if whole is not None:
             return whole[0]
-    for line in lines_from(file, 0):
+    for line in lines_from(file, 0, is_whole):
         if records := records_of(line.data).records:
             return records[0]
     return None

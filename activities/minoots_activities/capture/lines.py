@@ -6,7 +6,7 @@ Owns offsets and fingerprints. Holds one line at a time, however long the file i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
@@ -46,8 +46,14 @@ def is_continued(file: BinaryIO, mark: Mark) -> bool:
     return _fingerprint(file, mark.offset) == mark.fingerprint
 
 
-def lines_from(file: BinaryIO, offset: int) -> Iterator[Line]:
-    """Yield the complete lines from ``offset`` on; what is not ended yet is left for the next time."""
+def lines_from(
+    file: BinaryIO, offset: int, is_whole: Callable[[bytes], bool] = lambda _: False
+) -> Iterator[Line]:
+    """Yield the complete lines from ``offset`` on; what is not ended yet is left for the next time.
+
+    ``is_whole`` tells whether what stands behind the last end of a line is a line all the same: of a program
+    that ends its lines only before the next one, the last words would stay unread for ever.
+    """
     at = offset
     pending: list[bytes] = []
     held, skipping = 0, False
@@ -56,6 +62,8 @@ def lines_from(file: BinaryIO, offset: int) -> Iterator[Line]:
         file.seek(at)
         chunk = file.read(_CHUNK)
         if not chunk:
+            if pending and not skipping and is_whole(rest := b"".join(pending)):
+                yield Line(rest, offset + len(rest))
             return
         at += len(chunk)
         start = 0

@@ -27,15 +27,20 @@ from minoots_platform.telemetry import audit, get_logger
 from minoots_platform.writers import Writer
 
 from .aiming import Aim, Place, Refused
+from .answering import apart
 from .commands import Command, Mistake, Verb, commands_in
 from .flags import WorkspaceFlags
 from .gate import Target, WriteGate
 from .looks import look_of
 from .readers.texts import doubtful_from
-from .workspaces import Registry, Workspace
+from .registry import Registry
+from .workspaces import Workspace
 
 GRACE: Final = timedelta(minutes=1)
 """How long before a conversation was first seen a command may have been typed."""
+
+PATIENCE: Final = timedelta(days=1)
+"""How long a command waits for what cannot be read, until it is refused."""
 
 _PART: Final = 500
 _MOST_REFUSALS: Final = 20
@@ -93,7 +98,9 @@ class Obeying:
         tenant: str,
         host: str,
         notify: Sequence[str] = (),
+        patience: timedelta = PATIENCE,
     ) -> None:
+        self._patience = patience
         self._database = database
         self._notify = tuple(notify)
         self._registry = registry
@@ -104,20 +111,30 @@ class Obeying:
         self._host = host
         self.told: set[tuple[str, str, str]] = set()
         """Recordings that could not begin by themselves: conversation, workspace, why."""
-        self._waiting: dict[str, tuple[str | None, str]] = {}
-        """Conversations whose commands wait: for which workspace's file, or for the registry; and why."""
+        self._waiting: dict[str, tuple[str | None, str, datetime]] = {}
+        """Conversations whose commands wait: for which workspace (none: the registry), why, until when."""
 
     def waiting(self) -> frozenset[str]:
         """Return the conversations whose commands still have to wait: looking for them again is no use."""
-        found = set()
-        for conversation_id, (alias, _) in list(self._waiting.items()):
-            try:
-                self._require(alias)
-            except _Waits:
-                found.add(conversation_id)
-            else:
+        found, told = set(), dict[str | None, bool]()
+        now = self._clock()
+        for conversation_id, (alias, _, until) in list(self._waiting.items()):
+            if now >= until:
+                continue  # refused, with the next look
+            if alias not in told:
+                told[alias] = self._can_be_read(alias)
+            if told[alias]:
                 self._waiting.pop(conversation_id, None)
+            else:
+                found.add(conversation_id)
         return frozenset(found)
+
+    def _can_be_read(self, alias: str | None) -> bool:
+        try:
+            self._require(alias)
+        except _Waits:
+            return False
+        return True
 
     def _require(self, *aliases: str | None) -> None:
         """Make sure that the registry and the files of workspaces can be read.
@@ -150,6 +167,8 @@ class Obeying:
         obeyed = refused = 0
         more, waits = True, None
         while more:
+            # Whoever does not answer is found out here, and not while others wait for the records.
+            await apart(self._registry.problems)
             async with self._database.write() as connection:
                 conversation = await conversations.lock(connection, conversation_id)
                 if conversation is None or conversation.tenant != self._tenant:
@@ -165,7 +184,7 @@ class Obeying:
                 waits = run.waits
                 await self._tell(connection, conversation, waits)
             # Only when that is kept: else it would never be told.
-            self._note(conversation_id, waits)
+            self._note(conversation_id, waits, run.until)
             beat()
             obeyed, refused = obeyed + run.obeyed, refused + run.refused
         async with self._database.read() as connection:
@@ -179,22 +198,23 @@ class Obeying:
         self, connection: AsyncConnection, conversation: sa.Row[Any], waits: _Waits | None
     ) -> None:
         """Tell once that commands wait."""
-        if waits is None or self._waiting.get(conversation.id) == (waits.alias, str(waits)):
+        known = self._waiting.get(conversation.id)
+        if waits is None or (known is not None and known[:2] == (waits.alias, str(waits))):
             return
         about = {"provider": conversation.provider, "host": self._host, "reason": f"a command waits: {waits}"}
         told = events.NewEvent(EventType.CONVERSATION_TROUBLED, conversation.id, self._clock(), about)
         await events.append(connection, conversation.tenant, [told])
 
-    def _note(self, conversation_id: str, waits: _Waits | None) -> None:
-        """Remember whose commands wait."""
+    def _note(self, conversation_id: str, waits: _Waits | None, until: datetime) -> None:
+        """Remember whose commands wait, and until when."""
         if waits is None:
             self._waiting.pop(conversation_id, None)
         else:
-            self._waiting[conversation_id] = (waits.alias, str(waits))
+            self._waiting[conversation_id] = (waits.alias, str(waits), until)
 
     def gate(self) -> WriteGate:
         """Return the gate as it stands: workspaces come and go."""
-        roots = [*self._write_roots, *self._registry.roots().values()]
+        roots = [*self._write_roots, *self._registry.answering().values()]
         return WriteGate(roots, self._audit)
 
     def _audit(self, decision: str, path: str, reason: str) -> None:
@@ -226,6 +246,9 @@ class _Run:
         self.obeyed = 0
         self.refused = 0
         self.waits: _Waits | None = None
+        # Since this look, or since an earlier one; also of an earlier life of this process.
+        self._since = conversations.waiting_since(conversation) or self._now
+        self.until = self._since + owner._patience
 
     async def part(self) -> bool:
         """Obey the next events; return whether there are more."""
@@ -248,11 +271,15 @@ class _Run:
                     # Before anything of it is done: a message is obeyed as a whole.
                     await self._require_readable(heeded)
                 except _Waits as waits:
-                    self.waits = waits
-                    break
+                    if self._now < self.until:
+                        self.waits = waits
+                        break
+                    # Long enough: it is refused below, with what is typed behind it and needs the same.
                 await self._by_itself(number, event, heeded)
                 await self._message(number, event, typed)
             done = number
+        since = None if self.waits is None else self._since
+        await conversations.note_waiting(self._connection, conversation, since)
         if done != conversation.obeyed:
             await conversations.obeyed(self._connection, conversation.id, done)
         await self._notify()
@@ -472,7 +499,7 @@ class _Run:
             sub = conversation.relation == "subagent"
             if not config.auto_record or (sub and not config.auto_record_subagents):
                 continue
-            if workspace.alias in asked or not workspace.holds(cwd):
+            if workspace.alias in asked or not self._owner._registry.holds(workspace, cwd):
                 continue
             # Once: what somebody has stopped is not begun again.
             if await recordings.ever_of(self._connection, conversation.id, config.id):

@@ -6,6 +6,7 @@ first without the second looks into the file, which tells whether it was written
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Callable, Sequence
@@ -23,11 +24,11 @@ from minoots_platform.records.recordings import Kind
 from minoots_platform.writers import Look, Rendered, Writer, installed
 
 from . import placing
-from .beside import BesideFiles
+from .answering import beating
+from .beside import LONG, BesideFiles
 from .beside import Written as Agents
 from .commands import before_line, from_line
 from .gate import Target, WriteDenied, folder_of
-from .patience import apart
 
 PART: Final = 500
 """Events that are written at a time."""
@@ -85,12 +86,19 @@ class Piece:
         await self._beside.agents(rendering.get("agents", ()))
 
     async def mend(self, done: dict[str, Any] | None) -> None:
-        """Try again what could not be written beside the recording."""
+        """Try again what could not be written beside the recording, and nothing else."""
+        if self._beside.is_barred():
+            return  # all of it would be rendered for nothing
         row = self._row
         until = row.written if done is None else done.get("written", row.written)
         rendered, _, _ = await self._rendered(row.from_number - 1, {}, None, until)
-        self._beside.start_anew()
-        await self._beside.write(rendered.beside)
+        missing = set(self._beside.missing)
+        all_known = len(missing) < _MOST_MISSING
+        own = {file.name for file in rendered.beside}
+        self._beside.missing.clear()
+        await self._beside.write([file for file in rendered.beside if file.name in missing or not all_known])
+        if missing - own or not all_known:
+            self._beside.forget_agents()
         await self.agents(done)
 
     def with_missing(self, done: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -153,6 +161,7 @@ class Piece:
             intent = {"mode": "append", "at": found.st_size, "gap": gap} | _end_of(last, found)
             await self._intend(intent, data, state, written)
             await self._beside.write(rendered.beside)
+            self._require_place(folder)
             appended = placing.append(folder, self._target.name, data)
             if appended.st_size != found.st_size + len(data):
                 state |= {"own": False, "ours": False}  # somebody was faster
@@ -261,8 +270,11 @@ class Piece:
                 )
             if not found:
                 break
-            length = sum(len(event.text or "") for _, event in found)
-            await apart(length, partial(self._render, found, state, rendered))
+            render = partial(self._render, found, state, rendered)
+            if sum(len(event.text or "") for _, event in found) > LONG:
+                await beating(render, self._beat)
+            else:
+                render()
             last = found[-1][0]
             self._beat()
             if most is not None:
@@ -314,8 +326,23 @@ class Piece:
         data, name = whole or b"", self._target.name
         await self._intend({"mode": "replace"} | _end_of(data[-_KNOWN:], found), data, state, written)
         await self._beside.write(rendered.beside)
-        put = placing.put(folder, name, data, self._aside, lambda: placing.unchanged(folder, name, found))
+
+        def check() -> None:
+            self._require_place(folder)
+            placing.unchanged(folder, name, found)
+
+        put = placing.put(folder, name, data, self._aside, check)
         return self._standing(state, written, put)
+
+    def _require_place(self, folder: int) -> None:
+        """Require that the folder that was entered is still where it was: one may be moved while it is open.
+
+        Raises:
+            OSError: it was moved, or another is in its place; the next look finds out which.
+        """
+        with folder_of(self._target, make=False) as now:
+            if not os.path.samestat(os.fstat(now), os.fstat(folder)):
+                raise OSError(errno.EAGAIN, "its folder was moved meanwhile")
 
     async def _intend(self, how: dict[str, Any], data: bytes, state: dict[str, Any], written: int) -> None:
         """Say what is about to be written, and how the recording stands when it is."""

@@ -77,11 +77,20 @@ def records_of(line: bytes) -> Recovered:
     return Recovered((found,))
 
 
+def is_whole(line: bytes) -> bool:
+    """Tell whether a line without its end holds whole records, so that nothing of them can be missing."""
+    if not line.rstrip(b" \t\r").endswith(b"}"):
+        return False
+    found = records_of(line)
+    return bool(found.records) and not found.damaged
+
+
 def _recover(line: bytes) -> Recovered:
     text = line.replace(b"\x00", b"").decode("utf-8", "replace")
     records: list[dict[str, Any]] = []
     damaged = b"\x00" in line
     position = 0
+    first = len(text) - len(text.lstrip())
     work = _WORK * len(text)
     for begin in _beginnings(text):
         if begin < position:
@@ -104,8 +113,8 @@ def _recover(line: bytes) -> Recovered:
         at = behind.end() if behind else end
         rest = text[at : at + 1]
         # A part of a record that breaks off may be whole in itself; a record is followed by another or by
-        # nothing.
-        if isinstance(found, dict) and (not rest or rest.startswith("{")):
+        # nothing. What a line begins with is no part of another, and may have been read before it grew.
+        if isinstance(found, dict) and (begin == first or not rest or rest.startswith("{")):
             records.append(holdable(found))
             damaged = damaged or bool(text[position:begin].strip())
             position = end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -29,6 +30,8 @@ class Source:
     reader: Reader
     root: Path
     """Without links."""
+    named: bool = False
+    """By somebody, who expects it to be there; not only the usual one of its program."""
 
     def about(self, path: str) -> About:
         """Return how a file is, with those that belong to it.
@@ -53,24 +56,36 @@ class Source:
         return path.startswith(f"{self.root}{os.sep}") and self.reader.holds(path)
 
     def files(
-        self, begin: str | None = None, entered: dict[str, int] | None = None
+        self,
+        begin: str | None = None,
+        entered: dict[str, int] | None = None,
+        closed: dict[str, str] | None = None,
     ) -> Iterator[tuple[str, About]]:
         """Yield every file that may be a transcript, of all or below one folder.
 
         Folders that cannot be entered are passed over, and links to folders; ``entered`` is told of the
-        others, with the inode of each.
+        others, with the inode of each, and ``closed`` of what may not be looked at, and why.
         """
         first = begin or str(self.root)
+
+        def shut(path: str, error: OSError) -> None:
+            # What is gone, or leads nowhere, is nobody's trouble; a missing folder that somebody named is.
+            nothing = error.errno in (errno.ENOENT, errno.ELOOP)
+            if closed is not None and (not nothing or (self.named and path == str(self.root))):
+                closed[path] = error.strerror or type(error).__name__
+
         try:
             waiting = [(first, os.stat(first, follow_symlinks=False).st_ino)]
-        except OSError:
+        except OSError as error:
+            shut(first, error)
             return
         while waiting:
             folder, inode = waiting.pop()
             try:
                 with os.scandir(folder) as found:
                     entries = list(found)
-            except OSError:
+            except OSError as error:
+                shut(folder, error)
                 continue
             if entered is not None:
                 entered[folder] = inode
@@ -80,8 +95,8 @@ class Source:
                         waiting.append((entry.path, entry.inode()))
                     elif self.reader.holds(entry.path):
                         yield entry.path, self.about(entry.path)
-                except OSError:
-                    continue  # gone since
+                except OSError as error:
+                    shut(entry.path, error)
 
 
 def sources_of(settings: CaptureSettings, environ: Mapping[str, str]) -> list[Source]:
@@ -95,8 +110,9 @@ def sources_of(settings: CaptureSettings, environ: Mapping[str, str]) -> list[So
     found = []
     for provider in chosen:
         reader = readers[provider]
-        for folder in named.get(provider) or reader.folders(Path.home(), environ):
-            found.append(Source(reader, Path(os.path.realpath(folder))))
+        own = named.get(provider)
+        for folder in own or reader.folders(Path.home(), environ):
+            found.append(Source(reader, Path(os.path.realpath(folder)), named=own is not None))
     return found
 
 

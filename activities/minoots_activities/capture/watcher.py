@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
@@ -25,6 +26,7 @@ from minoots_platform.records.conversations import Whose
 from minoots_platform.telemetry import audit, get_logger
 from minoots_workflows.capture.contracts import CaptureStart, FileChanged
 
+from .answering import Answering, apart
 from .compressed import Damaged, expanded
 from .following import Following, is_folder
 from .ingest import head_of, session_key
@@ -32,6 +34,7 @@ from .readers.identity import held
 from .readers.store import Store, known
 from .roots import ReadDenied, ReadRoots
 from .sources import About, Source, owner_of
+from .unread import Again, Unread
 
 # It tells of every change, and how many; what came of it is told by us.
 logging.getLogger("watchfiles").setLevel(logging.WARNING)
@@ -45,6 +48,7 @@ _EVENTS: Final = ""
 """Stands for the events of the file system where others are paths."""
 _FEW: Final = 64
 """Folders that are looked into one by one; of more, everything is looked at."""
+_MOST_TROUBLES: Final = 20
 _LEFT_ALONE: Final = 30.0
 """Seconds after which it is tried again to follow folders, when that failed."""
 _SHARE: Final = 50
@@ -60,6 +64,8 @@ class Stats:
     failures: int = 0
     denied: int = 0
     problem: str | None = None
+    troubles: tuple[str, ...] = ()
+    """What cannot be read, and why: at most `_MOST_TROUBLES`."""
     looks: int = 0
     """How often all files were looked at."""
     looked_in: float = 0.0
@@ -80,6 +86,8 @@ class _Memory:
     """Whose conversation a file tells of, by its path and inode."""
     troubled: dict[str, str] = field(default_factory=dict)
     """Why a file cannot be read."""
+    closed: dict[str, str] = field(default_factory=dict)
+    """Why a folder cannot be looked into, or what is in it not be looked at."""
 
 
 class Watcher:
@@ -96,6 +104,7 @@ class Watcher:
         settle: float,
         rescan: float,
         idle: float,
+        unread: Unread | None = None,
     ) -> None:
         self._sources = list(sources)
         self._roots = roots
@@ -105,6 +114,8 @@ class Watcher:
         self._settle = settle
         self._rescan = rescan
         self._idle = idle
+        self._unread = unread or Unread()
+        self._answering = Answering()
         self._memory = _Memory()
         self._following = Following(settle=settle)
         self._slots = asyncio.Semaphore(_AT_ONCE)
@@ -134,13 +145,43 @@ class Watcher:
         """Look at every file once."""
         began = time.monotonic()
         self.stats.problem = next(iter(self._memory.troubled.values()), None)
+        await self._try_again()
         additions = self._following.additions
-        found, folders = await asyncio.to_thread(self._list_all)
+        found, folders = await apart(self._list_all)
         self._following.only(folders, additions)
+        self._note_troubles()
         self.stats.waited = time.monotonic() - began
         self.listed.set()
         await self._tell_all(found)
         self.stats.looks += 1
+
+    async def _try_again(self) -> None:
+        """Have those told once more that could not be read, and can be opened by now."""
+        for one in self._unread.due():
+            if await apart(partial(self._can_be_opened, one)):
+                self._unread.told(one.key)
+                if one.fresh:
+                    self._memory.old.discard(one.key)
+                self._memory.marks.pop(one.key, None)
+                self._memory.seen.pop(one.path, None)
+
+    def _can_be_opened(self, one: Again) -> bool:
+        try:
+            self._roots.open(Path(one.path)).close()
+        except FileNotFoundError:
+            self._unread.over(one.key)
+            return False
+        except (ReadDenied, OSError):
+            return False
+        return True
+
+    def _note_troubles(self) -> None:
+        """Tell what cannot be read, of files and of folders."""
+        memory = self._memory
+        told = [f"{path}: {reason}" for path, reason in memory.closed.items()]
+        known = [*memory.troubled.values(), *told, *self._unread.reasons()]
+        self.stats.troubles = tuple(dict.fromkeys(known))[:_MOST_TROUBLES]
+        self.stats.problem = self.stats.problem or next(iter(self.stats.troubles), None)
 
     async def changed(self, paths: Iterable[str]) -> None:
         """Look at files of which an event has told."""
@@ -233,12 +274,15 @@ class Watcher:
         count = 0
         found: list[tuple[Source, str, About]] = []
         entered: dict[str, int] = {}
+        closed: dict[str, str] = {}
         for source in self._sources:
             root = str(source.root)
+            if folders is None and not self._answers(root, closed):
+                continue
             for begin in [root] if folders is None else folders:
                 if begin != root and not begin.startswith(f"{root}{os.sep}"):
                     continue
-                for path, now in source.files(begin, entered):
+                for path, now in source.files(begin, entered, closed):
                     if not _is_text(path):
                         continue
                     count += 1
@@ -246,11 +290,31 @@ class Watcher:
                         found.append((source, path, now))
         if folders is None:
             self.stats.files = count
+            self._note_closed(closed)
         return found, {folder: inode for folder, inode in entered.items() if _is_text(folder)}
+
+    def _answers(self, root: str, closed: dict[str, str]) -> bool:
+        """Tell whether a folder answers at all: the others are looked at without it."""
+        try:
+            self._answering.ask(root, lambda: os.stat(root))
+        except TimeoutError as error:
+            closed[root] = str(error.strerror)
+            return False
+        except OSError:
+            pass  # whatever else it is, the listing tells
+        return True
+
+    def _note_closed(self, closed: dict[str, str]) -> None:
+        for path in closed.keys() - self._memory.closed.keys():
+            self._log.warning("transcripts.closed", path=path, reason=closed[path])
+        self._memory.closed = closed
 
     def _list_all(self) -> tuple[list[tuple[Source, str, About]], dict[str, int]]:
         began = time.thread_time()
         found = self._list()
+        for path in list(self._memory.troubled):
+            if path != _EVENTS and not os.path.lexists(path):
+                self._memory.troubled.pop(path, None)  # it is gone, or its folder is told of
         self.stats.looked_in = time.thread_time() - began
         return found
 

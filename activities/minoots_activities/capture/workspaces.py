@@ -7,24 +7,21 @@ the user's, which is read anew whenever it has changed.
 from __future__ import annotations
 
 import errno
-import fcntl
-import json
 import os
 import re
 import stat
-import tempfile
 import tomllib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from minoots.contracts.wording import expected_and_got, findings, place
 from minoots.errors import Failure, FailureKind
+from minoots_platform.settings.kinds import local_path
+from minoots_platform.writers import installed
 
 from .flags import DEFAULTS
 
@@ -78,8 +75,26 @@ class WorkspaceConfig(_Section):
         unknown = sorted(set(value) - set(DEFAULTS))
         if unknown:
             near = get_close_matches(unknown[0], DEFAULTS, n=1)
-            meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(DEFAULTS)}"
-            raise ValueError(f"expected flags that are known; {unknown[0]} is none: {meant}")
+            meant = f"did you mean {near[0]}?" if near else ", ".join(DEFAULTS)
+            others = f"; nor are {', '.join(unknown[1:])[:200]}" if unknown[1:] else ""
+            raise ValueError(f"expected flags that are known ({meant}); {unknown[0][:100]} is none{others}")
+        return value
+
+    @field_validator("format")
+    @classmethod
+    def _written(cls, value: str) -> str:
+        if value not in installed():
+            raise ValueError(f"expected one of {', '.join(sorted(installed()))}")
+        return value
+
+    @field_validator("auto_record_roots")
+    @classmethod
+    def _folders(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one in value:
+            try:
+                local_path(Path(one))
+            except ValueError as error:
+                raise ValueError(f"expected folders, such as src or ~/src; got {one!r}") from error
         return value
 
     @field_validator("output")
@@ -145,19 +160,6 @@ class Workspace:
             return False  # a NUL in it, or a home folder of nobody
 
 
-class _Entry(_Section):
-    alias: Annotated[str, Field(pattern=ALIAS_PATTERN)]
-    root: Annotated[str, Field(pattern=r"^/")]
-    elsewhere: tuple[str, ...] = ()
-    """Folders outside of it whose conversations it may record by itself, as its file said when its user
-    registered it. The file may come with a repository, and change."""
-
-
-class _Registry(_Section):
-    version: Literal[1] = 1
-    workspaces: tuple[_Entry, ...] = ()
-
-
 _LARGEST: Final = 64 * 1024
 _NOT_NOW: Final = frozenset(
     {
@@ -173,195 +175,8 @@ _NOT_NOW: Final = frozenset(
 )
 """Why a file that may well be sound cannot be read now: whoever wants it waits, and is not refused."""
 
-
-class Registry:
-    """The workspaces of a user."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._read_at: tuple[int, int] | None = None
-        self._entries: tuple[_Entry, ...] = ()
-
-    def roots(self) -> dict[str, Path]:
-        """Return the folder of every workspace by its alias, whether its file is sound or not.
-
-        Raises:
-            Failure: invalid, when the registry cannot be read.
-        """
-        return {entry.alias: Path(entry.root) for entry in self._current()}
-
-    def get(self, alias: str) -> Workspace:
-        """Return a workspace by its alias.
-
-        Raises:
-            Failure: not_found, naming the nearest; invalid, for a file that is not sound; unavailable, for
-                one that cannot be read now.
-        """
-        entries = {entry.alias: entry for entry in self._current()}
-        entry = entries.get(alias)
-        if entry is None:
-            folded = {name.lower(): name for name in entries}
-            near = get_close_matches(alias.lower(), folded, n=1, cutoff=0.5)
-            known = ", ".join(sorted(entries)) or "none"
-            meant = f"; the nearest is {folded[near[0]]}" if near else f"; registered are: {known}"
-            raise Failure(
-                FailureKind.NOT_FOUND,
-                f"there is no workspace {alias}{meant}",
-                remedy="minoots workspace register makes a folder one.",
-            )
-        root = Path(entry.root)
-        config = read_config(root)
-        for other in entries.values():
-            if other.alias != alias and _id_of(Path(other.root)) == config.id:
-                raise Failure(
-                    FailureKind.INVALID,
-                    f"{alias} and {other.alias} have the same id, {config.id}: one is a copy of the other",
-                    remedy=f"Give {root / FILE} an id of its own: delete it, then minoots workspace init.",
-                )
-        return Workspace(alias, root, config, entry.elsewhere)
-
-    def all(self) -> list[Workspace]:
-        """Return every workspace whose file is sound.
-
-        Raises:
-            Failure: invalid, when the registry cannot be read.
-        """
-        found = []
-        for entry in self._current():
-            try:
-                found.append(self.get(entry.alias))
-            except Failure:
-                continue
-        return found
-
-    def problems(self) -> list[str]:
-        """Return what is wrong with the registry, or with workspaces: nothing is recorded into those."""
-        try:
-            entries = self._current()
-        except Failure as failure:
-            return [f"{failure.detail}: commands in chats wait until it can be"]
-        found = []
-        for entry in entries:
-            try:
-                self.get(entry.alias)
-            except Failure as failure:
-                found.append(f"nothing is recorded for {entry.alias}: {failure.detail}")
-        return found
-
-    def add(self, alias: str, root: Path) -> None:
-        """Register a folder.
-
-        Raises:
-            Failure: conflict, when the alias or the folder is taken; invalid, for an alias that cannot be.
-            OSError: the registry cannot be written.
-        """
-        with self._alone():
-            self._add(alias, root)
-
-    def require_free(self, alias: str, root: Path) -> None:
-        """Make sure that a folder can be registered by an alias.
-
-        Raises:
-            Failure: conflict, when the alias or the folder is taken.
-        """
-        for entry in self._current():
-            if entry.alias == alias and Path(entry.root) != root:
-                raise Failure(
-                    FailureKind.CONFLICT,
-                    f"the alias {alias} is taken by {entry.root}",
-                    remedy="Choose another: --alias",
-                )
-            if Path(entry.root) == root and entry.alias != alias:
-                raise Failure(
-                    FailureKind.CONFLICT,
-                    f"{root} is registered as {entry.alias}",
-                    remedy=f"minoots workspace unregister {entry.alias} first.",
-                )
-
-    def _add(self, alias: str, root: Path) -> None:
-        self.require_free(alias, root)
-        try:
-            new = _Entry(alias=alias, root=str(root), elsewhere=_elsewhere(root))
-        except ValidationError as error:
-            raise Failure(
-                FailureKind.INVALID,
-                f"{alias!r} cannot be an alias: expected letters, digits, . _ and -",
-                remedy="Choose another: --alias",
-            ) from error
-        self._write([*(entry for entry in self._current() if entry.alias != alias), new])
-
-    def remove(self, alias: str) -> None:
-        """Forget a workspace; its files stay.
-
-        Raises:
-            Failure: not_found.
-            OSError: the registry cannot be written.
-        """
-        with self._alone():
-            self._remove(alias)
-
-    def _remove(self, alias: str) -> None:
-        left = [entry for entry in self._current() if entry.alias != alias]
-        if len(left) == len(self._current()):
-            self.get(alias)
-        self._write(left)
-
-    def _current(self) -> tuple[_Entry, ...]:
-        try:
-            about = self._file.stat()
-        except FileNotFoundError:
-            self._read_at, self._entries = None, ()
-            return ()
-        except OSError as error:
-            raise self._unreadable() from error
-        seen = (about.st_mtime_ns, about.st_ino)
-        if seen != self._read_at:
-            try:
-                self._entries = _Registry.model_validate_json(self._file.read_bytes()).workspaces
-            except (ValidationError, OSError) as error:
-                raise self._unreadable() from error
-            self._read_at = seen
-        return self._entries
-
-    def _unreadable(self) -> Failure:
-        return Failure(
-            FailureKind.INVALID,
-            f"the registry of workspaces {self._file} cannot be read",
-            remedy="Mend or remove it; `minoots workspace register` makes it anew.",
-        )
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Let nobody else change the registry meanwhile."""
-        self._current()
-        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder = os.open(self._file.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(folder)
-
-    def _write(self, entries: Iterable[_Entry]) -> None:
-        registry = _Registry(workspaces=tuple(sorted(entries, key=lambda entry: entry.alias)))
-        write_whole(self._file, json.dumps(registry.model_dump(), indent=2) + "\n")
-
-
-def _id_of(root: Path) -> str | None:
-    try:
-        return read_config(root).id
-    except Failure:
-        return None
-
-
-def _elsewhere(root: Path) -> tuple[str, ...]:
-    """Return the folders outside of a workspace whose conversations its file asks for."""
-    try:
-        wanted = read_config(root).auto_record_roots
-        found = [os.path.realpath(root / Path(one).expanduser()) for one in wanted]
-    except (Failure, ValueError, RuntimeError):
-        return ()
-    return tuple(one for one in found if not Path(one).is_relative_to(os.path.realpath(root)))
+_MOST_FAULTS: Final = 10
+"""Of one file that are told at once."""
 
 
 def _text_of(file: Path) -> str:
@@ -392,29 +207,32 @@ def read_config(root: Path) -> WorkspaceConfig:
             FailureKind.NOT_FOUND, f"{file} is missing", remedy=f"minoots workspace init {root}"
         ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        told = f"{file} cannot be read: {error}"
         if isinstance(error, OSError) and error.errno in _NOT_NOW:
-            remedy = "Make it readable for the user who captures; commands for it wait until it is."
-            raise Failure(FailureKind.UNAVAILABLE, told, remedy=remedy) from error
+            raise not_now(file, str(error)) from error
+        told = f"{file} cannot be read: {error}"
         raise Failure(FailureKind.INVALID, told, remedy="Correct the file.") from error
     except ValidationError as error:
-        first = findings(error.errors(include_url=False))[0]
-        expected, got = expected_and_got(first)
-        key = ".".join(str(part) for part in place(first))
-        raise Failure(
-            FailureKind.INVALID, f"{file}: {key}: expected {expected}; got {got}", remedy="Correct the file."
-        ) from error
+        told = f"{file}: {faults_in(error)}"
+        raise Failure(FailureKind.INVALID, told, remedy="Correct the file.") from error
 
 
-def write_whole(file: Path, text: str) -> None:
-    """Write a file so that it is whole or not there at all."""
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(name).replace(file)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+def not_now(file: Path, why: str) -> Failure:
+    """Return what is told of a file that may well be sound, but cannot be read now."""
+    return Failure(
+        FailureKind.UNAVAILABLE,
+        f"{file} cannot be read: {why}",
+        remedy="Make it readable for the user who captures; commands for it wait until it is.",
+    )
+
+
+def faults_in(error: ValidationError) -> str:
+    """Return everything that is wrong in a file: each with its place, what was expected, and what came."""
+    told = []
+    for one in findings(error.errors(include_url=False)):
+        expected, got = expected_and_got(one)
+        where = ".".join(str(part) for part in place(one))
+        told.append(
+            f"{where}: expected {expected}; got {got}" if where else f"expected {expected}; got {got}"
+        )
+    more = len(told) - _MOST_FAULTS
+    return "; ".join(told[:_MOST_FAULTS]) + (f"; and {more} more" if more > 0 else "")

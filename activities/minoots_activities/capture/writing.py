@@ -18,6 +18,7 @@ from minoots_platform.records import Database, events, recordings
 from minoots_platform.records.recordings import State
 from minoots_platform.telemetry import audit
 
+from .answering import Answering, apart
 from .beside import Written as Agents
 from .gate import WriteDenied
 from .piece import Piece
@@ -26,7 +27,10 @@ AGAIN: Final = timedelta(seconds=10)
 """How long a disk that is full is left alone."""
 
 MEND: Final = timedelta(minutes=1)
-"""How long what could not be written beside a recording is left alone: all of it is rendered for that."""
+"""How long what could not be written beside a recording is left alone at first."""
+
+MEND_AT_MOST: Final = timedelta(hours=1)
+"""How long in the end, as it is twice as long each time: all of it is rendered to try again."""
 
 PATIENCE: Final = timedelta(hours=1)
 """How long after the end of a recording that is tried."""
@@ -55,9 +59,10 @@ class Writing:
         self._clock = clock
         self._tenant = tenant
         self._host = host
+        self._answering = Answering()
         self._agents: Agents = {}
-        self._mended: dict[str, datetime] = {}
-        """When what was missing beside a recording was last tried."""
+        self._mended: dict[str, tuple[datetime, timedelta]] = {}
+        """When what is missing beside a recording was last tried, and how long it is left alone since."""
 
     async def file(self, path_key: str, beat: Callable[[], None] = lambda: None) -> Written:
         """Write whatever there is to be written into a file, the oldest recording first."""
@@ -70,6 +75,7 @@ class Writing:
             if row is None:
                 return await self._mend_behind(rows, beat)
             try:
+                await self._require_answer(row)
                 more = await self._part(row, beat)
             except WriteDenied as denied:
                 await self._failed(row, str(denied))
@@ -83,6 +89,21 @@ class Writing:
                 return Written(over=False, again_at=self._clock() + AGAIN, problem=problem)
             if not more:
                 return await self._at_rest(row.id)
+
+    async def _require_answer(self, row: sa.Row[Any]) -> None:
+        """Make sure that the folder of a recording answers: whoever writes into it would wait for it.
+
+        Raises:
+            TimeoutError: it does not.
+        """
+        folder = os.path.dirname(row.path)
+
+        try:
+            await apart(lambda: self._answering.ask(folder, lambda: os.stat(folder)))
+        except TimeoutError:
+            raise
+        except OSError:
+            return  # whatever else it is, writing tells
 
     async def _part(self, row: sa.Row[Any], beat: Callable[[], None]) -> bool:
         """Write the next events of a recording; return whether to look again."""
@@ -101,7 +122,7 @@ class Writing:
             await piece.mend(done)
         done = piece.with_missing(done)
         if piece.problem is not None:
-            self._mended.setdefault(row.id, self._clock())
+            self._mended.setdefault(row.id, (self._clock(), MEND))
             await self._troubled(row, piece.problem)
         elif row.problem is not None:
             await self._recovered(row)
@@ -114,38 +135,49 @@ class Writing:
 
     def _may_mend(self, recording_id: str) -> bool:
         """Tell whether it is time to try again what is missing; remember that it is done."""
-        now, last = self._clock(), self._mended.get(recording_id)
-        if last is not None and now - last < MEND:
+        now, before = self._clock(), self._mended.get(recording_id)
+        if before is None:
+            self._mended[recording_id] = now, MEND
+            return True
+        last, wait = before
+        if now - last < wait:
             return False
-        self._mended[recording_id] = now
+        self._mended[recording_id] = now, min(2 * wait, MEND_AT_MOST)
         return True
+
+    def _mend_at(self, recording_id: str) -> datetime:
+        """Return when what is missing is tried again."""
+        last, wait = self._mended.get(recording_id, (self._clock(), MEND))
+        return last + wait
 
     async def _at_rest(self, recording_id: str) -> Written:
         """Return how a file stands of which everything is written that can be."""
         async with self._database.read() as connection:
             row = await recordings.as_it_stands(connection, recording_id)
         if row.rendering.get("missing"):
-            return Written(over=False, again_at=self._clock() + MEND, problem=_MISSING)
+            return Written(over=False, again_at=self._mend_at(recording_id), problem=_MISSING)
         self._mended.pop(recording_id, None)
         return Written(over=False)
 
     async def _mend_behind(self, rows: Sequence[sa.Row[Any]], beat: Callable[[], None]) -> Written:
         """Try for a while what is missing beside recordings that have ended."""
-        since, waits = self._clock() - PATIENCE, False
+        since, waits = self._clock() - PATIENCE, list[str]()
         for row in rows:
             if not row.rendering.get("missing") or row.state != State.STOPPED.value or row.stopped_at < since:
                 self._mended.pop(row.id, None)
                 continue
             if not self._may_mend(row.id):
-                waits = True
+                waits.append(row.id)
                 continue
             try:
-                waits = not await self._mend(row, beat) or waits
+                await self._require_answer(row)
+                if not await self._mend(row, beat):
+                    waits.append(row.id)
             except (WriteDenied, OSError):
-                waits = True  # of the recording itself: the next look may find it otherwise
+                waits.append(row.id)  # of the recording itself: the next look may find it otherwise
         if not waits:
             return Written(over=True)
-        return Written(over=False, again_at=self._clock() + MEND, problem=_MISSING)
+        return Written(over=False, again_at=min(map(self._mend_at, waits)), problem=_MISSING)
 
     async def _mend(self, row: sa.Row[Any], beat: Callable[[], None]) -> bool:
         """Try what is missing beside a recording; return whether nothing is missing any more."""

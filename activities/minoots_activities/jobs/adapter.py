@@ -6,14 +6,21 @@ from typing import Final
 
 from temporalio import activity
 
-from minoots.contracts import JobKind
+from minoots.contracts import JobKind, JobState
 from minoots_platform.clock import Clock
-from minoots_platform.records import Database, job_progress
+from minoots_platform.records import Database, agent_runs, job_progress
+from minoots_platform.records.agent_runs import Due, Next
+from minoots_platform.records.job_progress import Begun
 from minoots_workflows.jobs.contracts import Does, JobLook
 from minoots_workflows.jobs.port import JobsPort
 from minoots_workflows.pacing import Subject
 
-_DOES: Final = {JobKind.LLM: Does.CALL_MODEL, JobKind.EXEC: Does.RUN_PROGRAM}
+_DOES: Final = {
+    JobKind.LLM: Does.CALL_MODEL,
+    JobKind.EXEC: Does.RUN_PROGRAM,
+    JobKind.VM: Does.RUN_PROGRAM,
+}
+_AGENT_DOES: Final = {Next.THINK: Does.THINK, Next.ACT: Does.ACT, Next.WAIT: Does.WAIT}
 
 
 class Jobs(JobsPort):
@@ -28,6 +35,8 @@ class Jobs(JobsPort):
         """Tell what is next in a job; end one that was cancelled, or is too late."""
         async with self._database.write() as connection:
             found = await job_progress.look(connection, job.tenant, job.id, self._clock())
+            if found.kind is JobKind.AGENT:
+                return agent_look(await agent_runs.due(connection, job.id, self._clock()), found)
         return _look(found)
 
     @activity.defn(name="jobs.stop")
@@ -36,6 +45,18 @@ class Jobs(JobsPort):
         async with self._database.write() as connection:
             found = await job_progress.stop(connection, job.tenant, job.id, self._clock())
         return _look(found)
+
+
+def agent_look(due: Due, found: job_progress.Look | Begun) -> JobLook:
+    """Return what is next for an agent at work."""
+    return JobLook(
+        state=JobState.RUNNING.value,
+        does=_AGENT_DOES[due.does],
+        attempt=found.attempt,
+        deadline=found.deadline,
+        step=due.step,
+        wake_at=due.wake_at,
+    )
 
 
 def _look(found: job_progress.Look) -> JobLook:

@@ -2,42 +2,38 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
 from datetime import timedelta
-from typing import Any, Final, cast
+from typing import Final, cast
 
+from opentelemetry.metrics import NoOpMeter
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from minoots.contracts import (
-    Delta,
-    DeltaKind,
     JobEventType,
-    JobProblem,
     JobState,
     LlmJob,
     LlmResult,
     ModelAnswer,
-    ModelErrorKind,
     ModelRequest,
-    OnBreak,
 )
 from minoots_platform.clock import Clock
 from minoots_platform.records import Database, contents, job_progress
 from minoots_platform.records.job_progress import Begun, Made, Outcome
 from minoots_platform.settings import JobsSettings
+from minoots_platform.telemetry.job_metrics import JobMetrics
 from minoots_workflows.jobs.contracts import StepDone, StepDue
 from minoots_workflows.jobs.port import ModelCallsPort
 from minoots_workflows.models.contracts import ModelCaller
 from minoots_workflows.models.failures import ModelFailure
 from minoots_workflows.models.ports import ModelRouter
 
+from .answers import ask, pause_after, problem_of
 from .telling import Teller
 from .working import UnwantedError, while_wanted, without_words
 
 _PREVIEW: Final = 2000
 _ASKED: Final = frozenset(ModelRequest.model_fields)
-_LONGEST_PAUSE: Final = 30.0
 
 
 class ModelCalls(ModelCallsPort):
@@ -48,13 +44,22 @@ class ModelCalls(ModelCallsPort):
         router: what asks the models.
         settings: how much a job may make, and how often it is tried.
         clock: the time.
+        metrics: who takes how long jobs waited.
     """
 
-    def __init__(self, database: Database, router: ModelRouter, settings: JobsSettings, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        router: ModelRouter,
+        settings: JobsSettings,
+        clock: Clock,
+        metrics: JobMetrics | None = None,
+    ) -> None:
         self._database = database
         self._router = router
         self._settings = settings
         self._clock = clock
+        self._metrics = metrics or JobMetrics(NoOpMeter("minoots"))
 
     @activity.defn(name="jobs.call_model")
     async def call_model(self, due: StepDue) -> StepDone:
@@ -73,6 +78,7 @@ class ModelCalls(ModelCallsPort):
             )
         if begun is None:
             return StepDone(state="")
+        self._metrics.waited(begun.request.kind, begun.waited)
         teller = Teller(self._database, begun, self._clock, self._settings.max_event_bytes)
         try:
             answer = await while_wanted(self._ask(begun, teller), self._database, begun, teller)
@@ -89,7 +95,7 @@ class ModelCalls(ModelCallsPort):
                     type="ModelFailure",
                     next_retry_delay=timedelta(seconds=pause),
                 ) from None  # The words of a provider have no place in a history.
-            outcome = Outcome(JobState.FAILED, problem=_problem(failure))
+            outcome = Outcome(JobState.FAILED, problem=problem_of(failure))
         async with self._database.write() as connection:
             await job_progress.finish(connection, begun, outcome, self._clock())
         return StepDone(state=outcome.state)
@@ -106,18 +112,10 @@ class ModelCalls(ModelCallsPort):
             job_id=begun.job_id,
             budget=job.budget,
         )
-        answer: ModelAnswer | None = None
-        async with teller.telling(), aclosing(self._router.stream(request, caller)) as pieces:
-            async for piece in pieces:
-                if isinstance(piece, ModelAnswer):
-                    answer = piece
-                else:
-                    await _tell(teller, piece, begun)
-            if answer is not None and answer.tool_calls:
-                calls = [call.model_dump(mode="json") for call in answer.tool_calls]
-                await teller.tell(JobEventType.TOOL, {"calls": calls})
-        if answer is None:
-            raise ModelFailure(ModelErrorKind.BROKEN_STREAM, "the router ended without an answer")
+        answer = await ask(self._router, request, caller, teller, begun)
+        if answer.tool_calls:
+            calls = [call.model_dump(mode="json") for call in answer.tool_calls]
+            await teller.tell(JobEventType.TOOL, {"calls": calls})
         return answer
 
     async def _kept(self, begun: Begun, answer: ModelAnswer) -> Outcome:
@@ -141,27 +139,7 @@ class ModelCalls(ModelCallsPort):
     def _pause(self, begun: Begun, failure: ModelFailure) -> float | None:
         """Return after how many seconds another try makes sense, ``None`` when none does."""
         job = cast(LlmJob, begun.request)
-        if not failure.rule.again or begun.attempt >= self._settings.max_attempts:
+        if begun.attempt >= self._settings.max_attempts:
             return None
-        if failure.kind is ModelErrorKind.BROKEN_STREAM and job.on_break is OnBreak.FAIL:
-            return None
-        pause = failure.retry_after or min(_LONGEST_PAUSE, 0.25 * 2**begun.attempt)
         left = (begun.deadline - self._clock()).total_seconds()
-        return pause if pause < left else None
-
-
-async def _tell(teller: Teller, piece: Delta, begun: Begun) -> None:
-    if piece.kind is DeltaKind.TEXT:
-        await teller.token(piece.text)
-    elif piece.kind is DeltaKind.THINKING:
-        await teller.token(piece.text, thinking=True)
-    elif piece.kind is DeltaKind.ATTEMPT:
-        asking: dict[str, Any] = {"asking": piece.provider, "model": piece.model, "reason": piece.reason}
-        if piece.drop:
-            asking["drop_after"] = begun.first_event
-        told = {name: value for name, value in asking.items() if value is not None}
-        await teller.tell(JobEventType.STATUS, told)
-
-
-def _problem(failure: ModelFailure) -> JobProblem:
-    return JobProblem(kind=failure.rule.kind, detail=failure.detail, remedy=failure.remedy)
+        return pause_after(failure, begun.attempt, left, job.on_break)

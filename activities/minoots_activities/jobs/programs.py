@@ -18,6 +18,8 @@ from minoots.contracts import (
     NetworkUse,
     OnLost,
     Tier,
+    VmJob,
+    VmResult,
 )
 from minoots.errors import Failure, FailureKind
 from minoots_activities.egress.gate import Attempt
@@ -47,6 +49,8 @@ _TAIL: Final = 2000
 """Bytes of what was written last that stand in the result itself."""
 _LOOKED_AT: Final = 10_000
 """Files of a working folder that are looked at."""
+_CONSOLE: Final = "console"
+"""The artifact with what a machine wrote to its console."""
 _TRIES: Final = 3
 _PAUSE: Final = 0.2
 
@@ -79,6 +83,7 @@ class Programs(ProgramsPort):
         if begun is None:
             return StepDone(state="")
         request = cast(ExecJob, begun.request)
+        self._tiers.watching.metrics.waited(request.kind, begun.waited)
         teller = Teller(self._database, begun, self._clock, self._settings.max_event_bytes)
         try:
             await self._require_first(begun, request)
@@ -151,7 +156,9 @@ class _Run:
             for path, data, executable in files:
                 await sandbox.put(path, data, executable=executable)
             async with self._teller.telling():
-                ran = await sandbox.exec(self._program(), self._hear)
+                with tiers.watching.running(sandbox.tier, self._begun.job_id) as ended:
+                    ran = await sandbox.exec(self._program(), self._hear)
+                    ended(ran)
             return await self._kept(sandbox, ran)
         finally:
             await asyncio.shield(sandbox.destroy())
@@ -179,6 +186,7 @@ class _Run:
                     request.limits,
                     network=request.network,
                     heard=self._on_network,
+                    image=request.image,
                 )
             except NeverStarted as failure:
                 if attempt == _TRIES or failure.kind is not FailureKind.UNAVAILABLE:
@@ -227,11 +235,15 @@ class _Run:
         for stream, data in self._written.items():
             if data:
                 await self._keep(kept, stream, bytes(data), "text/plain")
+        console = sandbox.console()
+        if console:
+            await self._keep(kept, _CONSOLE, console.encode(), "text/plain")
         try:
             await self._outputs(sandbox, kept)
         except Failure as failure:
             problem = problem or job_progress.problem_of(failure)
-        result = ExecResult(
+        result = _result_of(
+            self._request,
             ended=ran.ended.value,
             exit_code=ran.exit_code,
             signal=ran.signal,
@@ -252,8 +264,9 @@ class _Run:
         if not self._request.outputs:
             return
         listing = await sandbox.list(_LOOKED_AT)
+        taken = (*self._written, *(made.name for made in kept.made))
         # In a thread: strangers' patterns against strangers' names may take seconds.
-        chosen = await asyncio.to_thread(choose, self._request.outputs, listing.files, tuple(self._written))
+        chosen = await asyncio.to_thread(choose, self._request.outputs, listing.files, taken)
         kept.left_out += chosen.left_out
         for place, (file, name) in enumerate(chosen.files):
             left = self._settings.max_output_bytes - kept.bytes
@@ -284,6 +297,12 @@ class _Kept:
     def bytes(self) -> int:
         """Of all that is kept."""
         return sum(made.bytes for made in self.made)
+
+
+def _result_of(request: ExecJob, **found: Any) -> ExecResult:
+    if isinstance(request, VmJob):
+        return VmResult(accelerator=found["held_by"]["accelerator"], **found)
+    return ExecResult(**found)
 
 
 def on_lost(request: ExecJob) -> OnLost:

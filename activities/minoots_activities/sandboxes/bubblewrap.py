@@ -81,7 +81,7 @@ class Bubblewrap(Sandboxes):
             self._works = True
         return ()
 
-    async def create(self, name: str, limits: Limits) -> Sandbox:
+    async def create(self, name: str, limits: Limits, image: str | None = None) -> Sandbox:
         """Return a new sandbox."""
         lacks = self._lacks()
         if lacks:

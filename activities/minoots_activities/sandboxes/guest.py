@@ -4,8 +4,8 @@ Stands alone: it is copied into the sandbox and run by whatever Python 3.9 or ne
 imports nothing but the standard library, and as little of it as it can. It is no border: a program may do
 whatever it likes to it, so the host believes nothing that it says beyond "this program ended so".
 
-It speaks lines of JSON over the socket whose descriptor is its first argument. A request says in ``fds`` how
-many descriptors come with it. When the socket ends, everything in the sandbox ends.
+It speaks lines of JSON over the socket whose descriptor, or path, is its first argument. A request says in
+``fds`` how many descriptors come with it. When the socket ends, everything in the sandbox ends.
 """
 
 from __future__ import annotations
@@ -342,9 +342,38 @@ def die_with_parent() -> None:
     prctl(1, int(signal.SIGKILL))
 
 
+def confine(path: str) -> None:
+    """Run under a filter of system calls from now on, with whatever is started."""
+    import ctypes
+
+    with open(path, "rb") as file:
+        program = file.read()
+    held = ctypes.create_string_buffer(program, len(program))
+
+    class Program(ctypes.Structure):
+        _fields_ = [("count", ctypes.c_ushort), ("ops", ctypes.c_void_p)]
+
+    ops = Program(len(program) // 8, ctypes.addressof(held))
+    libc = ctypes.CDLL(None, use_errno=True)
+    # No new privileges, or the kernel takes no filter from us; then the filter.
+    if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, ctypes.byref(ops), 0, 0):
+        raise OSError(ctypes.get_errno(), "no filter of system calls")
+
+
+def reach(way: str) -> socket.socket:
+    """Return the socket to the host: an inherited descriptor, or a path at which the host waits."""
+    if way.isdigit():
+        return socket.socket(fileno=int(way))
+    sock = socket.socket(socket.AF_UNIX)
+    sock.connect(way)
+    return sock
+
+
 def main() -> None:
-    """Run: descriptor of the socket, working folder, ``first`` or ``plain``."""
-    sock = socket.socket(fileno=int(sys.argv[1]))
+    """Run: the way to the host, working folder, ``first`` or ``plain``, and maybe a filter."""
+    sock = reach(sys.argv[1])
+    if len(sys.argv) > 4:
+        confine(sys.argv[4])
     first = sys.argv[3] == "first"
     if not first:
         prctl(1, int(signal.SIGTERM))

@@ -61,6 +61,7 @@ class GuestedSandbox(WithSnapshots):
         group: its control group, where there is one.
         env: what every program of it finds in its environment.
         after: what is to be tidied up when it has ended.
+        kill: what ends it when it does not end by itself; by default, to kill that process.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class GuestedSandbox(WithSnapshots):
         group: Group | None,
         env: Mapping[str, str],
         after: Callable[[], Awaitable[None]] | None = None,
+        kill: Callable[[], None] | None = None,
     ) -> None:
         self.tier = tier
         self.limits = limits
@@ -84,6 +86,7 @@ class GuestedSandbox(WithSnapshots):
         self._group = group
         self._env = dict(env)
         self._after = after
+        self._kill_all = kill or process.kill
         self._gate: Gate | None = None
 
     async def exec(self, program: Program, output: Output) -> Ran:
@@ -222,7 +225,7 @@ class GuestedSandbox(WithSnapshots):
                 await self._process.wait()
         except TimeoutError:
             with suppress(ProcessLookupError):
-                self._process.kill()
+                self._kill_all()
             await self._process.wait()
         if self._group is not None:
             await self._group.remove()
@@ -274,7 +277,7 @@ class GuestedSandbox(WithSnapshots):
                 await self._channel.ask({"do": "end"})
         except (TimeoutError, OutcomeUnknown):
             with suppress(ProcessLookupError):
-                self._process.kill()
+                self._kill_all()
 
     async def _file(self, request: dict[str, Any], path: str) -> int:
         answer = await self._channel.ask(request)

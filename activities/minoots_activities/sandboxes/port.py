@@ -174,6 +174,10 @@ class Sandbox(ABC):
     async def resume(self) -> None:
         """Let it go on."""
 
+    def console(self) -> str:
+        """Return the end of what its machine has written to a console; nothing where there is none."""
+        return ""
+
     @abstractmethod
     async def destroy(self) -> None:
         """End everything in it; nothing of it is left when this returns. May be called again."""
@@ -191,8 +195,13 @@ class Sandboxes(ABC):
         """Return what this machine lacks for the tier, each in a sentence; nothing when it can be had."""
 
     @abstractmethod
-    async def create(self, name: str, limits: Limits) -> Sandbox:
+    async def create(self, name: str, limits: Limits, image: str | None = None) -> Sandbox:
         """Return a new sandbox.
+
+        Args:
+            name: what it is for.
+            limits: how much it may take.
+            image: its root file system, where the tier has images.
 
         Raises:
             NeverStarted: it could not be made.

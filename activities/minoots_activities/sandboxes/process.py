@@ -45,7 +45,7 @@ class Processes(Sandboxes):
             return ("the setting sandbox.allow_process is off, for such a program is shut in by nothing",)
         return () if interpreter(None) else ("there is no Python that could run its guest",)
 
-    async def create(self, name: str, limits: Limits) -> Sandbox:
+    async def create(self, name: str, limits: Limits, image: str | None = None) -> Sandbox:
         """Return a new folder and a guest in it."""
         lacks = self._lacks()
         if lacks:

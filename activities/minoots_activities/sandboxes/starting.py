@@ -74,7 +74,7 @@ async def start(
         prepared = beforehand is None or await beforehand(process.pid)
         if not prepared or not await channel.ready(_READY_WITHIN):
             raise never_started(
-                f"the sandbox did not begin: {await _said(process)}",
+                f"the sandbox did not begin: {await said(process)}",
                 "See how-to/jobs.md for what a tier needs of a machine.",
             )
     except BaseException:
@@ -91,7 +91,7 @@ async def ended(process: asyncio.subprocess.Process) -> None:
     await process.wait()
 
 
-async def _said(process: asyncio.subprocess.Process) -> str:
+async def said(process: asyncio.subprocess.Process) -> str:
     """Return what a process that failed wrote last."""
     if process.stderr is None:
         return "it said nothing"

@@ -10,7 +10,7 @@ from typing import Final
 
 from minoots.contracts.sandboxes import Limits, Tier
 from minoots.errors import FailureKind
-from minoots_activities.egress.gate import Bounds, Gate, Heard
+from minoots_activities.egress.gate import Attempt, Bounds, Gate, Heard
 from minoots_activities.egress.rules import Rules
 from minoots_activities.http.names import Resolver, SystemResolver
 from minoots_activities.vms.machines import Machines, end_left_behind
@@ -19,10 +19,13 @@ from minoots_platform.addresses import AddressPolicy
 
 from . import cgroups
 from .bubblewrap import Bubblewrap
+from .containers import Containers
+from .engines import ContainerEngine
 from .port import NeverStarted, Sandbox, Sandboxes, never_started
 from .process import Processes, remove_folders_left_behind
+from .watching import Watching
 
-STRONG: Final = frozenset({Tier.BUBBLEWRAP, Tier.VM})
+STRONG: Final = frozenset({Tier.BUBBLEWRAP, Tier.CONTAINER, Tier.VM})
 """Tiers that shut something in."""
 
 
@@ -96,6 +99,9 @@ class Tiers:
         vm_image: the folder of the image of virtual machines.
         qemu: what runs these.
         network: what they may have of the network.
+        engine: what runs containers.
+        images: the images that these may have, the first one by default.
+        watching: who watches them.
     """
 
     def __init__(
@@ -109,14 +115,20 @@ class Tiers:
         strong: Collection[Tier] = STRONG,
         ceilings: Ceilings | None = None,
         network: Network | None = None,
+        engine: ContainerEngine | None = None,
+        images: Sequence[str] = (),
+        watching: Watching | None = None,
     ) -> None:
         self._strong = frozenset(strong)
         self._ceilings = ceilings or Ceilings()
         self._network = network or Network()
+        self.watching = watching or Watching()
         self._place = cgroups.place() if use_cgroups else None
+        self._containers = Containers(self._place, engine or ContainerEngine(), tuple(images))
         self._given: dict[Tier, Sandboxes] = {
             Tier.PROCESS: Processes(self._place, allowed=allow_process),
             Tier.BUBBLEWRAP: Bubblewrap(self._place, tuple(read_only)),
+            Tier.CONTAINER: self._containers,
             Tier.VM: Machines(vm_image, qemu),
         }
 
@@ -128,6 +140,7 @@ class Tiers:
         *,
         network: Sequence[str] = (),
         heard: Heard | None = None,
+        image: str | None = None,
     ) -> Sandbox:
         """Return a new sandbox of exactly this tier.
 
@@ -137,6 +150,7 @@ class Tiers:
             limits: how much it may take.
             network: the hosts that its programs may reach.
             heard: who is told of every attempt to reach one.
+            image: its root file system, in the tier ``container``.
 
         Raises:
             NeverStarted: this machine cannot give it, or settings do not allow it; the error says what is
@@ -155,7 +169,13 @@ class Tiers:
             raise NeverStarted(
                 FailureKind.INVALID,
                 f"the tier {tier} cannot hold a program to the hosts in network: {given.no_network}",
-                remedy="Leave network out, or choose the tier bubblewrap.",
+                remedy="Leave network out, or choose the tier bubblewrap or container.",
+            )
+        if image is not None and tier is not Tier.CONTAINER:
+            raise NeverStarted(
+                FailureKind.INVALID,
+                f"the tier {tier} has no images",
+                remedy="Leave image out, or choose the tier container.",
             )
         lacks = await given.missing()
         if lacks:
@@ -163,11 +183,12 @@ class Tiers:
                 f"this worker cannot give the tier {tier}: {'; '.join(lacks)}",
                 "Put right what is missing, or choose another tier.",
             )
-        sandbox = await given.create(name, limits)
+        with self.watching.starting(tier):
+            sandbox = await given.create(name, limits, image)
         if not network:
             return sandbox
         outside = self._network
-        gate = Gate(rules, outside.policy, outside.resolver, outside.bounds, heard or (lambda attempt: None))
+        gate = Gate(rules, outside.policy, outside.resolver, outside.bounds, self._heard(heard))
         try:
             await sandbox.let_out(gate)
         except BaseException:
@@ -175,10 +196,20 @@ class Tiers:
             raise
         return sandbox
 
+    def _heard(self, heard: Heard | None) -> Heard:
+        def hear(attempt: Attempt) -> None:
+            if heard is not None:
+                heard(attempt)
+            self.watching.metrics.network(allowed=attempt.allowed)
+
+        return hear
+
     async def remove_left_behind(self) -> int:
         """Remove what workers that were killed have left of their sandboxes; return how much that was."""
         # Machines first: they are found by their folders.
         gone = await asyncio.to_thread(end_left_behind)
+        if Tier.CONTAINER in self._strong:
+            gone += await self._containers.remove_left_behind()
         gone += await asyncio.to_thread(remove_folders_left_behind)
         if self._place is not None:
             gone += await asyncio.to_thread(cgroups.remove_left_behind, self._place)

@@ -83,7 +83,7 @@ class Machines(Sandboxes):
                 lacks.append(str(fault))
         return tuple(lacks)
 
-    async def create(self, name: str, limits: Limits) -> Machine:
+    async def create(self, name: str, limits: Limits, image: str | None = None) -> Machine:
         """Return a new machine.
 
         Raises:
@@ -91,14 +91,14 @@ class Machines(Sandboxes):
         """
         try:
             host = qemu.Host.find(self._binary)
-            image = await asyncio.to_thread(self._image)
+            loaded = await asyncio.to_thread(self._image)
         except ImageFault as fault:
             raise never_started(fault.detail, fault.remedy) from fault
-        accelerator = await self._chosen.get(host, image)
+        accelerator = await self._chosen.get(host, loaded)
         # Not below our own data: paths of sockets are short.
         folder = Path(tempfile.mkdtemp(prefix=f"{name_of(name)[:60]}-"))
         try:
-            machine = await qemu.boot(host, image, accelerator.name, limits, folder, accelerator.patience)
+            machine = await qemu.boot(host, loaded, accelerator.name, limits, folder, accelerator.patience)
             (folder / "pid").write_text(str(machine.process.pid))
         except BaseException:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
@@ -232,12 +232,9 @@ class Machine(WithSnapshots):
         await self._machine.end()
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
-    def console(self, most: int = 65536) -> str:
+    def console(self) -> str:
         """Return the end of what the machine has written to its console."""
-        try:
-            return self._machine.console.read_text(errors="replace")[-most:]
-        except OSError:
-            return ""
+        return self._machine.console.text()
 
     async def _ask(
         self, command: tuple[str, ...], stdin: bytes, most: int

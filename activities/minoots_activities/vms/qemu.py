@@ -22,6 +22,7 @@ from qemu.qmp import QMPClient, QMPError
 from minoots.contracts.sandboxes import Limits
 from minoots_activities.sandboxes.port import NeverStarted, never_started
 
+from .console import Console
 from .faults import ImageFault
 from .frames import ProtocolError
 from .guest import Guest, connect
@@ -75,7 +76,7 @@ class Machine:
     process: asyncio.subprocess.Process
     guest: Guest
     monitor: QMPClient
-    console: Path
+    console: Console
 
     async def end(self) -> None:
         """End it; nothing of it runs when this returns. May be called again."""
@@ -83,6 +84,7 @@ class Machine:
         with suppress(QMPError, EOFError, OSError, asyncio.InvalidStateError):
             await self.monitor.disconnect()
         await _ended(self.process)
+        await self.console.end()
 
 
 async def boot(
@@ -101,17 +103,19 @@ async def boot(
     Raises:
         NeverStarted: it did not come up; the error has what it said.
     """
-    disk, console = folder / "disk", folder / "console"
+    disk = folder / "disk"
     await _make_disk(host, disk, limits)
     agent, monitor = folder / "guest.sock", folder / "qmp.sock"
     process = await asyncio.create_subprocess_exec(
         *_guarded(host),
-        *_command(host, image, accelerator, limits, disk, console, agent, monitor),
+        *_command(host, image, accelerator, limits, disk, agent, monitor),
         stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
     )
+    assert process.stdout is not None  # noqa: S101 - for the type checker: it is a pipe
+    console = Console(process.stdout)
     try:
         async with asyncio.timeout(within):
             guest = await _meet(process, agent)
@@ -120,6 +124,7 @@ async def boot(
         await _require(client, accelerator)
     except BaseException as error:
         await _ended(process)
+        await console.end()
         if isinstance(error, TimeoutError | ProtocolError | QMPError):
             said = f"{error}" or f"it did not answer within {within:g} s"
             raise _failed(accelerator, said, console) from error
@@ -135,7 +140,6 @@ def _command(
     accelerator: str,
     limits: Limits,
     disk: Path,
-    console: Path,
     agent: Path,
     monitor: Path,
 ) -> list[str]:
@@ -155,7 +159,8 @@ def _command(
         *("-kernel", str(image.kernel), "-initrd", str(image.initramfs), "-append", boot_line),
         # A machine that restarts itself would be another one.
         "-no-reboot",
-        *("-serial", f"file:{console}"),
+        # To us, who keep the end of it: a file would grow for as long as somebody in there writes.
+        *("-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"),
         *("-device", "virtio-serial-pci"),
         # It waits for us: the first word of the guest cannot be lost.
         *("-chardev", f"socket,id=guest,path={agent},server=on,wait=on"),
@@ -217,11 +222,8 @@ async def _meet(process: asyncio.subprocess.Process, agent: Path) -> Guest:
         await asyncio.gather(connection, ending, return_exceptions=True)
 
 
-def _failed(accelerator: str, said: str, console: Path) -> NeverStarted:
-    try:
-        last = console.read_text(errors="replace")[-_SHOWN:].strip()
-    except OSError:
-        last = ""
+def _failed(accelerator: str, said: str, console: Console) -> NeverStarted:
+    last = console.text(_SHOWN).strip()
     told = f"; its console ends: {last}" if last else ""
     return never_started(
         f"the machine did not start by {accelerator}: {said}{told}",

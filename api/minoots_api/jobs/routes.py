@@ -11,12 +11,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import Response
 
 from minoots.contracts import (
+    AgentJob,
+    AgentTool,
     Artifact,
     FieldProblem,
     Job,
+    JobDecision,
     JobDetail,
     JobEvents,
     JobKind,
+    JobMessage,
     JobRequest,
     JobState,
     Page,
@@ -28,7 +32,9 @@ from minoots_api.parameters import Cursor, IdempotencyKey, LabelFilter, Limit, T
 from minoots_api.principals import JobsReader, JobsWriter
 from minoots_api.routing import Router
 from minoots_api.waiting import Wait, when_final
-from minoots_platform.records import contents, jobs
+from minoots_platform.identity import Principal, Scope
+from minoots_platform.records import agent_talk, contents, jobs
+from minoots_platform.telemetry import audit
 from minoots_platform.telemetry.trace_context import current_traceparent
 
 from .stream import JobStream
@@ -63,7 +69,12 @@ async def submit_job(
     principal: JobsWriter,
     key: IdempotencyKey = None,
 ) -> Response:
-    """Submit a job: a question to a language model (``llm``), or a program in a sandbox (``exec``)."""
+    """Submit a job: a question to a language model (``llm``), a program (``exec``), or an ``agent``.
+
+    An agent that may set timers needs a key that may, too.
+    """
+    if isinstance(job, AgentJob) and any(rule.name is AgentTool.SET_TIMER for rule in job.tools or ()):
+        principal.require(Scope.TIMERS_WRITE)
 
     async def work(connection: AsyncConnection) -> Job:
         return await jobs.accept(
@@ -107,7 +118,7 @@ async def list_jobs(
 async def get_job(job_id: JobId, gateway: Here, principal: JobsReader, wait: Wait = 0) -> JobDetail:
     """Get a job; with ``wait``, answer as soon as it has ended."""
     tenant = principal.tenant
-    return await when_final(gateway, tenant, lambda read: jobs.get(read, tenant, job_id), wait)
+    return await when_final(gateway, tenant, lambda read: agent_talk.detail(read, tenant, job_id), wait)
 
 
 @router.post("/{id}/cancel", response_model=Job)
@@ -120,6 +131,80 @@ async def cancel_job(job_id: JobId, gateway: Here, principal: JobsWriter) -> Job
     if tell:
         await gateway.hand_over(gateway.handover.job(job_id, "cancelled"))
     return job
+
+
+@router.post("/{id}/approve", response_model=JobDetail)
+async def approve_job(
+    job_id: JobId,
+    decision: JobDecision,
+    request: Request,
+    gateway: Here,
+    principal: JobsWriter,
+    key: IdempotencyKey = None,
+) -> Response:
+    """Let an agent do what it asks leave for; 409 when it asks for nothing."""
+    return await _decided(job_id, decision, request, gateway, principal, key, approved=True)
+
+
+@router.post("/{id}/deny", response_model=JobDetail)
+async def deny_job(
+    job_id: JobId,
+    decision: JobDecision,
+    request: Request,
+    gateway: Here,
+    principal: JobsWriter,
+    key: IdempotencyKey = None,
+) -> Response:
+    """Refuse an agent what it asks leave for; it is told the ``reason``, and goes on."""
+    return await _decided(job_id, decision, request, gateway, principal, key, approved=False)
+
+
+async def _decided(
+    job_id: str,
+    decision: JobDecision,
+    request: Request,
+    gateway: Gateway,
+    principal: Principal,
+    key: str | None,
+    *,
+    approved: bool,
+) -> Response:
+    tenant, actor = principal.tenant, principal.subject
+
+    async def work(connection: AsyncConnection) -> JobDetail:
+        now = gateway.clock()
+        await agent_talk.decide(connection, tenant, job_id, decision, approved=approved, now=now, actor=actor)
+        return await agent_talk.detail(connection, tenant, job_id)
+
+    answered = await run_once(gateway, request, principal, key, work)
+    if not answered.replayed:
+        verdict = "allow" if approved else "deny"
+        about = {"job_id": job_id, "call": decision.call}
+        audit("job.tool_decided", actor=actor, tenant=tenant, decision=verdict, **about)
+        await gateway.hand_over(gateway.handover.job(job_id, "approved" if approved else "denied"))
+    return answered.response()
+
+
+@router.post("/{id}/messages", response_model=JobDetail)
+async def send_job_message(
+    job_id: JobId,
+    message: JobMessage,
+    request: Request,
+    gateway: Here,
+    principal: JobsWriter,
+    key: IdempotencyKey = None,
+) -> Response:
+    """Say something to an agent at work: it reads it before it thinks the next time, and wakes for it."""
+
+    async def work(connection: AsyncConnection) -> JobDetail:
+        now, actor = gateway.clock(), principal.subject
+        await agent_talk.send(connection, principal.tenant, job_id, message.text, now=now, actor=actor)
+        return await agent_talk.detail(connection, principal.tenant, job_id)
+
+    answered = await run_once(gateway, request, principal, key, work)
+    if not answered.replayed:
+        await gateway.hand_over(gateway.handover.job(job_id, "message"))
+    return answered.response()
 
 
 @router.get("/{id}/events", response_model=JobEvents)

@@ -52,7 +52,7 @@ async def list_sessions(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[Session]:
-    """List captured sessions, those that something came to last first."""
+    """List captured sessions, those in which something was said last first."""
     wanted = SessionFilter(provider, cwd, title, session, parent_id, subagents, recorded, since, until)
     async with gateway.database.read() as connection:
         await sessions.require_provider(connection, principal.tenant, provider)

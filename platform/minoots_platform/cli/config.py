@@ -14,6 +14,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from minoots_platform.plugins import plugins
 from minoots_platform.settings import SettingsError, load_with_origins, startup_faults
 from minoots_platform.settings.document import migrate_file
 from minoots_platform.settings.loading import find_file
@@ -34,12 +35,15 @@ def validate(
     file: File = None,
     dev: Annotated[bool, typer.Option("--dev", help="Only what `minoots dev` and `start` need.")] = False,
 ) -> None:
-    """Check the file and the MINOOTS_ variables, and whether a gateway may start with them."""
+    """Check the file, the MINOOTS_ variables, what they name, and whether a gateway may start with them."""
     try:
         loaded = load_with_origins(file)
     except SettingsError as error:
         _refuse(error)
     faults = [] if dev else startup_faults(loaded.settings)
+    beyond = [fault for _, check in plugins("minoots.checks", "check") for fault in check(loaded.settings)]
+    if beyond:
+        _refuse(SettingsError([*faults, *beyond]))
     if faults:
         typer.echo("The settings are valid for minoots dev (--dev). A gateway of its own lacks:\n", err=True)
         _refuse(SettingsError(faults))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -57,11 +59,30 @@ def export(
             sys.stdout.write(part)
         return
     try:
-        with output.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
-            output.chmod(0o600)
-            file.writelines(parts)
+        write_whole(output, parts)
     except OSError as error:
         raise typer.BadParameter(f"{output}: {error.strerror or error}", param_hint="--output") from error
+
+
+def write_whole(output: Path, parts: Iterable[str]) -> None:
+    """Write a file that only its owner may read, so that it is whole or as it was before.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    target = Path(os.path.realpath(output))
+    if target.exists() and not target.is_file():  # a pipe or a terminal
+        with target.open("w", encoding="utf-8", errors="replace", newline="\n") as stream:
+            stream.writelines(parts)
+        return
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:100]}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="replace", newline="\n") as file:
+            file.writelines(parts)
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
 
 
 def _parts(session: Session, public_id: str, format: str, look: Look) -> Iterator[str]:

@@ -62,7 +62,12 @@ async def clean(
             events += (await connection.execute(counted)).scalar_one()
             if not dry_run:
                 await connection.execute(sa.delete(_EVENTS).where(*of_them))
-                done = {"cleaned": _SESSIONS.c.events, "obeyed": _SESSIONS.c.events, "title": None}
+                done = {
+                    "cleaned": _SESSIONS.c.events,
+                    "cleaned_until": _SESSIONS.c.last_at,
+                    "obeyed": _SESSIONS.c.events,
+                    "title": None,
+                }
                 await connection.execute(sa.update(_SESSIONS).where(_SESSIONS.c.id.in_(part)).values(**done))
     if recordings_before is not None:
         table = recordings.TABLE

@@ -28,6 +28,8 @@ LEFT_FOR: Final = timedelta(days=1)
 """After this long, a content that no job names is forgotten: it was handed in for one that never came."""
 FORGOTTEN_AT_ONCE: Final = 100
 """Contents that one transaction forgets."""
+_AT_ONCE: Final = 500
+"""Contents that one statement reads."""
 
 
 def sha256_of(data: bytes) -> str:
@@ -55,6 +57,49 @@ async def keep(database: Database, tenant: str, data: bytes, now: datetime) -> s
     return sha256
 
 
+async def put(connection: AsyncConnection, tenant: str, data: bytes, now: datetime) -> str:
+    """Keep ``data`` in a transaction that does more: for what is small. Return its hash."""
+    sha256 = sha256_of(data)
+    key = {"tenant": tenant, "sha256": sha256}
+    fresh = {**key, "bytes": len(data), "ready": True, "created_at": now}
+    if not await insert_new(connection, TABLE, fresh):
+        again = sa.update(TABLE).where(*_is(tenant, sha256)).values(created_at=now, ready=True)
+        await connection.execute(again)
+    for number, begin in enumerate(range(0, len(data), PIECE)):
+        await insert_new(connection, _PIECES, {**key, "number": number, "data": data[begin : begin + PIECE]})
+    return sha256
+
+
+async def read_many(database: Database, tenant: str, wanted: Collection[str]) -> dict[str, bytes]:
+    """Return contents by their hashes.
+
+    Raises:
+        Failure: not_found, when one is not kept; bug, when one is not what was kept.
+    """
+    found: dict[str, list[bytes]] = {}
+    every = sorted(set(wanted))
+    async with database.read() as connection:
+        for begin in range(0, len(every), _AT_ONCE):
+            some = every[begin : begin + _AT_ONCE]
+            ready = sa.select(TABLE.c.sha256).where(
+                TABLE.c.tenant == tenant, TABLE.c.sha256.in_(some), TABLE.c.ready
+            )
+            found |= {sha256: [] for sha256 in await connection.scalars(ready)}
+            query = sa.select(_PIECES.c.sha256, _PIECES.c.data).where(
+                _PIECES.c.tenant == tenant, _PIECES.c.sha256.in_(some)
+            )
+            for row in await connection.execute(query.order_by(_PIECES.c.sha256, _PIECES.c.number)):
+                if row.sha256 in found:
+                    found[row.sha256].append(row.data)
+    whole = {sha256: b"".join(pieces) for sha256, pieces in found.items()}
+    for sha256 in every:
+        if sha256 not in whole:
+            raise _unknown(sha256)
+        if sha256_of(whole[sha256]) != sha256:
+            raise _damaged(sha256)
+    return whole
+
+
 async def size(connection: AsyncConnection, tenant: str, sha256: str) -> int:
     """Return how many bytes a content has.
 
@@ -80,7 +125,7 @@ async def read(database: Database, tenant: str, sha256: str) -> bytes:
         pieces = await connection.scalars(query.order_by(_PIECES.c.number))
         data = b"".join(pieces)
     if sha256_of(data) != sha256:
-        raise Failure(FailureKind.BUG, f"the content {sha256} is damaged", remedy="Hand it in again.")
+        raise _damaged(sha256)
     return data
 
 
@@ -136,6 +181,10 @@ async def forget_unnamed(
 
 def _is(tenant: str, sha256: str) -> tuple[sa.ColumnElement[bool], ...]:
     return TABLE.c.tenant == tenant, TABLE.c.sha256 == sha256
+
+
+def _damaged(sha256: str) -> Failure:
+    return Failure(FailureKind.BUG, f"the content {sha256} is damaged", remedy="Hand it in again.")
 
 
 def _unknown(sha256: str) -> Failure:

@@ -25,6 +25,12 @@ FILES = schema.transcripts
 MAX_ENCLOSURE: Final = 20 * 1024 * 1024
 """Bytes of an image or document that are kept; of a larger one, only what it was."""
 _TITLE: Final = 500
+_WAITS: Final = "minoots.waits_since"
+"""Among the facts of a conversation; no reader tells one of this name."""
+_RESUMES: Final = "resume"
+"""Of a conversation whose file begins with another: its program does not say so, but what is copied does."""
+_ANCESTORS: Final = 50
+_WORDS: Final = (ConversationEventKind.USER, ConversationEventKind.ASSISTANT)
 
 
 @dataclass(frozen=True)
@@ -129,11 +135,12 @@ async def keep(
         )
     }
     if conversation.cleaned:
-        latest = await _not_let_go(connection, conversation, latest, known)
+        latest = _not_let_go(conversation, latest, known)
     await _keep_enclosures(connection, conversation.tenant, enclosures, now)
     number = conversation.events
     fresh: list[dict[str, Any]] = []
     revised = taken = 0
+    resumed: str | None = None
     for event in latest.values():
         body = event.model_dump(mode="json", exclude={"id", "revision", "kind", "ts"}, exclude_defaults=True)
         told = hashlib.sha256(
@@ -156,7 +163,11 @@ async def keep(
                     "hash": told,
                 }
             )
-        elif before.conversation_id != conversation.id and before.relation and not conversation.relation:
+        elif (
+            before.conversation_id != conversation.id
+            and before.relation not in (None, _RESUMES)
+            and conversation.relation in (None, _RESUMES)
+        ):
             # A copy was read first: a fork, or a file that passes for a sub-agent's. It is said here.
             number += 1
             taken += 1
@@ -181,32 +192,42 @@ async def keep(
                     hash=told,
                 )
             )
+        elif before.conversation_id != conversation.id and event.kind in _WORDS and not event.injected:
+            # The last: a copy of a copy goes on from that one.
+            resumed = before.conversation_id
     if fresh:
         await connection.execute(sa.insert(EVENTS), fresh)
-    counts = {"events": number, "revised": conversation.revised + bool(revised)}
-    await _follow(connection, conversation, list(latest.values()), facts, counts, now)
+    about: dict[str, Any] = {"events": number, "revised": conversation.revised + bool(revised)}
+    if resumed is not None and await _may_resume(connection, conversation, resumed):
+        about |= {"parent_id": resumed, "relation": _RESUMES}
+    await _follow(connection, conversation, list(latest.values()), facts, about, now)
     return Kept(len(fresh) + taken, revised)
 
 
-async def _not_let_go(
-    connection: AsyncConnection,
-    conversation: sa.Row[Any],
-    events: Mapping[str, ConversationEvent],
-    known: Collection[str],
+async def _may_resume(connection: AsyncConnection, conversation: sa.Row[Any], other: str) -> bool:
+    """Tell whether a conversation can go on from another: its program says nothing else, nor the other's."""
+    if conversation.relation not in (None, _RESUMES):
+        return False
+    above: str | None = other
+    for _ in range(_ANCESTORS):
+        if above is None or above == conversation.id:
+            break
+        query = sa.select(TABLE.c.parent_id).where(TABLE.c.tenant == conversation.tenant, TABLE.c.id == above)
+        above = (await connection.execute(query)).scalar_one_or_none()
+    return above is None
+
+
+def _not_let_go(
+    conversation: sa.Row[Any], events: Mapping[str, ConversationEvent], known: Collection[str]
 ) -> dict[str, ConversationEvent]:
     """Return events without those that were let go of: a file that was moved or copied tells them again.
 
-    They are known by their time: all of them are older than what came afterwards.
+    They are known by their time; one without a time cannot be told from a new one.
     """
-    mine = (EVENTS.c.tenant == conversation.tenant, EVENTS.c.conversation_id == conversation.id)
-    query = sa.select(sa.func.min(EVENTS.c.ts)).where(*mine, EVENTS.c.number > conversation.cleaned)
-    since: datetime | None = (await connection.execute(query)).scalar_one_or_none()
-    last = conversation.last_at
+    until = conversation.cleaned_until
 
     def is_gone(event: ConversationEvent) -> bool:
-        if event.id in known or event.ts is None:
-            return False
-        return event.ts < since if since is not None else last is not None and event.ts <= last
+        return until is not None and event.ts is not None and event.ts <= until and event.id not in known
 
     return {name: event for name, event in events.items() if not is_gone(event)}
 
@@ -225,6 +246,23 @@ async def obeyed(connection: AsyncConnection, conversation_id: str, number: int)
 async def note_history(connection: AsyncConnection, conversation_id: str, number: int) -> None:
     """Remember which events were there when commands were first looked for."""
     await connection.execute(sa.update(TABLE).where(TABLE.c.id == conversation_id).values(history=number))
+
+
+async def note_waiting(
+    connection: AsyncConnection, conversation: sa.Row[Any], since: datetime | None
+) -> None:
+    """Remember since when a command of a conversation, whose row is locked, waits; ``None``: none does."""
+    facts = {name: value for name, value in conversation.facts.items() if name != _WAITS}
+    if since is not None:
+        facts[_WAITS] = since.isoformat()
+    if facts != conversation.facts:
+        await connection.execute(sa.update(TABLE).where(TABLE.c.id == conversation.id).values(facts=facts))
+
+
+def waiting_since(conversation: sa.Row[Any]) -> datetime | None:
+    """Return since when a command of a conversation waits; ``None`` where none does."""
+    since = conversation.facts.get(_WAITS)
+    return None if since is None else datetime.fromisoformat(since)
 
 
 async def note_refusals(
@@ -278,18 +316,23 @@ def first_line(text: str) -> str:
 async def behind(
     connection: AsyncConnection, tenant: str, host: str, limit: int, but: Collection[str] = ()
 ) -> list[File]:
-    """Return files of a host in whose conversations commands have not been looked for yet.
+    """Return the files of a host's conversations in which commands have not been looked for yet.
 
-    ``but`` are the ids of conversations that are left out.
+    ``limit`` counts conversations, each of which may have many files; ``but`` are the ids of those that are
+    left out.
     """
-    query = (
-        sa.select(FILES.c.path, FILES.c.provider, FILES.c.conversation_id)
-        .join(TABLE, TABLE.c.id == FILES.c.conversation_id)
-        .where(FILES.c.tenant == tenant, FILES.c.host == host, TABLE.c.obeyed < TABLE.c.events)
+    mine = (FILES.c.tenant == tenant, FILES.c.host == host)
+    waiting = (
+        sa.select(TABLE.c.id)
+        .where(TABLE.c.tenant == tenant, TABLE.c.obeyed < TABLE.c.events)
+        .where(sa.exists().where(*mine, FILES.c.conversation_id == TABLE.c.id))
+        # The latest first: of old ones the files may be gone, so that nothing comes of telling of them.
+        .order_by(TABLE.c.updated_at.desc(), TABLE.c.id)
         .limit(limit + len(but))
     )
-    found = [row for row in await connection.execute(query) if row.conversation_id not in but]
-    return [File(host, row.path, row.provider) for row in found]
+    wanted = [one for one in await connection.scalars(waiting) if one not in but][:limit]
+    query = sa.select(FILES.c.path, FILES.c.provider).where(*mine, FILES.c.conversation_id.in_(wanted))
+    return [File(host, row.path, row.provider) for row in await connection.execute(query)]
 
 
 async def reading(connection: AsyncConnection, tenant: str, key: str) -> Reading | None:
@@ -467,7 +510,7 @@ async def _follow(
     conversation: sa.Row[Any],
     events: Sequence[ConversationEvent],
     facts: Mapping[str, Any],
-    counts: Mapping[str, int],
+    about: Mapping[str, Any],
     now: datetime,
 ) -> None:
     """Bring the conversation's own row up to date."""
@@ -488,7 +531,7 @@ async def _follow(
             facts={**conversation.facts, **facts},
             title=title and title[:_TITLE],
             title_rank=rank,
-            **counts,
+            **about,
             started_at=first,
             last_at=last,
             updated_at=now,

@@ -17,6 +17,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from minoots.contracts import (
+    AgentJob,
+    AgentResult,
     EventType,
     ExecJob,
     ExecResult,
@@ -70,15 +72,17 @@ class Begun:
     Attributes:
         first_event: the number of the event with which it begins; what it says comes after that.
         actor: who has submitted it.
+        waited: seconds from when it was accepted; ``None`` for one that was begun before.
     """
 
     tenant: str
     job_id: str
     attempt: int
     first_event: int
-    request: LlmJob | ExecJob
+    request: LlmJob | ExecJob | AgentJob
     deadline: datetime
     actor: str
+    waited: float | None = None
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,7 @@ class Outcome:
     """How a job ends."""
 
     state: JobState
-    result: LlmResult | ExecResult | None = None
+    result: LlmResult | ExecResult | AgentResult | None = None
     problem: JobProblem | None = None
     made: Sequence[Made] = field(default=())
 
@@ -130,7 +134,7 @@ async def look(connection: AsyncConnection, tenant: str, job_id: str, now: datet
         elif now >= row.deadline_at:
             outcome = Outcome(JobState.FAILED, problem=_too_late(row))
         if outcome is not None:
-            row = await _end(connection, row, outcome, now)
+            row = await end(connection, row, outcome, now)
     state = JobState(row.state)
     return Look(state, None if state.final else JobKind(row.kind), row.deadline_at, row.attempt)
 
@@ -143,7 +147,7 @@ async def stop(connection: AsyncConnection, tenant: str, job_id: str, now: datet
     """
     row = await row_of(connection, tenant, job_id, lock=True)
     if row.state not in FINAL:
-        row = await _end(connection, row, Outcome(JobState.CANCELLED), now)
+        row = await end(connection, row, Outcome(JobState.CANCELLED), now)
     return Look(JobState(row.state), None, row.deadline_at, row.attempt)
 
 
@@ -161,7 +165,7 @@ async def begin(
     if row.state in FINAL or row.cancel_requested_at is not None or now >= row.deadline_at:
         return None
     if row.attempt >= most_attempts:
-        await _end(connection, row, Outcome(JobState.FAILED, problem=_too_often(row)), now)
+        await end(connection, row, Outcome(JobState.FAILED, problem=too_often(row.attempt)), now)
         return None
     again = row.attempt > 0
     changes: dict[str, Any] = {
@@ -177,17 +181,23 @@ async def begin(
     if again:
         # What came after this number was the dead attempt's; its own first event is part of that.
         status |= {"restarted": True, "drop_after": row.attempt_from}
-    begun = await _append(connection, begun, [NewJobEvent(JobEventType.STATUS, status)], now)
+    begun = await append_to(connection, begun, [NewJobEvent(JobEventType.STATUS, status)], now)
     kind = EventType.JOB_RESTARTED if again else EventType.JOB_STARTED
     await tell(connection, begun, kind, now, {"attempt": begun.attempt})
+    return begun_of(begun)
+
+
+def begun_of(row: sa.Row[Any]) -> Begun:
+    """Return the attempt that stands in the row of a job."""
     return Begun(
-        tenant=tenant,
-        job_id=job_id,
-        attempt=begun.attempt,
-        first_event=begun.last_event,
+        tenant=row.tenant,
+        job_id=row.id,
+        attempt=row.attempt,
+        first_event=row.last_event,
         request=REQUEST.validate_python(row.spec),
         deadline=row.deadline_at,
         actor=row.created_by,
+        waited=(row.started_at - row.created_at).total_seconds() if row.attempt == 1 else None,
     )
 
 
@@ -240,7 +250,16 @@ async def finish(connection: AsyncConnection, begun: Begun, outcome: Outcome, no
     row = await row_of(connection, begun.tenant, begun.job_id, lock=True)
     if row.state != JobState.RUNNING.value or row.attempt != begun.attempt:
         return False
-    for made in outcome.made:
+    await keep_made(connection, row, outcome.made, now)
+    await end(connection, row, outcome, now)
+    return True
+
+
+async def keep_made(
+    connection: AsyncConnection, row: sa.Row[Any], everything: Sequence[Made], now: datetime
+) -> None:
+    """Keep what a job has made, by name."""
+    for made in everything:
         await connection.execute(
             sa.insert(schema.job_artifacts).values(
                 job_id=row.id,
@@ -252,11 +271,10 @@ async def finish(connection: AsyncConnection, begun: Begun, outcome: Outcome, no
                 created_at=now,
             )
         )
-    await _end(connection, row, outcome, now)
-    return True
 
 
-async def _end(connection: AsyncConnection, row: sa.Row[Any], outcome: Outcome, now: datetime) -> sa.Row[Any]:
+async def end(connection: AsyncConnection, row: sa.Row[Any], outcome: Outcome, now: datetime) -> sa.Row[Any]:
+    """End a job whose row is locked, without a look at whose it is to end."""
     result = None if outcome.result is None else outcome.result.model_dump(mode="json")
     problem = None if outcome.problem is None else outcome.problem.model_dump(mode="json")
     changes = {
@@ -274,7 +292,7 @@ async def _end(connection: AsyncConnection, row: sa.Row[Any], outcome: Outcome, 
     if problem is not None:
         new.append(NewJobEvent(JobEventType.ERROR, problem))
     new.append(NewJobEvent(JobEventType.STATUS, {"state": outcome.state.value}))
-    ended = await _append(connection, ended, new, now)
+    ended = await append_to(connection, ended, new, now)
     told: dict[str, Any] = {"kind": ended.kind, "name": ended.name, "attempt": ended.attempt}
     if outcome.problem is not None:
         told |= {"problem": outcome.problem.detail, "remedy": outcome.problem.remedy}
@@ -284,7 +302,7 @@ async def _end(connection: AsyncConnection, row: sa.Row[Any], outcome: Outcome, 
     return ended
 
 
-async def _append(
+async def append_to(
     connection: AsyncConnection, row: sa.Row[Any], new: Sequence[NewJobEvent], now: datetime
 ) -> sa.Row[Any]:
     """Append events to a job whose row is locked."""
@@ -327,9 +345,10 @@ def _too_late(row: sa.Row[Any]) -> JobProblem:
     )
 
 
-def _too_often(row: sa.Row[Any]) -> JobProblem:
+def too_often(times: int) -> JobProblem:
+    """Return why a job failed that was begun so many times."""
     return JobProblem(
         kind=FailureKind.EXHAUSTED,
-        detail=f"it was begun {row.attempt} times, and each time its worker died or failed",
+        detail=f"it was begun {times} times, and each time its worker died or failed",
         remedy="Look into the workers' logs before you submit it again; jobs.max_attempts limits this.",
     )

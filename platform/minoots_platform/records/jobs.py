@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from minoots.contracts import (
+    AgentJob,
     Artifact,
     EventType,
     ExecJob,
@@ -36,7 +37,7 @@ from .paging import newest_first
 TABLE: Final = schema.jobs
 _EVENTS: Final = schema.job_events
 _ARTIFACTS: Final = schema.job_artifacts
-REQUEST: Final[TypeAdapter[LlmJob | ExecJob]] = TypeAdapter(JobRequest)
+REQUEST: Final[TypeAdapter[LlmJob | ExecJob | AgentJob]] = TypeAdapter(JobRequest)
 FINAL: Final = tuple(state.value for state in JobState if state.final)
 
 
@@ -68,7 +69,7 @@ class JobQuery:
 async def accept(
     connection: AsyncConnection,
     tenant: str,
-    request: LlmJob | ExecJob,
+    request: LlmJob | ExecJob | AgentJob,
     admission: Admission,
     *,
     now: datetime,
@@ -110,6 +111,8 @@ async def accept(
     if named:
         inputs = [{"job_id": row.id, "tenant": tenant, "sha256": one} for one in sorted(named)]
         await connection.execute(sa.insert(schema.job_inputs), inputs)
+    if isinstance(request, AgentJob):
+        await connection.execute(sa.insert(schema.agent_runs).values(job_id=row.id, tenant=tenant, usage={}))
     told = {"kind": row.kind, "name": row.name, "by": actor}
     await tell(connection, row, EventType.JOB_ACCEPTED, now, told)
     return view(row)
@@ -240,9 +243,9 @@ async def tell(
     await events.append(connection, row.tenant, [new])
 
 
-def contents_of(request: LlmJob | ExecJob) -> frozenset[str]:
+def contents_of(request: LlmJob | ExecJob | AgentJob) -> frozenset[str]:
     """Return the contents that a request names."""
-    if isinstance(request, ExecJob):
+    if not isinstance(request, LlmJob):
         return frozenset(file.artifact for file in request.files if file.artifact is not None)
     return frozenset(_named(request))
 
@@ -276,7 +279,7 @@ def _named(request: LlmJob) -> Iterable[str]:
         yield from message.images
 
 
-def _deadline(request: LlmJob | ExecJob, admission: Admission, now: datetime) -> datetime:
+def _deadline(request: LlmJob | ExecJob | AgentJob, admission: Admission, now: datetime) -> datetime:
     if request.deadline is None:
         return now + admission.default_deadline
     if not now < request.deadline <= now + MAX_TIME:
@@ -296,9 +299,11 @@ async def _require_room(connection: AsyncConnection, tenant: str, most: int) -> 
         )
 
 
-def _default_name(request: LlmJob | ExecJob) -> str:
+def _default_name(request: LlmJob | ExecJob | AgentJob) -> str:
     if isinstance(request, ExecJob):
         return (request.command[0].strip() or "exec")[:200]
+    if isinstance(request, AgentJob):
+        return " ".join(request.task.split())[:80] or "agent"
     return request.model or "llm"
 
 

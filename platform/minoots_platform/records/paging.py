@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,19 +14,23 @@ from minoots.contracts import Page
 from . import cursors, schema
 
 ViewT = TypeVar("ViewT")
+_MOMENT: Final = "moment_of_page"
 
 
 async def newest_first(
     connection: AsyncConnection,
     query: sa.Select[Any],
-    by: sa.Column[datetime],
+    by: sa.ColumnElement[datetime],
     order: str,
     view: Callable[[sa.Row[Any]], ViewT],
     *,
     limit: int,
     cursor: str | None,
+    row_id: sa.Column[str] | None = None,
 ) -> Page[ViewT]:
     """Return one page of ``query``, sorted by a moment and the id of the same table, latest first.
+
+    Of a moment that is no column, ``row_id`` says which id.
 
     Pages continue behind the last row, so rows that come, go or change neither repeat nor hide another.
     ``order`` names the list in its cursors.
@@ -34,7 +38,13 @@ async def newest_first(
     Raises:
         Failure: invalid, for a cursor of another list.
     """
-    row_id = by.table.c.id
+    if row_id is None:
+        if not isinstance(by, sa.Column):
+            raise TypeError(
+                "expected the id that rows are sorted by, too: a moment that is made has no table"
+            )
+        row_id = by.table.c.id
+    query = query.add_columns(by.label(_MOMENT))
     if cursor is not None:
         moment, last_id = cursors.decode(cursor, order)
         place = sa.tuple_(sa.literal(moment, schema.Moment), sa.literal(last_id))
@@ -43,5 +53,5 @@ async def newest_first(
     last = rows[limit - 1]._mapping if len(rows) > limit else None
     return Page(
         items=tuple(view(row) for row in rows[:limit]),
-        next_cursor=None if last is None else cursors.encode(order, last[by], last[row_id]),
+        next_cursor=None if last is None else cursors.encode(order, last[_MOMENT], last[row_id]),
     )

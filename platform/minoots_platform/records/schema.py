@@ -631,6 +631,8 @@ conversations = sa.Table(
     sa.Column("revised", sa.BigInteger, nullable=False, server_default="0"),
     # Up to this event nothing is kept any more.
     sa.Column("cleaned", sa.BigInteger, nullable=False, server_default="0"),
+    # The time of the last of them.
+    sa.Column("cleaned_until", Moment),
     # Up to this event commands were looked for.
     sa.Column("obeyed", sa.BigInteger, nullable=False, server_default="0"),
     # Events up to this one were there when commands were first looked for: without a time, they are old.
@@ -1120,4 +1122,77 @@ job_artifacts = sa.Table(
     sa.Column("media_type", sa.String(200), nullable=False),
     sa.Column("created_at", Moment, nullable=False),
     sa.Index(None, "tenant", "sha256"),
+)
+
+agent_runs = sa.Table(
+    "agent_runs",
+    metadata,
+    # How far the agent of a job is. What it does is done in steps: each is begun under a number, and counts
+    # only when nothing else has been done under that number.
+    sa.Column("job_id", _ID, sa.ForeignKey("jobs.id"), primary_key=True),
+    _tenant(),
+    sa.Column("step", sa.Integer, nullable=False, server_default="1"),
+    # The newest step that somebody has begun, and how often.
+    sa.Column("begun_step", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("tries", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("turns", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("calls", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("refused", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("messages", sa.Integer, nullable=False, server_default="0"),
+    # The end of the hash chain over the messages; empty before the first.
+    sa.Column("head", sa.String(64), nullable=False, server_default=""),
+    # Listings of its files, by their hash: as they were at the beginning, and as they are.
+    sa.Column("first_tree", sa.String(64)),
+    sa.Column("tree", sa.String(64)),
+    # Turns in a row with a call that could not be understood or was not allowed, and calls in a row that
+    # brought nothing new.
+    sa.Column("faults", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("stale", sa.Integer, nullable=False, server_default="0"),
+    _json("usage"),
+    # Messages to it: how many were sent, and how many it has read.
+    sa.Column("told", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("heard", sa.Integer, nullable=False, server_default="0"),
+)
+
+agent_messages = sa.Table(
+    "agent_messages",
+    metadata,
+    sa.Column("job_id", _ID, sa.ForeignKey("jobs.id"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("role", sa.String(16), nullable=False),
+    # The message itself is a content; the chain is over the hashes.
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("head", sa.String(64), nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+)
+
+agent_inbox = sa.Table(
+    "agent_inbox",
+    metadata,
+    sa.Column("job_id", _ID, sa.ForeignKey("jobs.id"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("sent_by", sa.String(255), nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+)
+
+agent_calls = sa.Table(
+    "agent_calls",
+    metadata,
+    sa.Column("job_id", _ID, sa.ForeignKey("jobs.id"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("turn", sa.Integer, nullable=False),
+    # Of a name that the model made up, the beginning.
+    sa.Column("tool", sa.String(64), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    # The beginning of its arguments, for whoever approves of them.
+    sa.Column("preview", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("decided_by", sa.String(255)),
+    sa.Column("wakes_at", Moment),
+    # Of one that has ended: what was called and what it brought, as one hash.
+    sa.Column("signature", sa.String(64)),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("ended_at", Moment),
+    sa.Index(None, "job_id", "signature"),
 )

@@ -92,7 +92,10 @@ async def require_provider(connection: AsyncConnection, tenant: str, provider: s
 async def page(
     connection: AsyncConnection, tenant: str, wanted: SessionFilter, *, limit: int, cursor: str | None
 ) -> Page[Session]:
-    """Return sessions, those that something came to last first; empty ones are left out."""
+    """Return sessions, those in which something was said last first; empty ones are left out.
+
+    Of those whose programs tell no time, it is when something came.
+    """
     query = _shown().where(TABLE.c.tenant == tenant, TABLE.c.events > TABLE.c.cleaned)
     if wanted.provider is not None:
         query = query.where(TABLE.c.provider == wanted.provider)
@@ -116,7 +119,16 @@ async def page(
     if wanted.until is not None:
         query = query.where(TABLE.c.started_at < wanted.until)
     return await newest_first(
-        connection, query, TABLE.c.updated_at, "sessions", _session, limit=limit, cursor=cursor
+        connection,
+        query,
+        # Not when it was captured: a first look at the files of years takes old ones in beside new ones.
+        # Nor a time to come: the clock of a program that is wrong would stay at the top.
+        sa.case((TABLE.c.last_at < TABLE.c.updated_at, TABLE.c.last_at), else_=TABLE.c.updated_at),
+        "sessions",
+        _session,
+        limit=limit,
+        cursor=cursor,
+        row_id=TABLE.c.id,
     )
 
 

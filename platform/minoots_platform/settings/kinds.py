@@ -68,6 +68,20 @@ def _address(value: str) -> str:
     raise ValueError('host and port, such as "127.0.0.1:7233"')
 
 
+def local_path(value: Path) -> Path:
+    """Return a path with the home folder that it begins with.
+
+    Raises:
+        ValueError: it can be no path: it has a NUL in it, or begins with a home folder of nobody.
+    """
+    try:
+        if "\0" not in str(value):
+            return value.expanduser()
+    except RuntimeError:
+        raise ValueError(f"a path; {value.parts[0]} is nobody's home folder") from None
+    raise ValueError("a path; a NUL can be in none")
+
+
 def _told(value: str) -> str:
     if re.fullmatch(r"(agent|person|rotation):[a-z0-9][a-z0-9_-]{0,62}", value):
         return value
@@ -76,7 +90,7 @@ def _told(value: str) -> str:
 
 Text = Annotated[str, Field(min_length=1, max_length=1024)]
 Port = Annotated[int, Field(ge=0, le=65535)]
-LocalPath = Annotated[Path, AfterValidator(Path.expanduser)]
+LocalPath = Annotated[Path, AfterValidator(local_path)]
 HttpUrl = Annotated[str, Field(max_length=2048), AfterValidator(_http_url), HAS_PASSWORD]
 RecordsUrl = Annotated[str, Field(max_length=2048), AfterValidator(_records_url), HAS_PASSWORD]
 Address = Annotated[str, Field(max_length=512), AfterValidator(_address)]

@@ -9,9 +9,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from minoots.contracts.sandboxes import NetworkHost
+from minoots.contracts.sandboxes import ImageReference, NetworkHost
 
-from .kinds import LocalPath, Network
+from .kinds import LocalPath, Network, Text
 from .sections import Section
 
 
@@ -38,6 +38,23 @@ class NetworkSettings(Section):
     max_seconds: float = Field(300.0, ge=1, le=86_400, description="Seconds that one connection may last.")
 
 
+class ContainerSettings(Section):
+    """Containers that programs run in."""
+
+    images: tuple[ImageReference, ...] = Field(
+        (),
+        max_length=256,
+        description="Images that jobs may have, by digest; the first is that of jobs that name none. They "
+        "have to be there: nothing is fetched.",
+    )
+    engine: str = Field("podman", min_length=1, max_length=256, description="podman, by name or path.")
+    options: tuple[Text, ...] = Field(
+        (),
+        max_length=16,
+        description="Options of podman itself, such as `--runtime`, `runc`, `--cgroup-manager`, `cgroupfs`.",
+    )
+
+
 class SandboxSettings(Section):
     """Sandboxes that programs run in."""
 
@@ -51,9 +68,9 @@ class SandboxSettings(Section):
         True, description="Whether limits are held by control groups where these can be written."
     )
     at_once: int = Field(4, ge=1, le=1000, description="Sandboxes of one worker at a time.")
-    tiers: tuple[Literal["bubblewrap", "vm"], ...] = Field(
-        ("bubblewrap", "vm"),
-        max_length=2,
+    tiers: tuple[Literal["bubblewrap", "container", "vm"], ...] = Field(
+        ("bubblewrap", "container", "vm"),
+        max_length=3,
         description="Tiers that may be used; `process` has the setting `allow_process`.",
     )
     max_memory_mb: int = Field(
@@ -68,6 +85,9 @@ class SandboxSettings(Section):
     )
     network: NetworkSettings = Field(
         default_factory=NetworkSettings, description="The network of programs in sandboxes."
+    )
+    container: ContainerSettings = Field(
+        default_factory=ContainerSettings, description="Containers that programs run in."
     )
     vm_image: LocalPath | None = Field(
         None,

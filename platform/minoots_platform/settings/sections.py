@@ -11,13 +11,13 @@ from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from minoots._version import __version__
 
-from .kinds import Address, HttpUrl, LocalPath, MasterKey, Network, Port, RecordsUrl, Text, Told
+from .kinds import Address, HttpUrl, LocalPath, MasterKey, Network, Port, RecordsUrl, Text, Told, local_path
 
 LOOPBACK_HOSTS: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -253,6 +253,13 @@ class CaptureSettings(Section):
     redaction_allowed: tuple[Text, ...] = Field(
         (), max_length=256, description="Texts that are no secrets; between slashes, a pattern."
     )
+    command_patience: float = Field(
+        86_400.0,
+        ge=1,
+        le=2_592_000,
+        description="Seconds that a command in a chat waits for a workspace that cannot be read, until it is "
+        "refused.",
+    )
     settle: float = Field(
         0.05, ge=0.01, le=10, description="Seconds without a change before a file is read on."
     )
@@ -274,10 +281,28 @@ class CaptureSettings(Section):
     def _program_and_folder(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for one in value:
             program, _, folder = one.partition("=")
-            if not Path(folder).expanduser().is_absolute():
+            if not local_path(Path(folder)).is_absolute():
                 raise ValueError(f"a program and an absolute folder, such as claude=/srv/claude; got {one!r}")
             require_known("programs whose transcripts can be read", (program,), programs())
         return value
+
+    @field_validator("host")
+    @classmethod
+    def _a_name(cls, value: str | None) -> str | None:
+        if value is not None and not re.search(r"[A-Za-z0-9]", value):
+            raise ValueError(f"a name with letters or digits, such as desk-1; got {value!r}")
+        return value
+
+    @model_validator(mode="after")
+    def _roots_of_programs_that_are_read(self) -> Self:
+        for one in self.roots:
+            program = one.partition("=")[0]
+            if self.providers and program not in self.providers:
+                raise ValueError(
+                    f"capture.roots only for programs of capture.providers; {one!r} would never be read: "
+                    f"name {program} there, too, or leave it out here"
+                )
+        return self
 
     @field_validator("write_roots")
     @classmethod
@@ -323,7 +348,7 @@ def require_known(what: str, given: Iterable[str], known: Collection[str]) -> No
     for one in given:
         if one not in known:
             near = get_close_matches(one, known, n=1)
-            meant = f"; did you mean {near[0]}?" if near else ""
+            meant = f" (did you mean {near[0]}?)" if near else ""
             raise ValueError(f"{what}: {', '.join(sorted(known))}; got {one!r}{meant}")
 
 

@@ -92,9 +92,12 @@ def _fault(
     source = source_of(key)
     if index is not None:
         key = f"{key}[{index}]"
-    return Fault(
-        key, _expected(kind, message, setting), _got(setting, value), _remedy(setting, names), source
-    )
+    expected, got = _expected(kind, message, setting), _got(setting, value)
+    if kind == "value_error" and got != _HIDDEN:
+        # A check that looks into a value says what it found there: the whole value is told but once.
+        expected, _, found = expected.partition("; got ")
+        got = found or got
+    return Fault(key, expected, got, _remedy(setting, names), source)
 
 
 def _known(names: Sequence[str]) -> tuple[Setting | None, str]:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from opentelemetry.metrics import Meter
 
+from .job_metrics import JobMetrics
 from .model_metrics import ModelMetrics
 
 LATENESS_BUCKETS: Final = (
@@ -33,6 +34,7 @@ class Metrics:
 
     def __init__(self, meter: Meter) -> None:
         self.models = ModelMetrics(meter)
+        self.jobs = JobMetrics(meter)
         self._lateness = meter.create_histogram(
             "minoots.timers.lateness",
             unit="s",

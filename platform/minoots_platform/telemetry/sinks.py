@@ -39,6 +39,8 @@ class AuditFile(logging.Handler):
         path.parent.mkdir(parents=True, exist_ok=True)
         # Append mode makes the kernel place each write at the end, also with several writers.
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._torn = False
+        """Whether the last line that was begun has no end."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Append one line.
@@ -46,9 +48,12 @@ class AuditFile(logging.Handler):
         Raises:
             OSError: when it cannot be written; an action that must be audited must not go on unseen.
         """
-        line = (self.format(record) + "\n").encode()
+        # Behind the beginning of one that found no room comes a line of its own.
+        line = b"\n" * self._torn + (self.format(record) + "\n").encode()
         while line:
-            line = line[os.write(self._file, line) :]
+            written = os.write(self._file, line)
+            line = line[written:]
+            self._torn = bool(line) and (self._torn or written > 0)
 
     def close(self) -> None:
         """Close the file."""

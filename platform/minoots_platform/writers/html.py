@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final
 from minoots.contracts.conversations import ConversationEvent, ConversationEventKind
 
 from .headlines import headline
-from .markdown import speaker_of, stamp_of
+from .markdown import INTERRUPTED, SUMMARY, speaker_of, stamp_of
 from .visible import visible
 from .writer import Look, Rendered, Writer
 
@@ -55,8 +55,8 @@ class Html(Writer):
 
 def _said(event: ConversationEvent, look: Look) -> str:
     match event.kind:
-        case Kind.USER if not event.injected:
-            return _article("user", look.username or "user", event, look)
+        case Kind.USER:
+            return _user(event, look)
         case Kind.ASSISTANT if look.commentary or event.phase != "commentary":
             return _article("assistant", speaker_of(event.model), event, look)
         case Kind.SYSTEM if look.system_events:
@@ -74,13 +74,25 @@ def _said(event: ConversationEvent, look: Look) -> str:
             chosen = f" → {', '.join(event.choice.chosen)}" if event.choice.chosen else ""
             return f"<p><b>Decision:</b> {escape(event.choice.question + chosen)}</p>"
         case Kind.COMPACTION:
-            return "<p><i>The conversation was compacted here.</i></p>"
+            summary = "" if event.details.get("boundary") else (event.text or "").strip()
+            told = "<p><i>The conversation was compacted here.</i></p>"
+            return told + (_fold(SUMMARY, summary) if summary else "")
         case Kind.REWIND:
             return "<p><i>What came before was taken back, up to an earlier point.</i></p>"
         case Kind.ERROR:
             return f"<p><b>Error:</b> {escape(event.text or 'something went wrong')}</p>"
         case _:
             return ""
+
+
+def _user(event: ConversationEvent, look: Look) -> str:
+    told = f"<p><i>{INTERRUPTED}</i></p>" if event.details.get("interrupted") else ""
+    command = event.details.get("command")
+    if event.injected and not command:
+        return told
+    if event.injected:
+        event = event.model_copy(update={"text": str(command), "enclosed": ()})
+    return told + _article("user", look.username or "user", event, look)
 
 
 def _article(kind: str, speaker: str, event: ConversationEvent, look: Look) -> str:

@@ -24,6 +24,8 @@ from .writer import Beside, Look, Rendered, Writer, agent_file
 
 Kind = ConversationEventKind
 
+INTERRUPTED: Final = "The user interrupted here."
+SUMMARY: Final = "What was said before, in short"
 LONGEST_SHOWN: Final = 4000
 """Characters of what a tool was given or gave; what is longer goes into a file beside the recording."""
 _CALLS: Final = 500
@@ -171,10 +173,16 @@ class _Block:
 
 def _user(block: _Block) -> None:
     event, look = block.event, block.look
-    if event.injected:
+    if event.details.get("interrupted"):
+        block.append(f"*{INTERRUPTED}*")
+    command = event.details.get("command")
+    if event.injected and not command:
         return
     name = look.username or "user"
     block.heading(name, name if look.participant_username else None)
+    if event.injected:
+        block.append(_plain(str(command)))
+        return
     text = block.body(event.text or "", italic=look.italic_user)
     _say(block, text)
     for refusal in event.details.get("refused", ()):
@@ -258,7 +266,14 @@ def _decision(block: _Block) -> None:
 
 
 def _compaction(block: _Block) -> None:
-    block.append("*The conversation was compacted here.*")
+    boundary = bool(block.event.details.get("boundary"))
+    # Some programs tell of it twice: that it was done, and what is left.
+    if boundary or not block.state.pop("compacted", False):
+        block.append("*The conversation was compacted here.*")
+    if boundary:
+        block.state["compacted"] = True
+    elif block.event.text and block.event.text.strip():
+        block.fold(SUMMARY, block.body(_FOLDS.sub("&lt;", block.event.text)))
 
 
 def _rewind(block: _Block) -> None:

@@ -275,7 +275,8 @@ def _show_file(session: Session, file: IngestedFile) -> None:
     if file.problem is not None:
         told += f": {file.problem}" + (f". {file.remedy}" if file.remedy else "")
     elif file.version is not None:
-        told += f"  (version {file.version}, {file.chunks} chunks, {file.chunks_new} new)"
+        chunks = "1 chunk" if file.chunks == 1 else f"{file.chunks} chunks"
+        told += f"  (version {file.version}, {chunks}, {file.chunks_new} new)"
     output.line(told.rstrip())
 
 

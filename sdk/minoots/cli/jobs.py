@@ -1,4 +1,4 @@
-"""``minoots jobs``: ask models, run programs in sandboxes, follow and stop them, fetch what they made."""
+"""``minoots jobs``: ask models, run programs, have agents work; follow, stop, fetch what they made."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from typing import Annotated, Any
 import typer
 
 from minoots.contracts.jobs import (
+    AgentResult,
     ExecResult,
     Job,
+    JobDetail,
     JobEvent,
     JobEventType,
     JobKind,
@@ -30,7 +32,7 @@ from .exits import Exit
 from .moments import local
 from .session import Session, group, remote
 
-app = group("Jobs: ask language models, run programs in sandboxes.")
+app = group("Jobs: ask language models, run programs in sandboxes, have agents work.")
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="Id of the job: job_…", show_default=False)]
 _PLACES = "PATH=TEXT, or PATH=@FILE; repeatable."
@@ -46,6 +48,17 @@ def submit(
     prompt: Annotated[
         str | None, typer.Option(help="Ask a model this; @FILE or - for standard input.")
     ] = None,
+    task: Annotated[str | None, typer.Option(help="Have an agent do this; @FILE or -.")] = None,
+    tool: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A tool that the agent may use, or NAME=never to use it without asking; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    turns: Annotated[
+        int | None, typer.Option(help="How often the agent's model may be asked.", min=1)
+    ] = None,
     system: Annotated[str | None, typer.Option(help="What the model is told first.")] = None,
     model: Annotated[str | None, typer.Option(help="Name of the model.")] = None,
     provider: Annotated[str | None, typer.Option(help="Ask this provider only.")] = None,
@@ -59,6 +72,9 @@ def submit(
     ] = None,
     stdin: Annotated[str | None, typer.Option(help="What the program reads; @FILE or -.")] = None,
     tier: Annotated[Tier | None, typer.Option(help="How strongly it is shut in.", show_default=False)] = None,
+    image: Annotated[
+        str | None, typer.Option(help="Its root file system, by digest, in the tier container.")
+    ] = None,
     network: Annotated[
         list[str] | None,
         typer.Option(help="It may reach this host; repeatable.", show_default=False),
@@ -72,9 +88,9 @@ def submit(
     key: Annotated[str | None, typer.Option("--idempotency-key", help="Submit it once.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Follow it to its end.")] = False,
 ) -> None:
-    """Submit a job: ``--prompt`` asks a model, ``-- COMMAND`` runs a program."""
-    if (prompt is None) == (not command):
-        raise typer.BadParameter("either --prompt or -- COMMAND is needed", param_hint="COMMAND")
+    """Submit a job: ``--prompt`` asks a model, ``--task`` is an agent's, ``-- COMMAND`` runs a program."""
+    if [prompt is not None, task is not None, bool(command)].count(True) != 1:
+        raise typer.BadParameter("one of --prompt, --task and -- COMMAND is needed", param_hint="COMMAND")
     limits = given(time=None if time is None else duration(time, "--time"), memory_mb=memory)
     wanted = given(
         name=name,
@@ -84,17 +100,22 @@ def submit(
         tier=tier,
         outputs=output_path,
         limits=limits,
+        image=image,
         network=network,
         priority=priority,
         labels=mapping(label, "--label", "="),
         idempotency_key=key,
     )
-    if prompt is None:
-        wanted |= given(command=command, files=_files(file))
-    else:
+    if prompt is not None:
         if system is not None:
             wanted["messages"] = [{"role": "system", "text": system}]
         wanted["prompt"] = text(prompt, "--prompt")
+    elif task is not None:
+        tools = None if tool is None else [_rule(one) for one in tool]
+        wanted |= given(system=system, files=_files(file), tools=tools, max_turns=turns)
+        wanted["task"] = text(task, "--task")
+    else:
+        wanted |= given(command=command, files=_files(file))
     job = session.client.jobs.submit(**wanted)
     if watch:
         _watch(session, job.id)
@@ -166,6 +187,36 @@ def cancel(session: Session, job_id: JobId) -> None:
     _show(session, session.client.jobs.cancel(job_id))
 
 
+_Call = Annotated[int | None, typer.Option("--call", help="Only this call; default: all that wait.", min=1)]
+
+
+@remote(app)
+def approve(session: Session, job_id: JobId, call: _Call = None) -> None:
+    """Let an agent do what it asks leave for."""
+    _show(session, session.client.jobs.approve(job_id, call=call))
+
+
+@remote(app)
+def deny(
+    session: Session,
+    job_id: JobId,
+    call: _Call = None,
+    reason: Annotated[str | None, typer.Option(help="The agent is told it.")] = None,
+) -> None:
+    """Refuse an agent what it asks leave for; it goes on without."""
+    _show(session, session.client.jobs.deny(job_id, call=call, reason=reason))
+
+
+@remote(app)
+def message(
+    session: Session,
+    job_id: JobId,
+    said: Annotated[str, typer.Argument(metavar="TEXT", help="What to say; @FILE or - for standard input.")],
+) -> None:
+    """Say something to an agent at work."""
+    _show(session, session.client.jobs.message(job_id, text(said, "TEXT")))
+
+
 @remote(app)
 def artifacts(
     session: Session,
@@ -224,7 +275,11 @@ def _tell(event: JobEvent) -> None:
         output.text(str(event.data.get("text", "")))
     elif event.type is JobEventType.TOOL:
         for call in event.data.get("calls", ()):
-            output.line(f"calls {call.get('name')} {call.get('arguments')}")
+            asks = " (waits for a yes)" if call.get("state") == "asked" else ""
+            output.line(f"\ncalls {call.get('name')} {call.get('arguments')}{asks}")
+        if "state" in event.data:
+            told = str(event.data.get("result", event.data.get("until", ""))).partition("\n")[0]
+            output.line(f"{event.data.get('name')} {event.data['state']}: {told[:200]}")
 
 
 def _show(session: Session, job: Job) -> None:
@@ -243,7 +298,16 @@ def _show(session: Session, job: Job) -> None:
         ("deadline", local(job.deadline, now)),
         ("ended", None if job.ended_at is None else local(job.ended_at, now)),
     ]
-    output.fields((*rows, *_result(job)))
+    output.fields((*rows, *_progress(job), *_result(job)))
+
+
+def _progress(job: Job) -> Sequence[tuple[str, Any]]:
+    agent = job.agent if isinstance(job, JobDetail) else None
+    if agent is None:
+        return ()
+    rows: list[tuple[str, Any]] = [("turns", f"{agent.turns}, with {agent.calls} calls of tools")]
+    rows += [(f"asks for {one.call}", f"{one.tool} {one.arguments}") for one in agent.awaiting]
+    return (*rows, ("sleeps until", None if agent.wakes_at is None else str(agent.wakes_at)))
 
 
 def _result(job: Job) -> Sequence[tuple[str, Any]]:
@@ -262,6 +326,13 @@ def _result(job: Job) -> Sequence[tuple[str, Any]]:
             ("tokens", f"{usage.input_tokens} in, {usage.output_tokens} out"),
             ("cost", f"{usage.cost_micros / 1e6:g} {job.result.currency}" if usage.cost_micros else None),
         ]
+    elif isinstance(job.result, AgentResult):
+        usage = job.result.usage
+        found += [
+            ("said", job.result.preview.partition("\n")[0][:200] or None),
+            ("changed", ", ".join(job.result.changed[:10]) or None),
+            ("tokens", f"{usage.input_tokens} in, {usage.output_tokens} out"),
+        ]
     if job.problem is not None:
         found += [("problem", job.problem.detail), ("remedy", job.problem.remedy)]
     return found
@@ -270,6 +341,11 @@ def _result(job: Job) -> Sequence[tuple[str, Any]]:
 def _files(given_files: Sequence[str] | None) -> list[dict[str, str]]:
     found = mapping(given_files, "--file", "=")
     return [{"path": path, "text": text(what, "--file")} for path, what in found.items()]
+
+
+def _rule(told: str) -> dict[str, str]:
+    name, _, approval = told.partition("=")
+    return {"name": name, "approval": approval} if approval else {"name": name}
 
 
 def _safe(name: str) -> list[str]:

@@ -30,6 +30,7 @@ Id = Annotated[
     ),
 ]
 _SHORT = 60
+_INTERRUPTED = "(interrupted)"
 _MOST = 200
 
 
@@ -43,7 +44,7 @@ def list_sessions(
     recorded: Annotated[bool, typer.Option("--recorded", help="Only those being recorded.")] = False,
     limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="At most so many; 0 for all.")] = 30,
 ) -> None:
-    """List sessions, those that something came to last first."""
+    """List sessions, those in which something was said last first."""
     wanted: dict[str, Any] = given(provider=provider, cwd=cwd, title=title)
     if recorded:
         wanted["recorded"] = True
@@ -88,6 +89,7 @@ def show(
             ("id", found.id),
             ("session", f"{found.provider} {found.session_id}"),
             ("title", found.title or "-"),
+            ("parent", found.parent_id and f"{found.parent_id} ({found.relation or 'parent'})"),
             ("folder", found.cwd or "-"),
             ("model", found.model or "-"),
             ("last", local(found.last_at, now)),
@@ -193,7 +195,8 @@ def session_id(session: Session, text: str) -> str:
 
 
 def _who(event: ConversationEvent) -> str:
-    name = event.model if event.kind == "message.assistant" and event.model else event.kind.value
+    name = event.model if event.kind == "message.assistant" and event.model else None
+    name = name or event.kind.value.removeprefix("message.")
     return name if event.ts is None else f"{name}  {event.ts.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
@@ -206,7 +209,17 @@ def _said(event: ConversationEvent, *, tools: bool) -> str:
         return f"{event.tool.name or 'tool'}: {event.tool.input}"
     if event.choice is not None:
         return f"{event.choice.question} {', '.join(event.choice.chosen)}"
-    return "" if event.kind == "usage" or event.injected else (event.text or "")
+    if event.kind == "usage":
+        return ""
+    told = [_INTERRUPTED] if event.details.get("interrupted") else []
+    if event.injected:
+        # What a program put in is left out, but not what is left of all that was said before.
+        text = event.text if event.kind == "compaction" else event.details.get("command")
+    else:
+        text = event.text
+    told += [str(text)] if text else []
+    told += [f"({one.media_type}, {one.size} bytes)" for one in event.enclosed if not event.injected]
+    return "\n".join(told)
 
 
 def _branch(tree: SessionTree, depth: int) -> None:

@@ -1,6 +1,7 @@
 """The wire: every model that crosses HTTP, shared by the service and its clients."""
 
 from .actions import Action, AgentAction, ConnectorAction, WebhookAction
+from .agent_jobs import AgentProgress, JobDecision, JobMessage, ToolApproval
 from .agents import (
     Acknowledge,
     Agent,
@@ -67,6 +68,8 @@ from .ingest import (
     SourceVersion,
 )
 from .jobs import (
+    AgentJob,
+    AgentResult,
     Artifact,
     Content,
     ExecJob,
@@ -86,6 +89,8 @@ from .jobs import (
     LlmResult,
     NetworkUse,
     OnLost,
+    VmJob,
+    VmResult,
 )
 from .models import (
     Budget,
@@ -158,6 +163,7 @@ from .timers import (
     TimerState,
     Why,
 )
+from .tools import AgentTool, Approval, ToolRule
 
 __all__ = [
     "Account",
@@ -170,7 +176,12 @@ __all__ = [
     "ActionCheck",
     "Agent",
     "AgentAction",
+    "AgentJob",
+    "AgentProgress",
     "AgentRegister",
+    "AgentResult",
+    "AgentTool",
+    "Approval",
     "Artifact",
     "Attempt",
     "AttemptError",
@@ -227,12 +238,14 @@ __all__ = [
     "IngestState",
     "IngestedFile",
     "Job",
+    "JobDecision",
     "JobDetail",
     "JobEvent",
     "JobEventType",
     "JobEvents",
     "JobFile",
     "JobKind",
+    "JobMessage",
     "JobProblem",
     "JobRequest",
     "JobResult",
@@ -322,8 +335,12 @@ __all__ = [
     "TimerCreate",
     "TimerPatch",
     "TimerState",
+    "ToolApproval",
     "ToolCall",
+    "ToolRule",
     "ToolSpec",
+    "VmJob",
+    "VmResult",
     "WebhookAction",
     "Why",
 ]

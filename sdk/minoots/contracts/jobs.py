@@ -15,25 +15,31 @@ from pydantic import AfterValidator, Field, model_validator
 
 from minoots.errors import FailureKind
 
+from .agent_jobs import AgentProgress
 from .base import Instant, Labels, Matching, Name, Part, Request, View
 from .ingest import MEDIA_TYPE_PATTERN
 from .models import (
     Budget,
     ContentHash,
     FinishReason,
+    Locality,
     ModelAttempt,
+    ModelName,
     ModelRequest,
     ModelTimings,
     ModelUsage,
+    ProviderName,
+    Tokens,
 )
 from .payloads import Metadata
-from .sandboxes import FilePath, Limits, NetworkHost, Tier
+from .sandboxes import FilePath, ImageReference, Limits, NetworkHost, Tier
+from .tools import MAX_CALLS, AgentTool, PathPattern, ToolRule
 
 MAX_COMMAND_BYTES: Final = 96 * 1024
 """Of a command and its environment together; what is longer goes into a file."""
 MAX_FILES: Final = 256
 MAX_TEXT: Final = 256 * 1024
-"""Characters of a file or standard input that stands in the request itself."""
+"""Characters of a file, a task or standard input that stands in the request itself."""
 
 MediaType = Annotated[str, Matching(MEDIA_TYPE_PATTERN, "a media type, such as text/plain")]
 
@@ -45,6 +51,10 @@ class JobKind(StrEnum):
     """Asks a language model, once."""
     EXEC = "exec"
     """Runs a program in a sandbox."""
+    VM = "vm"
+    """Runs a program in a virtual machine: what ``exec`` does in the tier ``vm``."""
+    AGENT = "agent"
+    """Has a language model work with tools, turn by turn, until it is done."""
 
 
 class JobState(StrEnum):
@@ -149,12 +159,11 @@ class ExecJob(_Job):
     stdin: Annotated[str, Field(max_length=MAX_TEXT)] = ""
     files: Annotated[tuple[JobFile, ...], Field(max_length=MAX_FILES)] = ()
     """What is put into the working folder."""
-    outputs: Annotated[
-        tuple[Annotated[str, Matching(r"^[^\x00-\x1f/][^\x00-\x1f]{0,511}$", "a path or pattern")], ...],
-        Field(max_length=64),
-    ] = ()
+    outputs: Annotated[tuple[PathPattern, ...], Field(max_length=64)] = ()
     """What is kept of the working folder as artifacts: paths, with ``*``, ``?`` and ``**`` for any."""
     tier: Tier = Tier.BUBBLEWRAP
+    image: ImageReference | None = None
+    """The root file system in the tier ``container``; default: the first that the operator allows."""
     limits: Limits = Field(default_factory=Limits)
     network: Annotated[tuple[NetworkHost, ...], Field(max_length=64)] = ()
     """Hosts that it may reach, through a proxy that its environment names; by default none. They have to be
@@ -164,13 +173,72 @@ class ExecJob(_Job):
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
-        paths = [file.path for file in self.files]
-        if len(set(paths)) != len(paths):
-            raise ValueError("expected files of different paths; got one twice")
+        _require_distinct_paths(self.files)
         return self
 
 
-JobRequest = Annotated[LlmJob | ExecJob, Field(discriminator="kind")]
+def _require_distinct_paths(files: tuple[JobFile, ...]) -> None:
+    paths = [file.path for file in files]
+    if len(set(paths)) != len(paths):
+        raise ValueError("expected files of different paths; got one twice")
+
+
+class VmJob(ExecJob):
+    """Run a program in a virtual machine: an ``exec`` job whose tier is ``vm``, and cannot be another."""
+
+    kind: Literal[JobKind.VM]  # type: ignore[assignment] # what tells it from its like
+    tier: Literal[Tier.VM] = Tier.VM
+
+    @model_validator(mode="after")
+    def _machine_has(self) -> Self:
+        if self.image is not None or self.network:
+            raise ValueError("expected neither image nor network: machines have one image and no network yet")
+        return self
+
+
+class AgentJob(_Job):
+    """Have a language model work on a task with tools, in a sandbox of its own."""
+
+    kind: Literal[JobKind.AGENT]
+    task: Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
+    """What is to be done."""
+    system: Annotated[str, Field(max_length=MAX_TEXT)] | None = None
+    """What the model is told before; default: how to work with its tools."""
+    provider: ProviderName | None = None
+    model: ModelName | None = None
+    locality: Locality | None = None
+    max_tokens: Tokens | None = None
+    """Of one answer."""
+    context_tokens: Tokens | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    think: bool | None = None
+    files: Annotated[tuple[JobFile, ...], Field(max_length=MAX_FILES)] = ()
+    """What is in its working folder at the beginning."""
+    outputs: Annotated[tuple[PathPattern, ...], Field(max_length=64)] = ()
+    """What is kept of the working folder beside ``changes.patch``: paths, with ``*``, ``?`` and ``**``."""
+    tools: Annotated[tuple[ToolRule, ...], Field(max_length=len(AgentTool))] | None = None
+    """The tools that it has; default: all that stay in the sandbox, and ``sleep``."""
+    tier: Tier = Tier.BUBBLEWRAP
+    limits: Limits = Field(default_factory=Limits)
+    """``limits.time`` is that of one command."""
+    max_turns: Annotated[int, Field(ge=1, le=1000)] = 50
+    """How often the model may be asked."""
+    max_calls: Annotated[int, Field(ge=1, le=MAX_CALLS)] = 500
+    """How many calls of tools it may make."""
+    stuck_after: Annotated[int, Field(ge=2, le=100)] = 8
+    """After so many calls in a row that bring nothing that no call before has brought, it is given up."""
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        _require_distinct_paths(self.files)
+        names = [rule.name for rule in self.tools or ()]
+        if len(set(names)) != len(names):
+            raise ValueError("expected one rule for each tool; got two for one")
+        return self
+
+
+JobRequest = Annotated[LlmJob | ExecJob | VmJob | AgentJob, Field(discriminator="kind")]
 """What is to be done; ``kind`` says which it is."""
 
 
@@ -231,7 +299,45 @@ class ExecResult(View):
     """``None`` where it had no network at all."""
 
 
-JobResult = Annotated[LlmResult | ExecResult, Field(discriminator="kind")]
+class VmResult(ExecResult):
+    """A ``vm`` job's outcome. The end of its machine's console is the artifact ``console``."""
+
+    kind: Literal[JobKind.VM] = JobKind.VM  # type: ignore[assignment] # what tells it from its like
+    accelerator: str
+    """What ran the machine: ``kvm``, ``hvf`` or ``tcg``, which is none."""
+
+
+class AgentResult(View):
+    """What came of an ``agent`` job.
+
+    What it said last is the artifact ``answer.txt``, all that was said ``conversation.jsonl``, what it
+    changed in its files ``changes.patch``.
+    """
+
+    kind: Literal[JobKind.AGENT] = JobKind.AGENT
+    preview: str = ""
+    """The beginning of what it said last."""
+    turns: int
+    """How often the model was asked."""
+    calls: int
+    """How many calls of tools it made, the refused ones included."""
+    refused: int = 0
+    """Calls that did not happen: outside the policy, denied, or not to be understood."""
+    messages: int
+    head: ContentHash
+    """The end of the hash chain over all that was said: the same words in the same order give the same."""
+    workspace: ContentHash
+    """The hash of the listing of its files, as they were at the end."""
+    changed: tuple[str, ...] = ()
+    """Paths of files that it made, changed or removed: up to a hundred."""
+    changes: int = 0
+    """How many there are."""
+    usage: ModelUsage = Field(default_factory=ModelUsage)
+    currency: str = "USD"
+    outputs_left_out: int = 0
+
+
+JobResult = Annotated[LlmResult | ExecResult | VmResult | AgentResult, Field(discriminator="kind")]
 
 
 class JobProblem(View):
@@ -270,6 +376,8 @@ class JobDetail(Job):
 
     request: dict[str, Any]
     """As it was sent."""
+    agent: AgentProgress | None = None
+    """How far it is; of the kind ``agent``."""
 
 
 class JobEventType(StrEnum):
@@ -311,7 +419,8 @@ class Artifact(View):
     """A content that a job made, by name."""
 
     name: str
-    """The path of the file, or ``answer.txt``, ``answer.json``, ``stdout``, ``stderr``."""
+    """The path of the file, or ``answer.txt``, ``answer.json``, ``stdout``, ``stderr``, ``changes.patch``,
+    ``conversation.jsonl``."""
     sha256: ContentHash
     bytes: int
     media_type: str

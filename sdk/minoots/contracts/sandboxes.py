@@ -52,6 +52,14 @@ NetworkHost = Annotated[
 """Hosts of the network: by name, below a name, or ``*``; without a port, the ports 80 and 443 are meant."""
 
 
+IMAGE_PATTERN: Final = r"^(?=.{1,255}$)[a-z0-9][a-z0-9._:/-]*@sha256:[0-9a-f]{64}$"
+
+ImageReference = Annotated[
+    str, Matching(IMAGE_PATTERN, "an image by digest, such as registry.example/name@sha256:0123…")
+]
+"""An image of containers. By digest alone: what a tag names changes."""
+
+
 class Tier(StrEnum):
     """How strongly a program is shut in, the weakest first. What a machine cannot give is never replaced."""
 
@@ -59,6 +67,8 @@ class Tier(StrEnum):
     """A process like any other, with limits: for development, and refused unless settings allow it."""
     BUBBLEWRAP = "bubblewrap"
     """Namespaces, no network, a read-only system, limits and a filter of system calls."""
+    CONTAINER = "container"
+    """A root file system of an image, read-only, in a container of podman; no network, no rights, limits."""
     VM = "vm"
     """A virtual machine: a kernel of its own, no network, and no more than the programs of its image."""
 

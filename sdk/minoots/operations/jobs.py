@@ -10,7 +10,9 @@ from typing import Any, Final, TypedDict
 from pydantic import TypeAdapter, ValidationError
 
 from minoots.call import Call, Raw, body_of, get, invalid_fields, key_header, pairs, path, post
+from minoots.contracts.agent_jobs import JobDecision, JobMessage
 from minoots.contracts.jobs import (
+    AgentJob,
     Artifact,
     Content,
     ExecJob,
@@ -26,13 +28,14 @@ from minoots.contracts.models import Budget, Message
 from minoots.contracts.pages import Page
 from minoots.contracts.sandboxes import Limits
 
-_REQUEST: Final[TypeAdapter[LlmJob | ExecJob]] = TypeAdapter(JobRequest)
+_REQUEST: Final[TypeAdapter[LlmJob | ExecJob | AgentJob]] = TypeAdapter(JobRequest)
 
 
 class NewJob(TypedDict, total=False):
     """Arguments of ``jobs.submit`` and ``jobs.run``; see `minoots.contracts.jobs` for every field.
 
-    With ``prompt`` or ``messages`` a model is asked, with ``command`` a program is run.
+    With ``prompt`` or ``messages`` a model is asked, with ``command`` a program is run, with ``task`` an
+    agent works.
     """
 
     prompt: str
@@ -40,6 +43,12 @@ class NewJob(TypedDict, total=False):
     messages: Sequence[Message | Mapping[str, Any]]
     command: Sequence[str] | str
     """The program and its arguments; a text is run by ``sh -c``."""
+    task: str
+    """What an agent is to do."""
+    system: str
+    max_turns: int
+    max_calls: int
+    stuck_after: int
     kind: JobKind | str
     name: str
     priority: int
@@ -54,6 +63,10 @@ class NewJob(TypedDict, total=False):
     temperature: float
     json_schema: Mapping[str, Any]
     tools: Sequence[Any]
+    """Of an agent: rules, or names of tools that it may use by the default rule."""
+    context_tokens: int
+    seed: int
+    think: bool
     on_break: str
     env: Mapping[str, str]
     stdin: str
@@ -61,6 +74,7 @@ class NewJob(TypedDict, total=False):
     """What is put into the sandbox; as a mapping, texts by path."""
     outputs: Sequence[str]
     tier: str
+    image: str
     limits: Limits | Mapping[str, Any]
     on_lost: str
     network: Sequence[str]
@@ -112,6 +126,39 @@ def cancel(job_id: str) -> Call[Job]:
     return post(path("/v1/jobs/{id}/cancel", id=job_id), Job)
 
 
+def approve(job_id: str, call: int | None, reason: str | None) -> Call[JobDetail]:
+    """POST /v1/jobs/{id}/approve."""
+    return _decision("/v1/jobs/{id}/approve", job_id, call, reason)
+
+
+def deny(job_id: str, call: int | None, reason: str | None) -> Call[JobDetail]:
+    """POST /v1/jobs/{id}/deny."""
+    return _decision("/v1/jobs/{id}/deny", job_id, call, reason)
+
+
+def message(job_id: str, text: str, key: str | None) -> Call[JobDetail]:
+    """POST /v1/jobs/{id}/messages.
+
+    Raises:
+        InvalidRequest: for a text that is none, or too long.
+    """
+    try:
+        body = JobMessage(text=text)
+    except ValidationError as error:
+        raise invalid_fields(error) from error
+    place = path("/v1/jobs/{id}/messages", id=job_id)
+    return Call("POST", place, JobDetail, body=body_of(body), headers=key_header(key))
+
+
+def _decision(template: str, job_id: str, call: int | None, reason: str | None) -> Call[JobDetail]:
+    try:
+        body = JobDecision(call=call, reason=reason)
+    except ValidationError as error:
+        raise invalid_fields(error) from error
+    place = path(template, id=job_id)
+    return Call("POST", place, JobDetail, body=body_of(body), headers=key_header(None))
+
+
 def events(job_id: str, after: int, wait: int | None) -> Call[JobEvents]:
     """GET /v1/jobs/{id}/events."""
     call = get(path("/v1/jobs/{id}/events", id=job_id), JobEvents, after=after, wait=wait, limit=200)
@@ -142,6 +189,9 @@ def _spelled_out(wanted: dict[str, Any]) -> dict[str, Any]:
         wanted["command"] = ["sh", "-c", wanted["command"]]
     if isinstance(wanted.get("files"), Mapping):
         wanted["files"] = [{"path": name, "text": text} for name, text in wanted["files"].items()]
+    if "task" in wanted and "tools" in wanted:
+        wanted["tools"] = [{"name": one} if isinstance(one, str) else one for one in wanted["tools"]]
     if "kind" not in wanted:
-        wanted["kind"] = JobKind.EXEC if "command" in wanted else JobKind.LLM
+        agent = JobKind.AGENT if "task" in wanted else JobKind.LLM
+        wanted["kind"] = JobKind.EXEC if "command" in wanted else agent
     return wanted

@@ -47,13 +47,13 @@ class JobRun:
 
 
 class Jobs:
-    """Ask models and run programs in sandboxes: submit, follow, stop, fetch what was made."""
+    """Ask models, run programs, have agents work: submit, follow, stop, fetch what was made."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def submit(self, **fields: Unpack[NewJob]) -> Job:
-        """Submit a job: ``submit(prompt="Why?", model="qwen3:8b")``, ``submit(command="make test")``."""
+        """Submit a job: ``submit(prompt="Why?")``, ``submit(command="make test")``, ``submit(task="…")``."""
         return self._engine.call(jobs.submit(fields))
 
     def run(self, **fields: Unpack[NewJob]) -> JobRun:
@@ -71,6 +71,18 @@ class Jobs:
     def cancel(self, job_id: str) -> Job:
         """Stop a job and what it does; `Conflict` if it has ended."""
         return self._engine.call(jobs.cancel(job_id))
+
+    def approve(self, job_id: str, *, call: int | None = None, reason: str | None = None) -> JobDetail:
+        """Let an agent make the call that it asks leave for, or all; `Conflict` if it asks for none."""
+        return self._engine.call(jobs.approve(job_id, call, reason))
+
+    def deny(self, job_id: str, *, call: int | None = None, reason: str | None = None) -> JobDetail:
+        """Refuse an agent the call that it asks leave for, or all; it is told the reason."""
+        return self._engine.call(jobs.deny(job_id, call, reason))
+
+    def message(self, job_id: str, text: str, *, idempotency_key: str | None = None) -> JobDetail:
+        """Say something to an agent at work; it wakes for it."""
+        return self._engine.call(jobs.message(job_id, text, idempotency_key))
 
     def events(self, job_id: str, *, after: int = 0) -> Iterator[JobEvent]:
         """Yield what happens in a job until it has ended: each number once, through outages of the gateway.
@@ -144,7 +156,7 @@ class AsyncJobRun:
 
 
 class AsyncJobs:
-    """Ask models and run programs in sandboxes: submit, follow, stop, fetch what was made."""
+    """Ask models, run programs, have agents work: submit, follow, stop, fetch what was made."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -168,6 +180,18 @@ class AsyncJobs:
     async def cancel(self, job_id: str) -> Job:
         """Stop a job and what it does; `Conflict` if it has ended."""
         return await self._engine.call(jobs.cancel(job_id))
+
+    async def approve(self, job_id: str, *, call: int | None = None, reason: str | None = None) -> JobDetail:
+        """Let an agent make the call that it asks leave for, or all; `Conflict` if it asks for none."""
+        return await self._engine.call(jobs.approve(job_id, call, reason))
+
+    async def deny(self, job_id: str, *, call: int | None = None, reason: str | None = None) -> JobDetail:
+        """Refuse an agent the call that it asks leave for, or all; it is told the reason."""
+        return await self._engine.call(jobs.deny(job_id, call, reason))
+
+    async def message(self, job_id: str, text: str, *, idempotency_key: str | None = None) -> JobDetail:
+        """Say something to an agent at work; it wakes for it."""
+        return await self._engine.call(jobs.message(job_id, text, idempotency_key))
 
     async def events(self, job_id: str, *, after: int = 0) -> AsyncIterator[JobEvent]:
         """Yield what happens in a job until it has ended; see `Jobs.events`."""

@@ -28,7 +28,7 @@ class Sessions:
         self._engine = engine
 
     def list(self, **fields: Unpack[Filter]) -> Iterator[Session]:
-        """Yield sessions, those that something came to last first."""
+        """Yield sessions, those in which something was said last first."""
         return self._engine.items(sessions.listing(fields))
 
     def get(self, session_id: str) -> Session:
@@ -99,7 +99,7 @@ class AsyncSessions:
         self._engine = engine
 
     def list(self, **fields: Unpack[Filter]) -> AsyncIterator[Session]:
-        """Yield sessions, those that something came to last first."""
+        """Yield sessions, those in which something was said last first."""
         return self._engine.items(sessions.listing(fields))
 
     async def get(self, session_id: str) -> Session:

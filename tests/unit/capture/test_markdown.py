@@ -664,6 +664,28 @@ def test_events_without_anything_in_them(event: ConversationEvent, text: str) ->
     assert rendered([event], EVERYTHING).text == text
 
 
+def test_what_is_left_of_a_compacted_conversation_is_folded_away_and_told_once() -> None:
+    boundary = said(Kind.COMPACTION, "Conversation compacted", details={"boundary": True})
+    summary = said(Kind.COMPACTION, "We spoke of </details> tea.\n```\nopen", injected=True)
+    told = "*The conversation was compacted here.*\n\n"
+    fold = (
+        "<details>\n<summary>What was said before, in short</summary>\n\n"
+        "We spoke of &lt;/details> tea.\n```\nopen\n```\n\n</details>\n\n"
+    )
+    assert text_of(summary) == told + fold
+    assert text_of(boundary, summary, summary) == told + fold + told + fold
+    assert text_of(boundary, boundary) == told + told
+
+
+def test_what_a_user_did_without_words_is_told() -> None:
+    command = said(Kind.USER, "<command-name>/a_b</command-name>", injected=True, details={"command": "/a_b"})
+    assert text_of(command) == "# user_2026-11-21_1200_05\n\n/a\\_b\n\n"
+    stopped = said(Kind.USER, "[Request interrupted by user]", injected=True, details={"interrupted": True})
+    assert text_of(stopped) == "*The user interrupted here.*\n\n"
+    both = said(Kind.USER, "No.", details={"interrupted": True})
+    assert text_of(both).endswith("interrupted here.*\n\n# user_2026-11-21_1200_05\n\nNo.\n\n")
+
+
 def test_a_file_begins_with_front_matter_if_wanted() -> None:
     found = rendered([said(Kind.ASSISTANT, "a", model="m")])
     look = PLAIN.model_copy(update={"title": "Tea"})

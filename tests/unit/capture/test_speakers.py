@@ -136,6 +136,25 @@ def test_words_between_pairs_of_a_tag_are_the_users_unless_they_command(text: st
     assert typed(text) == own
 
 
+@pytest.mark.parametrize(
+    ("text", "command"),
+    [
+        ("<command-name>/clear</command-name>\n  <command-args></command-args>", "/clear"),
+        (
+            "<command-message>init is…</command-message>\n<command-name>/init</command-name>"
+            "<command-args>a\n b</command-args>",
+            "/init a b",
+        ),
+        ("<local-command-stdout><command-name>/x</command-name></local-command-stdout>", None),
+        ("<command-message>only</command-message>", None),
+    ],
+)
+def test_a_command_of_the_program_is_told_as_what_was_typed(text: str, command: str | None) -> None:
+    (event,) = claude(text)
+    assert event.injected, "it obeys nothing"
+    assert event.details.get("command") == command
+
+
 def test_a_million_names_of_tags_are_looked_through_once() -> None:
     # Hundreds of gigabytes to look through, were each looked for by itself.
     text = "x" + "<skill>" * 300_000 + "<bash-input>" * 300_000

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import structlog
 import zstandard
+from misbehaving import bound_by_permissions
 from pydantic import ValidationError
 
 from minoots.errors import Failure, FailureKind
@@ -223,10 +224,13 @@ class Waiting(Source):
     """A folder on a disk that takes its time, or on a machine that is busy with other things."""
 
     def files(
-        self, begin: str | None = None, entered: dict[str, int] | None = None
+        self,
+        begin: str | None = None,
+        entered: dict[str, int] | None = None,
+        closed: dict[str, str] | None = None,
     ) -> Iterator[tuple[str, About]]:
         time.sleep(1)
-        yield from super().files(begin, entered)
+        yield from super().files(begin, entered, closed)
 
 
 async def test_a_look_that_had_to_wait_does_not_put_off_the_next_ones(ground: Ground) -> None:
@@ -691,11 +695,15 @@ async def test_a_damaged_file_is_warned_of_once_and_tried_again(ground: Ground, 
     assert len(warnings(logs)) == 1
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not bind root")
 async def test_an_unreadable_file_is_warned_of_once_and_tried_again(ground: Ground, logs: Logs) -> None:
     watcher = ground.watcher()
     path = ground.write()
     path.chmod(0)
+    with bound_by_permissions():
+        await unreadable(ground, watcher, path, logs)
+
+
+async def unreadable(ground: Ground, watcher: Watcher, path: Path, logs: Logs) -> None:
     async with running(watcher):
         await looked(watcher, 3)
         assert ground.told == []
@@ -732,17 +740,23 @@ async def test_a_file_that_cannot_be_read_is_tried_again_at_each_look(
     assert ground.of(path) == [False]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not bind root")
 async def test_a_folder_that_may_not_be_entered_is_in_no_other_s_way(ground: Ground) -> None:
     closed = ground.write(folder="closed").parent
     closed.chmod(0)
     try:
-        async with running(ground.watcher()):
-            path = ground.write(2)
-            await until(lambda: ground.of(path))
+        watcher = ground.watcher()
+        with bound_by_permissions():
+            async with running(watcher):
+                path = ground.write(2)
+                await until(lambda: ground.of(path))
+                assert watcher.stats.troubles == (f"{closed}: Permission denied",)
+                assert {file.path for file in ground.told} == {str(path)}
+                closed.chmod(0o700)
+                await until(lambda: len(ground.told) == 2)
+                await looked(watcher)
+                assert (watcher.stats.troubles, watcher.stats.problem) == ((), None)
     finally:
         closed.chmod(0o700)
-    assert {file.path for file in ground.told} == {str(path)}
 
 
 async def test_events_that_are_lost_leave_the_looking(

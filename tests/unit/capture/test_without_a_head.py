@@ -19,6 +19,10 @@ SAYS = {"role": "user", "message": {"content": "hello"}}
 PI = {"type": "message", "id": "e1", "parentId": None, "timestamp": AT}
 CASES: list[tuple[str, str, dict[str, Any], Identity | None]] = [
     ("claude", f"p/{ID}.jsonl", {"type": "summary", "summary": "Tea"}, Identity(ID)),
+    ("claude", "p/copy of tea.jsonl", {"type": "summary", "summary": "Tea"}, Identity("copy of tea")),
+    ("claude", "p/tea.jsonl", {"type": "file-history-snapshot", "snapshot": {}}, Identity("tea")),
+    ("claude", "p/journal.jsonl", {"type": "summary", "summary": "Tea"}, None),
+    ("claude", "p/other.jsonl", {"type": "journal", "key": 1}, None),
     ("codex", FILE.name, event("user_message", message="hello"), Identity(THREAD)),
     ("codex", FILE.name, line("session_meta", id=OLDER), Identity(THREAD)),
     ("codex", FILE.name, {"type": "message", "id": "msg_1", "role": "user", "content": []}, Identity(THREAD)),

@@ -10,7 +10,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from minoots_activities.capture.flags import DEFAULTS
-from minoots_activities.capture.workspaces import FILE, FrontMatter, Registry, WorkspaceConfig, read_config
+from minoots_activities.capture.registry import Registry
+from minoots_activities.capture.workspaces import FILE, FrontMatter, WorkspaceConfig, read_config
 from minoots_workers.cli.workspace import app
 
 
@@ -328,3 +329,9 @@ def test_what_a_folder_is_called_drives_no_terminal(home: Home) -> None:
     assert ran.exit_code == 0
     assert "\x1b" not in ran.stdout + home.run("list").stdout
     assert home.roots() == {"strange": strange}
+
+
+def test_the_list_is_for_programs_too(home: Home) -> None:
+    home.run("register", home.notes, "--alias", "notes")
+    [line] = home.run("list", "--json").stdout.splitlines()
+    assert json.loads(line) == {"alias": "notes", "folder": str(home.notes), "state": "ready"}

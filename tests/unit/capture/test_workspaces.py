@@ -18,17 +18,17 @@ from pydantic import ValidationError
 
 from minoots.errors import Failure, FailureKind
 from minoots_activities.capture.flags import DEFAULTS, WorkspaceFlags
+from minoots_activities.capture.registry import Registry
 from minoots_activities.capture.workspaces import (
     FILE,
     TEMPLATE,
     TOKENS,
     FrontMatter,
-    Registry,
     Workspace,
     WorkspaceConfig,
     read_config,
-    write_whole,
 )
+from minoots_platform.whole_files import write_whole
 
 ID = "wsp_0123456789abcdef"
 SOUND = f'id = "{ID}"\n'

@@ -47,6 +47,8 @@ BY_BYTES = {
     "LlmJob.metadata.*",
     "LlmJob.json_schema.*",
     "ExecJob.metadata.*",
+    "VmJob.metadata.*",
+    "AgentJob.metadata.*",
     "PlanCreate.payload",
     "PlanCreate.metadata.*",
     "EscalationCreate.payload",

@@ -21,6 +21,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MINOOTS_SECRETS__MASTER_KEYS", KEY)
     monkeypatch.setenv("MINOOTS_TEMPORAL__API_KEY", "hunter4")
+    monkeypatch.setenv("MINOOTS_CAPTURE__REGISTRY", str(tmp_path / "workspaces.json"))
     Path("minoots.toml").write_text(f'[gateway]\nport = 5000\n[records]\nurl = "{URL}"\n')
 
 
@@ -67,6 +68,87 @@ def test_validate_refuses_what_may_not_start(monkeypatch: pytest.MonkeyPatch) ->
     ran = CliRunner().invoke(app, ["validate"])
     assert ran.exit_code == 1
     assert "secrets.master_keys" in ran.stderr
+
+
+def test_validate_finds_everything_that_is_wrong_with_capture(tmp_path: Path) -> None:
+    def made(alias: str, text: str | None) -> dict[str, str]:
+        (tmp_path / alias).mkdir()
+        if text is not None:
+            (tmp_path / alias / ".minoots-workspace.toml").write_text(text)
+        return {"alias": alias, "root": str(tmp_path / alias)}
+
+    entries = [
+        made("sound", 'id = "wsp_00000001"\n'),
+        made("odd", 'id = "x"\nformat = "pdf"\ntimezone = "Mars"\n[flags]\nwriterIncludeThinkin = true\n'),
+        made("torn", "id = "),
+        made("empty", None),
+    ]
+    (tmp_path / "workspaces.json").write_text(json.dumps({"workspaces": entries}))
+    (tmp_path / "file").touch()
+    Path("minoots.toml").write_text(
+        f'[capture]\nroots = ["claude={tmp_path}/nowhere"]\nwrite_roots = ["{tmp_path}/file", "{tmp_path}"]\n'
+    )
+    ran = CliRunner().invoke(app, ["validate"])
+    assert ran.exit_code == 1
+    told = ran.stderr.splitlines()
+    assert told[0] == "5 settings are not valid:"
+    for line, parts in zip(
+        told[1:],
+        [
+            ("capture.roots[0]: expected a folder that can be entered", "got nothing there. Make it"),
+            ("capture.write_roots[0]: expected a folder that can be entered", "got a file."),
+            (
+                "workspace odd: expected",
+                "id: expected",
+                "format: expected one of ",
+                "timezone: expected local, UTC or a zone",
+                "did you mean writerIncludeThinking?",
+                "Correct the file.",
+            ),
+            ("workspace torn: expected", "Invalid value"),
+            ("workspace empty: expected", "minoots workspace unregister empty"),
+        ],
+        strict=True,
+    ):
+        for part in parts:
+            assert part in line
+    (tmp_path / "workspaces.json").write_text(json.dumps({"workspaces": [*entries, {"alias": "a b"}]}))
+    ran = CliRunner().invoke(app, ["validate"])
+    assert "workspaces.4.alias: expected" in ran.stderr
+    assert "workspaces.4.root: expected a value (it is required); got nothing" in ran.stderr
+    assert "minoots workspace register" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "expected"),
+    [
+        ('host = "###"', "capture.host", "a name with letters or digits"),
+        ('registry = "~nobody-at-all/x"', "capture.registry", "nobody's home folder"),
+        ('registry = "a\\u0000b"', "capture.registry", "a NUL can be in none"),
+        ('roots = ["claude=~nobody-at-all/x"]', "capture.roots", "nobody's home folder"),
+        ('roots = ["claude=/a\\u0000b"]', "capture.roots", "a NUL can be in none"),
+        ('write_roots = ["/a\\u0000b"]', "capture.write_roots[0]", "a NUL can be in none"),
+        ('providers = ["codex"]\nroots = ["claude=/srv"]', "capture", "would never be read"),
+        ('providers = ["cluade"]', "capture.providers", "did you mean claude?"),
+        ("command_patience = 0", "capture.command_patience", "1"),
+        ('redaction = "of"', "capture.redaction", "redact"),
+        ('redaction_allowed = ["/(/"]', "capture.redaction_allowed", "regular expressions"),
+        ('notify = ["ada"]', "capture.notify[0]", "person:ada"),
+        ("settle = 0", "capture.settle", "0.01"),
+        ('tenant = ""', "capture.tenant", "at least 1 character"),
+    ],
+)
+def test_each_wrong_value_of_capture_is_told_with_what_was_expected(
+    line: str, key: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MINOOTS_CAPTURE__REGISTRY")
+    Path("minoots.toml").write_text(f"[capture]\n{line}\n[gateway]\nport = -1\n")
+    ran = CliRunner().invoke(app, ["validate"])
+    assert ran.exit_code == 1, ran.output
+    assert "gateway.port" in ran.stderr, "all of it is told at once"
+    [told] = [one for one in ran.stderr.splitlines() if one.strip().startswith((f"{key} ", f"{key}:"))]
+    assert expected in told
+    assert "; got " in told
 
 
 def test_migrate_rewrites_the_file_and_says_where_the_old_one_is() -> None:

@@ -84,6 +84,13 @@ def test_lists_come_as_json_or_with_commas() -> None:
         assert settings.delivery.allowed_networks == networks
 
 
+def test_what_a_check_found_within_a_value_is_told_once() -> None:
+    _file("[capture]\nroots = ['cluade=/x']\n")
+    told = _faults({})["capture.roots"]
+    assert told.count("; got ") == 1
+    assert "qwen; got 'cluade' (did you mean claude?). Set `roots`" in told
+
+
 def test_every_fault_of_file_and_environment_is_reported_at_once() -> None:
     _file("[gatway]\nport = 1\n[gateway]\nport = 99999\n[records]\nurl = 'mysql://u:hunter2@h/d'\n")
     faults = _faults({"MINOOTS_WORKERS__METRICS_PORT": "many", "MINOOTS_GATEWAY__PROT": "1"})

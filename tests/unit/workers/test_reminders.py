@@ -17,8 +17,17 @@ def _tell(reminders: Reminders, undone: Iterable[str], now: float) -> list[str]:
     return due
 
 
-def test_what_is_found_undone_is_told_at_once() -> None:
+def test_what_is_found_undone_and_nobody_was_told_of_is_told_at_once() -> None:
     assert _tell(Reminders(), ["a", "b"], 100.0) == ["a", "b"]
+
+
+def test_what_was_told_just_before_it_is_found_undone_is_left_alone_for_a_while() -> None:
+    reminders = Reminders()
+    reminders.told("a", 100.0)
+
+    assert _tell(reminders, [], 102.0) == []
+    assert _tell(reminders, ["a"], 107.0) == []
+    assert _tell(reminders, ["a"], 115.0) == ["a"]
 
 
 def test_what_stays_undone_is_told_ever_more_rarely() -> None:
@@ -36,12 +45,22 @@ def test_a_thousand_that_wait_for_their_turn_are_told_a_few_times_each_in_a_quar
     assert sum(len(_tell(reminders, names, float(now))) for now in range(0, 900, 5)) == 7000
 
 
-def test_what_was_done_in_between_is_told_at_once_when_it_is_undone_again() -> None:
+def test_what_was_done_and_is_undone_again_later_is_told_at_once() -> None:
     reminders = Reminders()
     _tell(reminders, ["a", "b"], 0.0)
 
-    assert _tell(reminders, ["b"], 5.0) == []
-    assert _tell(reminders, ["a", "b"], 10.0) == ["a"]
+    assert _tell(reminders, ["b"], 15.0) == ["b"]
+    assert _tell(reminders, ["a", "b"], 20.0) == ["a"]
+
+
+def test_news_of_one_that_is_told_rarely_makes_it_told_soon_again() -> None:
+    reminders = Reminders()
+    for now in range(0, 500, 5):
+        _tell(reminders, ["a"], float(now))
+
+    reminders.told("a", 500.0)
+
+    assert [now for now in range(500, 600, 5) if _tell(reminders, ["a"], float(now))] == [515, 545]
 
 
 def test_who_could_not_be_told_is_due_at_the_next_look() -> None:
@@ -51,9 +70,19 @@ def test_who_could_not_be_told_is_due_at_the_next_look() -> None:
     assert reminders.due(["a"], 5.0) == ["a"]
 
 
+def test_who_has_nothing_to_do_is_forgotten() -> None:
+    reminders = Reminders()
+    _tell(reminders, ["a", "b"], 0.0)
+    assert reminders.known == 2
+
+    reminders.due([], 15.0)
+
+    assert reminders.known == 0
+
+
 @given(st.lists(st.frozensets(st.sampled_from("abc")), max_size=40))
-def test_only_those_that_are_undone_are_told_and_remembered(looks: list[frozenset[str]]) -> None:
+def test_only_those_that_are_undone_are_told(looks: list[frozenset[str]]) -> None:
     reminders = Reminders()
     for number, undone in enumerate(looks):
         assert set(_tell(reminders, sorted(undone), 5.0 * number)) <= undone
-        assert reminders.known == len(undone)
+        assert reminders.known <= 3

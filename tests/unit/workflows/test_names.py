@@ -13,6 +13,8 @@ from minoots_activities.deliveries.adapter import Deliveries
 from minoots_activities.escalations.adapter import Escalations
 from minoots_activities.escalations.heartbeats import Heartbeats
 from minoots_activities.jobs.adapter import Jobs
+from minoots_activities.jobs.agents.acting import Acting
+from minoots_activities.jobs.agents.thinking import Thinking
 from minoots_activities.jobs.model_calls import ModelCalls
 from minoots_activities.jobs.programs import Programs
 from minoots_activities.plans.adapter import Plans
@@ -26,7 +28,7 @@ from minoots_workflows.deliveries.port import DeliveriesPort
 from minoots_workflows.escalations.port import EscalationsPort
 from minoots_workflows.heartbeats.port import HeartbeatsPort
 from minoots_workflows.ids import parse_workflow_id, workflow_id
-from minoots_workflows.jobs.port import JobsPort, ModelCallsPort, ProgramsPort
+from minoots_workflows.jobs.port import ActingPort, JobsPort, ModelCallsPort, ProgramsPort, ThinkingPort
 from minoots_workflows.plans.port import PlansPort
 from minoots_workflows.replays.port import ReplaysPort
 from minoots_workflows.schedules.port import SchedulesPort
@@ -48,6 +50,8 @@ from minoots_workflows.timers.port import TimersPort
         (JobsPort, Jobs),
         (ModelCallsPort, ModelCalls),
         (ProgramsPort, Programs),
+        (ThinkingPort, Thinking),
+        (ActingPort, Acting),
     ],
 )
 def test_an_adapter_answers_under_the_names_of_its_port(port: type, adapter: type) -> None:

@@ -20,7 +20,7 @@ from minoots.cli.session import Defaults, leave_pipe
 from minoots.contracts.sessions import CaptureHost, Recording
 from minoots.errors import MinootsError
 from minoots_platform.settings import CaptureSettings, SettingsError, load_settings
-from minoots_workers.embedded.capture_problems import problems_of
+from minoots_workers.embedded.capture_problems import full_disks, problems_of
 from minoots_workers.embedded.daemon import Daemon, Running
 from minoots_workers.embedded.faults import CONFIG, DATA_DIR_HELD, StackFault
 
@@ -129,9 +129,13 @@ def _status(daemon: Daemon, capture: CaptureSettings, *, everything: bool) -> di
             recordings = list(client.recordings.list() if everything else status.recording)
             sessions = list(client.sessions.list() if everything else status.recent)
     except MinootsError as error:
-        return found | {"state": "unresponsive", "problem": str(error)}
+        problem = "; ".join([*full_disks(daemon.data_dir), str(error)])
+        return found | {"state": "unresponsive", "problem": problem}
     return found | {
-        "problems": problems_of(capture, status, daemon.data_dir, keyed="MINOOTS_API_KEY" in os.environ),
+        "problems": [
+            *full_disks(daemon.data_dir),
+            *problems_of(capture, status, daemon.data_dir, keyed="MINOOTS_API_KEY" in os.environ),
+        ],
         "captured": {"sessions": status.sessions, "events": status.events},
         "hosts": [one.model_dump(mode="json") for one in status.hosts],
         "troubled": [one.model_dump(mode="json") for one in status.troubled],
@@ -147,7 +151,8 @@ def _print_json(found: dict[str, Any]) -> None:
 def _print(found: dict[str, Any]) -> None:
     now = datetime.now(UTC)
     if found["state"] != "running":
-        output.line(f"minoots is {found['state']} ({found['data_dir']})")
+        told = {"crashed": "has crashed", "unresponsive": "runs, but does not answer"}
+        output.line(f"minoots {told.get(found['state'], 'is ' + found['state'])} ({found['data_dir']})")
         if "problem" in found:
             output.line(f"  {found['problem']}")
         if found["state"] == "crashed":
@@ -157,8 +162,10 @@ def _print(found: dict[str, Any]) -> None:
     output.line(f"minoots runs: process {found['pid']}, started {since}, {found['gateway']}")
     for host in (CaptureHost.model_validate(one) for one in found["hosts"]):
         life = "captures" if host.alive else f"was last heard of {relative(host.seen_at, now)}"
-        counts = f"{host.transcripts} transcripts, {host.troubled} troubled, {host.behind} recordings behind"
-        output.line(f"  {host.host} {life}: {counts}")
+        counts = [_many(host.transcripts, "transcript")]
+        counts += [f"{host.troubled} troubled"] if host.troubled else []
+        counts += [f"{_many(host.behind, 'recording')} behind"] if host.behind else []
+        output.line(f"  {host.host} {life}: {', '.join(counts)}")
     for problem in found["problems"]:
         output.line(f"  ! {problem}")
     for one in found["troubled"]:
@@ -168,8 +175,13 @@ def _print(found: dict[str, Any]) -> None:
         trouble = f": {row.problem}" if row.problem else ""
         output.line(f"  {'●' if row.state == 'active' else '○'} {row.path} ({row.state}{written}){trouble}")
     for one in found["sessions"]:
-        last = one["last_at"] and relative(datetime.fromisoformat(one["last_at"]), now)
-        output.line(f"  {one['provider']} “{(one['title'] or '')[:50]}” {last or ''}")
+        last = relative(datetime.fromisoformat(one["last_at"] or one["updated_at"]), now)
+        title = f"“{one['title'][:50]}”" if one["title"] else one["session_id"][:50]
+        output.line(f"  {one['provider']} {title}, {last}")
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _say(running: Running, name: str) -> None:

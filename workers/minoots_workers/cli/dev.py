@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from minoots.errors import Failure
 from minoots_platform.settings import Settings, SettingsError, load_settings
 from minoots_workers.embedded.data_dir import DataDir
 from minoots_workers.embedded.faults import CONFIG, StackFault
@@ -45,6 +46,9 @@ def dev(
     except StackFault as fault:
         typer.echo(f"minoots dev: {fault}", err=True)
         raise typer.Exit(fault.code) from None
+    except Failure as failure:
+        typer.echo(f"minoots dev: {failure.detail}\n  {failure.remedy or ''}".rstrip(), err=True)
+        raise typer.Exit(CONFIG) from None
 
 
 def _settings(

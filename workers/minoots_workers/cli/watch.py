@@ -57,7 +57,13 @@ def _serve(settings: Settings, ready_fd: int | None) -> int:
 
     async def run() -> None:
         with start_telemetry(settings, "watch") as telemetry:
-            await run_watch(settings, telemetry, stop_on_signals(), lambda: tell("ready"))
+            await run_watch(
+                settings,
+                telemetry,
+                stop_on_signals(),
+                lambda: tell("ready"),
+                lambda why: tell(f"failed {why}"),
+            )
 
     try:
         asyncio.run(run())
@@ -67,4 +73,8 @@ def _serve(settings: Settings, ready_fd: int | None) -> int:
         )
         tell(f"failed {failure.detail}. {failure.remedy or ''}".strip())
         return 1
+    except Exception as error:
+        # Somebody waits for a word: what nobody has thought of must not end in silence.
+        tell(f"failed it ended with {type(error).__name__}.")
+        raise
     return 0

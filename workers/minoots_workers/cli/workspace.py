@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
@@ -13,10 +14,13 @@ from typing import Annotated, Final, NoReturn
 import typer
 
 from minoots.cli import output
+from minoots.cli.session import Defaults
 from minoots.errors import Failure
 from minoots_activities.capture.flags import DEFAULTS
-from minoots_activities.capture.workspaces import FILE, TEMPLATE, Registry, read_config, write_whole
+from minoots_activities.capture.registry import Registry
+from minoots_activities.capture.workspaces import FILE, TEMPLATE, read_config
 from minoots_platform.settings import SettingsError, load_settings
+from minoots_platform.whole_files import write_whole
 
 app = typer.Typer(
     name="workspace",
@@ -59,9 +63,14 @@ def register(folder: Folder = Path(), alias: Alias = None, config: Config = None
 
 
 @app.command("list")
-def list_workspaces(config: Config = None) -> None:
+def list_workspaces(
+    context: typer.Context,
+    config: Config = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one a line.")] = False,
+) -> None:
     """List the workspaces that are registered."""
     registry = _registry(config)
+    defaults: Defaults = context.find_root().obj or Defaults()
     rows = []
     with _told():
         for alias, root in sorted(registry.roots().items()):
@@ -71,6 +80,10 @@ def list_workspaces(config: Config = None) -> None:
             except Failure as failure:
                 state = failure.detail
             rows.append((alias, str(root), state))
+    if as_json or defaults.json:
+        for alias, folder, state in rows:
+            typer.echo(json.dumps({"alias": alias, "folder": folder, "state": state}))
+        return
     output.table(("ALIAS", "FOLDER", "STATE"), rows)
 
 

@@ -64,11 +64,11 @@ class Child:
         Raises:
             StackFault: when its program cannot be run.
         """
-        _rotate(self._log)
+        log = _opened(self._log)
         reading, writing = os.pipe()
         self._lifeline = (reading, writing)
         try:
-            self._process = await self._spawn(reading)
+            self._process = await self._spawn(reading, log)
         except OSError as error:
             # Typically a file that is no program, or one built for another machine.
             self._cut_lifeline()
@@ -79,25 +79,25 @@ class Child:
             ) from error
         finally:
             os.close(reading)
+            os.close(log)
         if self.spec.on_start is not None:
             self.spec.on_start(self._process.pid)
 
-    async def _spawn(self, lifeline: int) -> asyncio.subprocess.Process:
+    async def _spawn(self, lifeline: int, log: int) -> asyncio.subprocess.Process:
         environment = {**os.environ, **self.spec.environment, VARIABLE: str(lifeline)}
-        with self._log.open("ab") as log:
-            output = None if self._verbose else log
-            return await asyncio.create_subprocess_exec(
-                *self.spec.command,
-                stdin=asyncio.subprocess.DEVNULL,
-                # Standard output is ours alone: --json promises one object on it.
-                stdout=sys.stderr if self._verbose else output,
-                stderr=output,
-                env=environment,
-                pass_fds=(*self.spec.pass_fds, lifeline),
-                # A group of its own: Ctrl-C reaches us, and we end the children in order.
-                start_new_session=True,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
-            )
+        output = None if self._verbose else log
+        return await asyncio.create_subprocess_exec(
+            *self.spec.command,
+            stdin=asyncio.subprocess.DEVNULL,
+            # Standard output is ours alone: --json promises one object on it.
+            stdout=sys.stderr if self._verbose else output,
+            stderr=output,
+            env=environment,
+            pass_fds=(*self.spec.pass_fds, lifeline),
+            # A group of its own: Ctrl-C reaches us, and we end the children in order.
+            start_new_session=True,
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        )
 
     async def wait(self) -> int:
         """Wait for its end; return the exit code."""
@@ -130,7 +130,7 @@ class Child:
         """Return the end of its log."""
         try:
             text = self._log.read_bytes()[-20_000:].decode(errors="replace")
-        except FileNotFoundError:
+        except OSError:
             return []
         return text.splitlines()[-_SHOWN_LINES:]
 
@@ -141,9 +141,13 @@ class Child:
             self._lifeline = None
 
 
-def _rotate(log: Path) -> None:
-    if log.exists() and log.stat().st_size > _LOG_BYTES:
-        log.replace(log.with_suffix(".log.1"))
+def _opened(log: Path) -> int:
+    """Return a descriptor of a log, or of nowhere: what cannot be logged is no reason not to run."""
+    with suppress(OSError):
+        if log.exists() and log.stat().st_size > _LOG_BYTES:
+            log.replace(log.with_suffix(".log.1"))
+        return os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
 
 
 if sys.platform == "linux":

@@ -21,6 +21,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from minoots_platform.whole_files import write_whole
+
 from .faults import CHILD_FAILED, CONFIG, StackFault
 
 READY_WITHIN: Final = 100.0
@@ -28,6 +30,8 @@ STOPPED_WITHIN: Final = 40.0
 _FILE: Final = "daemon.json"
 _LOG: Final = "daemon.log"
 _SHOWN: Final = 15
+_ROOM: Final = 65_536
+"""Bytes that have to be free to begin: the lock, the files that say who runs, the first lines of logs."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +84,19 @@ class Daemon:
             *("dev", "--json", "--data-dir", str(self.data_dir)),
             *arguments,
         ]
-        self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         log = self.data_dir / _LOG
-        with log.open("ab") as errors:
+        try:
+            self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Beforehand: what runs and cannot be found again is worse than what does not run.
+            _require_space(self.data_dir)
+            errors = log.open("ab")
+        except OSError as error:
+            raise StackFault(
+                CONFIG,
+                f"the data directory {self.data_dir} cannot be used: {error.strerror}",
+                "Make room or choose another: --data-dir",
+            ) from error
+        with errors:
             begin = errors.tell()
             process = subprocess.Popen(  # noqa: S603 - our own program
                 command,
@@ -109,7 +123,17 @@ class Daemon:
             "arguments": list(running.arguments),
             "started_at": running.started_at.isoformat(),
         }
-        (self.data_dir / _FILE).write_text(json.dumps(values, indent=2) + "\n")
+        try:
+            write_whole(self.data_dir / _FILE, json.dumps(values, indent=2) + "\n")
+        except OSError as error:
+            with suppress(ProcessLookupError):
+                process.terminate()
+            process.wait(STOPPED_WITHIN)
+            raise StackFault(
+                CONFIG,
+                f"where it runs cannot be noted in {self.data_dir}: {error.strerror}; it was stopped again",
+                "Make room, then start it once more; what was accepted is kept.",
+            ) from error
         return running
 
     def stop(self) -> bool:
@@ -164,6 +188,19 @@ def _holder(lock: Path) -> int | None:
     except FileNotFoundError:
         return None
     return None
+
+
+def _require_space(folder: Path) -> None:
+    """Make sure that there is room for the files that say who runs.
+
+    Raises:
+        OSError: there is none.
+    """
+    probe = folder / f".{_FILE}.space"
+    try:
+        write_whole(probe, "\0" * _ROOM)
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def _first_line(process: subprocess.Popen[bytes]) -> bytes | None:

@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final, Self
 
+from minoots_platform.whole_files import write_whole
+
 from .faults import CONFIG, DATA_DIR_HELD, StackFault
 
 _LOCK: Final = "lock"
@@ -54,19 +56,33 @@ class DataDir:
                 f"the data directory {self.path} is held by another instance (process {holder})",
                 f"End it (kill {holder}), or choose another directory: --data-dir",
             ) from None
-        self._lock.truncate(0)
-        self._lock.write(str(os.getpid()))
-        self._lock.flush()
+        try:
+            os.ftruncate(self._lock.fileno(), 0)
+            os.write(self._lock.fileno(), str(os.getpid()).encode())
+        except OSError as error:
+            self._let_go()
+            raise StackFault(
+                CONFIG,
+                f"the data directory {self.path} cannot be written: {error.strerror}",
+                "Make room or choose another: --data-dir",
+            ) from error
         self._end_stale_server()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._let_go()
+
+    def _let_go(self) -> None:
         if self._lock is not None:
             self._lock.close()
 
     def note_server(self, pid: int) -> None:
-        """Remember the Temporal server, so that the next start can end it if this process is killed."""
-        (self.path / _SERVER).write_text(str(pid))
+        """Remember the Temporal server, so that the next start can end it if this process is killed.
+
+        On a full disk it is not: what runs goes on, and on Linux the server ends with this process.
+        """
+        with suppress(OSError):
+            write_whole(self.path / _SERVER, str(pid))
 
     def _end_stale_server(self) -> None:
         """End the Temporal server of an instance that was killed: it holds database and ports."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 import time
@@ -82,10 +83,9 @@ class Supervisor:
                 lines = "\n".join(f"  | {line}" for line in child.last_lines())
                 if not child.spec.needed:
                     child.given_up = True
-                    print(  # noqa: T201
-                        f"minoots: {child.spec.name} died {len(lately)} times in {WINDOW:g} s and stays "
-                        f"down; the rest goes on. Its last lines:\n{lines}",
-                        file=sys.stderr,
+                    _say(
+                        f"{child.spec.name} died {len(lately)} times in {WINDOW:g} s and stays "
+                        f"down; the rest goes on. Its last lines:\n{lines}"
                     )
                     return
                 raise StackFault(
@@ -93,7 +93,7 @@ class Supervisor:
                     f"{child.spec.name} died {len(lately)} times in {WINDOW:g} s. Its last lines:\n{lines}",
                     "The logs have the rest.",
                 )
-            print(f"minoots: {child.spec.name} ended with {code}; starting it again", file=sys.stderr)  # noqa: T201
+            _say(f"{child.spec.name} ended with {code}; starting it again")
             await asyncio.sleep(_BACKOFF[min(len(lately), len(_BACKOFF)) - 1])
             await child.start()
 
@@ -104,3 +104,9 @@ class Supervisor:
                     child.signal(signal.SIGKILL)
             return
         self._stop.set()
+
+
+def _say(text: str) -> None:
+    # On a full disk the log takes no word: whoever watches the children goes on all the same.
+    with suppress(OSError, ValueError):
+        os.write(sys.stderr.fileno(), f"minoots: {text}\n".encode(errors="replace"))

@@ -52,7 +52,7 @@ class Anthropic:
         sent = sum(tokens_in(json.dumps(message, ensure_ascii=False)) for message in messages)
         if sent > model.context_length:
             return _error(400, f"prompt is too long: {sent} tokens > {model.context_length} maximum")
-        turn = self._playing.next(model.name, [_last(messages)])
+        turn = self._playing.next(model.name, [*messages[:-1], _last(messages)])
         if turn.fault is not None and turn.fault.kind == "status":
             return _failed(turn.fault)
         answer = _Answer(body, turn, heard, sent)

@@ -76,6 +76,9 @@ class Turn(_Part):
     when: str = ""
     """A pattern that the last message has to match somewhere."""
     model: str | None = None
+    nth: Annotated[int, Field(ge=1)] | None = None
+    """Which answer of its conversation it is: 1 is the first. So an agent's script is played the same way
+    however often it is asked for an answer again."""
     times: Annotated[int, Field(ge=1)] | None = None
     """How often it answers; then the next one that matches does."""
     text: str = ""
@@ -97,9 +100,11 @@ class Turn(_Part):
             raise ValueError(f"expected a regular expression; {error}") from error
         return value
 
-    def answers(self, model: str, last: str) -> bool:
+    def answers(self, model: str, last: str, nth: int) -> bool:
         """Tell whether it answers to this."""
-        return self.model in (None, model) and re.search(self.when, last) is not None
+        if self.model not in (None, model) or self.nth not in (None, nth):
+            return False
+        return re.search(self.when, last) is not None
 
 
 _ECHO: Final = Turn(text="You said: {last}")
@@ -136,8 +141,9 @@ class Playing:
     def next(self, model: str, messages: Sequence[Mapping[str, Any]]) -> Turn:
         """Return the turn that answers to the messages, with the words filled in."""
         last = text_of(messages[-1]) if messages else ""
+        nth = 1 + sum(message.get("role") == "assistant" for message in messages)
         for number, turn in enumerate(self.script.turns):
-            if turn.answers(model, last) and (turn.times is None or self._used[number] < turn.times):
+            if turn.answers(model, last, nth) and (turn.times is None or self._used[number] < turn.times):
                 self._used[number] += 1
                 return turn.model_copy(update={"text": turn.text.replace("{last}", last)})
         return _ECHO.model_copy(update={"text": _ECHO.text.replace("{last}", last)})

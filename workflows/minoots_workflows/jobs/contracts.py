@@ -15,6 +15,12 @@ class Does(StrEnum):
     """It has ended."""
     CALL_MODEL = "call_model"
     RUN_PROGRAM = "run_program"
+    THINK = "think"
+    """Of an agent: its model is asked."""
+    ACT = "act"
+    """Of an agent: tools are used."""
+    WAIT = "wait"
+    """Of an agent: for a time, for somebody, or for both."""
 
 
 class JobLook(Contract):
@@ -24,6 +30,10 @@ class JobLook(Contract):
     does: Does = Does.CALL_MODEL
     attempt: int = 0
     deadline: datetime | None = None
+    step: int = 0
+    """Of an agent: the number of what is next."""
+    wake_at: datetime | None = None
+    """Of one that waits: until when; ``None`` while it waits for somebody."""
 
     @property
     def over(self) -> bool:
@@ -36,9 +46,13 @@ class StepDue(Contract):
 
     tenant: str
     job_id: str
+    step: int = 0
+    """Of an agent: the number of what is to be done; once something else has been, nothing is."""
 
 
 class StepDone(Contract):
     """Answer of what a job does: where the job stands then."""
 
     state: str
+    next: JobLook | None = None
+    """Of an agent: what is next, so that nobody has to ask. ``None`` when somebody has to."""

@@ -34,6 +34,24 @@ class ModelCallsPort(ABC):
         """Ask a model what the job says, tell what it writes as it comes, and end the job with the answer."""
 
 
+class ThinkingPort(ABC):
+    """Asking the models of agents."""
+
+    @activity.defn(name="jobs.think")
+    @abstractmethod
+    async def think(self, due: StepDue) -> StepDone:
+        """Ask the model of an agent what it does next, and keep the answer; end the job with the last one."""
+
+
+class ActingPort(ABC):
+    """Using the tools of agents."""
+
+    @activity.defn(name="jobs.act")
+    @abstractmethod
+    async def act(self, due: StepDue) -> StepDone:
+        """Make the calls that an agent's model wants, one after the other, as far as they may be made."""
+
+
 class ProgramsPort(ABC):
     """Running programs."""
 

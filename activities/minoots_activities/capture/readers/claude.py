@@ -18,7 +18,7 @@ from minoots.contracts.conversations import (
 
 from .claude_blocks import output_in, prompt, speaker, tokens_in, unnamed
 from .reader import Blob, Identity, Parsed, Parser, Reader, digest, event_id
-from .texts import clean, notice_in, typed
+from .texts import clean, command_in, notice_in, typed
 from .times import moment
 
 Kind = ConversationEventKind
@@ -36,6 +36,7 @@ _TITLES: Final = {
     "ai-title": ("aiTitle", 2),
     "summary": ("summary", 1),
 }
+_RECORDS: Final = frozenset({"user", "assistant", "system", "attachment", *_SILENT, *_TITLES})
 _FACTS: Final = {"cwd": "cwd", "gitBranch": "branch", "version": "version", "entrypoint": "entrypoint"}
 _INTERRUPTED: Final = re.compile(r"\[Request interrupted by user(?: for tool use)?\]")
 _UNIQUE: Final = ("toolu_", "srvtoolu_")
@@ -62,7 +63,9 @@ class Claude(Reader):
             return Identity(f"{parent}/{name}" if parent else name, parent, "subagent", name[6:])
         if name == "journal":
             return None
-        return Identity(name) if _NAME.fullmatch(name) or _text_of(head, "sessionId") else None
+        # A copy under another name may begin with what says nothing of its session.
+        is_one = _NAME.fullmatch(name) or _text_of(head, "sessionId") or _text_of(head, "type") in _RECORDS
+        return Identity(name) if is_one else None
 
     def parser(self, identity: Identity, state: Mapping[str, Any] | None = None) -> Parser:
         """Nothing of the past is needed: ids are made of content."""
@@ -161,7 +164,10 @@ class ClaudeParser(Parser):
         injected = injected or not (said or blobs)
         told = "\n".join(words) if injected else said
         if told.strip() or blobs:
-            more: dict[str, Any] = {"details": {"interrupted": True}} if len(own) < len(words) else {}
+            details: dict[str, Any] = {"interrupted": True} if len(own) < len(words) else {}
+            if injected and (command := command_in(told)):
+                details["command"] = command
+            more = {"details": details} if details else {}
             self._add(parsed, record, Kind.USER, text=told, injected=injected, blobs=blobs, **more)
 
     def _notice(

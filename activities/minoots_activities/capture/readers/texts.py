@@ -51,6 +51,10 @@ _TAGS: Final = (
 )
 _OPENS: Final = re.compile(rf"<(?P<tag>{'|'.join(sorted(_TAGS, key=len, reverse=True))})(?=[\s/>])")
 _CUT_OFF: Final = re.compile(rf"^[ \t]*{_OPENS.pattern}(?![^<>\n]{{0,500}}> )", re.MULTILINE)
+_COMMAND_BEGINS: Final = re.compile(r"<command-(?:name|message|args)>")
+_COMMAND_NAME: Final = re.compile(r"<command-name>([^<]*)</command-name>")
+_COMMAND_ARGUMENTS: Final = re.compile(r"(?s)<command-args>(.*?)</command-args>")
+_COMMAND_SHOWN: Final = 1000
 _BEGINS: Final = re.compile(
     r"# AGENTS\.md instructions(?: for |\s*\n|$)"
     r"|<permissions instructions>"
@@ -109,6 +113,17 @@ def notice_in(text: str) -> str | None:
     if begins is None or begins["tag"] not in _NOTICES or f"</{begins['tag']}>" not in text:
         return None
     return begins["tag"]
+
+
+def command_in(text: str) -> str | None:
+    """Return the command of the program itself that a user gave, such as ``/init``; ``None`` for others.
+
+    Only of a text that is a program's as a whole: what a user quotes is the user's own.
+    """
+    if not _COMMAND_BEGINS.match(text := text.strip()):
+        return None
+    parts = [found[1].strip() for one in (_COMMAND_NAME, _COMMAND_ARGUMENTS) if (found := one.search(text))]
+    return " ".join(" ".join(part for part in parts if part).split())[:_COMMAND_SHOWN] or None
 
 
 def doubtful_from(text: str) -> int | None:

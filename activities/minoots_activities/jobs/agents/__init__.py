@@ -1,0 +1,1 @@
+"""What agents do: their models are asked, and their tools are used."""

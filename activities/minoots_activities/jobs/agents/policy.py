@@ -1,0 +1,150 @@
+"""What an agent may do: which calls of its model happen, which wait for somebody, which are refused.
+
+Safe by default: a tool is there only if a rule says so, and what leaves the sandbox waits for somebody's yes.
+Pure: no records, no clock.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from minoots.contracts import AgentJob, AgentTool, Approval, Message, Role, Tier, ToolCall, ToolRule
+from minoots.contracts.base import check_json
+from minoots_activities.jobs.globs import TooMuchWorkError, Work, matches
+from minoots_platform.records.agent_runs import CallState, NewCall
+
+from .arguments import MalformedError, parsed
+
+BY_DEFAULT: Final = (
+    AgentTool.READ_FILE,
+    AgentTool.WRITE_FILE,
+    AgentTool.EDIT_FILE,
+    AgentTool.LIST_FILES,
+    AgentTool.SEARCH_FILES,
+    AgentTool.RUN,
+    AgentTool.SLEEP,
+)
+"""The tools of a job that names none: all that stay in the sandbox."""
+MOST_FAULTS: Final = 4
+"""Turns in a row with calls that are refused, after which a job is given up."""
+_TOOLS: Final = frozenset(tool.value for tool in AgentTool)
+_PREVIEW: Final = 500
+_LONGEST_NAME: Final = 64
+_STEPS: Final = 1_000_000
+
+
+def rules_of(job: AgentJob) -> dict[AgentTool, ToolRule]:
+    """Return the tools that an agent has, each with its rule."""
+    rules = tuple(ToolRule(name=tool) for tool in BY_DEFAULT) if job.tools is None else job.tools
+    return {rule.name: rule for rule in rules}
+
+
+def needs_approval(rule: ToolRule, job: AgentJob) -> bool:
+    """Tell whether somebody has to say yes to each use of a tool."""
+    if rule.approval is not None:
+        return rule.approval is Approval.ALWAYS
+    # In the tier that shuts nothing in, a program can do whatever the worker can.
+    return rule.name is AgentTool.SET_TIMER or (rule.name is AgentTool.RUN and job.tier is Tier.PROCESS)
+
+
+def judge(
+    job: AgentJob, calls: Sequence[ToolCall], made: Mapping[str, int], total: int
+) -> tuple[NewCall, ...]:
+    """Return what becomes of the calls that a model wants to make.
+
+    Args:
+        job: the job, whose rules hold.
+        calls: what the model wants, in order.
+        made: how many calls of each tool were made before.
+        total: how many calls were wanted before.
+    """
+    rules = rules_of(job)
+    counted = dict(made)
+    judged = []
+    for call in calls:
+        total += 1
+        verdict = _judge(job, rules, call, counted, total)
+        if verdict.state is not CallState.REFUSED:
+            counted[verdict.tool] = counted.get(verdict.tool, 0) + 1
+        judged.append(verdict)
+    return tuple(judged)
+
+
+def _judge(
+    job: AgentJob, rules: Mapping[AgentTool, ToolRule], call: ToolCall, made: Mapping[str, int], total: int
+) -> NewCall:
+    name = clean(call.name)[:_LONGEST_NAME]
+    preview = _preview(call)
+
+    def refused(reason: str, *, audited: bool = True) -> NewCall:
+        return NewCall(name, preview, CallState.REFUSED, reason, audited)
+
+    listed = ", ".join(rules)
+    known = name in _TOOLS
+    rule = rules.get(AgentTool(name)) if known else None
+    if rule is None:
+        what = f"you may not use the tool {name}" if known else f"there is no tool {name}"
+        return refused(f"{what}; yours are {listed or 'none'}")
+    if total > job.max_calls:
+        return refused(f"{job.max_calls} calls are made, and no more are allowed; finish without tools")
+    if rule.max_calls is not None and made.get(name, 0) >= rule.max_calls:
+        return refused(f"{name} may be used {rule.max_calls} times, and was; go on without it")
+    try:
+        wanted = parsed(rule.name, call)
+    except MalformedError as error:
+        return refused(f"the arguments of {name} do not do: {error}", audited=False)
+    path = getattr(wanted, "path", None)
+    if path is not None and not allowed(rule, path):
+        return refused(f"{name} may touch only {', '.join(rule.paths)}; not {path}")
+    seconds = getattr(wanted, "seconds", None)
+    if rule.time is not None and seconds is not None and seconds > rule.time.total_seconds():
+        longest = f"{rule.time.total_seconds():g}"
+        return refused(f"{name} may take {longest} seconds at most; ask for less", audited=False)
+    return NewCall(name, preview, CallState.ASKED if needs_approval(rule, job) else CallState.READY)
+
+
+def allowed(rule: ToolRule, path: str) -> bool:
+    """Tell whether a rule lets a tool touch a file."""
+    if not rule.paths:
+        return True
+    try:
+        work = Work(_STEPS)
+        return any(matches(pattern, path, work) for pattern in rule.paths)
+    except TooMuchWorkError:
+        return False
+
+
+def said(text: str, calls: Sequence[ToolCall], first: int) -> Message:
+    """Return what a model has said as it is kept: what no record could keep is replaced.
+
+    Calls get names of ours, numbered from ``first``: those of models are not always different.
+    """
+    kept = []
+    for number, call in enumerate(calls, start=first):
+        malformed = None if call.malformed is None else clean(call.malformed)
+        arguments: dict[str, Any] = call.arguments
+        try:
+            check_json(arguments)
+        except ValueError:
+            arguments, malformed = {}, clean(json.dumps(arguments))
+        name = clean(call.name)[:200] or "?"
+        kept.append(ToolCall(id=call_id(number), name=name, arguments=arguments, malformed=malformed))
+    return Message(role=Role.ASSISTANT, text=clean(text), tool_calls=tuple(kept))
+
+
+def call_id(number: int) -> str:
+    """Return by what a model knows a call."""
+    return f"call_{number}"
+
+
+def clean(text: str) -> str:
+    """Return a text that can be kept: without NUL and halves of characters."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def _preview(call: ToolCall) -> str:
+    if call.malformed is not None:
+        return clean(call.malformed[:_PREVIEW])
+    return clean(json.dumps(call.arguments, ensure_ascii=False)[:_PREVIEW])

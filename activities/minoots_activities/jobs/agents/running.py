@@ -1,0 +1,165 @@
+"""The tool `run`: a command in a sandbox that has the files of the agent, and they as it left them.
+
+Each command gets a sandbox of its own, filled from the records: what a command leaves is the files of its
+working folder and nothing else, so that it makes no difference whether a worker has died in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from minoots.contracts import AgentJob
+from minoots.contracts.sandboxes import FILE_PATH_PATTERN
+from minoots.errors import Failure, FailureKind
+from minoots_activities.sandboxes.port import (
+    Ended,
+    File,
+    NeverStarted,
+    OutcomeUnknown,
+    Program,
+    Ran,
+    Sandbox,
+    Stream,
+)
+from minoots_activities.sandboxes.tiers import Tiers
+
+from .arguments import Run
+from .files import Files
+from .trees import MOST_FILES, Entry
+
+_TRIES: Final = 3
+_PAUSE: Final = 0.2
+_HEAD: Final = 6 * 1024
+_TAIL: Final = 18 * 1024
+"""Bytes of what was written that the model is told: the beginning and the end."""
+
+Hear = Callable[[Stream, bytes], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where a command runs.
+
+    Attributes:
+        name: of the sandbox.
+        request: the job, which says what sandbox it is to be.
+        seconds: how long the command may run.
+    """
+
+    name: str
+    request: AgentJob
+    seconds: float
+
+
+class Commands:
+    """Commands of agents on this machine.
+
+    Args:
+        tiers: what gives sandboxes.
+        most_file: bytes of the largest file that is kept.
+        most_bytes: of all files together.
+    """
+
+    def __init__(self, tiers: Tiers, most_file: int, most_bytes: int) -> None:
+        self._tiers = tiers
+        self._most_file = most_file
+        self._most_bytes = most_bytes
+
+    async def run(self, where: Where, files: Files, wanted: Run, hear: Hear) -> str:
+        """Run a command; the files are those that it leaves. Return what the model is told.
+
+        Raises:
+            NeverStarted: there is no sandbox to run it in.
+        """
+        written = bytearray()
+
+        async def listen(stream: Stream, data: bytes) -> None:
+            written.extend(data)
+            await hear(stream, data)
+
+        sandbox = await self._create(where)
+        try:
+            await self._fill(sandbox, files)
+            program = Program(
+                ("sh", "-c", wanted.command), stdin=wanted.stdin.encode(), seconds=where.seconds
+            )
+            try:
+                ran = await sandbox.exec(program, listen)
+            except OutcomeUnknown as unknown:
+                raise Failure(
+                    FailureKind.UNAVAILABLE, f"{unknown.detail}; the files are as they were before"
+                ) from unknown
+            await self._take_over(sandbox, files)
+        finally:
+            await asyncio.shield(sandbox.destroy())
+        return f"{_how(ran, where)}\n{_shortened(bytes(written))}".rstrip()
+
+    async def _create(self, where: Where) -> Sandbox:
+        for attempt in range(1, _TRIES + 1):
+            try:
+                return await self._tiers.create(where.request.tier, where.name, where.request.limits)
+            except NeverStarted as failure:
+                if attempt == _TRIES or failure.kind is not FailureKind.UNAVAILABLE:
+                    raise
+                await asyncio.sleep(_PAUSE)
+        raise AssertionError("unreachable: the last try raises or returns")
+
+    async def _fill(self, sandbox: Sandbox, files: Files) -> None:
+        paths = sorted(files.tree)
+        for begin in range(0, len(paths), 100):
+            some = await files.read_all(paths[begin : begin + 100])
+            for path, data in some.items():
+                await sandbox.put(path, data, executable=files.tree[path].executable)
+
+    async def _take_over(self, sandbox: Sandbox, files: Files) -> None:
+        """Keep the files that are in a sandbox now."""
+        listing = await sandbox.list(MOST_FILES)
+        if listing.cut:
+            raise Failure(
+                FailureKind.TOO_LARGE,
+                f"the command left more than {MOST_FILES} files; they are as they were before",
+            )
+        size = sum(file.bytes for file in listing.files)
+        largest = max((file.bytes for file in listing.files), default=0)
+        if size > self._most_bytes or largest > self._most_file:
+            raise Failure(
+                FailureKind.TOO_LARGE,
+                f"the command left {size} bytes in files, the largest of {largest}; {self._most_bytes} and "
+                f"{self._most_file} are kept at most, and the files are as they were before",
+            )
+        tree: dict[str, Entry] = {}
+        for file in listing.files:
+            if _nameable(file):
+                data = await sandbox.get(file.path, self._most_file)
+                tree[file.path] = Entry(await files.keep(data), len(data), file.executable)
+        files.tree = tree
+
+
+def _nameable(file: File) -> bool:
+    """Tell whether a file can be named by whoever wants it later."""
+    parts = file.path.split("/")
+    return re.fullmatch(FILE_PATH_PATTERN, file.path) is not None and not {"", ".", ".."} & set(parts)
+
+
+def _how(ran: Ran, where: Where) -> str:
+    limits = where.request.limits
+    if ran.ended is Ended.EXITED:
+        return f"exit code {ran.exit_code}"
+    return {
+        Ended.KILLED: f"ended by signal {ran.signal}",
+        Ended.TIMED_OUT: f"killed: it ran longer than {where.seconds:g} s",
+        Ended.OUT_OF_MEMORY: f"killed: it took more than {limits.memory_mb} MB of memory",
+        Ended.TOO_MUCH_OUTPUT: f"killed: it wrote more than {limits.output_kb} kB",
+    }[ran.ended]
+
+
+def _shortened(written: bytes) -> str:
+    left_out = len(written) - _HEAD - _TAIL
+    if left_out <= 0:
+        return written.decode("utf-8", "replace")
+    head, tail = written[:_HEAD].decode("utf-8", "replace"), written[-_TAIL:].decode("utf-8", "replace")
+    return f"{head}\n({left_out} bytes left out)\n{tail}"

@@ -1,0 +1,55 @@
+"""Tools of agents on the wire: which there are, and the rules under which an agent may use one."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from .base import Matching, Part
+from .sandboxes import RunTime
+
+MAX_CALLS: Final = 5000
+"""Calls of tools that one agent may make."""
+
+PathPattern = Annotated[str, Matching(r"^[^\x00-\x1f/][^\x00-\x1f]{0,511}$", "a path or pattern")]
+"""A path below the working folder, with ``*``, ``?`` and ``**`` for any; a folder means all that is in it."""
+
+
+class AgentTool(StrEnum):
+    """What an agent can do."""
+
+    READ_FILE = "read_file"
+    WRITE_FILE = "write_file"
+    EDIT_FILE = "edit_file"
+    """Replaces a text that a file has once by another."""
+    LIST_FILES = "list_files"
+    SEARCH_FILES = "search_files"
+    RUN = "run"
+    """Runs a command of the shell in the sandbox."""
+    SLEEP = "sleep"
+    """Waits, for hours if need be and through every crash; a message ends it."""
+    SET_TIMER = "set_timer"
+    """Sets a timer of the tenant's, which calls a webhook or commands an agent: it leaves the sandbox."""
+
+
+class Approval(StrEnum):
+    """Whether somebody has to say yes before a tool is used."""
+
+    NEVER = "never"
+    ALWAYS = "always"
+
+
+class ToolRule(Part):
+    """A tool that an agent may use, and how."""
+
+    name: AgentTool
+    approval: Approval | None = None
+    """Default: ``never`` for what stays in the sandbox, ``always`` for what leaves it."""
+    max_calls: Annotated[int, Field(ge=1, le=MAX_CALLS)] | None = None
+    """How often; default: as often as the job allows calls at all."""
+    time: RunTime | None = None
+    """The longest that one call may take: of ``run`` and ``sleep``. Default of ``run``: ``limits.time``."""
+    paths: Annotated[tuple[PathPattern, ...], Field(max_length=64)] = ()
+    """Of tools for files: those that it may touch; default: all in the working folder."""

@@ -1,0 +1,185 @@
+"""Agents over HTTP, the clients and the command line: asked for leave, told things, bound to their keys."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from agents_at_work import call, result_of, serving
+from dev_stacks import run
+from gateways import Door, open_door
+from stacks import eventually
+from temporalio.testing import WorkflowEnvironment
+
+from minoots import AsyncMinoots, Conflict, InvalidRequest, JobState, Minoots
+from minoots.contracts import AgentResult, JobDetail, JobEventType
+from minoots_api.events.tailer import Tailer
+from minoots_api.gateway import Gateway
+from minoots_platform.clock import utc_now
+from minoots_platform.flags import Flags
+from minoots_platform.identity import Scope
+from minoots_platform.records import Database, api_keys
+from minoots_platform.settings import Settings
+from minoots_platform.telemetry import Telemetry
+
+ASKING: list[Any] = [
+    [call("run", command="echo one"), call("run", command="echo two")],
+    call("sleep", seconds=3600),
+    "You said: {last}",
+]
+TOOLS = [{"name": "run"}, {"name": "sleep"}]
+
+
+@pytest.fixture
+async def asking(
+    sqlite_database: Database,
+    temporal: WorkflowEnvironment,
+    namespace: str,
+    telemetry: Telemetry,
+    settings: Settings,
+    flags: Flags,
+) -> AsyncIterator[Door]:
+    """A gateway with everything behind it, and a model that asks for leave, sleeps, and repeats."""
+    async with serving(sqlite_database, temporal, namespace, telemetry)(*ASKING) as (stack, _):
+        stack.tenant = "dev"
+        gateway = Gateway(
+            settings=settings,
+            database=stack.database,
+            handover=stack.handover,
+            flags=flags,
+            telemetry=telemetry,
+            vault=stack.vault,
+            clock=utc_now,
+            temporal=stack.client,
+            tailer=Tailer(stack.database),
+        )
+        async with open_door(gateway) as door:
+            yield door
+
+
+async def test_an_agent_is_followed_asked_for_leave_and_told_something(asking: Door) -> None:
+    async with AsyncMinoots(asking.url) as client:
+        run_ = await client.jobs.run(task="go", tier="process", tools=["run", "sleep"])
+        job_id = run_.job.id
+
+        async def look() -> JobDetail:
+            return await client.jobs.get(job_id)
+
+        waiting = await eventually(look, lambda job: bool(job.agent and job.agent.awaiting))
+        assert waiting.agent is not None
+        assert [one.call for one in waiting.agent.awaiting] == [1, 2]
+        assert json.loads(waiting.agent.awaiting[0].arguments) == {"command": "echo one"}
+        left = await client.jobs.deny(job_id, call=2, reason="no")
+        assert left.agent is not None
+        assert [one.call for one in left.agent.awaiting] == [1]
+        assert (await client.jobs.deny(job_id, call=2)).id == job_id, "to say the same again changes nothing"
+        with pytest.raises(Conflict, match="call 2 does not wait"):
+            await client.jobs.approve(job_id, call=2)
+        await client.jobs.approve(job_id)
+        asleep = await eventually(look, lambda job: bool(job.agent and job.agent.wakes_at))
+        assert asleep.state is JobState.RUNNING
+        await client.jobs.message(job_id, "good morning", idempotency_key="once")
+        await client.jobs.message(job_id, "good morning", idempotency_key="once")
+        events = [event async for event in run_]
+        assert run_.job.state is JobState.SUCCEEDED, run_.job
+        assert isinstance(run_.job.result, AgentResult)
+        assert run_.job.result.preview == "You said: good morning"
+        tools = [event.data for event in events if event.type is JobEventType.TOOL]
+        assert [one.get("state") for one in tools] == [None, "done", "denied", None, "sleeping", "woken"]
+        with pytest.raises(Conflict):
+            await client.jobs.message(job_id, "too late")
+        log = [event.type for event in (await client.events.list(subject=job_id)).items]
+        for kind in ("approval_requested", "tool_denied", "tool_approved", "message_sent", "succeeded"):
+            assert f"job.{kind}" in log
+
+
+async def test_the_command_line_approves_denies_and_says_something(asking: Door, tmp_path: Path) -> None:
+    async def minoots(command: str, *arguments: str, code: int = 0) -> str:
+        ran = await asyncio.to_thread(
+            run, "jobs", command, "--url", asking.url, *arguments, cwd=tmp_path, timeout=120
+        )
+        assert ran.returncode == code, ran.stdout + ran.stderr
+        return ran.stdout
+
+    told = ["--task", "go", "--tier", "process", "--tool", "run", "--tool", "sleep=never", "--json"]
+    job_id = json.loads(await minoots("submit", *told))["id"]
+
+    def look() -> JobDetail:
+        with Minoots(asking.url) as client:
+            return client.jobs.get(job_id)
+
+    async def seen() -> JobDetail:
+        return await asyncio.to_thread(look)
+
+    await eventually(seen, lambda job: bool(job.agent and job.agent.awaiting))
+    assert "echo one" in await minoots("show", job_id)
+    await minoots("approve", job_id, "--call", "1")
+    await minoots("deny", job_id, "--reason", "no")
+    await minoots("deny", job_id, code=4)
+    await eventually(seen, lambda job: bool(job.agent and job.agent.wakes_at))
+    await minoots("message", job_id, "good morning")
+    watched = await minoots("watch", job_id)
+    assert "run denied: error: somebody looked at this call and denied it: no" in watched
+    assert "You said: good morning" in watched
+    assert "succeeded" in watched
+    assert result_of(await seen()).calls == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "body.agent.task"),
+        ({"task": ""}, "body.agent.task"),
+        ({"task": "x", "tools": [{"name": "fly"}]}, "body.agent.tools.0.name"),
+        ({"task": "x", "tools": [{"name": "run"}, {"name": "run"}]}, "body.agent"),
+        ({"task": "x", "files": [{"path": "../x", "text": ""}]}, "body.agent.files.0.path"),
+        ({"task": "x", "max_turns": 0}, "body.agent.max_turns"),
+        ({"task": "x\x00"}, "body.task"),
+    ],
+)
+async def test_what_is_no_task_for_an_agent_is_refused(door: Door, body: dict[str, Any], field: str) -> None:
+    answer = await door.http.post("/v1/jobs", json={"kind": "agent", **body})
+    assert answer.status_code == 422
+    assert field in [one["field"] for one in answer.json()["errors"]]
+
+
+async def test_only_agents_take_decisions_and_messages(door: Door) -> None:
+    exec_job = {"kind": "exec", "command": ["true"]}
+    job_id = (await door.http.post("/v1/jobs", json=exec_job)).json()["id"]
+    for path, body in (("approve", {}), ("deny", {}), ("messages", {"text": "hello"})):
+        answer = await door.http.post(f"/v1/jobs/{job_id}/{path}", json=body)
+        assert answer.status_code == 409, path
+        assert "kind exec" in answer.json()["detail"]
+    with pytest.raises(InvalidRequest):
+        async with AsyncMinoots(door.url) as client:
+            await client.jobs.message(job_id, "")
+
+
+async def test_what_an_agent_may_do_is_bound_to_the_key(door: Door) -> None:
+    async def bearer(*scopes: Scope, tenant: str = "acme") -> dict[str, str]:
+        async with door.gateway.database.write() as connection:
+            _, key = await api_keys.create(
+                connection, tenant, name="k", scopes=frozenset(scopes), now=utc_now(), expires_at=None
+            )
+        return {"authorization": f"Bearer {key}"}
+
+    body = {"kind": "agent", "task": "x", "tools": [{"name": "set_timer"}]}
+    writer = await bearer(Scope.JOBS_WRITE)
+    assert (await door.http.post("/v1/jobs", json=body, headers=writer)).status_code == 403
+    both = await bearer(Scope.JOBS_WRITE, Scope.TIMERS_WRITE)
+    job_id = (await door.http.post("/v1/jobs", json=body, headers=both)).json()["id"]
+    reader = await bearer(Scope.JOBS_READ)
+    stranger = await bearer(Scope.JOBS_WRITE, tenant="other")
+    for path, sent in (("approve", {}), ("deny", {}), ("messages", {"text": "hello"})):
+        for headers, status in ((reader, 403), (stranger, 404)):
+            answer = await door.http.post(f"/v1/jobs/{job_id}/{path}", json=sent, headers=headers)
+            assert answer.status_code == status, path
+    many = [
+        await door.http.post(f"/v1/jobs/{job_id}/messages", json={"text": "hello"}, headers=both)
+        for _ in range(101)
+    ]
+    assert [answer.status_code for answer in many] == [200] * 100 + [429]
