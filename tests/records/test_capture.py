@@ -245,6 +245,13 @@ async def test_damage_is_counted_and_a_format_that_changed_is_loud(host: Host) -
     assert "none of 6 records is understood" in str((await host.read(strange)).problem)
 
 
+@pytest.mark.parametrize("indent", [None, 2])
+async def test_a_whole_file_of_which_nothing_is_understood_is_loud(host: Host, indent: int | None) -> None:
+    path = host.folder / "session-2026-04-23T12-52-0ab84937.json"
+    path.write_text(json.dumps({"history": [{"role": "user"}], "meta": {"model": "m"}}, indent=indent))
+    assert "none of 1 records" in str((await host.ingest.file(Gemini(), path)).problem)
+
+
 async def test_secrets_are_in_no_record(host: Host) -> None:
     secret = "gh" + "p_" + "a1B2" * 9
     host.path().write_bytes(said(1, f"use {secret}"))

@@ -170,7 +170,7 @@ class Ingest:
                 unknown=unknown,
                 understood=understood,
                 damaged=odd,
-                problem=_problem(understood, unknown, odd),
+                problem=_problem(understood, unknown, odd, _LOUD_AFTER),
             )
             await self._keep(whose, where, parsed, reading, done, beat)
         return done
@@ -300,7 +300,7 @@ def _parts(
             damaged=reading.damaged + batch.damaged + odd,
             unknown=unknown,
             understood=understood,
-            problem=_problem(understood, unknown, reading.damaged + batch.damaged + odd),
+            problem=_problem(understood, unknown, reading.damaged + batch.damaged + odd, _loud_after(reader)),
         )
         yield parsed, reading
 
@@ -335,7 +335,7 @@ def _whole(file: BinaryIO, reading: Reading) -> Iterator[_Batch]:
     if not data or mark.fingerprint == reading.fingerprint:
         return
     whole = records_of_whole(data)
-    if whole is not None and "messages" in whole[0]:
+    if whole is not None:
         yield _Batch(list(whole), 0, mark)
         return
     lines = [records_of(line.data) for line in lines_from(file, 0, is_whole)]
@@ -457,14 +457,19 @@ def _one_by_one(parser: Parser, records: Sequence[Mapping[str, Any]], parsed: Pa
     return failed
 
 
-def _problem(understood: int, unknown: Counter[str], damaged: int) -> str | None:
+def _loud_after(reader: Reader) -> int:
+    """Return of how many records none may be understood: what is written as a whole has no more to come."""
+    return 1 if reader.cursor == "whole" else _LOUD_AFTER
+
+
+def _problem(understood: int, unknown: Counter[str], damaged: int, most: int) -> str | None:
     if understood:
         return None
     if damaged:
         return (
             f"none of {damaged + unknown.total()} records can be read: the file is damaged, or no transcript"
         )
-    if unknown.total() < _LOUD_AFTER:
+    if unknown.total() < most:
         return None
     kinds = ", ".join(kind for kind, _ in unknown.most_common(3))
     return f"none of {unknown.total()} records is understood ({kinds}): the format may have changed"

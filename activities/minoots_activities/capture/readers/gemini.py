@@ -52,7 +52,9 @@ class Gemini(Reader):
             return None
         session = id_in(head, "sessionId")
         if session is None:
-            return _by_name(path) if path.suffix == ".jsonl" and _MESSAGES & head.keys() else None
+            # A session's file in which nothing is known is no other file: it is read, and that is told.
+            is_log = path.suffix == ".json" or _MESSAGES & head.keys()
+            return _by_name(path) if is_log else None
         if head.get("kind") == "subagent":
             parent = path.parent.name if path.parent.name != "chats" else None
             return Identity(session, parent, "subagent", session)
@@ -66,7 +68,7 @@ class Gemini(Reader):
 def _by_name(path: PurePath) -> Identity | None:
     """Return whose a log is that has lost its header: its name holds the id, or only how that begins."""
     session, parent = id_in_name(path), path.parent.name
-    if session is not None and session == path.stem:
+    if session is not None and session == path.stem and path.suffix == ".jsonl":
         return Identity(session, parent if parent != "chats" else None, "subagent", session)
     return Identity(path.stem) if _LOG.fullmatch(path.stem) else None
 
