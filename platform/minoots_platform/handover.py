@@ -23,10 +23,12 @@ from .records import (
     escalation_reading,
     handovers,
     idempotency,
+    job_cleaning,
     sources,
     staging,
     wake_leads,
 )
+from .records.job_cleaning import Keep
 from .telemetry import get_logger
 from .telemetry.trace_context import continued
 
@@ -98,9 +100,12 @@ class Engine(Protocol):
 class HandOver:
     """Tells the engine what the records accepted. Never raises for an engine that is away."""
 
-    def __init__(self, database: Database, engine: Engine, clock: Clock = utc_now) -> None:
+    def __init__(
+        self, database: Database, engine: Engine, clock: Clock = utc_now, keep: Keep | None = None
+    ) -> None:
         self._database = database
         self._engine = engine
+        self._keep = keep or Keep()
         self._clock = clock
         self._lead = DEFAULT_LEAD
         self._lead_read_at: datetime | None = None
@@ -258,11 +263,23 @@ class HandOver:
                     async with self._database.write() as connection:
                         await staging.forget_left(connection, self._clock())
                         await sources.forget_unused(connection, self._clock() - staging.LEFT_FOR)
+                    await self.forget_ended()
                     await self._forget_contents()
             except (sa.exc.SQLAlchemyError, OSError) as error:
                 self._log.error("handover.reconcile_failed", error=type(error).__name__)
             rounds += 1
             await asyncio.sleep(interval.total_seconds())
+
+    async def forget_ended(self) -> None:
+        """Forget jobs and usage that are kept long enough, in small transactions, until there are none."""
+        for forget, kept, at_once in (
+            (job_cleaning.forget_ended, self._keep.jobs, job_cleaning.JOBS_AT_ONCE),
+            (job_cleaning.forget_usage, self._keep.usage, job_cleaning.USAGE_AT_ONCE),
+        ):
+            forgotten = 0 if kept is None else at_once
+            while kept is not None and forgotten >= at_once:
+                async with self._database.write() as connection:
+                    forgotten = await forget(connection, self._clock() - kept)
 
     async def _forget_contents(self) -> None:
         """Forget contents that no job names, in small transactions, until there are none."""

@@ -756,6 +756,17 @@ async def test_the_front_matter_of_a_long_file_grows_and_the_file_is_read_for_no
     assert "other-model" in desk.text("tea.md").split("---")[1]
 
 
+async def test_a_very_long_text_is_written_whole(desk: Desk, chat: Chat) -> None:
+    await chat.tell("::record-notes tea.md")
+    chat.answers("- tea\n" * 60_000 + "```\nopen")
+    await chat.tell("thanks")
+    [row] = await desk.rows("tea.md")
+    text = desk.text("tea.md")
+    assert text == await rendered_at_once(desk, row)
+    assert text.count("- tea\n") == 60_000
+    assert text.endswith("thanks\n\n")
+
+
 async def test_writing_again_changes_nothing(desk: Desk, chat: Chat) -> None:
     await chat.tell("::record-notes tea.md")
     chat.answers("answer")

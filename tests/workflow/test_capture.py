@@ -18,6 +18,8 @@ from temporalio.client import WorkflowExecutionStatus
 from minoots_platform.clock import utc_now
 from minoots_platform.records import Database
 from minoots_platform.telemetry import Telemetry
+from minoots_workflows.capture.contracts import CaptureStart, FileChanged
+from minoots_workflows.capture.telling import has_work, tell_changed
 from minoots_workflows.capture.workflow import CaptureWorkflow
 from minoots_workflows.ids import workflow_id
 
@@ -70,6 +72,28 @@ async def test_a_quiet_conversation_ends_and_comes_back(stack: Stack, tmp_path: 
         await host.recorded(chat, "here again")
         assert (await handle_of(stack, chat).describe()).run_id != first.run_id
         assert len(await host.events(chat)) == 2
+
+
+async def test_who_has_something_to_do_already_is_not_told_again(stack: Stack, tmp_path: Path) -> None:
+    async with capturing(stack, tmp_path) as host:
+        chat = host.chat()
+        chat.say("hello")
+        await eventually(lambda: host.events(chat), bool)
+        assert not await has_work(stack.client, "capture", TENANT, "cnv_00000000000000000000000000")
+
+        async def at_rest() -> bool:
+            return not await has_work(stack.client, "capture", TENANT, chat.id)
+
+        await eventually(at_rest, bool)
+
+    # Nobody serves the queue of the host any more.
+    file = FileChanged(
+        tenant=TENANT, host="here", provider="claude", path=str(chat.path), conversation_id=chat.id
+    )
+    start = CaptureStart(tenant=TENANT, conversation_id=chat.id, host="here", name="a chat", idle_seconds=600)
+    await tell_changed(stack.client, start, file)
+    assert await has_work(stack.client, "capture", TENANT, chat.id)
+    await handle_of(stack, chat).terminate("the test is over")
 
 
 async def test_a_host_that_was_away_reads_what_it_missed_and_obeys_nothing_twice(

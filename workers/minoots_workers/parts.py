@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 from temporalio.client import Client
 
@@ -42,8 +43,9 @@ from minoots_platform.clock import utc_now
 from minoots_platform.handover import HandOver
 from minoots_platform.links import Links
 from minoots_platform.records import Database, revision
+from minoots_platform.records.job_cleaning import Keep
 from minoots_platform.redaction import Policy
-from minoots_platform.settings import CaptureSettings, Settings
+from minoots_platform.settings import CaptureSettings, JobsSettings, Settings
 from minoots_platform.telemetry import Telemetry, temporal_runtime
 from minoots_platform.temporal import connect
 from minoots_platform.vault import Vault
@@ -66,6 +68,14 @@ async def temporal_client(settings: Settings, telemetry: Telemetry) -> AsyncIter
 def policy_of(capture: CaptureSettings) -> Policy:
     """Return what is done about secrets in whatever is taken in."""
     return Policy(capture.redaction, frozenset(capture.redaction_disabled), tuple(capture.redaction_allowed))
+
+
+def keep_of(settings: JobsSettings) -> Keep:
+    """Return how long what is over is kept."""
+    return Keep(
+        jobs=timedelta(days=settings.keep_days) or None,
+        usage=timedelta(days=settings.keep_usage_days) or None,
+    )
 
 
 @asynccontextmanager
@@ -191,7 +201,7 @@ async def io_parts(settings: Settings, telemetry: Telemetry, client: Client) -> 
         world = World(settings, client, sender, database, vault, telemetry.tracer, utc_now)
         installed = await stack.enter_async_context(connectors(world, links))
         attempts = Attempts(installed, telemetry.metrics, utc_now)
-        handover = HandOver(database, Engine(client))
+        handover = HandOver(database, Engine(client), keep=keep_of(settings.jobs))
         yield IoParts(
             serving=serving_io(
                 Timers(database, attempts, watch, handover, telemetry.metrics, utc_now),

@@ -39,7 +39,11 @@ class Reminders:
             for name, (until, pause) in self._left_alone.items()
             if until > now or name in there
         }
-        return [name for name in there if self._left_alone.get(name, (now, 0.0))[0] <= now]
+        return [name for name in there if not self.left_alone(name, now)]
+
+    def left_alone(self, name: str, now: float) -> bool:
+        """Return whether it was told so lately that it is not told again."""
+        return self._left_alone.get(name, (now, 0.0))[0] > now
 
     def told(self, name: str, now: float) -> None:
         """Remember that it was told."""

@@ -22,7 +22,7 @@ from minoots.errors import Failure, FailureKind
 from minoots_activities.capture.adapter import Capture
 from minoots_activities.capture.answering import apart
 from minoots_activities.capture.flags import WorkspaceFlags
-from minoots_activities.capture.ingest import Ingest, session_key
+from minoots_activities.capture.ingest import Ingest
 from minoots_activities.capture.obeying import Obeying
 from minoots_activities.capture.registry import Registry
 from minoots_activities.capture.roots import ReadRoots
@@ -36,7 +36,7 @@ from minoots_platform.redaction import Redactor
 from minoots_platform.settings import CaptureSettings, Settings
 from minoots_platform.telemetry import Telemetry, get_logger
 from minoots_workflows.capture.contracts import CaptureStart, FileChanged, WriterStart
-from minoots_workflows.capture.telling import tell_changed, tell_writer
+from minoots_workflows.capture.telling import has_work, tell_changed, tell_writer
 from minoots_workflows.queues import files_of
 
 from .host_identity import identity_of
@@ -48,8 +48,10 @@ from .reminders import Reminders
 
 _BEAT: Final = 5.0
 """Seconds between two signs of life of a host, and between two looks for what was left behind."""
-_BATCH: Final = 200
+_BATCH: Final = 100
 """So many are told again at a time."""
+_MOST: Final = 10_000
+"""Of those that were told already, so many are looked past: no statement takes much more."""
 
 
 T = TypeVar("T")
@@ -84,7 +86,7 @@ class Host:
     started_at: datetime = field(default_factory=utc_now)
     health: Health = field(default_factory=Health)
     unread: Reminders = field(default_factory=Reminders)
-    """Files that were told to their conversations, by the keys under which their reading is kept."""
+    """Conversations that were told of files."""
     unwritten: Reminders = field(default_factory=Reminders)
     """Recordings whose writers were told, by the keys of their files."""
 
@@ -135,9 +137,7 @@ def host_of(settings: Settings, database: Database, client: Client, identity: st
 
     async def tell(start: CaptureStart, file: FileChanged) -> None:
         await tell_changed(client, start, file)
-        reminders.told(
-            session_key(file.path, file.session_id) if file.session_id else file.path, time.monotonic()
-        )
+        reminders.told(start.conversation_id, time.monotonic())
 
     watcher = Watcher(
         sources,
@@ -286,21 +286,28 @@ async def _catch_up(host: Host, database: Database, client: Client) -> None:
         unwritten = recordings.writer_names(
             await recordings.behind(connection, host.tenant, host.name, _BATCH + host.unwritten.known)
         )
-        unread = await conversations.behind(
+        behind = await conversations.behind(
             connection,
             host.tenant,
             host.name,
-            _BATCH + host.unread.known,
+            _BATCH + min(host.unread.known, _MOST),
             but=waiting,
         )
     for key in host.unwritten.due(unwritten, time.monotonic())[:_BATCH]:
-        await tell_writer(
-            client, WriterStart(tenant=host.tenant, host=host.name, path_key=key, name=unwritten[key])
-        )
+        if not await has_work(client, "writer", host.tenant, key):
+            start = WriterStart(tenant=host.tenant, host=host.name, path_key=key, name=unwritten[key])
+            await tell_writer(client, start)
         host.unwritten.told(key, time.monotonic())
-    # A change in one file of a conversation has everything in it obeyed that was not.
-    # That they were told is remembered where that is done.
-    await host.watcher.again(host.unread.due((file.path for file in unread), time.monotonic())[:_BATCH])
+    for conversation_id in host.unread.due((one for one, _ in behind), time.monotonic())[:_BATCH]:
+        if await has_work(client, "capture", host.tenant, conversation_id):
+            host.unread.told(conversation_id, time.monotonic())
+            continue
+        # A change in one file of a conversation has everything in it obeyed that was not. Of all of them, as
+        # some may have gone; that it was told is remembered where that is done.
+        await host.watcher.again([path for one, path in behind if one == conversation_id])
+        if not host.unread.left_alone(conversation_id, time.monotonic()):
+            # All its files are gone, or Temporal is away: it must not stand before others at every look.
+            host.unread.told(conversation_id, time.monotonic())
 
 
 async def run_watch(

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
 
 import sqlalchemy as sa
 from temporalio import activity
@@ -27,9 +23,6 @@ from .readers import installed
 from .roots import ReadDenied
 from .unread import Unread
 from .writing import Writing
-
-_BEAT: Final = 3.0
-"""Seconds: a third of the patience that its options name."""
 
 
 class Capture(CapturePort):
@@ -72,13 +65,12 @@ class Capture(CapturePort):
         if reader is None:
             return await self._troubled(file, f"there is no reader of {file.provider} on this host")
         try:
-            async with _alive():
-                if file.session_id:
-                    done = await self._ingest.session(
-                        reader, Path(file.path), file.session_id, activity.heartbeat
-                    )
-                else:
-                    done = await self._ingest.file(reader, Path(file.path), activity.heartbeat)
+            if file.session_id:
+                done = await self._ingest.session(
+                    reader, Path(file.path), file.session_id, activity.heartbeat
+                )
+            else:
+                done = await self._ingest.file(reader, Path(file.path), activity.heartbeat)
         except FileNotFoundError:
             await self._well(file)
             return Read()
@@ -187,22 +179,6 @@ class Capture(CapturePort):
         if known is not None:
             async with self._database.write() as connection:
                 await connection.execute(sa.update(table).where(*mine).values(told=None))
-
-
-@asynccontextmanager
-async def _alive() -> AsyncIterator[None]:
-    """Give signs of life while a thread works: of one text of many megabytes nothing is kept in between."""
-
-    async def beat() -> None:
-        while True:
-            activity.heartbeat()
-            await asyncio.sleep(_BEAT)
-
-    beating = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        beating.cancel()
 
 
 def _key(host: str, file: FileChanged) -> str:

@@ -10,15 +10,18 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 import sqlalchemy as sa
 
+from minoots.contracts.conversations import ConversationEvent
 from minoots_platform.records import Database, conversations
 from minoots_platform.telemetry import audit, get_logger
 from minoots_platform.writers import Beside, Look, Rendered, Writer, agent_file
 
 from . import placing
+from .answering import beating
 from .gate import Target, WriteDenied, folder_of
 
 _DEEPEST: Final = 5
@@ -116,12 +119,20 @@ class BesideFiles:
                 found = await conversations.numbered(
                     connection, self._tenant, child.id, after=last, until=child.events, limit=_PART
                 )
-            for _, event in found:
-                self._writer.render(event, look, state, rendered)
+            await beating(partial(self._render, found, look, state, rendered), self._beat)
             if len(found) < _PART:
                 return rendered, state
             last = found[-1][0]
-            self._beat()
+
+    def _render(
+        self,
+        found: Sequence[tuple[int, ConversationEvent]],
+        look: Look,
+        state: dict[str, Any],
+        rendered: Rendered,
+    ) -> None:
+        for _, event in found:
+            self._writer.render(event, look, state, rendered)
 
     def _look_of(self, child: sa.Row[Any]) -> Look:
         about = {

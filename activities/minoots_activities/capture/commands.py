@@ -18,6 +18,11 @@ from minoots_platform.writers.closing import Blocks
 _LINE: Final = re.compile(r"::(?P<token>[^\s:]\S*)(?:\s+(?P<argument>.+))?", re.DOTALL)
 """Of a line without spaces at its ends."""
 
+LONGEST: Final = 500_000
+"""Characters of a message in which commands are looked for."""
+_BEHIND: Final = re.compile(
+    r"(?i)(?:^|[\r\n])[ \t]{0,3}(?P<line>::(?:record|capture|export|stop)(?![a-z])[^\r\n]{0,200})"
+)
 _BLANK: Final = " \t"
 _LINK: Final = re.compile(r"\[[^\]]*\]\((?P<target>[^()\s]+|<[^<>]+>)\)")
 _ALIAS: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
@@ -66,11 +71,19 @@ def commands_in(text: str) -> tuple[Command | Mistake, ...]:
     """Return the commands of a user's message, from the top down."""
     if "::" not in text:
         return ()
-    return tuple(
+    # Never within a line: half a command may be another one.
+    cut = len(text) if len(text) <= LONGEST else max(text.rfind(end, 0, LONGEST) for end in "\r\n") + 1
+    found = [
         _read(match["token"], match["argument"] or None, number, line.lstrip(_BLANK).rstrip())
-        for number, line in _spoken(text)
+        for number, line in _spoken(text[:cut])
         if (match := _LINE.fullmatch(line.lstrip(_BLANK).rstrip()))
-    )
+    ]
+    if cut < len(text) and (behind := _BEHIND.search(text, max(0, cut - 1))):
+        # Told, where it may have been meant: reading millions of lines would hold up everybody else.
+        number = len(_lines(text[: behind.start("line")]))
+        problem = f"it stands behind {LONGEST} characters; type it in a message of its own"
+        found.append(Mistake(number, behind["line"], problem))
+    return tuple(found)
 
 
 def from_line(text: str, line: int) -> str:

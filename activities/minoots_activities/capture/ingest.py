@@ -5,7 +5,6 @@ A process that dies anywhere in between reads the same again, and the same event
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 from collections import Counter
@@ -191,11 +190,9 @@ class Ingest:
         """
         drafts = _once(parsed.drafts)
         for first in range(0, len(drafts) - KEPT, KEPT):
-            await self._keep_some(whose, where, drafts[first : first + KEPT], {}, None, done)
-            beat()
+            await self._keep_some(whose, where, drafts[first : first + KEPT], {}, None, done, beat)
         rest = drafts[(len(drafts) - 1) // KEPT * KEPT :] if drafts else []
-        await self._keep_some(whose, where, rest, parsed.facts, reading, done)
-        beat()
+        await self._keep_some(whose, where, rest, parsed.facts, reading, done, beat)
 
     async def _keep_some(
         self,
@@ -205,10 +202,11 @@ class Ingest:
         facts: Mapping[str, Any],
         reading: Reading | None,
         done: Ingested,
+        beat: Callable[[], None],
     ) -> None:
-        # In a thread: for a text of megabytes that is full of words like `token` the rules take many
-        # seconds, and everybody else on this host would wait.
-        events, enclosures = await asyncio.to_thread(self._clean_all, drafts, done)
+        # Apart: for a text of megabytes that is full of words like `token` the rules take many seconds, and
+        # everybody else on this host would wait.
+        events, enclosures = await beating(lambda: self._clean_all(drafts, done), beat)
         secrets = Found()
         facts = self._redactor.value(dict(facts), secrets)
         if reading is not None:
@@ -230,6 +228,7 @@ class Ingest:
             told = _told(conversation, kept, now)
             if told:
                 await feed.append(connection, self._tenant, told)
+        beat()
         done.conversation_id = conversation.id
         done.new += kept.new
         done.revised += kept.revised

@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +24,7 @@ from minoots_platform.records.recordings import Kind
 from minoots_platform.writers import Look, Rendered, Writer, installed
 
 from . import placing
+from .answering import beating
 from .beside import BesideFiles
 from .beside import Written as Agents
 from .commands import before_line, from_line
@@ -268,15 +270,19 @@ class Piece:
                 )
             if not found:
                 break
-            for number, event in found:
-                shown = _shown(event, number, self._row)
-                if shown is not None:
-                    self._writer.render(shown, self._look, state, rendered)
+            await beating(partial(self._render, found, state, rendered), self._beat)
             last = found[-1][0]
-            self._beat()
             if most is not None:
                 break
         return rendered, state, last
+
+    def _render(
+        self, found: Sequence[tuple[int, ConversationEvent]], state: dict[str, Any], rendered: Rendered
+    ) -> None:
+        for number, event in found:
+            shown = _shown(event, number, self._row)
+            if shown is not None:
+                self._writer.render(shown, self._look, state, rendered)
 
     def _may_be_headed(self, folder: int, found: os.stat_result, rendered: Rendered) -> bool:
         """Tell whether the head of a file may become another: a long file is not read for nothing."""

@@ -315,8 +315,8 @@ def first_line(text: str) -> str:
 
 async def behind(
     connection: AsyncConnection, tenant: str, host: str, limit: int, but: Collection[str] = ()
-) -> list[File]:
-    """Return the files of a host's conversations in which commands have not been looked for yet.
+) -> list[tuple[str, str]]:
+    """Return conversations of a host in which commands are still to be looked for, and their files' paths.
 
     ``limit`` counts conversations, each of which may have many files; ``but`` are the ids of those that are
     left out.
@@ -331,8 +331,9 @@ async def behind(
         .limit(limit + len(but))
     )
     wanted = [one for one in await connection.scalars(waiting) if one not in but][:limit]
-    query = sa.select(FILES.c.path, FILES.c.provider).where(*mine, FILES.c.conversation_id.in_(wanted))
-    return [File(host, row.path, row.provider) for row in await connection.execute(query)]
+    query = sa.select(FILES.c.conversation_id, FILES.c.path)
+    found = await connection.execute(query.where(*mine, FILES.c.conversation_id.in_(wanted)))
+    return [(row.conversation_id, row.path) for row in found]
 
 
 async def reading(connection: AsyncConnection, tenant: str, key: str) -> Reading | None:

@@ -384,6 +384,15 @@ class IngestSettings(Section):
 class JobsSettings(Section):
     """Jobs that think and act."""
 
+    keep_days: int = Field(
+        90,
+        ge=0,
+        le=36_500,
+        description="Days that a job is kept from its end on, with its events and artifacts; 0 is for ever.",
+    )
+    keep_usage_days: int = Field(
+        400, ge=0, le=36_500, description="Days that rows of usage of models are kept; 0 is for ever."
+    )
     default_deadline: float = Field(
         3600.0, ge=1, le=86_400, description="Seconds after which a job that names no deadline is given up."
     )

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minoots_activities.capture.commands import (
+    LONGEST,
     Command,
     Mistake,
     Verb,
@@ -145,3 +146,17 @@ def test_what_is_no_path_is_refused(argument: str) -> None:
 
 def test_a_long_line_takes_no_time() -> None:
     assert len(commands_in("::record-a" + " " * 1_000_000 + "x" + " " * 1_000_000)) == 1
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_behind_very_much_text_a_command_is_told_and_not_obeyed(end: str) -> None:
+    pasted = f"a log line{end}" * (LONGEST // 10)
+    [mistake] = commands_in(f"look{end}{pasted}::record-notes x{end}::stop")
+    assert isinstance(mistake, Mistake)
+    assert (mistake.line, mistake.raw) == (LONGEST // 10 + 2, "::record-notes x")
+    [first] = commands_in(f"::record-notes{end}{pasted}Thing::record{end}  ::recorder")
+    assert isinstance(first, Command)
+    # Half a command may be another one.
+    for before, kind in (*((one, Mistake) for one in range(1, 12)), (20, Command)):
+        [found] = commands_in("x" * (LONGEST - before) + f"{end}::stop-notes")
+        assert isinstance(found, kind)

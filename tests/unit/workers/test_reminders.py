@@ -63,6 +63,16 @@ def test_news_of_one_that_is_told_rarely_makes_it_told_soon_again() -> None:
     assert [now for now in range(500, 600, 5) if _tell(reminders, ["a"], float(now))] == [515, 545]
 
 
+def test_who_was_told_lately_is_left_alone() -> None:
+    reminders = Reminders()
+    assert not reminders.left_alone("a", 0.0)
+
+    reminders.told("a", 0.0)
+
+    assert reminders.left_alone("a", 14.0)
+    assert not reminders.left_alone("a", 15.0)
+
+
 def test_who_could_not_be_told_is_due_at_the_next_look() -> None:
     reminders = Reminders()
     assert reminders.due(["a"], 0.0) == ["a"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Final
+from typing import Final, Literal
 
 from temporalio.client import Client
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from minoots.errors import Failure, FailureKind
 from minoots_workflows import search_attributes
@@ -63,6 +63,23 @@ async def tell_writer(client: Client, start: WriterStart) -> None:
             start_signal_args=[Moved(what="events")],
             rpc_timeout=_RPC_TIMEOUT,
         )
+
+
+async def has_work(client: Client, kind: Literal["capture", "writer"], tenant: str, public_id: str) -> bool:
+    """Return whether a workflow runs that has something to do already: telling it would only make it more.
+
+    Raises:
+        Failure: unavailable; ask again.
+    """
+    with _unavailable():
+        handle = client.get_workflow_handle(workflow_id(kind, tenant, public_id))
+        try:
+            found = (await handle.describe(rpc_timeout=_RPC_TIMEOUT)).raw_description
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return False
+            raise
+    return bool(found.pending_activities) or found.HasField("pending_workflow_task")
 
 
 @contextmanager
