@@ -1,8 +1,8 @@
 """What an agent's history costs: bytes of it for each call of a tool, over a long conversation.
 
 A model that plays a script makes a hundred calls, each with a result of five kilobytes, in a conversation of
-some 200,000 tokens. With BESIDE, the Python of an environment that has `temporalio-openai-agents`, the same
-calls are made by that, too.
+more than 200,000 tokens. With BESIDE, the Python of an environment that has `temporalio-openai-agents`, the
+same calls are made by that, too.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ async def _beside(temporal: str, folder: Path, tokens: int) -> Grown | None:
     parts = [call("read_part", part=number) for number in range(CALLS)]
     model = {"name": "fake:latest", "context_length": 1_000_000}
     place = folder / "task.txt"
-    place.write_text("word " * 51_000)
+    place.write_text("word " * 52_000)
     async with model_server(models=[model], turns=script(*parts, "I have read it all.")) as url:
         command = [python, str(_BESIDE), temporal, url, str(place), str(CALLS)]
         running = await asyncio.create_subprocess_exec(

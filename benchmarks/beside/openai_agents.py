@@ -25,7 +25,7 @@ PATIENT = timedelta(seconds=60)
 @activity.defn
 async def read_part(part: int) -> str:
     """Return a part of a text: five kilobytes, as our agent reads them."""
-    return "\n".join(f"{line}\t{line - 1:04d}{'x' * 95}" for line in range(part * 50 + 1, part * 50 + 51))
+    return "\n".join(f"{line}\t{line - 1:04d}{'x' * 99}" for line in range(part * 50 + 1, part * 50 + 51))
 
 
 @workflow.defn

@@ -140,8 +140,8 @@ def long_script() -> dict[str, Any]:
 
 async def long_task(database: Database) -> dict[str, Any]:
     """The job for it: with all of its results, more than 200,000 tokens of four bytes are said."""
-    text = "".join(f"{number:04d}{'x' * 95}\n" for number in range(CALLS * _LINES))
+    text = "".join(f"{number:04d}{'x' * 99}\n" for number in range(CALLS * _LINES))
     sha256 = await contents.keep(database, TENANT, text.encode(), utc_now())
     files = [{"path": "long.txt", "artifact": sha256}]
     # 63,000 tokens of task, and 125,000 and more of what is read.
-    return task("word " * 51_000, files=files, max_turns=CALLS + 1)
+    return task("word " * 52_000, files=files, max_turns=CALLS + 1)
