@@ -6,10 +6,12 @@ skipped.
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import errno
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,7 +37,8 @@ class _Capabilities(ctypes.Structure):
 def bound_by_permissions() -> Iterator[None]:
     """Let permissions bind this thread and those that it begins, also where the tests are run by root.
 
-    Connect to Postgres before: its socket is in a folder of its own user.
+    The running loop gets threads of its own for as long: those that it has were begun before. Connect to
+    Postgres before: its socket is in a folder of its own user.
     """
     if os.geteuid():
         yield  # they do anyway
@@ -47,10 +50,14 @@ def bound_by_permissions() -> Iterator[None]:
         assert libc.capget(ctypes.byref(header), held) == 0
     bound[0].effective &= ~(1 << 1 | 1 << 2)  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH
     assert libc.capset(ctypes.byref(header), bound) == 0, os.strerror(ctypes.get_errno())
+    loop = asyncio.get_running_loop()
     try:
-        yield
+        with ThreadPoolExecutor() as bound_ones:
+            loop.set_default_executor(bound_ones)
+            yield
     finally:
         assert libc.capset(ctypes.byref(header), before) == 0
+        loop.set_default_executor(ThreadPoolExecutor())
 
 
 def _mount(source: str, folder: Path, kind: str, options: str) -> None:
