@@ -117,7 +117,7 @@ def _known_names() -> list[str]:
 
 def _expected(kind: str, message: str, setting: Setting | None) -> str:
     if kind == "value_error":
-        return message.removeprefix("Value error, ")
+        return message.removeprefix("Value error, ").removeprefix("expected ")
     if setting is None:
         return "a table of settings"
     if kind in {"too_long", "string_too_long", "string_too_short"}:

@@ -247,3 +247,10 @@ def test_importing_settings_is_cheap() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_an_image_by_a_tag_is_refused_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "minoots.toml"
+    path.write_text('[sandbox.container]\nimages = ["busybox:latest"]\n')
+    with pytest.raises(SettingsError, match=r"images\[0\].*: expected an image by digest, such as"):
+        load_settings(path)
