@@ -371,11 +371,24 @@ class Job(View):
     problem: JobProblem | None = None
 
 
+class JobQueue(View):
+    """What stands before a job that no worker has begun."""
+
+    ahead: int
+    """Jobs of whoever that wait for the same workers and go before it, by priority and then by age."""
+    running: int
+    """Jobs that these workers are at."""
+    starts_in: float | None = None
+    """Seconds until it begins, if jobs go on taking as long as the last ones did; a guess."""
+
+
 class JobDetail(Job):
     """A job with what it was told."""
 
     request: dict[str, Any]
     """As it was sent."""
+    queue: JobQueue | None = None
+    """While it waits for a worker."""
     agent: AgentProgress | None = None
     """How far it is; of the kind ``agent``."""
 
