@@ -53,6 +53,8 @@ def test_without_rules_there_is_what_stays_in_the_sandbox() -> None:
     [
         ({}, CallState.READY),
         ({"tier": "process"}, CallState.ASKED),
+        ({"network": ["example.org"]}, CallState.ASKED),
+        ({"network": ["example.org"], "tools": [{"name": "run", "approval": "never"}]}, CallState.READY),
         ({"tier": "vm"}, CallState.READY),
         ({"tools": [{"name": "run", "approval": "always"}]}, CallState.ASKED),
         ({"tier": "process", "tools": [{"name": "run", "approval": "never"}]}, CallState.READY),

@@ -16,9 +16,10 @@ from typing import Any, Final, cast
 from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio import activity
 
-from minoots.contracts import AgentJob, AgentTool, JobEventType, JobState, Message, Role, Tier, ToolCall
+from minoots.contracts import AgentJob, AgentTool, JobEventType, JobState, Message, Role, ToolCall
 from minoots.errors import Failure, FailureKind
 from minoots_activities.jobs.adapter import agent_look
+from minoots_activities.jobs.reaching import heard_by, reaches_out
 from minoots_activities.jobs.telling import Teller
 from minoots_activities.jobs.working import UnwantedError, while_wanted, without_words
 from minoots_activities.sandboxes.port import NeverStarted, Stream
@@ -169,7 +170,7 @@ class Acting(ActingPort):
     async def _run(
         self, step: Step, job: AgentJob, files: Files, wanted: Run, longest: timedelta, teller: Teller
     ) -> _Came:
-        if job.tier is Tier.PROCESS and not await self._first(step):
+        if reaches_out(job) and not await self._first(step):
             text = "error: the worker died while this ran, and nobody knows how far it came; look first"
             return _Came(text, "unknown")
         left = (step.begun.deadline - self._clock()).total_seconds()
@@ -180,7 +181,7 @@ class Acting(ActingPort):
             await teller.log(stream, data)
 
         async with teller.telling():
-            where = Where(name, job, max(0.01, seconds))
+            where = Where(name, job, max(0.01, seconds), heard_by(step.begun, teller))
             return _Came(await self._commands.run(where, files, wanted, hear), files=files)
 
     async def _require_room(self, step: Step) -> None:
