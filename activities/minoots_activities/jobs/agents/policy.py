@@ -46,7 +46,9 @@ def needs_approval(rule: ToolRule, job: AgentJob) -> bool:
     """Tell whether somebody has to say yes to each use of a tool."""
     if rule.approval is not None:
         return rule.approval is Approval.ALWAYS
-    return rule.name is AgentTool.SET_TIMER or (rule.name is AgentTool.RUN and reaches_out(job))
+    if rule.name is AgentTool.RUN:
+        return reaches_out(job)
+    return rule.name in (AgentTool.SET_TIMER, AgentTool.HTTP)
 
 
 def judge(
