@@ -49,6 +49,7 @@ async def test_a_conversation_with_many_files_leaves_room_for_the_others(
         assert set(found) == {(chat.id, str(chat.path)) for chat in chats[1:]}
         every = await conversations.behind(connection, TENANT, HOST, 3)
         assert len(every) == 6 + 1 + 1, "of a conversation any file may be the one that is still there"
+        assert [chat_id for chat_id, _ in every] == [chats[0].id] * 6 + [chats[2].id, chats[1].id]
         assert len({chat_id for chat_id, _ in await conversations.behind(connection, TENANT, HOST, 1)}) == 1
 
 
