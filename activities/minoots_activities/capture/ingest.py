@@ -189,7 +189,8 @@ class Ingest:
         def look() -> None:
             self._roots.open(path).close()
 
-        await beating(partial(self._answering.ask, str(path), look), beat)
+        # By its folder: a thread is held for each that does not answer, and there may be many files.
+        await beating(partial(self._answering.ask, str(path.parent), look), beat)
 
     async def _keep(
         self,

@@ -57,7 +57,7 @@ class Registry:
         self._file = file
         self._answering = answering or Answering()
         self._known: tuple[_Mark | None, tuple[_Entry, ...]] = None, ()
-        """How the file was when it was read, and what it said: set at once, as several threads may read it."""
+        """How the file was when it was read, and what it said: set at once, as threads may read it."""
         self._configs: dict[Path, tuple[_Mark, WorkspaceConfig]] = {}
         """What files of workspaces said, and how they were then."""
 
