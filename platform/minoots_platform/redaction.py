@@ -204,7 +204,12 @@ class Redactor:
             ]
         if isinstance(value, Mapping):
             told = self.value(value, found)
-            inner = [key for key in value if key in _VALUES and isinstance(value[key], str)]
+            # What was taken out of it already is counted already.
+            inner = [
+                key
+                for key in value
+                if key in _VALUES and isinstance(value[key], str) and told.get(key) == value[key]
+            ]
             return told | {key: self._by_name(word, value[key], found) for key in inner}
         return self._by_name(word, value, found)
 
@@ -241,7 +246,7 @@ class Redactor:
             # As headers are given.
             word = None if rule_of(pair) in self._policy.disabled else pair
             return [
-                values[0],
+                self.value(values[0], found),
                 self.value(values[1], found) if word is None else self._by_name(word, values[1], found),
             ]
         for one in values:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -37,18 +38,21 @@ async def test_a_conversation_with_many_files_leaves_room_for_the_others(
     chats = [desk.chat(session(number)) for number in range(3)]
     for chat in chats:
         chat.says("hello")
+        desk.now += timedelta(seconds=1)
         await desk.read(chat.path, Claude())
     # The same conversation in many places: copies, archives.
     for number in range(5):
         copy = tmp_path / f"copy-{number}" / chats[0].path.name
         copy.parent.mkdir()
         copy.write_bytes(chats[0].path.read_bytes())
+        desk.now += timedelta(seconds=1)
         await desk.read(copy, Claude())
     async with database.read() as connection:
         found = await conversations.behind(connection, TENANT, HOST, 2, but=[chats[0].id])
         assert set(found) == {(chat.id, str(chat.path)) for chat in chats[1:]}
         every = await conversations.behind(connection, TENANT, HOST, 3)
         assert len(every) == 6 + 1 + 1, "of a conversation any file may be the one that is still there"
+        assert [chat_id for chat_id, _ in every] == [chats[0].id] * 6 + [chats[2].id, chats[1].id]
         assert len({chat_id for chat_id, _ in await conversations.behind(connection, TENANT, HOST, 1)}) == 1
 
 

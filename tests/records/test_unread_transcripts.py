@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import os
@@ -11,13 +12,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
-from misbehaving import that_hangs
+from misbehaving import Patient, that_hangs
 from recordings import HOST, SESSION
 from stacks import TENANT, eventually
 from temporalio.testing import ActivityEnvironment
 
 from minoots_activities.capture.adapter import Capture
-from minoots_activities.capture.answering import Answering
 from minoots_activities.capture.flags import WorkspaceFlags
 from minoots_activities.capture.ingest import Ingest
 from minoots_activities.capture.obeying import Obeying
@@ -80,7 +80,7 @@ class Machine:
             idle=60,
             unread=self.unread,
         )
-        self.watcher._answering = Answering(0.5)
+        self.answering = ingest._answering = self.watcher._answering = Patient()
         self.watcher._began = True
 
     async def tell(self, start: CaptureStart, file: FileChanged) -> None:
@@ -234,6 +234,7 @@ async def test_a_root_that_does_not_answer_holds_up_no_other(machine: Machine, t
     machine.watcher._sources.append(Source(Claude(), other))
     machine.roots._roots = (*machine.roots._roots, other)
     with that_hangs(machine.root) as mount:
+        machine.answering.silent = machine.root
         machine.say("one", other / f"{SESSION}.jsonl")
         assert [file.path for file in await machine.look()] == [str(other / f"{SESSION}.jsonl")]
         assert machine.watcher.stats.troubles == (
@@ -246,3 +247,39 @@ async def test_a_root_that_does_not_answer_holds_up_no_other(machine: Machine, t
         return machine.watcher.stats.troubles
 
     await eventually(troubles, lambda found: not found)
+
+
+async def test_a_transcript_whose_disk_does_not_answer_holds_up_nobody_and_is_read_when_it_does(
+    machine: Machine,
+) -> None:
+    machine.say("one")
+    [file] = await machine.look()
+    with that_hangs(machine.root) as mount:
+        machine.answering.silent = machine.root
+        async with asyncio.timeout(90):
+            assert "does not answer" in str((await machine.read(file)).problem)
+            # Whoever looks for what was left behind, and for what can be read by now.
+            await machine.watcher.again([file.path])
+            assert await machine.look() == []
+        assert any("does not answer" in trouble for trouble in machine.watcher.stats.troubles)
+        mount.let_go()
+        machine.answering.silent = None
+    [again] = await machine.look()
+    assert (await machine.read(again)).new == 1
+    await machine.look()
+    assert (machine.watcher.stats.troubles, machine.watcher.stats.problem) == ((), None)
+
+
+async def test_what_was_unreadable_and_is_no_transcript_any_more_is_no_trouble(machine: Machine) -> None:
+    machine.say("one")
+    [file] = await machine.look()
+    machine.path.unlink()
+    a_pipe(machine.path)
+    assert (await machine.read(file)).problem is not None
+    machine.path.unlink()
+    other = machine.path.with_name("journal.jsonl")
+    other.write_text('{"of": "something else"}\n')
+    machine.unread.missed(str(other), str(other), "it was no file", fresh=True)
+    assert await machine.look() == []
+    await machine.look()
+    assert machine.watcher.stats.troubles == ()

@@ -10,15 +10,22 @@ import asyncio
 import ctypes
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
+from minoots_activities.capture.answering import Answering
+
 _LAZILY = 2
 _FILL = 64 * 1024
+_LONG = 60.0
+_SHORT = 0.2
+
+T = TypeVar("T")
 
 
 class _Header(ctypes.Structure):
@@ -74,6 +81,22 @@ def _mount(source: str, folder: Path, kind: str, options: str) -> None:
 def _unmount(folder: Path) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.umount2(os.fsencode(folder), _LAZILY)
+
+
+class Patient(Answering):
+    """Waits long for what answers, however busy this machine is, and only a moment for what is silent."""
+
+    def __init__(self) -> None:
+        super().__init__(_LONG)
+        self._hasty = Answering(_SHORT)
+        self.silent: Path | None = None
+        """The folder that does not answer, with all that is in it."""
+
+    def ask(self, place: str, look: Callable[[], T]) -> T:
+        """Ask, with little patience where there will be no answer."""
+        if self.silent is not None and Path(place).is_relative_to(self.silent):
+            return self._hasty.ask(place, look)
+        return super().ask(place, look)
 
 
 class Mount:

@@ -92,8 +92,13 @@ class Databases:
             await connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name
             )
-            # It waits for those that were ended, for some seconds.
-            await connection.execute(f"ALTER DATABASE {name} RENAME TO {fresh}")
+            try:
+                # It waits for those that were ended, for some seconds.
+                await connection.execute(f"ALTER DATABASE {name} RENAME TO {fresh}")
+            except asyncpg.ObjectInUseError:
+                # Somebody comes again and again, or the machine is too busy to end anybody.
+                await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+                return
         async with self._in(fresh) as connection:
             same = await connection.fetchval(_SHAPE) == self._shape
             if same:

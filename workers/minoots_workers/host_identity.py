@@ -18,6 +18,7 @@ from minoots.errors import Failure, FailureKind
 
 _FILE: Final = "capture-host"
 _BYTES: Final = 12
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @contextmanager
@@ -33,6 +34,8 @@ def identity_of(data_dir: Path) -> Iterator[str]:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         opened = file.open("a+")
     except OSError as error:
+        if error.errno in _FULL:
+            raise _no_room(data_dir, error) from error
         raise Failure(
             FailureKind.INVALID,
             f"the data directory {data_dir} cannot be used: {error.strerror}",
@@ -64,8 +67,12 @@ def _keep(descriptor: int, identity: str, data_dir: Path) -> None:
         if os.write(descriptor, line) < len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as error:
-        raise Failure(
-            FailureKind.UNAVAILABLE,
-            f"the data directory {data_dir} cannot be written: {error.strerror}",
-            remedy="Make room there; capturing begins as soon as there is some.",
-        ) from error
+        raise _no_room(data_dir, error) from error
+
+
+def _no_room(data_dir: Path, error: OSError) -> Failure:
+    return Failure(
+        FailureKind.UNAVAILABLE,
+        f"the data directory {data_dir} cannot be written: {error.strerror}",
+        remedy="Make room there; capturing begins as soon as there is some.",
+    )

@@ -85,8 +85,8 @@ class Host:
     """Of its data directory; without one nobody looks whether the name is another's."""
     started_at: datetime = field(default_factory=utc_now)
     health: Health = field(default_factory=Health)
-    unread: Reminders = field(default_factory=Reminders)
-    """Conversations that were told of files."""
+    unobeyed: Reminders = field(default_factory=Reminders)
+    """Conversations that were told of files, so that what is typed in them is obeyed."""
     unwritten: Reminders = field(default_factory=Reminders)
     """Recordings whose writers were told, by the keys of their files."""
 
@@ -151,7 +151,15 @@ def host_of(settings: Settings, database: Database, client: Client, identity: st
         unread=unread,
     )
     return Host(
-        name, tenant, serving, obeying, registry, watcher, tuple(sources), identity=identity, unread=reminders
+        name,
+        tenant,
+        serving,
+        obeying,
+        registry,
+        watcher,
+        tuple(sources),
+        identity=identity,
+        unobeyed=reminders,
     )
 
 
@@ -290,7 +298,7 @@ async def _catch_up(host: Host, database: Database, client: Client) -> None:
             connection,
             host.tenant,
             host.name,
-            _BATCH + min(host.unread.known, _MOST),
+            _BATCH + min(host.unobeyed.known, _MOST),
             but=waiting,
         )
     for key in host.unwritten.due(unwritten, time.monotonic())[:_BATCH]:
@@ -298,16 +306,16 @@ async def _catch_up(host: Host, database: Database, client: Client) -> None:
             start = WriterStart(tenant=host.tenant, host=host.name, path_key=key, name=unwritten[key])
             await tell_writer(client, start)
         host.unwritten.told(key, time.monotonic())
-    for conversation_id in host.unread.due((one for one, _ in behind), time.monotonic())[:_BATCH]:
+    for conversation_id in host.unobeyed.due((one for one, _ in behind), time.monotonic())[:_BATCH]:
         if await has_work(client, "capture", host.tenant, conversation_id):
-            host.unread.told(conversation_id, time.monotonic())
+            host.unobeyed.told(conversation_id, time.monotonic())
             continue
         # A change in one file of a conversation has everything in it obeyed that was not. Of all of them, as
         # some may have gone; that it was told is remembered where that is done.
         await host.watcher.again([path for one, path in behind if one == conversation_id])
-        if not host.unread.left_alone(conversation_id, time.monotonic()):
+        if not host.unobeyed.left_alone(conversation_id, time.monotonic()):
             # All its files are gone, or Temporal is away: it must not stand before others at every look.
-            host.unread.told(conversation_id, time.monotonic())
+            host.unobeyed.told(conversation_id, time.monotonic())
 
 
 async def run_watch(

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -25,7 +26,7 @@ from minoots_platform.records.conversations import File, Kept, Reading, Whose
 from minoots_platform.redaction import Found, Redactor
 from minoots_platform.telemetry import get_logger
 
-from .answering import beating
+from .answering import Answering, beating
 from .compressed import Damaged, expanded
 from .lines import Mark, is_continued, lines_from, mark_at
 from .readers import Draft, Identity, Parsed, Parser, Reader
@@ -89,6 +90,7 @@ class Ingest:
         self._clock = clock
         self._tenant = tenant
         self._host = host
+        self._answering = Answering()
 
     async def file(self, reader: Reader, path: Path, beat: Callable[[], None] = lambda: None) -> Ingested:
         """Read on in a file, as far as it is complete; call ``beat`` after each part that was kept.
@@ -98,6 +100,7 @@ class Ingest:
             Damaged: it is compressed, and cannot be expanded.
             OSError: it is gone, or may not be read.
         """
+        await self._require_open(path, beat)
         raw = self._roots.open(path)
         # Before it is read: what is appended meanwhile makes another size.
         about = os.fstat(raw.fileno())
@@ -133,7 +136,7 @@ class Ingest:
             OSError: it is gone, or may not be read.
         """
         # Whether it may be read is found out before anything takes time.
-        self._roots.open(path).close()
+        await self._require_open(path, beat)
         store = reader.store_of(path, self._roots.open)
         if store is None:
             return Ingested()
@@ -174,6 +177,20 @@ class Ingest:
             )
             await self._keep(whose, where, parsed, reading, done, beat)
         return done
+
+    async def _require_open(self, path: Path, beat: Callable[[], None]) -> None:
+        """Make sure that a file can be opened: on a disk that does not answer, everybody here would wait.
+
+        Raises:
+            ReadDenied: it is not below a folder that may be read.
+            OSError: it is gone, may not be read, or does not answer.
+        """
+
+        def look() -> None:
+            self._roots.open(path).close()
+
+        # By its folder: a thread is held for each that does not answer, and there may be many files.
+        await beating(partial(self._answering.ask, str(path.parent), look), beat)
 
     async def _keep(
         self,

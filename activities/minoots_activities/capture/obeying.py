@@ -27,7 +27,7 @@ from minoots_platform.telemetry import audit, get_logger
 from minoots_platform.writers import Writer
 
 from .aiming import Aim, Place, Refused
-from .answering import apart
+from .answering import beating
 from .commands import Command, Mistake, Verb, commands_in
 from .flags import WorkspaceFlags
 from .gate import Target, WriteGate
@@ -44,9 +44,9 @@ PATIENCE: Final = timedelta(days=1)
 
 _PART: Final = 500
 _MOST_REFUSALS: Final = 20
+"""In one message."""
 _NO_HISTORY: Final = -1
 """Of a conversation that came into being while it was looked after: before all of its events."""
-"""In one message."""
 _UNCERTAIN: Final = (
     "in chats of this program what was typed cannot be told from what an answer says; take the session out "
     "with `minoots export`, or let the workspace record by itself: auto_record = true"
@@ -168,7 +168,7 @@ class Obeying:
         more, waits = True, None
         while more:
             # Whoever does not answer is found out here, and not while others wait for the records.
-            await apart(self._registry.problems)
+            await beating(self._registry.problems, beat)
             async with self._database.write() as connection:
                 conversation = await conversations.lock(connection, conversation_id)
                 if conversation is None or conversation.tenant != self._tenant:

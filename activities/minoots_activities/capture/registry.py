@@ -56,8 +56,8 @@ class Registry:
     def __init__(self, file: Path, answering: Answering | None = None) -> None:
         self._file = file
         self._answering = answering or Answering()
-        self._read_as: _Mark | None = None
-        self._entries: tuple[_Entry, ...] = ()
+        self._known: tuple[_Mark | None, tuple[_Entry, ...]] = None, ()
+        """How the file was when it was read, and what it said: set at once, as threads may read it."""
         self._configs: dict[Path, tuple[_Mark, WorkspaceConfig]] = {}
         """What files of workspaces said, and how they were then."""
 
@@ -249,15 +249,16 @@ class Registry:
 
     def _read(self) -> tuple[_Entry, ...]:
         mark = _mark_of(self._file)
-        if mark is None or mark != self._read_as:
+        known_as, entries = self._known
+        if mark is None or mark != known_as:
             try:
-                self._entries = _Registry.model_validate_json(self._file.read_bytes()).workspaces
+                entries = _Registry.model_validate_json(self._file.read_bytes()).workspaces
             except FileNotFoundError:
-                self._entries = ()
+                entries = ()
             except ValidationError as error:
                 raise self._unreadable(faults_in(error)) from error
-            self._read_as = mark
-        return self._entries
+            self._known = mark, entries
+        return entries
 
     def _unreadable(self, why: str) -> Failure:
         return Failure(

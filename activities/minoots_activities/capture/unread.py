@@ -37,7 +37,7 @@ class Again:
 
 
 class Unread:
-    """What this process could not read."""
+    """What this process could not read. May be asked by several threads at once."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -57,7 +57,7 @@ class Unread:
     def due(self) -> list[Again]:
         """Return those that it is time to try."""
         now = self._clock()
-        return [Again(key, one.path, one.fresh) for key, one in self._missed.items() if one.at <= now]
+        return [Again(key, one.path, one.fresh) for key, one in list(self._missed.items()) if one.at <= now]
 
     def told(self, key: str) -> None:
         """Leave one alone for long: somebody was told to read it, and says how that went."""

@@ -82,8 +82,8 @@ class _Memory:
     """The mark of each session of a store when it was last told."""
     old: set[str] = field(default_factory=set)
     """Files that were there before watching began, or of which somebody has been told since."""
-    whose: dict[tuple[str, int], Whose] = field(default_factory=dict)
-    """Whose conversation a file tells of, by its path and inode."""
+    whose: dict[str, tuple[int, Whose]] = field(default_factory=dict)
+    """Whose conversation a file tells of, by its path, and the inode that it had then."""
     troubled: dict[str, str] = field(default_factory=dict)
     """Why a file cannot be read."""
     closed: dict[str, str] = field(default_factory=dict)
@@ -144,7 +144,8 @@ class Watcher:
     async def look(self) -> None:
         """Look at every file once."""
         began = time.monotonic()
-        self.stats.problem = next(iter(self._memory.troubled.values()), None)
+        # Of a copy: others find out more meanwhile.
+        self.stats.problem = next(iter([*self._memory.troubled.values()]), None)
         await self._try_again()
         additions = self._following.additions
         found, folders = await apart(self._list_all)
@@ -166,8 +167,11 @@ class Watcher:
                 self._memory.seen.pop(one.path, None)
 
     def _can_be_opened(self, one: Again) -> bool:
+        source = owner_of(self._sources, one.path)
+        if source is not None and not self._answers(str(source.root), {}):
+            return False
         try:
-            self._roots.open(Path(one.path)).close()
+            self._answering.ask(one.path, lambda: self._roots.open(Path(one.path)).close())
         except FileNotFoundError:
             self._unread.over(one.key)
             return False
@@ -185,10 +189,20 @@ class Watcher:
 
     async def changed(self, paths: Iterable[str]) -> None:
         """Look at files of which an event has told."""
+        await self._tell_all(await apart(partial(self._new_of, list(paths))))
+
+    def _new_of(self, paths: Iterable[str]) -> list[tuple[Source, str, About]]:
+        """Return what is new in some files. A folder that does not answer is passed over."""
         found = {}
+        answers: dict[str, bool] = {}
         for changed in paths:
             source = owner_of(self._sources, changed)
             if source is None or (path := source.meant(changed)) in found or not _is_text(path):
+                continue
+            root = str(source.root)
+            if root not in answers:
+                answers[root] = self._answers(root, {})
+            if not answers[root]:
                 continue
             try:
                 now = source.about(path)
@@ -196,7 +210,7 @@ class Watcher:
                 continue  # gone: what was kept of it stays
             if self._is_new(path, now):
                 found[path] = (source, path, now)
-        await self._tell_all(found.values())
+        return list(found.values())
 
     async def again(self, paths: Iterable[str]) -> None:
         """Tell of files, or of single sessions of stores, once more, although nothing is new in them."""
@@ -205,9 +219,8 @@ class Watcher:
         for path in meant:
             seen.pop(path, None)
         # Whose they are is found out anew: one may have been written over with another conversation.
-        whose = self._memory.whose
-        for key in [key for key in whose if key[0] in meant]:
-            del whose[key]
+        for path in meant:
+            self._memory.whose.pop(path, None)
         for path in meant:
             await self.changed([path])
 
@@ -313,7 +326,11 @@ class Watcher:
         began = time.thread_time()
         found = self._list()
         for path in list(self._memory.troubled):
-            if path != _EVENTS and not os.path.lexists(path):
+            if path == _EVENTS:
+                continue
+            # Whether it is there is not asked of what does not answer.
+            below = any(path.startswith(f"{folder}{os.sep}") for folder in self._memory.closed)
+            if below or not os.path.lexists(path):
                 self._memory.troubled.pop(path, None)  # it is gone, or its folder is told of
         self.stats.looked_in = time.thread_time() - began
         return found
@@ -340,7 +357,7 @@ class Watcher:
                 return
             if (before := self._memory.seen.get(path)) is not None and now.size < before[0]:
                 # Not appended to: it may be another conversation's by now.
-                self._memory.whose.pop((path, now.inode), None)
+                self._memory.whose.pop(path, None)
             # Before it is told: what is appended from here on is told again.
             self._memory.seen[path] = (now.size, now.modified_ns)
             store = source.reader.store_of(Path(path), self._roots.open)
@@ -406,8 +423,8 @@ class Watcher:
 
     def _whose(self, source: Source, path: str, now: About) -> Whose | None:
         """Return whose conversation a file tells of; ``None`` for other files, and while that is unknown."""
-        known = self._memory.whose.get((path, now.inode))
-        if known is not None:
+        inode, known = self._memory.whose.get(path, (0, None))
+        if known is not None and inode == now.inode:
             return known
         try:
             file = Path(path)
@@ -426,9 +443,10 @@ class Watcher:
             return None
         self._memory.troubled.pop(path, None)
         if identity is None:
+            self._unread.over(path)  # it has become none of ours
             return None
         whose = Whose(source.reader.provider, identity.session_id)
-        self._memory.whose[path, now.inode] = whose
+        self._memory.whose[path] = now.inode, whose
         return whose
 
     def _refused(self, path: str, reason: str) -> None:

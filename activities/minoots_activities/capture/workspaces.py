@@ -206,13 +206,14 @@ def read_config(root: Path) -> WorkspaceConfig:
         raise Failure(
             FailureKind.NOT_FOUND, f"{file} is missing", remedy=f"minoots workspace init {root}"
         ) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except ValidationError as error:
+        told = f"{file}: {faults_in(error)}"
+        raise Failure(FailureKind.INVALID, told, remedy="Correct the file.") from error
+    # Of numbers of thousands of digits and values of thousands of levels the library tells in its own ways.
+    except (OSError, ValueError, RecursionError) as error:
         if isinstance(error, OSError) and error.errno in _NOT_NOW:
             raise not_now(file, str(error)) from error
         told = f"{file} cannot be read: {error}"
-        raise Failure(FailureKind.INVALID, told, remedy="Correct the file.") from error
-    except ValidationError as error:
-        told = f"{file}: {faults_in(error)}"
         raise Failure(FailureKind.INVALID, told, remedy="Correct the file.") from error
 
 

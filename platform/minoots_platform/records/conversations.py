@@ -318,6 +318,7 @@ async def behind(
 ) -> list[tuple[str, str]]:
     """Return conversations of a host in which commands are still to be looked for, and their files' paths.
 
+    Those in which something was said last come first.
     ``limit`` counts conversations, each of which may have many files; ``but`` are the ids of those that are
     left out.
     """
@@ -333,7 +334,8 @@ async def behind(
     wanted = [one for one in await connection.scalars(waiting) if one not in but][:limit]
     query = sa.select(FILES.c.conversation_id, FILES.c.path)
     found = await connection.execute(query.where(*mine, FILES.c.conversation_id.in_(wanted)))
-    return [(row.conversation_id, row.path) for row in found]
+    rank = {one: number for number, one in enumerate(wanted)}
+    return sorted(((row.conversation_id, row.path) for row in found), key=lambda one: (rank[one[0]], one[1]))
 
 
 async def reading(connection: AsyncConnection, tenant: str, key: str) -> Reading | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from misbehaving import that_hangs
+from misbehaving import Patient, that_hangs
 
 from minoots.errors import Failure, FailureKind
 from minoots_activities.capture import registry as registry_module
@@ -50,20 +50,22 @@ def test_an_answer_comes_back_and_so_does_an_error(tmp_path: Path) -> None:
 
 def test_a_place_that_does_not_answer_is_asked_again_only_when_it_has(pipe: Path) -> None:
     answering = Answering(0.01)
-    asked: list[int] = []
+    asked: list[threading.Thread] = []
+    begun = threading.Event()
 
     def look() -> str:
-        asked.append(len(asked))
+        asked.append(threading.current_thread())
+        begun.set()
         return opening(pipe)()
 
     for _ in range(3):
         with pytest.raises(TimeoutError, match="does not answer") as failed:
             answering.ask("there", look)
         assert failed.value.errno == errno.ETIMEDOUT
-    assert asked == [0], "one thread is held, not one for each who asks"
-    patient = Answering(DEADLINE)
-    assert patient.ask("elsewhere", lambda: 1) == 1
-    [held] = [one for one in threading.enumerate() if one.name == "capture-look"]
+    assert begun.wait(DEADLINE)
+    [held] = asked  # one thread, not one for each who asks
+    answering._patience = DEADLINE  # from here on there is an answer, however busy this machine is
+    assert answering.ask("elsewhere", lambda: 1) == 1
     pipe.open("w").close()
     held.join(DEADLINE)
     assert answering.ask("there", lambda: "back") == "back"
@@ -93,11 +95,13 @@ def made(folder: Path, number: int) -> Path:
 
 
 def test_a_workspace_whose_disk_does_not_answer_is_told_and_holds_up_no_other(tmp_path: Path) -> None:
-    registry = Registry(tmp_path / "registry.json", Answering(0.5))
+    answering = Patient()
+    registry = Registry(tmp_path / "registry.json", answering)
     there = made(tmp_path / "there", 1)
     registry.add("there", there)
     registry.add("notes", made(tmp_path / "notes", 2))
     with that_hangs(there) as mount:
+        answering.silent = there
         [problem] = registry.problems()
         assert problem.startswith("nothing is recorded for there: ")
         assert "does not answer" in problem
@@ -108,8 +112,7 @@ def test_a_workspace_whose_disk_does_not_answer_is_told_and_holds_up_no_other(tm
         assert [one.alias for one in registry.all()] == ["notes"]
         assert registry.answering() == {"notes": tmp_path / "notes"}
         mount.let_go()
-    for thread in [one for one in threading.enumerate() if one.name == "capture-look"]:
-        thread.join(DEADLINE)
+        answering.silent = None
     assert registry.problems() == []
     assert registry.get("there").root == there
 

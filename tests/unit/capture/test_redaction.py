@@ -138,6 +138,20 @@ def test_a_secret_is_known_by_a_name_beside_above_or_around_it(given: Any) -> No
     assert found.counts.total() == str(after).count("[REDACTED:")
 
 
+def test_what_stands_before_a_name_in_a_pair_is_looked_through_too() -> None:
+    found = Found()
+    secret = SECRETS["github-pat"]
+    after = Redactor(Policy()).value({"command": [f"GH={secret} tea --password", PASS]}, found)
+    assert secret not in str(after)
+    assert found.counts.total() == 2
+
+
+def test_a_secret_that_is_known_twice_is_counted_once() -> None:
+    found = Found()
+    Redactor(Policy()).value({"password": {"value": SECRETS["github-pat"]}}, found)
+    assert found.counts.total() == 1
+
+
 @pytest.mark.parametrize(
     "given",
     [

@@ -185,6 +185,18 @@ def test_a_file_that_is_no_toml_says_which_and_where(tmp_path: Path, content: by
     assert failed.value.kind is FailureKind.INVALID
 
 
+@pytest.mark.parametrize("value", ["[" * 30_000, "9" * 5000])
+def test_a_file_that_is_made_to_stop_who_reads_it_is_in_nobodys_way(
+    tmp_path: Path, registry: Registry, value: str
+) -> None:
+    # It may come with a repository.
+    registry.add("odd", workspace(tmp_path / "odd", f"{SOUND}output = {value}\n"))
+    registry.add("notes", workspace(tmp_path / "notes", 'id = "wsp_00000000000000ff"\n'))
+    [problem] = registry.problems()
+    assert problem.startswith(f"nothing is recorded for odd: {tmp_path / 'odd' / FILE} cannot be read: ")
+    assert [one.alias for one in registry.all()] == ["notes"]
+
+
 def test_a_file_that_is_missing_says_how_to_make_it(tmp_path: Path) -> None:
     with pytest.raises(Failure, match="is missing") as failed:
         read_config(tmp_path)

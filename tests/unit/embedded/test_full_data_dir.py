@@ -96,6 +96,19 @@ def test_who_a_host_is_is_noted_when_there_is_room(disk: SmallDisk) -> None:
         assert len(anew) == len(identity)
 
 
+def test_who_a_host_is_waits_for_room_for_the_file_itself(tmp_path: Path) -> None:
+    # A disk on which so many files are that none can be added.
+    with that_is_small(tmp_path / "small", "2m,nr_inodes=2") as disk:
+        filler = disk.folder / "filler"
+        filler.touch()
+        with pytest.raises(Failure, match="No space left on device") as failed, identity_of(disk.folder):
+            pass
+        assert failed.value.kind is FailureKind.UNAVAILABLE
+        filler.unlink()
+        with identity_of(disk.folder) as identity:
+            assert identity
+
+
 def test_the_registry_stays_as_it_was(disk: SmallDisk, tmp_path: Path) -> None:
     registry = Registry(disk.folder / "workspaces.json")
     registry.add("notes", tmp_path / "notes")
