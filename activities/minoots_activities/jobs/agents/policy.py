@@ -105,14 +105,25 @@ def _judge(
     return NewCall(name, preview, CallState.ASKED if needs_approval(rule, job) else CallState.READY)
 
 
-def allowed(rule: ToolRule, path: str) -> bool:
-    """Tell whether a rule lets a tool touch a file."""
+def allowed(rule: ToolRule, path: str, work: Work | None = None) -> bool:
+    """Tell whether a rule lets a tool touch a file; what cannot be told in a bounded time is not allowed.
+
+    Args:
+        rule: of the tool.
+        path: of the file.
+        work: what many files share; by default each has as much as one may need.
+
+    Raises:
+        TooMuchWorkError: it takes more than is left of ``work``.
+    """
     if not rule.paths:
         return True
     try:
-        work = Work(_STEPS)
-        return any(matches(pattern, path, work) for pattern in rule.paths)
+        own = Work(_STEPS) if work is None else work
+        return any(matches(pattern, path, own) for pattern in rule.paths)
     except TooMuchWorkError:
+        if work is not None:
+            raise
         return False
 
 
