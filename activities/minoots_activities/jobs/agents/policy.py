@@ -102,7 +102,10 @@ def _judge(
     if rule.time is not None and seconds is not None and seconds > rule.time.total_seconds():
         longest = f"{rule.time.total_seconds():g}"
         return refused(f"{name} may take {longest} seconds at most; ask for less", audited=False)
-    return NewCall(name, preview, CallState.ASKED if needs_approval(rule, job) else CallState.READY)
+    if needs_approval(rule, job):
+        # All of it: nobody can say yes to what they are not shown, and a model could hide the end of it.
+        return NewCall(name, _arguments(call), CallState.ASKED)
+    return NewCall(name, preview, CallState.READY)
 
 
 def allowed(rule: ToolRule, path: str, work: Work | None = None) -> bool:
@@ -158,4 +161,8 @@ def clean(text: str) -> str:
 def _preview(call: ToolCall) -> str:
     if call.malformed is not None:
         return clean(call.malformed[:_PREVIEW])
-    return clean(json.dumps(call.arguments, ensure_ascii=False)[:_PREVIEW])
+    return _arguments(call)[:_PREVIEW]
+
+
+def _arguments(call: ToolCall) -> str:
+    return clean(json.dumps(call.arguments, ensure_ascii=False))
