@@ -15,9 +15,20 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 from vm_images import image_for, shared_folder
 
-from minoots.contracts import ExecResult, Job, JobDetail, JobEventType, Limits, NetworkUse, Tier, VmResult
+from minoots.contracts import (
+    ExecJob,
+    ExecResult,
+    Job,
+    JobDetail,
+    JobEventType,
+    Limits,
+    NetworkUse,
+    OnLost,
+    Tier,
+    VmResult,
+)
 from minoots_activities.egress.rules import Rules
-from minoots_activities.jobs.programs import Programs
+from minoots_activities.jobs.programs import Programs, on_lost
 from minoots_activities.jobs.telling import Teller
 from minoots_activities.jobs.working import UnwantedError, while_wanted
 from minoots_activities.sandboxes.port import Sandbox
@@ -121,6 +132,22 @@ async def test_every_attempt_to_reach_a_host_is_told_and_audited(database: Datab
         ("other.example", "deny", "test", TENANT),
     ]
     assert "loopback" in reached[0]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("more", "lost"),
+    [
+        ({}, OnLost.RERUN),
+        ({"tier": "container"}, OnLost.RERUN),
+        ({"tier": "process"}, OnLost.FAIL),
+        ({"network": ["example.org"]}, OnLost.FAIL),
+        ({"network": ["example.org"], "on_lost": "rerun"}, OnLost.RERUN),
+    ],
+)
+def test_a_program_that_may_have_done_something_outside_is_not_run_twice(
+    more: dict[str, Any], lost: OnLost
+) -> None:
+    assert on_lost(ExecJob.model_validate({"kind": "exec", "command": ["true"], **more})) is lost
 
 
 async def test_a_vm_job_tells_of_its_machine(

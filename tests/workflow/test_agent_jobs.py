@@ -86,6 +86,25 @@ async def test_an_agent_looks_changes_checks_and_hands_back_a_patch(serve: Serve
         assert "add.py" not in history.to_json()
 
 
+async def test_a_command_reaches_only_hosts_of_the_job_and_each_attempt_is_told(serve: Serve) -> None:
+    reach = (
+        "import os, socket; "
+        "there = socket.create_connection(('127.0.0.1', int(os.environ['HTTPS_PROXY'].rpartition(':')[2]))); "
+        "there.sendall(b'CONNECT other.example:443 HTTP/1.1\\r\\n\\r\\n'); "
+        "print(there.makefile().readline())"
+    )
+    network = {"sandbox": {"network": {"hosts": ["*"]}}}
+    async with serve(call("run", command=f'python3 -c "{reach}"'), "refused", **network) as (stack, _):
+        job = await submit(stack, **task(tier="bubblewrap", network=["example.org"]))
+        done = await ended(stack, job)
+        if done.problem is not None and "cannot give" in done.problem.detail:
+            pytest.skip(done.problem.detail)
+        assert done.state is JobState.SUCCEEDED, done
+        assert "403 Forbidden" in (await results(stack, job))[0]
+        told = [event.data["network"] for event in await events(stack, job) if "network" in event.data]
+        assert [(one["host"], one["allowed"]) for one in told] == [("other.example", False)]
+
+
 async def test_what_was_said_is_a_chain_that_begins_with_the_task(serve: Serve) -> None:
     async with serve(call("write_file", path="a/b.txt", text="x"), "done") as (stack, _):
         job = await submit(stack, **task("write it", system="Be brief."))

@@ -12,17 +12,14 @@ from temporalio.exceptions import ApplicationError
 from minoots.contracts import (
     ExecJob,
     ExecResult,
-    JobEventType,
     JobProblem,
     JobState,
     NetworkUse,
     OnLost,
-    Tier,
     VmJob,
     VmResult,
 )
 from minoots.errors import Failure, FailureKind
-from minoots_activities.egress.gate import Attempt
 from minoots_activities.sandboxes.port import (
     Ended,
     NeverStarted,
@@ -37,11 +34,12 @@ from minoots_platform.clock import Clock
 from minoots_platform.records import Database, contents, job_progress
 from minoots_platform.records.job_progress import Begun, Made, Outcome
 from minoots_platform.settings import JobsSettings
-from minoots_platform.telemetry import audit, get_logger
+from minoots_platform.telemetry import get_logger
 from minoots_workflows.jobs.contracts import StepDone, StepDue
 from minoots_workflows.jobs.port import ProgramsPort
 
 from .outputs import choose, media_type_of
+from .reaching import heard_by, reaches_out
 from .telling import Teller
 from .working import UnwantedError, while_wanted, without_words
 
@@ -185,7 +183,7 @@ class _Run:
                     name,
                     request.limits,
                     network=request.network,
-                    heard=self._on_network,
+                    heard=heard_by(self._begun, self._teller),
                     image=request.image,
                 )
             except NeverStarted as failure:
@@ -207,26 +205,6 @@ class _Run:
     async def _hear(self, stream: Stream, data: bytes) -> None:
         self._written[stream] += data
         await self._teller.log(stream, data)
-
-    def _on_network(self, attempt: Attempt) -> None:
-        """Write down that the program wants to reach a host, before it does.
-
-        Raises:
-            OSError: the audit cannot be written.
-        """
-        begun = self._begun
-        asked: dict[str, Any] = {"host": attempt.host, "port": attempt.port}
-        if attempt.reason:
-            asked["reason"] = attempt.reason
-        audit(
-            "job.network",
-            actor=begun.actor,
-            tenant=begun.tenant,
-            decision="allow" if attempt.allowed else "deny",
-            job=begun.job_id,
-            **asked,
-        )
-        self._teller.note(JobEventType.STATUS, {"network": {"allowed": attempt.allowed, **asked}})
 
     async def _kept(self, sandbox: Sandbox, ran: Ran) -> Outcome:
         """Keep what was written and made; return how the job ends."""
@@ -309,7 +287,7 @@ def on_lost(request: ExecJob) -> OnLost:
     """Return what happens when the worker dies while the program runs."""
     if request.on_lost is not None:
         return request.on_lost
-    return OnLost.FAIL if request.tier is Tier.PROCESS else OnLost.RERUN
+    return OnLost.FAIL if reaches_out(request) else OnLost.RERUN
 
 
 def _problem(ran: Ran, request: ExecJob) -> JobProblem | None:

@@ -121,7 +121,7 @@ class Tiers:
     ) -> None:
         self._strong = frozenset(strong)
         self._ceilings = ceilings or Ceilings()
-        self._network = network or Network()
+        self.network = network or Network()
         self.watching = watching or Watching()
         self._place = cgroups.place() if use_cgroups else None
         self._containers = Containers(self._place, engine or ContainerEngine(), tuple(images))
@@ -164,7 +164,7 @@ class Tiers:
             )
         self._ceilings.hold(limits)
         given = self._given[tier]
-        rules = self._network.hold(network)
+        rules = self.network.hold(network)
         if network and given.no_network is not None:
             raise NeverStarted(
                 FailureKind.INVALID,
@@ -187,7 +187,7 @@ class Tiers:
             sandbox = await given.create(name, limits, image)
         if not network:
             return sandbox
-        outside = self._network
+        outside = self.network
         gate = Gate(rules, outside.policy, outside.resolver, outside.bounds, self._heard(heard))
         try:
             await sandbox.let_out(gate)

@@ -31,7 +31,7 @@ from minoots.contracts.sandboxes import MAX_TIME
 from minoots.errors import Failure, FailureKind
 from minoots_platform.ids import new_id
 
-from . import contents, events, schema
+from . import contents, events, job_queue, schema
 from .paging import newest_first
 
 TABLE: Final = schema.jobs
@@ -132,7 +132,7 @@ async def get(connection: AsyncConnection, tenant: str, job_id: str) -> JobDetai
         Failure: not_found, also for another tenant's.
     """
     row = await row_of(connection, tenant, job_id)
-    return JobDetail(**dict(view(row)), request=row.spec)
+    return JobDetail(**dict(view(row)), request=row.spec, queue=await job_queue.standing(connection, row))
 
 
 async def page(connection: AsyncConnection, tenant: str, wanted: JobQuery) -> Page[Job]:

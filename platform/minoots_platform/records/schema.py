@@ -979,6 +979,7 @@ model_usage = sa.Table(
     sa.Column("charged", sa.JSON(none_as_null=True)),
     sa.Index(None, "tenant", "day"),
     sa.Index(None, "job_id"),
+    sa.Index(None, "created_at"),
 )
 
 model_breakers = sa.Table(
@@ -1048,6 +1049,7 @@ jobs = sa.Table(
     sa.Column("created_by", sa.String(255), nullable=False),
     sa.Column("traceparent", sa.String(64)),
     sa.Index(None, "tenant", "created_at", "id"),
+    sa.Index(None, "ended_at"),
     sa.Index(
         "ix_jobs_unfinished",
         "tenant",

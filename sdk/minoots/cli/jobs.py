@@ -298,7 +298,15 @@ def _show(session: Session, job: Job) -> None:
         ("deadline", local(job.deadline, now)),
         ("ended", None if job.ended_at is None else local(job.ended_at, now)),
     ]
-    output.fields((*rows, *_progress(job), *_result(job)))
+    output.fields((*rows, *_queue(job), *_progress(job), *_result(job)))
+
+
+def _queue(job: Job) -> Sequence[tuple[str, Any]]:
+    queue = job.queue if isinstance(job, JobDetail) else None
+    if queue is None:
+        return ()
+    begins = "" if queue.starts_in is None else f", begins in about {queue.starts_in:.0f} s"
+    return (("waits", f"{queue.ahead} jobs before it, {queue.running} at work{begins}"),)
 
 
 def _progress(job: Job) -> Sequence[tuple[str, Any]]:

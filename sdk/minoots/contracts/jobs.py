@@ -137,7 +137,31 @@ def _small_environment(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-class ExecJob(_Job):
+class _InSandbox(_Job):
+    """What a job may say of the sandbox that it needs."""
+
+    files: Annotated[tuple[JobFile, ...], Field(max_length=MAX_FILES)] = ()
+    """What is put into the working folder."""
+    outputs: Annotated[tuple[PathPattern, ...], Field(max_length=64)] = ()
+    """What is kept of the working folder as artifacts: paths, with ``*``, ``?`` and ``**`` for any."""
+    tier: Tier = Tier.BUBBLEWRAP
+    image: ImageReference | None = None
+    """The root file system in the tier ``container``; default: the first that the operator allows."""
+    limits: Limits = Field(default_factory=Limits)
+    """``time`` is that of one program."""
+    network: Annotated[tuple[NetworkHost, ...], Field(max_length=64)] = ()
+    """Hosts that programs may reach, through a proxy that their environment names; by default none. They have
+    to be within what the operator allows, and the tier one that can hold a program to it."""
+
+    @model_validator(mode="after")
+    def _distinct_files(self) -> Self:
+        paths = [file.path for file in self.files]
+        if len(set(paths)) != len(paths):
+            raise ValueError("expected files of different paths; got one twice")
+        return self
+
+
+class ExecJob(_InSandbox):
     """Run a program in a sandbox."""
 
     kind: Literal[JobKind.EXEC]
@@ -157,30 +181,9 @@ class ExecJob(_Job):
     ] = Field(default_factory=dict)
     """Beside PATH, HOME, TMPDIR and LANG. Kept as it is: no place for secrets."""
     stdin: Annotated[str, Field(max_length=MAX_TEXT)] = ""
-    files: Annotated[tuple[JobFile, ...], Field(max_length=MAX_FILES)] = ()
-    """What is put into the working folder."""
-    outputs: Annotated[tuple[PathPattern, ...], Field(max_length=64)] = ()
-    """What is kept of the working folder as artifacts: paths, with ``*``, ``?`` and ``**`` for any."""
-    tier: Tier = Tier.BUBBLEWRAP
-    image: ImageReference | None = None
-    """The root file system in the tier ``container``; default: the first that the operator allows."""
-    limits: Limits = Field(default_factory=Limits)
-    network: Annotated[tuple[NetworkHost, ...], Field(max_length=64)] = ()
-    """Hosts that it may reach, through a proxy that its environment names; by default none. They have to be
-    within what the operator allows, and the tier one that can hold a program to it."""
     on_lost: OnLost | None = None
-    """Default: ``rerun`` where nothing gets out of the sandbox, ``fail`` in the tier ``process``."""
-
-    @model_validator(mode="after")
-    def _distinct(self) -> Self:
-        _require_distinct_paths(self.files)
-        return self
-
-
-def _require_distinct_paths(files: tuple[JobFile, ...]) -> None:
-    paths = [file.path for file in files]
-    if len(set(paths)) != len(paths):
-        raise ValueError("expected files of different paths; got one twice")
+    """Default: ``rerun`` where nothing gets out of the sandbox; ``fail`` in the tier ``process``, and with
+    ``network``."""
 
 
 class VmJob(ExecJob):
@@ -196,7 +199,7 @@ class VmJob(ExecJob):
         return self
 
 
-class AgentJob(_Job):
+class AgentJob(_InSandbox):
     """Have a language model work on a task with tools, in a sandbox of its own."""
 
     kind: Literal[JobKind.AGENT]
@@ -213,15 +216,8 @@ class AgentJob(_Job):
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
     think: bool | None = None
-    files: Annotated[tuple[JobFile, ...], Field(max_length=MAX_FILES)] = ()
-    """What is in its working folder at the beginning."""
-    outputs: Annotated[tuple[PathPattern, ...], Field(max_length=64)] = ()
-    """What is kept of the working folder beside ``changes.patch``: paths, with ``*``, ``?`` and ``**``."""
     tools: Annotated[tuple[ToolRule, ...], Field(max_length=len(AgentTool))] | None = None
     """The tools that it has; default: all that stay in the sandbox, and ``sleep``."""
-    tier: Tier = Tier.BUBBLEWRAP
-    limits: Limits = Field(default_factory=Limits)
-    """``limits.time`` is that of one command."""
     max_turns: Annotated[int, Field(ge=1, le=1000)] = 50
     """How often the model may be asked."""
     max_calls: Annotated[int, Field(ge=1, le=MAX_CALLS)] = 500
@@ -230,8 +226,7 @@ class AgentJob(_Job):
     """After so many calls in a row that bring nothing that no call before has brought, it is given up."""
 
     @model_validator(mode="after")
-    def _distinct(self) -> Self:
-        _require_distinct_paths(self.files)
+    def _distinct_rules(self) -> Self:
         names = [rule.name for rule in self.tools or ()]
         if len(set(names)) != len(names):
             raise ValueError("expected one rule for each tool; got two for one")
@@ -371,11 +366,24 @@ class Job(View):
     problem: JobProblem | None = None
 
 
+class JobQueue(View):
+    """What stands before a job that no worker has begun."""
+
+    ahead: int
+    """Jobs of whoever that wait for the same workers and go before it, by priority and then by age."""
+    running: int
+    """Jobs that these workers are at."""
+    starts_in: float | None = None
+    """Seconds until it begins, if jobs go on taking as long as the last ones did; a guess."""
+
+
 class JobDetail(Job):
     """A job with what it was told."""
 
     request: dict[str, Any]
     """As it was sent."""
+    queue: JobQueue | None = None
+    """While it waits for a worker."""
     agent: AgentProgress | None = None
     """How far it is; of the kind ``agent``."""
 

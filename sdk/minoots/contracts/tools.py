@@ -28,6 +28,8 @@ class AgentTool(StrEnum):
     SEARCH_FILES = "search_files"
     RUN = "run"
     """Runs a command of the shell in the sandbox."""
+    HTTP = "http"
+    """Sends a request to a host of the job's ``network``: it leaves the sandbox."""
     SLEEP = "sleep"
     """Waits, for hours if need be and through every crash; a message ends it."""
     SET_TIMER = "set_timer"
@@ -50,6 +52,7 @@ class ToolRule(Part):
     max_calls: Annotated[int, Field(ge=1, le=MAX_CALLS)] | None = None
     """How often; default: as often as the job allows calls at all."""
     time: RunTime | None = None
-    """The longest that one call may take: of ``run`` and ``sleep``. Default of ``run``: ``limits.time``."""
+    """The longest that one call may take: of ``run``, ``http`` and ``sleep``. Default of ``run``:
+    ``limits.time``; of ``http``: a minute."""
     paths: Annotated[tuple[PathPattern, ...], Field(max_length=64)] = ()
     """Of tools for files: those that it may touch; default: all in the working folder."""

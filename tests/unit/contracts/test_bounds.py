@@ -44,6 +44,7 @@ BY_BYTES = {
     "IngestAbout.metadata.*",
     "SourceAbout.metadata.*",
     "_Job.metadata.*",
+    "_InSandbox.metadata.*",
     "LlmJob.metadata.*",
     "LlmJob.json_schema.*",
     "ExecJob.metadata.*",

@@ -45,7 +45,7 @@ def test_every_tool_has_arguments_and_tells_its_model_of_them() -> None:
 
 
 def test_without_rules_there_is_what_stays_in_the_sandbox() -> None:
-    assert set(AgentTool) - set(BY_DEFAULT) == {AgentTool.SET_TIMER}
+    assert set(AgentTool) - set(BY_DEFAULT) == {AgentTool.SET_TIMER, AgentTool.HTTP}
     assert [one.state for one in judged(job(), RUN, TIMER)] == [CallState.READY, CallState.REFUSED]
 
 
@@ -54,6 +54,8 @@ def test_without_rules_there_is_what_stays_in_the_sandbox() -> None:
     [
         ({}, CallState.READY),
         ({"tier": "process"}, CallState.ASKED),
+        ({"network": ["example.org"]}, CallState.ASKED),
+        ({"network": ["example.org"], "tools": [{"name": "run", "approval": "never"}]}, CallState.READY),
         ({"tier": "vm"}, CallState.READY),
         ({"tools": [{"name": "run", "approval": "always"}]}, CallState.ASKED),
         ({"tier": "process", "tools": [{"name": "run", "approval": "never"}]}, CallState.READY),
@@ -127,3 +129,37 @@ def test_what_no_record_could_keep_is_replaced_and_calls_are_numbered() -> None:
     assert agent_words.decode(agent_words.encode(message)) == message
     [verdict] = judged(job(), message.tool_calls[0])
     assert verdict.state is CallState.REFUSED
+
+
+HTTP: dict[str, Any] = {"tools": [{"name": "http"}], "network": ["example.org"]}
+
+
+def test_a_request_waits_for_a_yes_unless_a_rule_says_otherwise() -> None:
+    asked = call("http", url="https://example.org/")
+    assert [one.state for one in judged(job(**HTTP), asked)] == [CallState.ASKED]
+    free = job(**HTTP | {"tools": [{"name": "http", "approval": "never"}]})
+    assert [one.state for one in judged(free, asked)] == [CallState.READY]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"url": "ftp://example.org/"},
+        {"url": "https://me@example.org/"},
+        {"url": "https:///path"},
+        {"url": "https://example.org:0/"},
+        {"url": "https://example.org:99999/"},
+        {"url": "https://example.org/\r\nX: y"},
+        {"url": "https://exämple.org/"},
+        {"url": "https://[::1/"},
+        {"url": "https://example.org/", "method": "CONNECT"},
+        {"url": "https://example.org/", "headers": {"Host": "other.example"}},
+        {"url": "https://example.org/", "headers": {"Transfer-Encoding": "chunked"}},
+        {"url": "https://example.org/", "headers": {"X": "a\r\nY: b"}},
+        {"url": "https://example.org/", "headers": {"X Y": "a"}},
+    ],
+)
+def test_what_is_no_plain_request_is_refused(arguments: dict[str, Any]) -> None:
+    [refused] = judged(job(**HTTP), call("http", **arguments))
+    assert refused.state is CallState.REFUSED
+    assert "the arguments of http do not do" in refused.reason

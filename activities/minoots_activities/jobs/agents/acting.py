@@ -16,9 +16,10 @@ from typing import Any, Final, cast
 from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio import activity
 
-from minoots.contracts import AgentJob, AgentTool, JobEventType, JobState, Message, Role, Tier, ToolCall
+from minoots.contracts import AgentJob, AgentTool, JobEventType, JobState, Message, Role, ToolCall, ToolRule
 from minoots.errors import Failure, FailureKind
 from minoots_activities.jobs.adapter import agent_look
+from minoots_activities.jobs.reaching import heard_by, reaches_out
 from minoots_activities.jobs.telling import Teller
 from minoots_activities.jobs.working import UnwantedError, while_wanted, without_words
 from minoots_activities.sandboxes.port import NeverStarted, Stream
@@ -32,8 +33,9 @@ from minoots_platform.settings import Settings
 from minoots_workflows.jobs.contracts import StepDone, StepDue
 from minoots_workflows.jobs.port import ActingPort
 
-from .arguments import Run, SetTimer, Sleep, parsed
+from .arguments import Http, Run, SetTimer, Sleep, parsed
 from .ending import Ending
+from .fetching import LONGEST, Fetching
 from .file_tools import TOOLS
 from .files import Files, listing
 from .policy import call_id, clean, rules_of
@@ -80,6 +82,7 @@ class Acting(ActingPort):
         self._clock = clock
         jobs = settings.jobs
         self._watching = tiers.watching
+        self._fetching = Fetching(tiers.network)
         self._commands = Commands(tiers, jobs.max_artifact_bytes, jobs.max_output_bytes)
         self._ending = Ending(database, settings.jobs, clock)
 
@@ -169,7 +172,7 @@ class Acting(ActingPort):
     async def _run(
         self, step: Step, job: AgentJob, files: Files, wanted: Run, longest: timedelta, teller: Teller
     ) -> _Came:
-        if job.tier is Tier.PROCESS and not await self._first(step):
+        if reaches_out(job) and not await self._first(step):
             text = "error: the worker died while this ran, and nobody knows how far it came; look first"
             return _Came(text, "unknown")
         left = (step.begun.deadline - self._clock()).total_seconds()
@@ -180,7 +183,7 @@ class Acting(ActingPort):
             await teller.log(stream, data)
 
         async with teller.telling():
-            where = Where(name, job, max(0.01, seconds))
+            where = Where(name, job, max(0.01, seconds), heard_by(step.begun, teller))
             return _Came(await self._commands.run(where, files, wanted, hear), files=files)
 
     async def _require_room(self, step: Step) -> None:
@@ -192,8 +195,18 @@ class Acting(ActingPort):
             detail = f"{kept} bytes of versions of files are kept of this job, and no more are; finish"
             raise Failure(FailureKind.TOO_LARGE, detail)
 
+    async def _fetch(self, step: Step, job: AgentJob, wanted: Http, rule: ToolRule, teller: Teller) -> _Came:
+        if not wanted.changes_nothing and not await self._first(step):
+            return _Came(
+                "error: the worker died while this was sent; nobody knows whether it arrived", "unknown"
+            )
+        longest = LONGEST if rule.time is None else rule.time.total_seconds()
+        left = (step.begun.deadline - self._clock()).total_seconds()
+        heard = heard_by(step.begun, teller)
+        return _Came(await self._fetching.request(job, wanted, max(0.01, min(longest, left)), heard))
+
     async def _first(self, step: Step) -> bool:
-        """Note that a command begins of which something may be left; tell whether none has begun before."""
+        """Note that something begins of which traces may be left; tell whether it has not begun before."""
         key = f"call-{0 if step.call is None else step.call.number}"
         async with self._database.write() as connection:
             before = await job_progress.begin_effect(connection, step.begun, key, self._clock())

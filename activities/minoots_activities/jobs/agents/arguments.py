@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from minoots.contracts import AgentTool, TimerCreate, ToolCall, ToolSpec
-from minoots.contracts.base import Name, check_json
+from minoots.contracts.base import Matching, Name, check_json
 from minoots.contracts.jobs import MAX_TEXT
 from minoots.contracts.sandboxes import MAX_TIME, FilePath
 from minoots.contracts.tools import PathPattern
@@ -19,6 +20,19 @@ LONGEST_SECONDS: Final = MAX_TIME.total_seconds()
 LONGEST_TIMER: Final = 366 * 86_400.0
 """Seconds until a timer that an agent sets: a year."""
 _MOST_FAULTS: Final = 5
+_OURS: Final = frozenset(
+    {
+        "host",
+        "connection",
+        "content-length",
+        "transfer-encoding",
+        "te",
+        "upgrade",
+        "expect",
+        "accept-encoding",
+    }
+)
+"""Headers by which requests are told apart on a connection."""
 
 
 class MalformedError(Exception):
@@ -83,6 +97,46 @@ class Run(_Arguments):
     ] = None
 
 
+class Http(_Arguments):
+    """Send a request to a host that this job may reach, and be told the answer; follows no redirect."""
+
+    method: Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"] = "GET"
+    url: Annotated[str, Field(min_length=8, max_length=8000, description="http:// or https://")]
+    headers: Annotated[
+        dict[
+            Annotated[str, Matching(r"^[A-Za-z0-9-]{1,64}$", "a name of letters, digits and -")],
+            Annotated[str, Matching(r"^[\x20-\x7e]{0,4000}$", "printable ASCII")],
+        ],
+        Field(max_length=32),
+    ] = Field(default_factory=dict)
+    body: Annotated[str, Field(max_length=MAX_TEXT)] = ""
+
+    @field_validator("url")
+    @classmethod
+    def _of_a_host(cls, value: str) -> str:
+        try:
+            parts = urlsplit(value)
+            fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            fits = False
+        if not fits or parts.username is not None or not value.isascii() or not value.isprintable():
+            raise ValueError("expected a URL such as https://example.org/path, without user, in ASCII")
+        return value
+
+    @field_validator("headers")
+    @classmethod
+    def _own(cls, value: dict[str, str]) -> dict[str, str]:
+        taken = sorted(name for name in value if name.lower() in _OURS)
+        if taken:
+            raise ValueError(f"expected no headers that are set for you; got {', '.join(taken)}")
+        return value
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether it may be sent twice."""
+        return self.method in ("GET", "HEAD", "OPTIONS")
+
+
 class Sleep(_Arguments):
     """Wait. A message to you ends it."""
 
@@ -124,6 +178,7 @@ ARGUMENTS: Final[dict[AgentTool, type[_Arguments]]] = {
     AgentTool.LIST_FILES: ListFiles,
     AgentTool.SEARCH_FILES: SearchFiles,
     AgentTool.RUN: Run,
+    AgentTool.HTTP: Http,
     AgentTool.SLEEP: Sleep,
     AgentTool.SET_TIMER: SetTimer,
 }

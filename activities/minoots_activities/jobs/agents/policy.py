@@ -10,9 +10,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from minoots.contracts import AgentJob, AgentTool, Approval, Message, Role, Tier, ToolCall, ToolRule
+from minoots.contracts import AgentJob, AgentTool, Approval, Message, Role, ToolCall, ToolRule
 from minoots.contracts.base import check_json
 from minoots_activities.jobs.globs import TooMuchWorkError, Work, matches
+from minoots_activities.jobs.reaching import reaches_out
 from minoots_platform.records.agent_runs import CallState, NewCall
 
 from .arguments import MalformedError, parsed
@@ -45,8 +46,9 @@ def needs_approval(rule: ToolRule, job: AgentJob) -> bool:
     """Tell whether somebody has to say yes to each use of a tool."""
     if rule.approval is not None:
         return rule.approval is Approval.ALWAYS
-    # In the tier that shuts nothing in, a program can do whatever the worker can.
-    return rule.name is AgentTool.SET_TIMER or (rule.name is AgentTool.RUN and job.tier is Tier.PROCESS)
+    if rule.name is AgentTool.RUN:
+        return reaches_out(job)
+    return rule.name in (AgentTool.SET_TIMER, AgentTool.HTTP)
 
 
 def judge(

@@ -15,6 +15,7 @@ from typing import Final
 from minoots.contracts import AgentJob
 from minoots.contracts.sandboxes import FILE_PATH_PATTERN
 from minoots.errors import Failure, FailureKind
+from minoots_activities.egress.gate import Heard
 from minoots_activities.sandboxes.port import (
     Ended,
     File,
@@ -48,11 +49,13 @@ class Where:
         name: of the sandbox.
         request: the job, which says what sandbox it is to be.
         seconds: how long the command may run.
+        heard: who is told of every host that it wants to reach.
     """
 
     name: str
     request: AgentJob
     seconds: float
+    heard: Heard
 
 
 class Commands:
@@ -99,9 +102,17 @@ class Commands:
         return f"{_how(ran, where)}\n{_shortened(bytes(written))}".rstrip()
 
     async def _create(self, where: Where) -> Sandbox:
+        request = where.request
         for attempt in range(1, _TRIES + 1):
             try:
-                return await self._tiers.create(where.request.tier, where.name, where.request.limits)
+                return await self._tiers.create(
+                    request.tier,
+                    where.name,
+                    request.limits,
+                    network=request.network,
+                    heard=where.heard,
+                    image=request.image,
+                )
             except NeverStarted as failure:
                 if attempt == _TRIES or failure.kind is not FailureKind.UNAVAILABLE:
                     raise
