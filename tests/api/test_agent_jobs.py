@@ -203,3 +203,17 @@ async def test_who_may_not_submit_jobs_sets_no_timer_that_does(door: Door) -> No
         assert refused.status_code == 403, (path, refused.text)
         assert "jobs:write" in refused.text
         assert (await door.http.post(f"/v1/{path}", json=body, headers=both)).status_code in (200, 201), path
+
+
+async def test_who_may_set_no_timers_has_no_contact_whose_agent_does(door: Door) -> None:
+    async with door.gateway.database.write() as connection:
+        scopes = frozenset({Scope.ESCALATIONS_WRITE, Scope.JOBS_WRITE})
+        _, key = await api_keys.create(
+            connection, "acme", name="k", scopes=scopes, now=utc_now(), expires_at=None
+        )
+    job = {"kind": "agent", "task": "x", "tools": [{"name": "set_timer", "approval": "never"}]}
+    person = {"id": "ada", "name": "Ada", "contacts": [{"kind": "job", "config": {"job": job}}]}
+    headers = {"authorization": f"Bearer {key}"}
+    refused = await door.http.post("/v1/people", json=person, headers=headers)
+    assert refused.status_code == 403, refused.text
+    assert "timers:write" in refused.text

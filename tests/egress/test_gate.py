@@ -244,6 +244,12 @@ async def test_what_cannot_be_recorded_does_not_happen(open_gate: Gates, site: S
         b"POST http://site.test/ HTTP/1.1\r\nContent-Length: +1\r\n\r\na",
         b"GET http://site.test/ HTTP/1.1\r\nA: b\r\n folded\r\n\r\n",
         b"GET http://site.test/ HTTP/1.1\r\nContent-Length : 1\r\n\r\na",
+        b"GET http://site.test/ HTTP/1.1\r\nA: b\nHost: other.test\r\n\r\n",
+        b"POST http://a/ HTTP/1.1\r\nContent-Length: 4\r\nA: b\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
+        b"GET http://site.test/ HTTP/1.1\r\nA: b\rHost: other.test\r\n\r\n",
+        b"GET http://site.test/ HTTP/1.1\r\nA: b\x00\r\n\r\n",
+        b"GET http://site.test/ HTTP/1.1\r\nHost\x0b: other.test\r\n\r\n",
+        b"GET http://site.test/ HTTP/1.1\r\n: b\r\n\r\n",
     ],
 )
 async def test_what_is_no_plain_request_is_refused(open_gate: Gates, sent: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 
@@ -108,3 +109,21 @@ async def test_an_answer_that_is_too_long_is_told(receiver: Receiver) -> None:
     receiver.answers(Answer(200, {}, b"x" * 200_000))
     with pytest.raises(Failure, match="longer than 65536 bytes"):
         await Asking(receiver).ask()
+
+
+async def test_what_is_packed_is_not_unpacked(receiver: Receiver) -> None:
+    packed = gzip.compress(gzip.compress(bytes(10_000_000)))
+    receiver.answers(Answer(200, {"Content-Encoding": "gzip, gzip"}, packed))
+    told = await Asking(receiver).ask()
+    assert told.endswith("(its body is packed, although it was asked for as it is: gzip, gzip)")
+
+
+@pytest.mark.parametrize("charset", ["zip", "idna", "punycode", "no-such", ""])
+async def test_a_charset_that_is_none_of_texts_counts_for_nothing(receiver: Receiver, charset: str) -> None:
+    receiver.answers(Answer(200, {"Content-Type": f"text/plain; charset={charset}"}, b"t\xc3\xa4\xff"))
+    assert (await Asking(receiver).ask()).endswith("\n\nt\u00e4\ufffd")
+
+
+async def test_a_charset_of_texts_counts(receiver: Receiver) -> None:
+    receiver.answers(Answer(200, {"Content-Type": "text/plain; charset=ISO-8859-1"}, b"t\xe4"))
+    assert (await Asking(receiver).ask()).endswith("\n\nt\u00e4")

@@ -51,6 +51,12 @@ async def test_files_of_the_image_are_seen_and_cannot_be_changed(open_sandbox: O
     assert "of-the-image" not in said.out
 
 
+async def test_volumes_of_the_image_are_no_way_to_the_disk_of_the_machine(open_sandbox: Open) -> None:
+    box = await open_sandbox(Tier.CONTAINER)
+    said = await box.sh("ls -d /cache && { echo x > /cache/y || echo held; }")
+    assert said.out == "/cache\nheld\n"
+
+
 async def test_containers_of_the_dead_are_removed(
     open_sandbox: Open, images: tuple[str, ...], tiers: Tiers
 ) -> None:

@@ -45,10 +45,13 @@ def made_image() -> Iterator[str | None]:
                 (root / "bin" / applet).symlink_to("busybox")
         # What an image has there is neither seen nor written to.
         (root / "work" / "of-the-image").write_text("x")
+        # A place that an image wants to be written to, by whoever runs in it.
+        (root / "cache").mkdir()
+        (root / "cache").chmod(0o1777)
         (root / "etc" / "passwd").write_text("root:x:0:0::/:/bin/sh\n")
         packed = shutil.make_archive(str(Path(folder, "root")), "tar", root)
         try:
-            _said("podman", "import", "--quiet", packed, f"{name}:latest")
+            _said("podman", "import", "--quiet", "--change", "VOLUME /cache", packed, f"{name}:latest")
             digest = _said("podman", "image", "inspect", "--format", "{{.Digest}}", f"{name}:latest")
         except (subprocess.SubprocessError, OSError) as error:
             # Podman may be there and not work: then its tests skip, and say why.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,7 +30,8 @@ from minoots.contracts import EventType, Job, JobEventType, JobState
 from minoots.errors import Failure, FailureKind
 from minoots_platform.records import Database, agent_words, contents, timers
 from minoots_platform.records import events as log
-from minoots_platform.telemetry import Telemetry
+from minoots_platform.settings import TelemetrySettings
+from minoots_platform.telemetry import Telemetry, start_logs
 from minoots_workflows.ids import workflow_id
 
 
@@ -146,15 +148,19 @@ async def test_malformed_and_unknown_calls_are_told_to_the_model_and_bounded(ser
         assert told[0].startswith("error: there is no tool no_such_tool; yours are read_file")
 
 
-async def test_a_tool_outside_the_policy_is_denied_told_and_kept_as_an_event(serve: Serve) -> None:
+async def test_a_tool_outside_the_policy_is_denied_told_audited_and_kept_as_an_event(
+    serve: Serve, tmp_path: Path
+) -> None:
+    audited = tmp_path / "audit.log"
     tools = [{"name": "read_file", "paths": ["docs/**"]}, {"name": "list_files", "max_calls": 1}]
     async with serve(
         [call("run", command="id"), call("read_file", path="secret.txt")],
         [call("list_files"), call("list_files")],
         "so be it",
     ) as (stack, _):
-        job = await submit(stack, **task(tools=tools, files=[{"path": "secret.txt", "text": "s3cret"}]))
-        done = await ended(stack, job)
+        with start_logs(TelemetrySettings(audit_log=audited), "test"):
+            job = await submit(stack, **task(tools=tools, files=[{"path": "secret.txt", "text": "s3cret"}]))
+            done = await ended(stack, job)
         assert done.state is JobState.SUCCEEDED, done
         told = await results(stack, job)
         assert told[0] == "error: you may not use the tool run; yours are read_file, list_files"
@@ -165,6 +171,11 @@ async def test_a_tool_outside_the_policy_is_denied_told_and_kept_as_an_event(ser
             found = await log.read(connection, TENANT, after=0, limit=100)
         denied = [event for event in found.events if event.type == EventType.JOB_TOOL_DENIED]
         assert [event.data["tool"] for event in denied] == ["run", "read_file", "list_files"]
+    lines = [json.loads(line) for line in audited.read_text().splitlines()]
+    denials = [line for line in lines if line["event"] == "job.tool_denied"]
+    assert [(line["tool"], line["job"], line["decision"]) for line in denials] == [
+        (tool, job.id, "deny") for tool in ("run", "read_file", "list_files")
+    ]
 
 
 async def test_what_leaves_the_sandbox_waits_for_a_yes(serve: Serve) -> None:

@@ -79,7 +79,8 @@ def _request(config: SubmitJob, message: Message) -> Any:
         job = job.model_copy(update={"name": message.title})
     if isinstance(job, LlmJob) or len(job.files) >= MAX_FILES:
         return job
-    if any(file.path == PAYLOAD for file in job.files):
+    if any(file.path == PAYLOAD or file.path.startswith(f"{PAYLOAD}/") for file in job.files):
         return job
-    text = json.dumps(message.payload, ensure_ascii=False)
+    # As short as the payload was when it was measured: with spaces, a large one is too long for a file.
+    text = json.dumps(message.payload, ensure_ascii=False, separators=(",", ":"))
     return job.model_copy(update={"files": (*job.files, JobFile(path=PAYLOAD, text=text))})

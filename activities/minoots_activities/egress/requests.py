@@ -17,6 +17,7 @@ MOST_HEAD: Final = 32 * 1024
 """Bytes of a request's line and headers."""
 _LINE: Final = re.compile(rb"([A-Z]{1,20}) (\S{1,8192}) HTTP/1\.([01])")
 _HOST: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\]")
+_NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HOP: Final = frozenset(
     {"connection", "host", "keep-alive", "proxy-authorization", "proxy-connection", "te", "upgrade"}
 )
@@ -53,7 +54,9 @@ async def read(reader: asyncio.StreamReader) -> Asked:
         raise BadRequest(f"expected the head of an HTTP request of up to {MOST_HEAD} bytes") from None
     line, *fields = head[:-4].split(b"\r\n")
     found = _LINE.fullmatch(line)
-    if found is None or b"\x00" in head or any(field[:1] in b" \t" for field in fields):
+    # What some servers take for the end of a line would hide a second Host, or another length, from us.
+    broken = any(one in field for field in fields for one in (b"\r", b"\n", b"\x00"))
+    if found is None or broken or any(field[:1] in b" \t" for field in fields):
         raise BadRequest("expected a request of HTTP/1.1")
     method, target = found[1], found[2].decode("latin-1")
     if method == b"CONNECT":
@@ -74,7 +77,7 @@ def _plain(method: bytes, target: str, fields: list[bytes]) -> Asked:
     for field in fields:
         name, separator, value = field.partition(b":")
         lower = name.decode("latin-1").lower()
-        if not separator or name != name.strip():
+        if not separator or _NAME.fullmatch(name) is None:
             raise BadRequest("expected headers as name: value")
         if lower == "transfer-encoding":
             # Its end would have to be understood here, or a second request could ride along unseen.

@@ -229,6 +229,9 @@ class Containers(Sandboxes):
             "run", "--rm", "--name", name, "--pull", "never", "--log-driver", "none",
             "--network", "none", "--no-hosts", "--hostname", "sandbox", "--http-proxy=false",
             "--read-only", "--read-only-tmpfs=false", "--cap-drop", "all",
+            # Volumes of an image would be folders of this machine without a size, and its health checks
+            # processes outside the group.
+            "--image-volume", "ignore", "--no-healthcheck",
             "--security-opt", "no-new-privileges", "--user", f"{_USER}:{_USER}",
             "--ulimit", f"nofile={files}:{files}",
             "--ulimit", f"nproc={processes}:{processes}",

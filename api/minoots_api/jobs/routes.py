@@ -11,8 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import Response
 
 from minoots.contracts import (
-    AgentJob,
-    AgentTool,
     Artifact,
     FieldProblem,
     Job,
@@ -31,8 +29,9 @@ from minoots_api.gateway import Gateway, Here
 from minoots_api.parameters import Cursor, IdempotencyKey, LabelFilter, Limit, Text, known_form
 from minoots_api.principals import JobsReader, JobsWriter
 from minoots_api.routing import Router
+from minoots_api.timers.destinations import require_tools_allowed
 from minoots_api.waiting import Wait, when_final
-from minoots_platform.identity import Principal, Scope
+from minoots_platform.identity import Principal
 from minoots_platform.records import agent_talk, contents, jobs
 from minoots_platform.telemetry import audit
 from minoots_platform.telemetry.trace_context import current_traceparent
@@ -73,8 +72,7 @@ async def submit_job(
 
     An agent that may set timers needs a key that may, too.
     """
-    if isinstance(job, AgentJob) and any(rule.name is AgentTool.SET_TIMER for rule in job.tools or ()):
-        principal.require(Scope.TIMERS_WRITE)
+    require_tools_allowed(job, principal)
 
     async def work(connection: AsyncConnection) -> Job:
         return await jobs.accept(

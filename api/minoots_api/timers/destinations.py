@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
-from minoots.contracts import Acknowledgement, EscalationCreate, FieldProblem, PolicySave
+from minoots.contracts import (
+    Acknowledgement,
+    AgentJob,
+    AgentTool,
+    EscalationCreate,
+    ExecJob,
+    FieldProblem,
+    LlmJob,
+    PolicySave,
+)
 from minoots.contracts.actions import Action, WebhookAction
 from minoots.errors import Failure, FailureKind
 from minoots_platform.connectors import ConnectorFault, check_action
+from minoots_platform.connectors.job import SubmitJob
 from minoots_platform.identity import Principal, Scope
 from minoots_platform.settings import Settings
 
@@ -27,10 +37,23 @@ def require_allowed(
     Raises:
         Failure: invalid, naming the action; denied.
     """
-    if any(action.kind == "job" for action in actions):
-        principal.require(Scope.JOBS_WRITE)
     for index, action in enumerate(actions):
-        require_action(action, settings, f"{field}.{index}")
+        if action.kind == "job":
+            principal.require(Scope.JOBS_WRITE)
+        config = require_action(action, settings, f"{field}.{index}")
+        if isinstance(config, SubmitJob):
+            # Whatever sends it, what comes of it is what its sender could have submitted.
+            require_tools_allowed(config.job, principal)
+
+
+def require_tools_allowed(job: LlmJob | ExecJob | AgentJob, principal: Principal) -> None:
+    """Refuse an agent that may do what whoever submits it may not: set timers.
+
+    Raises:
+        Failure: denied.
+    """
+    if isinstance(job, AgentJob) and any(rule.name is AgentTool.SET_TIMER for rule in job.tools or ()):
+        principal.require(Scope.TIMERS_WRITE)
 
 
 def require_ladder_allowed(
@@ -52,12 +75,12 @@ def require_ladder_allowed(
         require_allowed(webhooks, settings, principal, f"{field}.ladder.rungs.{index}.targets")
 
 
-def require_action(action: Action, settings: Settings, field: str) -> None:
-    """Refuse an action that no attempt could send; see `require_allowed`."""
+def require_action(action: Action, settings: Settings, field: str) -> Any:
+    """Refuse an action that no attempt could send; return its config. See `require_allowed`."""
     if isinstance(action, WebhookAction) and action.body is not None:
         require_template(action.body, f"{field}.body")
     try:
-        check_action(action, settings)
+        return check_action(action, settings)
     except ConnectorFault as fault:
         raise Failure(
             FailureKind.INVALID,

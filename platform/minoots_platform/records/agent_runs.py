@@ -24,6 +24,8 @@ from .jobs import FINAL, TABLE, row_of, tell
 
 RUNS: Final = schema.agent_runs
 CALLS: Final = schema.agent_calls
+_TOLD: Final = 500
+"""Characters of what a call was made with that an event has."""
 
 
 class CallState(StrEnum):
@@ -67,6 +69,7 @@ class NewCall:
     """A call that the model wants to make.
 
     Attributes:
+        preview: what it is made with: all of it where somebody is asked, else the beginning.
         state: ready, asked or refused.
         reason: of one that is refused: what the model is told.
         audited: whether it was refused by the policy.
@@ -277,7 +280,7 @@ async def _tell_of(
 ) -> None:
     first = run.calls - len(calls) + 1
     told = [
-        {"call": number, "name": call.tool, "arguments": call.preview, "state": call.state.value}
+        {"call": number, "name": call.tool, "arguments": _beginning(call), "state": call.state.value}
         for number, call in enumerate(calls, start=first)
     ]
     await job_progress.append_to(
@@ -286,10 +289,17 @@ async def _tell_of(
     for number, call in enumerate(calls, start=first):
         about = {"call": number, "tool": call.tool}
         if call.state is CallState.ASKED:
-            about["arguments"] = call.preview
+            about["arguments"] = _beginning(call)
             await tell(connection, row, EventType.JOB_APPROVAL_REQUESTED, now, about)
         elif call.audited:
             await tell(connection, row, EventType.JOB_TOOL_DENIED, now, {**about, "by": "policy"})
+
+
+def _beginning(call: NewCall) -> str:
+    """Return of what a call was made with as much as an event has room for, and whether that is all."""
+    if len(call.preview) <= _TOLD:
+        return call.preview
+    return f"{call.preview[:_TOLD]}… ({len(call.preview) - _TOLD} more characters: see agent.awaiting)"
 
 
 async def acted(connection: AsyncConnection, step: Step, done: Done, now: datetime) -> Due | None:

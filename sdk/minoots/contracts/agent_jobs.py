@@ -17,7 +17,7 @@ class ToolApproval(View):
     """Its number in the job."""
     tool: str
     arguments: str
-    """The beginning of them, as JSON."""
+    """All of them, as JSON."""
 
 
 class AgentProgress(View):

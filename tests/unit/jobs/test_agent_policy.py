@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -71,6 +72,15 @@ def test_a_timer_is_asked_about_even_if_it_is_allowed() -> None:
     )
     assert bad.state is CallState.REFUSED
     assert "http" in str(bad.reason)
+
+
+def test_whoever_is_asked_is_shown_all_that_a_call_is_made_with() -> None:
+    hidden = "https://hidden.example.org/"
+    wanted = call("set_timer", name="t", payload={"x": "y" * 5000}, seconds=5, webhook=hidden)
+    [asked] = judged(job(tools=[{"name": "set_timer"}]), wanted)
+    assert json.loads(asked.preview) == wanted.arguments
+    [ready] = judged(job(tools=[{"name": "set_timer", "approval": "never"}]), wanted)
+    assert len(ready.preview) == 500
 
 
 def test_how_often_counts_what_was_made_before_and_in_the_same_answer() -> None:

@@ -9,6 +9,7 @@ sent along that the model did not say.
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -27,6 +28,7 @@ from .arguments import Http
 LONGEST: Final = 60.0
 """Seconds of a request whose rule says nothing else."""
 _SHOWN: Final = ("content-type", "location", "retry-after", "etag", "last-modified")
+_CHARSET: Final = re.compile(r"utf-?8|utf-16|us-ascii|iso-8859-(?:[1-9]|1[013-6])|windows-125[0-8]")
 _SETTING: Final = "sandbox.network.allowed_networks"
 
 
@@ -53,16 +55,17 @@ class Fetching:
             async with (
                 asyncio.timeout(seconds),
                 httpx.AsyncClient(transport=transport, timeout=seconds, trust_env=False) as client,
-            ):
-                answer = await client.request(
+                client.stream(
                     wanted.method, wanted.url, headers=headers, content=wanted.body.encode()
-                )
+                ) as answer,
+            ):
+                body = await _body(answer)
         except (TimeoutError, httpx.TimeoutException):
             raise _failed(f"no whole answer came within {seconds:g} s") from None
         except (httpx.TransportError, httpx.InvalidURL, UnicodeError) as error:
             raise _failed(explain(error)[1]) from error
         shown = [f"{name}: {answer.headers[name]}" for name in _SHOWN if name in answer.headers]
-        return "\n".join([f"{answer.status_code} {answer.reason_phrase}".rstrip(), *shown, "", answer.text])
+        return "\n".join([f"{answer.status_code} {answer.reason_phrase}".rstrip(), *shown, "", body])
 
     async def _judge(self, job: AgentJob, wanted: Http, heard: Heard) -> None:
         """Have the attempt judged and written down, whatever comes of it."""
@@ -83,6 +86,17 @@ class Fetching:
             raise _failed("this attempt cannot be recorded, and so it is refused") from error
         if reason:
             raise Failure(FailureKind.DENIED, reason)
+
+
+async def _body(answer: httpx.Response) -> str:
+    """Return a body as text, as it came: whoever unpacks what a stranger has packed has no end to it."""
+    packed = answer.headers.get("content-encoding", "identity").strip().lower()
+    if packed != "identity":
+        return f"(its body is packed, although it was asked for as it is: {packed[:40]})"
+    # Of which the transport takes no more than it allows.
+    data = b"".join([piece async for piece in answer.aiter_raw()])
+    charset = (answer.charset_encoding or "").lower()
+    return data.decode(charset if _CHARSET.fullmatch(charset) else "utf-8", "replace")
 
 
 def place_of(wanted: Http) -> tuple[str, int]:

@@ -57,6 +57,11 @@ async def edit_file(files: Files, rule: ToolRule, wanted: EditFile) -> str:
     if times > 1 and not wanted.everywhere:
         detail = f"{wanted.path} has that text {times} times; send more of what is around it, or everywhere"
         raise Failure(FailureKind.INVALID, detail)
+    # Judged before it is made: a short text for a long one, a million times, is more than a worker has.
+    files.require_room(
+        wanted.path,
+        files.tree[wanted.path].bytes + times * (len(wanted.new.encode()) - len(wanted.old.encode())),
+    )
     data = text.replace(wanted.old, wanted.new).encode()
     await files.write(wanted.path, data, executable=files.tree[wanted.path].executable)
     return f"edited {wanted.path} in {times} place{'s' if times > 1 else ''}"
@@ -102,7 +107,9 @@ TOOLS: Final[dict[AgentTool, Tool]] = {
 def _meant(files: Files, rule: ToolRule, pattern: str) -> list[str]:
     work = Work(_STEPS)
     try:
-        return [path for path in sorted(files.tree) if matches(pattern, path, work) and allowed(rule, path)]
+        return [
+            path for path in sorted(files.tree) if matches(pattern, path, work) and allowed(rule, path, work)
+        ]
     except TooMuchWorkError as error:
         raise Failure(FailureKind.INVALID, "the pattern is too much work; send a simpler one") from error
 

@@ -76,15 +76,21 @@ class Files:
         for upto in range(1, len(parts)):
             if "/".join(parts[:upto]) in self.tree:
                 raise Failure(FailureKind.INVALID, f"{'/'.join(parts[:upto])} is a file, and no folder")
-        before = self.tree.get(path)
-        room = self._most_bytes - size_of(self.tree) + (before.bytes if before else 0)
-        if len(data) > room:
-            raise Failure(
-                FailureKind.TOO_LARGE, f"{path} has {len(data)} bytes, and there is room for {room}"
-            )
-        if before is None and len(self.tree) >= MOST_FILES:
+        self.require_room(path, len(data))
+        if path not in self.tree and len(self.tree) >= MOST_FILES:
             raise Failure(FailureKind.TOO_LARGE, f"there are {MOST_FILES} files already")
         self.tree[path] = Entry(await self.keep(data), len(data), executable)
+
+    def require_room(self, path: str, size: int) -> None:
+        """Refuse a file that is to have so many bytes where there is no room for it.
+
+        Raises:
+            Failure: too_large.
+        """
+        before = self.tree.get(path)
+        room = self._most_bytes - size_of(self.tree) + (before.bytes if before else 0)
+        if size > room:
+            raise Failure(FailureKind.TOO_LARGE, f"{path} has {size} bytes, and there is room for {room}")
 
     async def keep(self, data: bytes) -> str:
         """Keep bytes that a file is going to have; return their hash."""

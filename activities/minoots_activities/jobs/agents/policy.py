@@ -104,17 +104,31 @@ def _judge(
     if rule.time is not None and seconds is not None and seconds > rule.time.total_seconds():
         longest = f"{rule.time.total_seconds():g}"
         return refused(f"{name} may take {longest} seconds at most; ask for less", audited=False)
-    return NewCall(name, preview, CallState.ASKED if needs_approval(rule, job) else CallState.READY)
+    if needs_approval(rule, job):
+        # All of it: nobody can say yes to what they are not shown, and a model could hide the end of it.
+        return NewCall(name, _arguments(call), CallState.ASKED)
+    return NewCall(name, preview, CallState.READY)
 
 
-def allowed(rule: ToolRule, path: str) -> bool:
-    """Tell whether a rule lets a tool touch a file."""
+def allowed(rule: ToolRule, path: str, work: Work | None = None) -> bool:
+    """Tell whether a rule lets a tool touch a file; what cannot be told in a bounded time is not allowed.
+
+    Args:
+        rule: of the tool.
+        path: of the file.
+        work: what many files share; by default each has as much as one may need.
+
+    Raises:
+        TooMuchWorkError: it takes more than is left of ``work``.
+    """
     if not rule.paths:
         return True
     try:
-        work = Work(_STEPS)
-        return any(matches(pattern, path, work) for pattern in rule.paths)
+        own = Work(_STEPS) if work is None else work
+        return any(matches(pattern, path, own) for pattern in rule.paths)
     except TooMuchWorkError:
+        if work is not None:
+            raise
         return False
 
 
@@ -149,4 +163,8 @@ def clean(text: str) -> str:
 def _preview(call: ToolCall) -> str:
     if call.malformed is not None:
         return clean(call.malformed[:_PREVIEW])
-    return clean(json.dumps(call.arguments, ensure_ascii=False)[:_PREVIEW])
+    return _arguments(call)[:_PREVIEW]
+
+
+def _arguments(call: ToolCall) -> str:
+    return clean(json.dumps(call.arguments, ensure_ascii=False))

@@ -143,9 +143,18 @@ class Commands:
                 f"{self._most_file} are kept at most, and the files are as they were before",
             )
         tree: dict[str, Entry] = {}
+        taken = 0
         for file in listing.files:
             if _nameable(file):
                 data = await sandbox.get(file.path, self._most_file)
+                taken += len(data)
+                if taken > self._most_bytes:
+                    # Larger than the sandbox said: nothing that it says of the others counts, either.
+                    raise Failure(
+                        FailureKind.TOO_LARGE,
+                        f"the command left more than {self._most_bytes} bytes in files; they are as they "
+                        "were before",
+                    )
                 tree[file.path] = Entry(await files.keep(data), len(data), file.executable)
         files.tree = tree
 

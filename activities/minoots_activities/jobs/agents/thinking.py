@@ -36,6 +36,7 @@ from minoots_platform.clock import Clock
 from minoots_platform.records import Database, agent_runs, agent_words, contents, job_progress
 from minoots_platform.records.agent_runs import Due, Step
 from minoots_platform.settings import JobsSettings
+from minoots_platform.telemetry import audit
 from minoots_workflows.jobs.contracts import StepDone, StepDue
 from minoots_workflows.jobs.port import ThinkingPort
 from minoots_workflows.models.contracts import ModelCaller
@@ -156,6 +157,18 @@ class Thinking(ThinkingPort):
             made = await agent_runs.counts(connection, step.run.job_id)
         # In a thread: patterns of strangers are held against paths of strangers, in steps that are bounded.
         calls = await asyncio.to_thread(judge, job, message.tool_calls, made, step.run.calls)
+        for call in calls:
+            if call.audited:
+                # Before it is kept: what cannot be written down is thought again, and never lost.
+                audit(
+                    "job.tool_denied",
+                    actor=step.begun.actor,
+                    tenant=step.begun.tenant,
+                    decision="deny",
+                    job=step.begun.job_id,
+                    tool=call.tool,
+                    reason=call.reason,
+                )
         outcome = None
         if not calls:
             cut = answer.finish in (FinishReason.LENGTH, FinishReason.FILTERED)
