@@ -464,7 +464,29 @@ async def test_a_command_that_has_waited_for_a_day_is_refused_for_all_to_see(
     async with desk.database.read() as connection:
         conversation = await conversations.lock(connection, chat.id)
     assert conversation is not None
-    assert conversations.waiting_since(conversation) is None
+    assert (conversation.waits_at, conversation.waits_since) == (None, None)
+
+
+async def test_each_command_has_a_day_of_its_own(desk: Desk, chat: Chat) -> None:
+    registry = desk.folder / "registry.json"
+    sound, half = registry.read_text(), int(obeying.PATIENCE / timedelta(seconds=1)) // 2 + 10
+    registry.write_text("{")
+    chat.says("::record-notes a.md")
+    assert (await chat.look()).refused == 0
+    desk.number += half
+    registry.write_text(sound)
+    chat.says("::record-later b.md")
+    registry.write_text("{")
+    assert (await chat.look()).refused == 0
+    async with desk.database.write() as connection:
+        conversation = await conversations.lock(connection, chat.id)
+        assert conversation is not None
+        # The first is done with, as it would be if only the second's workspace were in trouble.
+        await conversations.obeyed(connection, chat.id, conversation.waits_at)
+    desk.number += half
+    assert (await chat.look()).refused == 0, "it has waited for no time yet"
+    desk.number += 2 * half
+    assert (await chat.look()).refused == 1
 
 
 async def test_a_conversation_that_is_not_known_has_nothing_to_obey(desk: Desk) -> None:

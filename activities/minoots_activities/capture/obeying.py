@@ -246,9 +246,8 @@ class _Run:
         self.obeyed = 0
         self.refused = 0
         self.waits: _Waits | None = None
-        # Since this look, or since an earlier one; also of an earlier life of this process.
-        self._since = conversations.waiting_since(conversation) or self._now
-        self.until = self._since + owner._patience
+        self.until = self._now + owner._patience
+        """When what waits is refused."""
 
     async def part(self) -> bool:
         """Obey the next events; return whether there are more."""
@@ -259,6 +258,8 @@ class _Run:
         if not found:
             return False
         done: int = conversation.obeyed
+        waits_at = since = None
+        given_up = False
         for number, event in found:
             said = event.kind is ConversationEventKind.USER and not event.injected
             # What has the id of another agent was said to that one, by an agent, within this conversation.
@@ -271,15 +272,18 @@ class _Run:
                     # Before anything of it is done: a message is obeyed as a whole.
                     await self._require_readable(heeded)
                 except _Waits as waits:
-                    if self._now < self.until:
-                        self.waits = waits
+                    # Since this look, or since an earlier one; also of an earlier life of this process.
+                    known = conversation.waits_since if conversation.waits_at == number else None
+                    self.until = (known or self._now) + self._owner._patience
+                    if self._now < self.until and not given_up:
+                        self.waits, waits_at, since = waits, number, known or self._now
                         break
-                    # Long enough: it is refused below, with what is typed behind it and needs the same.
+                    # Long enough: it is refused below, with what is typed behind it and would have to wait.
+                    given_up = True
                 await self._by_itself(number, event, heeded)
                 await self._message(number, event, typed)
             done = number
-        since = None if self.waits is None else self._since
-        await conversations.note_waiting(self._connection, conversation, since)
+        await conversations.note_waiting(self._connection, conversation, waits_at, since)
         if done != conversation.obeyed:
             await conversations.obeyed(self._connection, conversation.id, done)
         await self._notify()

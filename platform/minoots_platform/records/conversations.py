@@ -25,8 +25,6 @@ FILES = schema.transcripts
 MAX_ENCLOSURE: Final = 20 * 1024 * 1024
 """Bytes of an image or document that are kept; of a larger one, only what it was."""
 _TITLE: Final = 500
-_WAITS: Final = "minoots.waits_since"
-"""Among the facts of a conversation; no reader tells one of this name."""
 _RESUMES: Final = "resume"
 """Of a conversation whose file begins with another: its program does not say so, but what is copied does."""
 _ANCESTORS: Final = 50
@@ -249,20 +247,12 @@ async def note_history(connection: AsyncConnection, conversation_id: str, number
 
 
 async def note_waiting(
-    connection: AsyncConnection, conversation: sa.Row[Any], since: datetime | None
+    connection: AsyncConnection, conversation: sa.Row[Any], number: int | None, since: datetime | None
 ) -> None:
-    """Remember since when a command of a conversation, whose row is locked, waits; ``None``: none does."""
-    facts = {name: value for name, value in conversation.facts.items() if name != _WAITS}
-    if since is not None:
-        facts[_WAITS] = since.isoformat()
-    if facts != conversation.facts:
-        await connection.execute(sa.update(TABLE).where(TABLE.c.id == conversation.id).values(facts=facts))
-
-
-def waiting_since(conversation: sa.Row[Any]) -> datetime | None:
-    """Return since when a command of a conversation waits; ``None`` where none does."""
-    since = conversation.facts.get(_WAITS)
-    return None if since is None else datetime.fromisoformat(since)
+    """Remember which event of a conversation has commands that wait, and since when; ``None``: none has."""
+    if (conversation.waits_at, conversation.waits_since) != (number, since):
+        waiting = {"waits_at": number, "waits_since": since}
+        await connection.execute(sa.update(TABLE).where(TABLE.c.id == conversation.id).values(**waiting))
 
 
 async def note_refusals(

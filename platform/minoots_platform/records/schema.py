@@ -635,6 +635,9 @@ conversations = sa.Table(
     sa.Column("cleaned_until", Moment),
     # Up to this event commands were looked for.
     sa.Column("obeyed", sa.BigInteger, nullable=False, server_default="0"),
+    # The event whose commands wait for what cannot be read, and since when they do.
+    sa.Column("waits_at", sa.BigInteger),
+    sa.Column("waits_since", Moment),
     # Events up to this one were there when commands were first looked for: without a time, they are old.
     sa.Column("history", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("started_at", Moment),

@@ -123,6 +123,7 @@ def test_a_tag_right_behind_an_end_of_its_own_is_a_word(tag: str, certain: bool)
     [
         ("one <tick>a</tick> two <tick>b</tick> three", "one  two  three"),
         ("one <tick>a</tick>\n<tick>b</tick> three", "one  three"),
+        ("one <tick>a</tick> std::vector <tick>b</tick> three", "one  std::vector  three"),
         ("one <tick>a <tick/> b</tick> two <tick>b</tick> three", "one  two  three"),
         ("one <tick>a</tick> two <skill>s</skill> or <tick>b</tick>", "one  two  or"),
         ("one <tick>a <tick>in</tick> it</tick> two <tick>b</tick>", "one  two"),

@@ -161,6 +161,9 @@ def _own(text: str, *, certain: bool) -> str:
     return "".join((*kept, text[at:])).strip()
 
 
+_MAY_COMMAND: Final = re.compile(r"(?:\A|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029])\s*::")
+
+
 def _between(text: str, tag: str) -> list[str]:
     """Return what stands between the pairs of one tag, the first of which begins a text that the last ends.
 
@@ -185,4 +188,4 @@ def _between(text: str, tag: str) -> list[str]:
         return []
     # Other tags may stand there.
     between = _own("\n".join(part for part in found if part.strip()), certain=True)
-    return [f" {between} "] if between and "::" not in between else []
+    return [f" {between} "] if between and not _MAY_COMMAND.search(between) else []
