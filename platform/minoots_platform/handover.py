@@ -252,23 +252,37 @@ class HandOver:
     async def run(self, interval: timedelta = timedelta(seconds=1)) -> None:
         """Reconcile every ``interval`` until cancelled. A database that is away is waited for."""
         rounds = 0
-        while True:
-            try:
-                await self.reconcile()
-                if rounds % _RESCUE_EVERY == 0:
-                    await self.rescue()
-                if rounds % _FORGET_EVERY == 0:
-                    async with self._database.write() as connection:
-                        await idempotency.forget_old(connection, self._clock())
-                    async with self._database.write() as connection:
-                        await staging.forget_left(connection, self._clock())
-                        await sources.forget_unused(connection, self._clock() - staging.LEFT_FOR)
-                    await self.forget_ended()
-                    await self._forget_contents()
-            except (sa.exc.SQLAlchemyError, OSError) as error:
-                self._log.error("handover.reconcile_failed", error=type(error).__name__)
-            rounds += 1
-            await asyncio.sleep(interval.total_seconds())
+        forgetting: asyncio.Task[None] | None = None
+        try:
+            while True:
+                try:
+                    await self.reconcile()
+                    if rounds % _RESCUE_EVERY == 0:
+                        await self.rescue()
+                except (sa.exc.SQLAlchemyError, OSError) as error:
+                    self._log.error("handover.reconcile_failed", error=type(error).__name__)
+                if rounds % _FORGET_EVERY == 0 and (forgetting is None or forgetting.done()):
+                    # Beside it: what has gathered in months takes its time, and nothing else waits for that.
+                    forgetting = asyncio.create_task(self._forget())
+                rounds += 1
+                await asyncio.sleep(interval.total_seconds())
+        finally:
+            if forgetting is not None:
+                forgetting.cancel()
+                await asyncio.gather(forgetting, return_exceptions=True)
+
+    async def _forget(self) -> None:
+        """Forget whatever is kept long enough."""
+        try:
+            async with self._database.write() as connection:
+                await idempotency.forget_old(connection, self._clock())
+            async with self._database.write() as connection:
+                await staging.forget_left(connection, self._clock())
+                await sources.forget_unused(connection, self._clock() - staging.LEFT_FOR)
+            await self.forget_ended()
+            await self._forget_contents()
+        except (sa.exc.SQLAlchemyError, OSError) as error:
+            self._log.error("handover.forget_failed", error=type(error).__name__)
 
     async def forget_ended(self) -> None:
         """Forget jobs and usage that are kept long enough, in small transactions, until there are none."""
