@@ -31,7 +31,7 @@ REPOSITORY = {
 with Minoots(os.environ.get("MINOOTS_URL", "http://127.0.0.1:4000")) as client:
     run = client.jobs.run(
         name="fix the tests",
-        task="Run the tests with `python3 -B -m unittest`. Fix what fails, in the code and not in the tests.",
+        task="Run the tests with `python3 -m unittest`. Fix what fails, in the code and not in the tests.",
         files=REPOSITORY,
         tools=[
             *("list_files", "read_file", "search_files"),

@@ -73,13 +73,13 @@ async def test_an_agent_is_followed_asked_for_leave_and_told_something(asking: D
         assert waiting.agent is not None
         assert [one.call for one in waiting.agent.awaiting] == [1, 2]
         assert json.loads(waiting.agent.awaiting[0].arguments) == {"command": "echo one"}
-        left = await client.jobs.deny(job_id, call=2, reason="no")
+        left = await client.jobs.deny(job_id, 2, reason="no")
         assert left.agent is not None
         assert [one.call for one in left.agent.awaiting] == [1]
-        assert (await client.jobs.deny(job_id, call=2)).id == job_id, "to say the same again changes nothing"
+        assert (await client.jobs.deny(job_id, 2)).id == job_id, "to say the same again changes nothing"
         with pytest.raises(Conflict, match="call 2 does not wait"):
-            await client.jobs.approve(job_id, call=2)
-        await client.jobs.approve(job_id)
+            await client.jobs.approve(job_id, 2)
+        await client.jobs.approve(job_id, 1)
         asleep = await eventually(look, lambda job: bool(job.agent and job.agent.wakes_at))
         assert asleep.state is JobState.RUNNING
         await client.jobs.message(job_id, "good morning", idempotency_key="once")
@@ -150,7 +150,7 @@ async def test_what_is_no_task_for_an_agent_is_refused(door: Door, body: dict[st
 async def test_only_agents_take_decisions_and_messages(door: Door) -> None:
     exec_job = {"kind": "exec", "command": ["true"]}
     job_id = (await door.http.post("/v1/jobs", json=exec_job)).json()["id"]
-    for path, body in (("approve", {}), ("deny", {}), ("messages", {"text": "hello"})):
+    for path, body in (("approve", {"call": 1}), ("deny", {"call": 1}), ("messages", {"text": "hello"})):
         answer = await door.http.post(f"/v1/jobs/{job_id}/{path}", json=body)
         assert answer.status_code == 409, path
         assert "kind exec" in answer.json()["detail"]
@@ -174,7 +174,7 @@ async def test_what_an_agent_may_do_is_bound_to_the_key(door: Door) -> None:
     job_id = (await door.http.post("/v1/jobs", json=body, headers=both)).json()["id"]
     reader = await bearer(Scope.JOBS_READ)
     stranger = await bearer(Scope.JOBS_WRITE, tenant="other")
-    for path, sent in (("approve", {}), ("deny", {}), ("messages", {"text": "hello"})):
+    for path, sent in (("approve", {"call": 1}), ("deny", {"call": 1}), ("messages", {"text": "hello"})):
         for headers, status in ((reader, 403), (stranger, 404)):
             answer = await door.http.post(f"/v1/jobs/{job_id}/{path}", json=sent, headers=headers)
             assert answer.status_code == status, path

@@ -73,8 +73,8 @@ async def approving(client: AsyncMinoots, job_id: str) -> None:
             job = await client.jobs.get(job_id)
             if job.state.final:
                 return
-            if job.agent is not None and job.agent.awaiting:
-                await client.jobs.approve(job_id)
+            for one in job.agent.awaiting if job.agent is not None else ():
+                await client.jobs.approve(job_id, one.call)
         except Conflict:
             continue  # the answer to an earlier yes was lost
         except MinootsError:
@@ -124,7 +124,7 @@ async def test_kill_9_at_a_step(dev_stack: Start, tmp_path: Path, point: str, pa
         else:
             await eventually(look, lambda job: bool(job.agent and job.agent.awaiting), PATIENT)
             if point == "sleep":
-                await client.jobs.approve(job_id)
+                await client.jobs.approve(job_id, 1)
                 await eventually(look, lambda job: bool(job.agent and job.agent.wakes_at), PATIENT)
         await kill(stack, part)
         await approving(client, job_id)

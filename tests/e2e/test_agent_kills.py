@@ -101,7 +101,7 @@ async def test_kill_9_while_an_agent_waits_for_leave_and_while_it_sleeps(
             look = watching(client, job.id)
             await eventually(look, lambda found: bool(found.agent and found.agent.awaiting), PATIENT)
             await kill_worker(stack)
-            await client.jobs.approve(job.id)
+            await client.jobs.approve(job.id, 1)
             await eventually(look, lambda found: bool(found.agent and found.agent.wakes_at), PATIENT)
             for part in ("temporal", "worker-jobs"):
                 os.kill(await asyncio.to_thread(stack.pid, part), signal.SIGKILL)

@@ -120,13 +120,13 @@ async def test_what_waits_for_somebody_goes_on_when_it_is_decided(database: Data
     due = await thought(database, await prepared(database, job), ASKED, ASKED)
     assert due == Due(Next.WAIT, 2)
 
-    async def decide(*, approved: bool, **more: Any) -> None:
+    async def decide(call: int, *, approved: bool) -> None:
         async with database.write() as connection:
             await agent_talk.decide(
                 connection,
                 TENANT,
                 job.id,
-                JobDecision(**more),
+                JobDecision(call=call),
                 approved=approved,
                 now=utc_now(),
                 actor="ada",
@@ -136,12 +136,12 @@ async def test_what_waits_for_somebody_goes_on_when_it_is_decided(database: Data
         async with database.read() as connection:
             return await agent_runs.due(connection, job.id, utc_now())
 
-    await decide(approved=True, call=2)
+    await decide(2, approved=True)
     assert (await look()).does is Next.WAIT, "one after the other"
-    await decide(approved=False, call=1)
+    await decide(1, approved=False)
     assert (await look()).does is Next.ACT
-    with pytest.raises(Failure, match="no call waits"):
-        await decide(approved=True)
+    with pytest.raises(Failure, match="call 3 does not wait"):
+        await decide(3, approved=True)
     step = await begun(database, job, 2)
     assert step is not None
     assert step.call is not None

@@ -424,7 +424,7 @@ async def job_agent(stack: Stack, receiver: Receiver) -> str:
     """An agent that asks leave for a command, sleeps, is woken by a message, and ends."""
     job = await working.submit(stack, **agent())
     await agents_at_work.asks(stack, job)
-    await agents_at_work.decide(stack, job, approved=True)
+    await agents_at_work.decide(stack, job, 1, approved=True)
     await eventually(
         lambda: agents_at_work.seen(stack, job),
         lambda one: bool(one.agent and one.agent.turns == 2 and one.agent.wakes_at),

@@ -101,14 +101,14 @@ async def sleeps(stack: Stack, job: Job) -> JobDetail:
     )
 
 
-async def decide(stack: Stack, job: Job, *, approved: bool, **more: Any) -> None:
+async def decide(stack: Stack, job: Job, call: int, *, approved: bool, **more: Any) -> None:
     """Approve or deny what it asks leave for."""
     async with stack.database.write() as connection:
         await agent_talk.decide(
             connection,
             TENANT,
             job.id,
-            JobDecision(**more),
+            JobDecision(call=call, **more),
             approved=approved,
             now=utc_now(),
             actor="ada",

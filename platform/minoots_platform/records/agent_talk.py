@@ -35,32 +35,33 @@ async def decide(
     """Approve or deny what an agent asks leave for. To say the same of a call again changes nothing.
 
     Raises:
-        Failure: not_found; conflict, when the job has ended, when nothing waits, or when it was decided
-            otherwise.
+        Failure: not_found; conflict, when the job has ended, when the call does not wait, or when it was
+            decided otherwise.
     """
     row = await _at_work(connection, tenant, job_id)
-    asked = [call for call in await open_calls(connection, job_id) if call.state == CallState.ASKED.value]
-    wanted = [call for call in asked if decision.call in (None, call.number)]
-    if not wanted:
-        if decision.call is not None and await _said_already(connection, job_id, decision.call, approved):
+    asked = {
+        call.number: call
+        for call in await open_calls(connection, job_id)
+        if call.state == CallState.ASKED.value
+    }
+    call = asked.get(decision.call)
+    if call is None:
+        if await _said_already(connection, job_id, decision.call, approved):
             return
         raise Failure(
             FailureKind.CONFLICT,
-            "no call waits for a decision"
-            if decision.call is None
-            else f"call {decision.call} does not wait",
+            f"call {decision.call} does not wait for a decision",
             remedy=f"GET /v1/jobs/{job_id} lists under agent.awaiting what does.",
         )
+    # A reason marks a call that does not happen.
+    reason = None if approved else decision.reason or ""
+    decided = {"state": _DECIDED[approved].value, "decided_by": actor, "reason": reason}
+    mine = (CALLS.c.job_id == job_id, CALLS.c.number == call.number)
+    await connection.execute(sa.update(CALLS).where(*mine).values(**decided))
     event = EventType.JOB_TOOL_APPROVED if approved else EventType.JOB_TOOL_DENIED
-    for call in wanted:
-        # A reason marks a call that does not happen.
-        reason = None if approved else decision.reason or ""
-        decided = {"state": _DECIDED[approved].value, "decided_by": actor, "reason": reason}
-        mine = (CALLS.c.job_id == job_id, CALLS.c.number == call.number)
-        await connection.execute(sa.update(CALLS).where(*mine).values(**decided))
-        about = {"call": call.number, "tool": call.tool, "by": actor, "reason": decision.reason}
-        told = {name: value for name, value in about.items() if value is not None}
-        await tell(connection, row, event, now, told)
+    about = {"call": call.number, "tool": call.tool, "by": actor, "reason": decision.reason}
+    told = {name: value for name, value in about.items() if value is not None}
+    await tell(connection, row, event, now, told)
     await _moved(connection, row, now)
 
 

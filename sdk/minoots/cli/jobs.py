@@ -187,13 +187,18 @@ def cancel(session: Session, job_id: JobId) -> None:
     _show(session, session.client.jobs.cancel(job_id))
 
 
-_Call = Annotated[int | None, typer.Option("--call", help="Only this call; default: all that wait.", min=1)]
+_Call = Annotated[
+    int | None,
+    typer.Option("--call", help="Only this call; default: all that wait, which are printed.", min=1),
+]
 
 
 @remote(app)
 def approve(session: Session, job_id: JobId, call: _Call = None) -> None:
     """Let an agent do what it asks leave for."""
-    _show(session, session.client.jobs.approve(job_id, call=call))
+    for number in _asked(session, job_id, call):
+        job = session.client.jobs.approve(job_id, number)
+    _show(session, job)
 
 
 @remote(app)
@@ -204,7 +209,27 @@ def deny(
     reason: Annotated[str | None, typer.Option(help="The agent is told it.")] = None,
 ) -> None:
     """Refuse an agent what it asks leave for; it goes on without."""
-    _show(session, session.client.jobs.deny(job_id, call=call, reason=reason))
+    for number in _asked(session, job_id, call):
+        job = session.client.jobs.deny(job_id, number, reason=reason)
+    _show(session, job)
+
+
+def _asked(session: Session, job_id: str, call: int | None) -> Sequence[int]:
+    """Return which calls are decided on: the one that is named, or all that wait now, which are shown."""
+    if call is not None:
+        return (call,)
+    agent = session.client.jobs.get(job_id).agent
+    waiting = () if agent is None else agent.awaiting
+    if not waiting:
+        raise Failure(
+            FailureKind.CONFLICT,
+            "no call waits for a decision",
+            remedy="`minoots jobs show` tells what does.",
+        )
+    if not session.json:
+        for one in waiting:
+            output.line(f"call {one.call}: {one.tool} {one.arguments}")
+    return [one.call for one in waiting]
 
 
 @remote(app)

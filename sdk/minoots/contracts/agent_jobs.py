@@ -37,8 +37,8 @@ class AgentProgress(View):
 class JobDecision(Request):
     """Whether an agent may do what it asks for."""
 
-    call: Annotated[int, Field(ge=1, le=MAX_CALLS * 2)] | None = None
-    """Which call; default: all that wait."""
+    call: Annotated[int, Field(ge=1, le=MAX_CALLS * 2)]
+    """Which call: whoever decides has seen this one, and no other is meant."""
     reason: Annotated[str, Field(max_length=2000)] | None = None
     """For the agent, and for whoever looks later."""
 

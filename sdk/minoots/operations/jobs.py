@@ -126,12 +126,12 @@ def cancel(job_id: str) -> Call[Job]:
     return post(path("/v1/jobs/{id}/cancel", id=job_id), Job)
 
 
-def approve(job_id: str, call: int | None, reason: str | None) -> Call[JobDetail]:
+def approve(job_id: str, call: int, reason: str | None) -> Call[JobDetail]:
     """POST /v1/jobs/{id}/approve."""
     return _decision("/v1/jobs/{id}/approve", job_id, call, reason)
 
 
-def deny(job_id: str, call: int | None, reason: str | None) -> Call[JobDetail]:
+def deny(job_id: str, call: int, reason: str | None) -> Call[JobDetail]:
     """POST /v1/jobs/{id}/deny."""
     return _decision("/v1/jobs/{id}/deny", job_id, call, reason)
 
@@ -150,7 +150,7 @@ def message(job_id: str, text: str, key: str | None) -> Call[JobDetail]:
     return Call("POST", place, JobDetail, body=body_of(body), headers=key_header(key))
 
 
-def _decision(template: str, job_id: str, call: int | None, reason: str | None) -> Call[JobDetail]:
+def _decision(template: str, job_id: str, call: int, reason: str | None) -> Call[JobDetail]:
     try:
         body = JobDecision(call=call, reason=reason)
     except ValidationError as error:

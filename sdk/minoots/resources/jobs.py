@@ -72,12 +72,12 @@ class Jobs:
         """Stop a job and what it does; `Conflict` if it has ended."""
         return self._engine.call(jobs.cancel(job_id))
 
-    def approve(self, job_id: str, *, call: int | None = None, reason: str | None = None) -> JobDetail:
-        """Let an agent make the call that it asks leave for, or all; `Conflict` if it asks for none."""
+    def approve(self, job_id: str, call: int, *, reason: str | None = None) -> JobDetail:
+        """Let an agent make a call that it asks leave for; `Conflict` if it does not ask for this one."""
         return self._engine.call(jobs.approve(job_id, call, reason))
 
-    def deny(self, job_id: str, *, call: int | None = None, reason: str | None = None) -> JobDetail:
-        """Refuse an agent the call that it asks leave for, or all; it is told the reason."""
+    def deny(self, job_id: str, call: int, *, reason: str | None = None) -> JobDetail:
+        """Refuse an agent a call that it asks leave for; it is told the reason."""
         return self._engine.call(jobs.deny(job_id, call, reason))
 
     def message(self, job_id: str, text: str, *, idempotency_key: str | None = None) -> JobDetail:
@@ -181,12 +181,12 @@ class AsyncJobs:
         """Stop a job and what it does; `Conflict` if it has ended."""
         return await self._engine.call(jobs.cancel(job_id))
 
-    async def approve(self, job_id: str, *, call: int | None = None, reason: str | None = None) -> JobDetail:
-        """Let an agent make the call that it asks leave for, or all; `Conflict` if it asks for none."""
+    async def approve(self, job_id: str, call: int, *, reason: str | None = None) -> JobDetail:
+        """Let an agent make a call that it asks leave for; `Conflict` if it does not ask for this one."""
         return await self._engine.call(jobs.approve(job_id, call, reason))
 
-    async def deny(self, job_id: str, *, call: int | None = None, reason: str | None = None) -> JobDetail:
-        """Refuse an agent the call that it asks leave for, or all; it is told the reason."""
+    async def deny(self, job_id: str, call: int, *, reason: str | None = None) -> JobDetail:
+        """Refuse an agent a call that it asks leave for; it is told the reason."""
         return await self._engine.call(jobs.deny(job_id, call, reason))
 
     async def message(self, job_id: str, text: str, *, idempotency_key: str | None = None) -> JobDetail:

@@ -38,6 +38,10 @@ _HEAD: Final = 6 * 1024
 _TAIL: Final = 18 * 1024
 """Bytes of what was written that the model is told: the beginning and the end."""
 
+_ENVIRONMENT: Final = {"PYTHONDONTWRITEBYTECODE": "1"}
+"""Python takes its bytecode for that of a source of the same size and second, and an agent edits in less: the
+next command would run what it has just mended."""
+
 Hear = Callable[[Stream, bytes], Awaitable[None]]
 
 
@@ -88,7 +92,10 @@ class Commands:
         try:
             await self._fill(sandbox, files)
             program = Program(
-                ("sh", "-c", wanted.command), stdin=wanted.stdin.encode(), seconds=where.seconds
+                ("sh", "-c", wanted.command),
+                env=_ENVIRONMENT,
+                stdin=wanted.stdin.encode(),
+                seconds=where.seconds,
             )
             try:
                 ran = await sandbox.exec(program, listen)
