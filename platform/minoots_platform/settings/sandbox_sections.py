@@ -21,7 +21,7 @@ class NetworkSettings(Section):
     hosts: tuple[NetworkHost, ...] = Field(
         (),
         max_length=256,
-        description="Hosts that jobs may ask for, such as `pypi.org`, `*.example.org`, `host:8443` or `*`.",
+        description="Hosts that jobs may name, such as `example.org`, `*.example.org`, `host:8443` or `*`.",
     )
     allowed_networks: tuple[Network, ...] = Field(
         (),
