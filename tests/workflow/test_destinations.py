@@ -18,7 +18,7 @@ from minoots_platform.records.commands import CancelIt
 from minoots_platform.telemetry import Telemetry
 from minoots_workflows.ids import workflow_id
 
-QUICK = {"minimum": 2, "failure_rate": 1.0, "window": "60s", "open_for": "0.4s"}
+QUICK = {"minimum": 2, "failure_rate": 1.0, "window": "60s", "open_for": "5s"}
 ONCE_MORE = {"delays": ["0.1s"]}
 
 

@@ -199,4 +199,4 @@ async def test_a_timer_starts_a_job_once_in_the_name_of_whoever_has_set_it(stack
         [found] = (await jobs.page(connection, TENANT, jobs.JobQuery(labels=(("by", "timer"),)))).items
     done = await ended(stack, found)
     assert (done.state, done.name, done.created_by) == (JobState.SUCCEEDED, "t", "test")
-    assert await made(stack, found, "stdout") == b'{"n": 1}'
+    assert await made(stack, found, "stdout") == b'{"n":1}'
