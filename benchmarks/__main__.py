@@ -16,7 +16,19 @@ import dev_stacks
 import psutil
 from dev_stacks import DevStack
 
-from . import agents, capture, creation, fanout, inbox, punctuality, recovery, report, router, sandboxes
+from . import (
+    agents,
+    capture,
+    creation,
+    fanout,
+    inbox,
+    punctuality,
+    recovery,
+    report,
+    router,
+    sandboxes,
+    searching,
+)
 
 LANES = (
     "punctuality",
@@ -27,6 +39,7 @@ LANES = (
     "memory",
     "recovery",
     "capture",
+    "searching",
     "router",
     "agents",
     "sandboxes",
@@ -92,6 +105,9 @@ def run(lanes: list[str]) -> dict[str, object]:
     if "capture" in lanes:
         found["capture"] = asyncio.run(capture.measure())
         print(found["capture"])
+    if "searching" in lanes:
+        found["searching"] = asyncio.run(searching.measure())
+        print(found["searching"])
     if "router" in lanes:
         found["router"] = asyncio.run(router.measure())
         print(found["router"])
