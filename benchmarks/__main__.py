@@ -16,7 +16,19 @@ import dev_stacks
 import psutil
 from dev_stacks import DevStack
 
-from . import agents, capture, creation, fanout, inbox, punctuality, recovery, report, router, sandboxes
+from . import (
+    agents,
+    cancelling,
+    capture,
+    creation,
+    fanout,
+    inbox,
+    punctuality,
+    recovery,
+    report,
+    router,
+    sandboxes,
+)
 
 LANES = (
     "punctuality",
@@ -30,6 +42,7 @@ LANES = (
     "router",
     "agents",
     "sandboxes",
+    "cancelling",
 )
 CAPACITY_RATES = (30, 40, 50, 60, 80, 100)
 PROMISE_MS = 250
@@ -101,6 +114,9 @@ def run(lanes: list[str]) -> dict[str, object]:
     if "sandboxes" in lanes:
         found["sandboxes"] = asyncio.run(sandboxes.measure())
         print(*found["sandboxes"], sep="\n")
+    if "cancelling" in lanes:
+        found["cancelling"] = asyncio.run(cancelling.measure())
+        print(*found["cancelling"], sep="\n")
     return found
 
 
