@@ -18,6 +18,7 @@ from dev_stacks import DevStack
 
 from . import (
     agents,
+    cancelling,
     capture,
     creation,
     fanout,
@@ -43,6 +44,7 @@ LANES = (
     "router",
     "agents",
     "sandboxes",
+    "cancelling",
 )
 CAPACITY_RATES = (30, 40, 50, 60, 80, 100)
 PROMISE_MS = 250
@@ -117,6 +119,9 @@ def run(lanes: list[str]) -> dict[str, object]:
     if "sandboxes" in lanes:
         found["sandboxes"] = asyncio.run(sandboxes.measure())
         print(*found["sandboxes"], sep="\n")
+    if "cancelling" in lanes:
+        found["cancelling"] = asyncio.run(cancelling.measure())
+        print(*found["cancelling"], sep="\n")
     return found
 
 

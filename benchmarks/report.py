@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .agents import Grown
+from .cancelling import Stopped
 
 
 def agents_section(grown: Grown) -> str:
@@ -33,6 +34,25 @@ conversation of {grown.tokens} tokens of four bytes, with a model that plays a s
 {lines}
 
 {beside}
+"""
+
+
+def cancelling_section(found: tuple[Stopped, ...]) -> str:
+    """Return what is told of cancelling."""
+    lines = "\n".join(
+        f"| {one.what} | not here: {one.missing} | | | |"
+        if one.missing
+        else f"| {one.what} | {one.count} | {one.p50:.0f} ms | {one.worst:.0f} ms | {one.ended_p50:.0f} ms |"
+        for one in found
+    )
+    return f"""## Cancelling a job
+
+Something that would go on for an hour, cancelled over HTTP: from before the request is sent until the model's
+server sees its client go, the program's process is gone, the machine's process is gone. Promised: 2 s.
+
+| what | times | stopped, P50 | worst | job ended, P50 |
+|---|---|---|---|---|
+{lines}
 """
 
 
@@ -170,6 +190,7 @@ nothing, in milliseconds.
 |---|---|---|---|---|---|
 {sandboxes}
 
+{cancelling_section(found["cancelling"])}
 ## Cold start and memory
 
 | what | measured | promised |

@@ -22,6 +22,7 @@ from agents_at_work import (
     task,
 )
 from model_servers import heard
+from receivers import Answer, Receiver
 from stacks import TENANT, Stack, eventually
 from temporalio.testing import WorkflowEnvironment
 from working import artifacts, cancel, ended, events, made, read, submit
@@ -103,6 +104,33 @@ async def test_a_command_reaches_only_hosts_of_the_job_and_each_attempt_is_told(
         assert "403 Forbidden" in (await results(stack, job))[0]
         told = [event.data["network"] for event in await events(stack, job) if "network" in event.data]
         assert [(one["host"], one["allowed"]) for one in told] == [("other.example", False)]
+
+
+async def test_a_request_of_the_tool_http_is_sent_after_a_yes_and_its_attempt_is_told(
+    serve: Serve, receiver: Receiver
+) -> None:
+    receiver.answers(Answer(200, {"Content-Type": "text/plain"}, b"green"))
+    place = receiver.url.split("/")[2]
+    network = {"sandbox": {"network": {"hosts": [place], "allowed_networks": ["127.0.0.0/8"]}}}
+    other = call("http", url="http://other.example/")
+    answers = ([call("http", url=receiver.url, method="POST", body="tea?"), other], "It said: {last}")
+    async with serve(*answers, **network) as (stack, _):
+        job = await submit(stack, **task(tools=[{"name": "http"}], tier="bubblewrap", network=[place]))
+        await asks(stack, job)
+        assert receiver.requests == [], "nothing is sent before the yes"
+        for number in (1, 2):
+            await decide(stack, job, number, approved=True)
+        done = await ended(stack, job)
+        assert done.state is JobState.SUCCEEDED, done.problem
+        first, second = await results(stack, job)
+        assert first == "200 OK\ncontent-type: text/plain\n\ngreen"
+        assert second == "error: other.example:80 is not among the hosts of this job (network)"
+        assert [request.body for request in receiver.requests] == [b"tea?"]
+        told = [event.data["network"] for event in await events(stack, job) if "network" in event.data]
+        assert [(one["host"], one["allowed"]) for one in told] == [
+            ("127.0.0.1", True),
+            ("other.example", False),
+        ]
 
 
 async def test_what_was_said_is_a_chain_that_begins_with_the_task(serve: Serve) -> None:

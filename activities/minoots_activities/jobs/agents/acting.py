@@ -167,6 +167,8 @@ class Acting(ActingPort):
             if isinstance(wanted, Run):
                 longest = job.limits.time if rule.time is None else rule.time
                 return await self._run(step, job, files, wanted, longest, teller)
+            if isinstance(wanted, Http):
+                return await self._fetch(step, job, wanted, rule, teller)
             return _Came(await TOOLS[tool](files, rule, wanted), files=files)
 
     async def _run(
@@ -203,7 +205,8 @@ class Acting(ActingPort):
         longest = LONGEST if rule.time is None else rule.time.total_seconds()
         left = (step.begun.deadline - self._clock()).total_seconds()
         heard = heard_by(step.begun, teller)
-        return _Came(await self._fetching.request(job, wanted, max(0.01, min(longest, left)), heard))
+        async with teller.telling():
+            return _Came(await self._fetching.request(job, wanted, max(0.01, min(longest, left)), heard))
 
     async def _first(self, step: Step) -> bool:
         """Note that something begins of which traces may be left; tell whether it has not begun before."""
