@@ -22,6 +22,7 @@ from agents_at_work import (
     task,
 )
 from model_servers import heard
+from receivers import Answer, Receiver
 from stacks import TENANT, Stack, eventually
 from temporalio.testing import WorkflowEnvironment
 from working import artifacts, cancel, ended, events, made, read, submit
@@ -103,6 +104,22 @@ async def test_a_command_reaches_only_hosts_of_the_job_and_each_attempt_is_told(
         assert "403 Forbidden" in (await results(stack, job))[0]
         told = [event.data["network"] for event in await events(stack, job) if "network" in event.data]
         assert [(one["host"], one["allowed"]) for one in told] == [("other.example", False)]
+
+
+async def test_a_request_goes_to_a_host_of_the_job_after_a_yes(serve: Serve, receiver: Receiver) -> None:
+    receiver.answers(Answer(200, {"Content-Type": "text/plain"}, b"ready"))
+    place = receiver.url.split("/")[2]
+    network = {"sandbox": {"network": {"hosts": [place], "allowed_networks": ["127.0.0.0/8"]}}}
+    async with serve(call("http", url=receiver.url), "done", **network) as (stack, _):
+        job = await submit(stack, **task(tools=[{"name": "http"}], network=[place]))
+        await asks(stack, job)
+        assert receiver.requests == []
+        await decide(stack, job, 1, approved=True)
+        done = await ended(stack, job)
+        assert done.state is JobState.SUCCEEDED, done
+        assert await results(stack, job) == ["200 OK\ncontent-type: text/plain\n\nready"]
+        told = [event.data["network"] for event in await events(stack, job) if "network" in event.data]
+        assert [(one["host"], one["allowed"]) for one in told] == [("127.0.0.1", True)]
 
 
 async def test_what_was_said_is_a_chain_that_begins_with_the_task(serve: Serve) -> None:

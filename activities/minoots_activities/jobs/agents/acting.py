@@ -160,6 +160,9 @@ class Acting(ActingPort):
         if isinstance(wanted, SetTimer):
             return self._timer(step, wanted)
         rule = rules_of(job)[tool]
+        if isinstance(wanted, Http):
+            with self._watching.tool(tool.value, step.begun.job_id):
+                return await self._fetch(step, job, wanted, rule, teller)
         tree = await listing(self._database, step.run.tenant, step.run.tree)
         files = Files(self._database, step.run.tenant, tree, job.limits.disk_mb * _MEGABYTE, self._clock())
         await self._require_room(step)
@@ -203,7 +206,8 @@ class Acting(ActingPort):
         longest = LONGEST if rule.time is None else rule.time.total_seconds()
         left = (step.begun.deadline - self._clock()).total_seconds()
         heard = heard_by(step.begun, teller)
-        return _Came(await self._fetching.request(job, wanted, max(0.01, min(longest, left)), heard))
+        async with teller.telling():
+            return _Came(await self._fetching.request(job, wanted, max(0.01, min(longest, left)), heard))
 
     async def _first(self, step: Step) -> bool:
         """Note that something begins of which traces may be left; tell whether it has not begun before."""
