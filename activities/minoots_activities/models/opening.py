@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import sqlalchemy as sa
 
@@ -116,7 +117,7 @@ async def open_router(
             ("breakers of long ago", _FORGET, breakers.forget),
         ]
         if models.warm:
-            beside.append(("warm models", models.look_seconds, lambda: _keep_warm(providers, models)))
+            beside.append(("warm models", models.look_seconds, lambda: _keep_warm(providers, shelf, models)))
         if look:
             beside.append(("models", models.look_seconds, shelf.look))
         tasks = [
@@ -150,12 +151,24 @@ async def _providers(
     return found
 
 
-async def _keep_warm(providers: Mapping[str, Provider], models: ModelsSettings) -> None:
-    """Have the models in memory that are to be there."""
+async def _keep_warm(providers: Mapping[str, Provider], shelf: Shelf, models: ModelsSettings) -> None:
+    """Have the models in memory that are to be there, and keep them there until this is done again."""
+    # The time of the machine: it is held against what Ollama tells.
+    until = utc_now() + timedelta(seconds=2 * models.look_seconds)
     for name, _, model in (one.partition("=") for one in models.warm):
         provider = providers[name]
-        if isinstance(provider, OllamaServer):
-            await warm_up(provider, model, models.min_context)
+        if not isinstance(provider, OllamaServer):
+            continue
+        try:
+            found = await shelf.find(provider, model)
+            # Not more than it has: a call asks for no more either, and another context loads it anew.
+            least = min(models.min_context, (found and found.context) or models.min_context)
+            await warm_up(provider, model, least, until=until)
+        except ModelFailure as failure:
+            # One that cannot be had must not keep the others cold.
+            get_logger("minoots.models").warning(
+                "models.not_warm", model=f"{name}/{model}", error=failure.detail, remedy=failure.remedy
+            )
 
 
 async def _every(seconds: float, what: str, work: Callable[[], Awaitable[None]]) -> None:

@@ -40,7 +40,7 @@ from minoots_workflows.models.ports import Contents, ModelRouter
 from .answering import Answering
 from .asking import Asking
 from .attempts import Attempt, Told
-from .choosing import Candidate, Chooser, Wanted, passed_over
+from .choosing import Candidate, Chooser, Refused, Wanted, passed_over
 from .providers.provider import Call
 from .tokens import Size, size_of
 
@@ -90,7 +90,7 @@ class Router(ModelRouter):
         choice = await self._chooser.choose(wanted)
         attempts = list(choice.passed)
         failures: list[ModelFailure] = []
-        number = 0
+        first, number = choice.first, 0
         for candidate in choice.candidates:
             number += 1
             attempt = Attempt(number, candidate, caller, size, "embeddings", self._left(request.deadline))
@@ -103,7 +103,6 @@ class Router(ModelRouter):
                 if not failure.rule.next:
                     break
                 continue
-            first = choice.candidates[0]
             fell_back = candidate is not first
             await self._asking.conclude(attempt, _fallback(first, candidate, failures) if fell_back else None)
             return EmbeddingAnswer(
@@ -185,8 +184,8 @@ class Router(ModelRouter):
                         queue.append(candidate)
                 continue
             spent = _sum(spent, attempt.usage)
-            first = choice.candidates[0]
-            fell_back = candidate.key != first.key
+            first = choice.first
+            fell_back = candidate is not first and candidate.key != first.key
             warnings = await self._asking.conclude(
                 attempt, _fallback(first, candidate, failures) if fell_back else None
             )
@@ -306,8 +305,10 @@ def _attempt(attempt: Attempt, failures: list[ModelFailure], *, drop: bool) -> D
     )
 
 
-def _fallback(first: Candidate, given: Candidate, failures: list[ModelFailure]) -> Told:
+def _fallback(first: Candidate | Refused, given: Candidate, failures: list[ModelFailure]) -> Told:
     why = failures[0] if failures else None
+    if isinstance(first, Refused):
+        why = first.failure
     data: dict[str, Any] = {
         "from": "/".join(first.key),
         "to": "/".join(given.key),

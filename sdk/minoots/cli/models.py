@@ -33,6 +33,8 @@ def list_models(session: Session) -> None:
         for model in provider.models:
             able = "" if model.capabilities is None else ",".join(sorted(model.capabilities))
             state = model.reason if model.breaker != "closed" else (provider.problem or "ready")
+            if model.pinned is False:
+                state = "NOT what is pinned: refused"
             name = f"{model.name} (default)" if model.default else model.name
             context = "" if model.context_tokens is None else str(model.context_tokens)
             rows.append(
