@@ -12,8 +12,8 @@ from minoots.contracts.usage import UsageBy, UsageSum
 from . import output
 from .session import Session, group, remote
 
-app = group("See which language models there are.")
-usage = group("See what calls of language models took.")
+app = group("List providers in the order in which they are asked, each with its models.")
+usage = group("Show tokens and money, and what is left of the budgets today.")
 
 _MILLION = 1_000_000
 
