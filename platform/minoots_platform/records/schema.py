@@ -631,7 +631,7 @@ conversations = sa.Table(
     sa.Column("revised", sa.BigInteger, nullable=False, server_default="0"),
     # Up to this event nothing is kept any more.
     sa.Column("cleaned", sa.BigInteger, nullable=False, server_default="0"),
-    # The time of the last of them.
+    # The time of the last of them, where their ids were not kept: by now they are in `cleaned_events`.
     sa.Column("cleaned_until", Moment),
     # Up to this event commands were looked for.
     sa.Column("obeyed", sa.BigInteger, nullable=False, server_default="0"),
@@ -705,6 +705,16 @@ conversation_events = sa.Table(
     sa.UniqueConstraint("conversation_id", "number"),
     # On SQLite, the table conversation_words and its triggers: see migration 0008.
     sa.Index(None, "words", postgresql_using="gin").ddl_if("postgresql"),
+)
+
+# Events that were let go of: whatever file tells them again, they do not come back.
+cleaned_events = sa.Table(
+    "cleaned_events",
+    metadata,
+    _tenant(),
+    sa.Column("id", _ID, nullable=False),
+    sa.PrimaryKeyConstraint("tenant", "id"),
+    sqlite_with_rowid=False,
 )
 
 blobs = sa.Table(
