@@ -108,8 +108,8 @@ async def llm_parts(settings: Settings, telemetry: Telemetry) -> AsyncIterator[S
         _records(settings) as database,
         open_router(settings, database, telemetry, KeptContents(database)) as opened,
     ):
-        asking = (database, opened.router, settings.jobs, utc_now)
-        yield serving_llm(ModelCalls(*asking, telemetry.metrics.jobs), Thinking(*asking))
+        asking = (database, opened.router, settings.jobs, utc_now, telemetry.metrics.jobs)
+        yield serving_llm(ModelCalls(*asking), Thinking(*asking))
 
 
 def tiers_of(settings: Settings, telemetry: Telemetry | None = None) -> Tiers:

@@ -108,6 +108,7 @@ class Acting(ActingPort):
             if step is None or step.call is None:
                 return StepDone(state="")
             begun = step.begun
+            self._watching.metrics.waited(begun.request.kind, begun.waited)
             teller = Teller(self._database, begun, self._clock, self._settings.jobs.max_event_bytes)
             try:
                 next_one = await while_wanted(self._call(step, teller), self._database, begun, teller)
@@ -156,19 +157,24 @@ class Acting(ActingPort):
         wanted = parsed(tool, call)
         if row.state == CallState.SLEEPING.value:
             early = self._clock() < row.wakes_at
+            # Of no length: a span cannot stay open as long as an agent may sleep.
+            with self._watching.tool(tool.value, step.begun.job_id, call.id):
+                pass
             return _Came(_woken(wanted, early=early), "woken")
         if isinstance(wanted, SetTimer):
-            return self._timer(step, wanted)
+            with self._watching.tool(tool.value, step.begun.job_id, call.id):
+                return self._timer(step, wanted)
         rule = rules_of(job)[tool]
+        if isinstance(wanted, Http):
+            with self._watching.tool(tool.value, step.begun.job_id, call.id):
+                return await self._fetch(step, job, wanted, rule, teller)
         tree = await listing(self._database, step.run.tenant, step.run.tree)
         files = Files(self._database, step.run.tenant, tree, job.limits.disk_mb * _MEGABYTE, self._clock())
         await self._require_room(step)
-        with self._watching.tool(tool.value, step.begun.job_id):
+        with self._watching.tool(tool.value, step.begun.job_id, call.id):
             if isinstance(wanted, Run):
                 longest = job.limits.time if rule.time is None else rule.time
                 return await self._run(step, job, files, wanted, longest, teller)
-            if isinstance(wanted, Http):
-                return await self._fetch(step, job, wanted, rule, teller)
             return _Came(await TOOLS[tool](files, rule, wanted), files=files)
 
     async def _run(

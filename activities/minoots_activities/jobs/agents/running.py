@@ -98,7 +98,9 @@ class Commands:
                 seconds=where.seconds,
             )
             try:
-                ran = await sandbox.exec(program, listen)
+                with self._tiers.watching.running(sandbox.tier) as ended:
+                    ran = await sandbox.exec(program, listen)
+                    ended(ran)
             except OutcomeUnknown as unknown:
                 raise Failure(
                     FailureKind.UNAVAILABLE, f"{unknown.detail}; the files are as they were before"
