@@ -13,8 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from minoots.errors import Failure
-from minoots_platform.records import Database
-from minoots_platform.records.migrate import migrate
+from minoots_platform.records import Database, revision
 from minoots_platform.settings import SettingsError, load_settings
 
 T = TypeVar("T")
@@ -49,7 +48,7 @@ def run_with_records(
         if settings.records.url.startswith("sqlite"):
             _require_file(Path(sa.make_url(settings.records.url).database or ""), chosen=data_dir is not None)
         async with Database(settings.records.url) as database:
-            await migrate(database)
+            await revision.bring_up(database)
             return await work(database)
 
     try:

@@ -33,6 +33,17 @@ async def current(connection: AsyncConnection) -> str | None:
     return revision
 
 
+async def bring_up(database: Database) -> None:
+    """Make or upgrade the tables, unless they are what this version needs."""
+    async with database.read() as connection:
+        if await current(connection) == NEEDED:
+            return
+    # Imported only here: Alembic takes longer than most commands that work on records.
+    from .migrate import migrate
+
+    await migrate(database)
+
+
 async def wait_until_current(database: Database, patience: timedelta = timedelta(seconds=15)) -> None:
     """Wait until somebody has made the tables that this version needs.
 
