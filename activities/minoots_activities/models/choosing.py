@@ -52,6 +52,8 @@ class Wanted:
     model: str | None
     needs: frozenset[Capability]
     locality: Locality
+    tenant: str
+    """Whose words they are: what texts have in tokens is learnt of each."""
     size: Size | None = None
     """Of a conversation; ``None`` where the length is not looked at."""
     max_tokens: int | None = None
@@ -222,7 +224,7 @@ class Chooser:
 
     def _sized(self, provider: Provider, model: FoundModel, wanted: Wanted, size: Size) -> Candidate:
         key = (provider.name, model.name)
-        likely = self._estimates.likely(key, size)
+        likely = self._estimates.likely(wanted.tenant, key, size)
         limits = [one for one in (model.context, wanted.context_tokens) if one is not None]
         context = min(limits, default=None)
         most = wanted.max_tokens or self._settings.max_tokens

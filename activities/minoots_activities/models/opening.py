@@ -22,6 +22,7 @@ from minoots_workflows.models.ports import Contents
 
 from .asking import Asking
 from .breakers import Breakers
+from .calibrating import Calibrating
 from .choosing import Chooser
 from .providers.installed import provider_kinds
 from .providers.ollama import OllamaServer
@@ -87,6 +88,9 @@ async def open_router(
     async with AsyncExitStack() as stack:
         providers = await _providers(settings, catalogue, stack, kinds or provider_kinds())
         estimates = Estimates()
+        calibrating = Calibrating(estimates, database, clock)
+        await calibrating.read()
+        stack.push_async_callback(calibrating.write)
         shelf = Shelf(providers, models, database, clock)
         stack.push_async_callback(shelf.close)
         breakers = Breakers(database, models, clock)
@@ -113,6 +117,8 @@ async def open_router(
             ("reservations", min(models.budget.hold_seconds / 4, 5.0), spending.keep),
             ("reservations of the dead", _SWEEP, sweep),
             ("probes", _PROBES, breakers.keep),
+            ("what tokens are", _SWEEP, calibrating.write),
+            ("tokens of long ago", _FORGET, calibrating.forget),
             ("accounts of long ago", _FORGET, spending.forget),
             ("breakers of long ago", _FORGET, breakers.forget),
         ]

@@ -85,7 +85,8 @@ class Router(ModelRouter):
         """Return a vector of each text."""
         began = _now()
         locality = request.locality or Locality(self._settings.locality)
-        wanted = Wanted(request.provider, request.model, frozenset({Capability.EMBEDDING}), locality)
+        needs = frozenset({Capability.EMBEDDING})
+        wanted = Wanted(request.provider, request.model, needs, locality, caller.tenant)
         size = Size(sum(len(text.encode("utf-8", "surrogatepass")) for text in request.texts), 0, 0, False)
         choice = await self._chooser.choose(wanted)
         attempts = list(choice.passed)
@@ -124,7 +125,7 @@ class Router(ModelRouter):
         began = _now()
         messages, images = await self._resolved(request, caller.tenant)
         size = size_of(request, messages)
-        wanted = self._wanted(request, size)
+        wanted = self._wanted(request, caller.tenant, size)
         choice = await self._chooser.choose(wanted)
         attempts = list(choice.passed)
         failures: list[ModelFailure] = []
@@ -214,7 +215,7 @@ class Router(ModelRouter):
             return
         raise self._exhausted(failures, attempts)
 
-    def _wanted(self, request: ModelRequest, size: Size) -> Wanted:
+    def _wanted(self, request: ModelRequest, tenant: str, size: Size) -> Wanted:
         needs = {Capability.COMPLETION, *request.needs}
         if request.tools:
             needs.add(Capability.TOOLS)
@@ -229,6 +230,7 @@ class Router(ModelRouter):
             request.model,
             frozenset(needs),
             request.locality or Locality(self._settings.locality),
+            tenant,
             size,
             request.max_tokens,
             request.context_tokens,

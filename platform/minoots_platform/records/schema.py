@@ -1031,6 +1031,21 @@ known_models = sa.Table(
     sa.Column("seen_at", Moment, nullable=False),
 )
 
+model_ratios = sa.Table(
+    "model_ratios",
+    metadata,
+    # Empty: all tenants together.
+    sa.Column("tenant", sa.String(63), primary_key=True),
+    sa.Column("provider", sa.String(63), primary_key=True),
+    sa.Column("model", sa.String(200), primary_key=True),
+    # Bytes that a token has: of the last answers, and of the densest of them.
+    sa.Column("mean", sa.Float, nullable=False),
+    sa.Column("least", sa.Float, nullable=False),
+    sa.Column("answers", sa.Integer, nullable=False),
+    sa.Column("updated_at", Moment, nullable=False),
+    sa.Index("ix_model_ratios_updated", "updated_at"),
+)
+
 jobs = sa.Table(
     "jobs",
     metadata,

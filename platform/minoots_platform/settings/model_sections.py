@@ -149,7 +149,7 @@ class BudgetSettings(Section):
     )
     count: Literal["bound", "estimate"] = Field(
         "bound",
-        description="What a call reserves for its input: the most that it can be, or what it likely is.",
+        description="What a call reserves for its input: its most, or what was learnt of texts.",
     )
     hold_seconds: float = Field(
         60.0,
