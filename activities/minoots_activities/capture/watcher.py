@@ -29,7 +29,8 @@ from minoots_workflows.capture.contracts import CaptureStart, FileChanged
 from .answering import Answering, apart
 from .compressed import Damaged, expanded
 from .following import Following, is_folder
-from .ingest import head_of, session_key
+from .ingest import session_key
+from .parts import beginning_of
 from .readers.identity import held
 from .readers.store import Store, known
 from .roots import ReadDenied, ReadRoots
@@ -429,7 +430,7 @@ class Watcher:
         try:
             file = Path(path)
             with expanded(self._roots.open(file), file) as opened:
-                identity = held(source.reader.identify(file, head_of(source.reader, opened)))
+                identity = held(source.reader.identify(file, beginning_of(source.reader, opened).head))
         except ReadDenied as denied:
             self._refused(path, str(denied))
             return None
