@@ -38,6 +38,7 @@ from minoots_activities.sandboxes.watching import Watching
 from minoots_activities.schedules.adapter import Schedules
 from minoots_activities.timers.adapter import Timers
 from minoots_activities.timers.lead import LeadWatch
+from minoots_activities.vms.states import States
 from minoots_platform.addresses import AddressPolicy
 from minoots_platform.clock import utc_now
 from minoots_platform.handover import HandOver
@@ -118,6 +119,7 @@ def tiers_of(settings: Settings, telemetry: Telemetry | None = None) -> Tiers:
     return Tiers(
         vm_image=settings.vm_image,
         qemu=sandbox.qemu,
+        vm_states=States(settings.vm_states, sandbox.vm_states),
         allow_process=sandbox.allow_process,
         read_only=sandbox.read_only,
         use_cgroups=sandbox.cgroups,

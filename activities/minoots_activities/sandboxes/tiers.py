@@ -15,6 +15,7 @@ from minoots_activities.egress.rules import Rules
 from minoots_activities.http.names import Resolver, SystemResolver
 from minoots_activities.vms.machines import Machines, end_left_behind
 from minoots_activities.vms.qemu import BINARY
+from minoots_activities.vms.states import States
 from minoots_platform.addresses import AddressPolicy
 
 from . import cgroups
@@ -98,6 +99,7 @@ class Tiers:
         ceilings: the most that limits may be.
         vm_image: the folder of the image of virtual machines.
         qemu: what runs these.
+        vm_states: where states of these are kept; by default none are.
         network: what they may have of the network.
         engine: what runs containers.
         images: the images that these may have, the first one by default.
@@ -109,6 +111,7 @@ class Tiers:
         *,
         vm_image: Path,
         qemu: str = BINARY,
+        vm_states: States | None = None,
         allow_process: bool = False,
         read_only: Iterable[Path] = (),
         use_cgroups: bool = True,
@@ -129,7 +132,7 @@ class Tiers:
             Tier.PROCESS: Processes(self._place, allowed=allow_process),
             Tier.BUBBLEWRAP: Bubblewrap(self._place, tuple(read_only)),
             Tier.CONTAINER: self._containers,
-            Tier.VM: Machines(vm_image, qemu),
+            Tier.VM: Machines(vm_image, qemu, vm_states),
         }
 
     async def create(

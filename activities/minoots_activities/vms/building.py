@@ -120,10 +120,12 @@ def _initramfs(work: Path, unpacked: Path, busybox: Path) -> bytes:
             archive.link(f"bin/{applet}", "busybox")
     archive.file("etc/passwd", _USERS)
     archive.file("etc/group", _GROUPS)
-    ordered = modules.in_order(unpacked)
-    archive.file("modules/order", "".join(f"/modules/{path.name}\n" for path in ordered).encode())
-    for path in ordered:
-        archive.file(f"modules/{path.name}", path.read_bytes())
+    first = modules.in_order(unpacked, modules.FIRST)
+    late = [path for path in modules.in_order(unpacked, modules.LATE) if path not in first]
+    for name, ordered in (("order", first), ("late", late)):
+        archive.file(f"modules/{name}", "".join(f"/modules/{path.name}\n" for path in ordered).encode())
+        for path in ordered:
+            archive.file(f"modules/{path.name}", path.read_bytes())
     return archive.close()
 
 

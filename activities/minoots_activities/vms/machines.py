@@ -39,6 +39,8 @@ from . import images, qemu
 from .accelerators import Accelerator, Chosen
 from .faults import ImageFault
 from .guest import VERSION
+from .starting import Start, started
+from .states import States
 
 _ENVIRONMENT: Final = {"PATH": PATH, "HOME": "/work", "TMPDIR": "/tmp", "LANG": "C.UTF-8"}  # noqa: S108
 _WORK: Final = "/work"
@@ -63,14 +65,16 @@ class Machines(Sandboxes):
     Args:
         image: the folder of the image.
         binary: QEMU.
+        states: where states of machines are kept, from which others go on; by default none are.
     """
 
     tier = Tier.VM
     no_network = "machines have no network yet"
 
-    def __init__(self, image: Path, binary: str = qemu.BINARY) -> None:
+    def __init__(self, image: Path, binary: str = qemu.BINARY, states: States | None = None) -> None:
         self._folder = image
         self._binary = binary
+        self._states = states
         self._chosen = Chosen()
 
     async def missing(self) -> tuple[str, ...]:
@@ -98,12 +102,12 @@ class Machines(Sandboxes):
         # Not below our own data: paths of sockets are short.
         folder = Path(tempfile.mkdtemp(prefix=f"{name_of(name)[:60]}-"))
         try:
-            machine = await qemu.boot(host, loaded, accelerator.name, limits, folder, accelerator.patience)
+            machine, start = await started(host, loaded, accelerator, limits, folder, self._states)
             (folder / "pid").write_text(str(machine.process.pid))
         except BaseException:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
             raise
-        return Machine(machine, limits, accelerator, folder)
+        return Machine(machine, limits, accelerator, folder, start)
 
     def _image(self) -> images.Image:
         return images.load(self._folder, VERSION)
@@ -114,7 +118,14 @@ class Machine(WithSnapshots):
 
     tier = Tier.VM
 
-    def __init__(self, machine: qemu.Machine, limits: Limits, accelerator: Accelerator, folder: Path) -> None:
+    def __init__(
+        self,
+        machine: qemu.Machine,
+        limits: Limits,
+        accelerator: Accelerator,
+        folder: Path,
+        start: Start,
+    ) -> None:
         self._machine = machine
         self._folder = folder
         self.limits = limits
@@ -127,6 +138,7 @@ class Machine(WithSnapshots):
             "processes": "machine",
             "cpus": "machine",
             "accelerator": accelerator.name,
+            "start": start,
         }
 
     async def exec(self, program: Program, output: Output) -> Ran:

@@ -9,23 +9,26 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import secrets
 import shutil
 import signal
-from collections.abc import Mapping
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, TypeAlias, cast
 
 from qemu.qmp import QMPClient, QMPError
 
 from minoots.contracts.sandboxes import Limits
 from minoots_activities.sandboxes.port import NeverStarted, never_started
 
+from . import states
 from .console import Console
 from .faults import ImageFault
-from .frames import ProtocolError
-from .guest import Guest, connect
+from .frames import Frame, ProtocolError, begin_frame
+from .guest import Guest, connect, greeted
 from .images import Image
 
 BINARY: Final = "qemu-system-x86_64"
@@ -36,6 +39,8 @@ _LEAST_DISK_MB: Final = 8
 _MEGABYTE: Final = 1024 * 1024
 _SHOWN: Final = 2000
 _LISTENS_WITHIN: Final = 20.0
+
+CameUp: TypeAlias = Callable[[QMPClient], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -81,16 +86,23 @@ class Machine:
     async def end(self) -> None:
         """End it; nothing of it runs when this returns. May be called again."""
         self.guest.close()
-        with suppress(QMPError, EOFError, OSError, asyncio.InvalidStateError):
-            await self.monitor.disconnect()
+        await _left(self.monitor)
         await _ended(self.process)
         await self.console.end()
 
 
 async def boot(
-    host: Host, image: Image, accelerator: str, limits: Limits, folder: Path, within: float
+    host: Host,
+    image: Image,
+    accelerator: str,
+    limits: Limits,
+    folder: Path,
+    within: float,
+    *,
+    state: Path | None = None,
+    came_up: CameUp | None = None,
 ) -> Machine:
-    """Start a machine and wait for its guest.
+    """Start a machine and wait until it has begun.
 
     Args:
         host: what runs it.
@@ -99,6 +111,8 @@ async def boot(
         limits: of its programs together; it has no more than these.
         folder: an empty folder of its own, with a short path: sockets are made in it.
         within: seconds until its guest has to have answered.
+        state: that of another machine, from which it goes on instead of coming up by itself.
+        came_up: what is done with a machine that has come up by itself, before it is told what is its own.
 
     Raises:
         NeverStarted: it did not come up; the error has what it said.
@@ -106,24 +120,33 @@ async def boot(
     disk = folder / "disk"
     await _make_disk(host, disk, limits)
     agent, monitor = folder / "guest.sock", folder / "qmp.sock"
-    process = await asyncio.create_subprocess_exec(
-        *_guarded(host),
-        *_command(host, image, accelerator, limits, disk, agent, monitor),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
+    command = _command(host, image, accelerator, limits, disk, agent, monitor)
+    process = await _spawn([*_guarded(host), *command], state)
     assert process.stdout is not None  # noqa: S101 - for the type checker: it is a pipe
     console = Console(process.stdout)
+    client = QMPClient("machine")
+    ways: list[asyncio.StreamWriter] = []
     try:
         async with asyncio.timeout(within):
-            guest = await _meet(process, agent)
-        client = QMPClient("machine")
-        await client.connect(str(monitor))
-        await _require(client, accelerator)
+            reader, writer = await _connected(process, agent)
+            ways.append(writer)
+            if state is None:
+                if not await greeted(reader):
+                    raise never_started("the machine did not start", "")
+                await _watch(client, monitor, accelerator)
+                if came_up is not None:
+                    await came_up(client)
+            guest = await Guest.begin(reader, writer, _own(limits))
+            if guest is None:
+                raise never_started("the machine did not start", "")
+            if state is not None:
+                # Only now: QEMU takes the connection to the guest before it listens for this one.
+                await _watch(client, monitor, accelerator)
     except BaseException as error:
+        for way in ways:
+            way.close()
         await _ended(process)
+        await _left(client)
         await console.end()
         if isinstance(error, TimeoutError | ProtocolError | QMPError):
             said = f"{error}" or f"it did not answer within {within:g} s"
@@ -132,6 +155,38 @@ async def boot(
             raise _failed(accelerator, await _said(process), console) from error
         raise
     return Machine(process, guest, client, console)
+
+
+def kind_of(host: Host, image: Image, accelerator: str, limits: Limits) -> states.Kind:
+    """Return which states fit a machine."""
+    nowhere = Path("/")
+    command = _command(host, image, accelerator, limits, nowhere, nowhere, nowhere)
+    size = (limits.memory_mb + _KERNEL_MB, math.ceil(limits.cpus))
+    return states.Kind.of(command, image.digest, accelerator, *size)
+
+
+async def _spawn(command: list[str], state: Path | None) -> asyncio.subprocess.Process:
+    """Start QEMU; where there is a state, it inherits the open file."""
+    file = None if state is None else os.open(state, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return await asyncio.create_subprocess_exec(
+            *command,
+            *(() if file is None else ("-incoming", f"fd:{file}")),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+            pass_fds=() if file is None else (file,),
+        )
+    finally:
+        if file is not None:
+            os.close(file)
+
+
+def _own(limits: Limits) -> Frame:
+    # Nothing that tells of the job: a program may read it.
+    name = f"machine-{secrets.token_hex(3)}"
+    return begin_frame(time.time_ns(), limits.memory_mb, limits.processes, secrets.token_bytes(64), name)
 
 
 def _command(
@@ -144,11 +199,7 @@ def _command(
     monitor: Path,
 ) -> list[str]:
     memory_mb = limits.memory_mb + _KERNEL_MB
-    # The kernel gives what it does not know to the first program as its environment.
-    boot_line = (
-        "console=ttyS0 quiet panic=-1 random.trust_cpu=on "
-        f"minoots_memory_mb={limits.memory_mb} minoots_processes={limits.processes}"
-    )
+    boot_line = "console=ttyS0 quiet panic=-1 random.trust_cpu=on"
     return [
         host.qemu,
         # Nothing that is not named here.
@@ -197,14 +248,23 @@ async def _make_disk(host: Host, disk: Path, limits: Limits) -> None:
         )
 
 
-async def _require(client: QMPClient, accelerator: str) -> None:
+async def _watch(client: QMPClient, monitor: Path, accelerator: str) -> None:
     """Make sure that the machine runs by what was asked for: what it is must be true in every result."""
+    await client.connect(str(monitor))
     kvm = cast(Mapping[str, bool], await client.execute("query-kvm"))
     if kvm["enabled"] != (accelerator == "kvm"):
         raise ProtocolError(f"QEMU says that KVM is {'on' if kvm['enabled'] else 'off'}")
 
 
-async def _meet(process: asyncio.subprocess.Process, agent: Path) -> Guest:
+async def _left(monitor: QMPClient) -> None:
+    with suppress(QMPError, EOFError, OSError, asyncio.InvalidStateError):
+        await monitor.disconnect()
+
+
+async def _connected(
+    process: asyncio.subprocess.Process, agent: Path
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Return the way to the guest of a machine that is starting."""
     connection = asyncio.create_task(connect(agent, _LISTENS_WITHIN))
     ending = asyncio.create_task(process.wait())
     try:
@@ -212,10 +272,7 @@ async def _meet(process: asyncio.subprocess.Process, agent: Path) -> Guest:
         ends = connection.result() if connection.done() else None
         if ends is None:
             raise never_started("the machine did not start", "")
-        guest = await Guest.meet(*ends)
-        if guest is None:
-            raise never_started("the machine did not start", "")
-        return guest
+        return ends
     finally:
         connection.cancel()
         ending.cancel()

@@ -93,6 +93,14 @@ class SandboxSettings(Section):
         None,
         description="Folder of the image of virtual machines. Default: `vm-image` in the data directory.",
     )
+    vm_states: int = Field(
+        4,
+        ge=0,
+        le=64,
+        description="States of virtual machines that are kept in `vm-states` of the data directory, each of "
+        "a hundred megabytes or more, so that the next machine of the same size starts several times faster. "
+        "With 0 none is kept.",
+    )
     qemu: str = Field(
         "qemu-system-x86_64", min_length=1, max_length=256, description="QEMU, by name or path."
     )

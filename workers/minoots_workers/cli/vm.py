@@ -57,7 +57,9 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as one JSON object.")] = False,
     config: _Config = None,
 ) -> None:
-    """Start a machine, say by which accelerator and how fast, and why not by a faster one.
+    """Start machines, say by which accelerator and how fast, and why not by a faster one.
+
+    The state of one of them is kept for the jobs to come, where settings allow that.
 
     Exit codes: 0 it started, 1 it did not, 2 settings.
     """
@@ -65,12 +67,20 @@ def check(
     from minoots_activities.vms import accelerators, images, qemu
     from minoots_activities.vms.faults import ImageFault
     from minoots_activities.vms.guest import VERSION
+    from minoots_activities.vms.starting import tried
+    from minoots_activities.vms.states import States
 
     settings = _settings(config)
     try:
         host = qemu.Host.find(settings.sandbox.qemu)
         image = images.load(settings.vm_image, VERSION)
-        chosen = asyncio.run(accelerators.choose(host, image))
+        states = States(settings.vm_states, settings.sandbox.vm_states)
+
+        async def look() -> tuple[accelerators.Accelerator, float | None]:
+            chosen = await accelerators.choose(host, image)
+            return chosen, await tried(host, image, chosen, states) if settings.sandbox.vm_states else None
+
+        chosen, restored_ms = asyncio.run(look())
     except ImageFault as fault:
         typer.echo(f"minoots vm: {fault}", err=True)
         raise typer.Exit(1) from None
@@ -81,6 +91,7 @@ def check(
         found = {
             "accelerator": chosen.name,
             "boot_ms": round(chosen.boot_ms),
+            "restored_ms": None if restored_ms is None else round(restored_ms),
             "refused": chosen.refused,
             "image": str(image.folder),
             "digest": image.digest,
@@ -89,6 +100,10 @@ def check(
         typer.echo(json.dumps(found))
         return
     typer.echo(f"accelerator  {chosen.name}, ready after {chosen.boot_ms:.0f} ms")
+    if restored_ms is not None:
+        typer.echo(f"kept state   ready after {restored_ms:.0f} ms")
+    elif settings.sandbox.vm_states:
+        typer.echo("kept state   none could be kept; the log says why")
     for name, why in chosen.refused.items():
         typer.echo(f"not by {name}   {why}")
     typer.echo(f"image        {image.folder} ({image.digest[:12]})")
