@@ -1,6 +1,15 @@
-"""MCP servers of tests: one of the official library, and one by hand for sandboxes that have no packages."""
+"""MCP servers of tests: programs by the official library and by hand, and one behind a URL."""
 
 from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import uvicorn
+from mcp.server import MCPServer
 
 OFFICIAL = '''
 import sys
@@ -82,3 +91,64 @@ for line in sys.stdin:
     print(json.dumps(told), flush=True)
 """
 """An echo, of nothing but what every Python has. It misbehaves as its first argument says."""
+
+
+@dataclass
+class Desk:
+    """A server behind a URL.
+
+    Attributes:
+        called: what its tools were called with.
+        go_on: what ends the call that waits.
+    """
+
+    url: str
+    place: str
+    called: list[str] = field(default_factory=list)
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@asynccontextmanager
+async def desk() -> AsyncIterator[Desk]:
+    """Serve tools over streamable HTTP, by the official library."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    port = listening.getsockname()[1]
+    kept = Desk(f"http://127.0.0.1:{port}/mcp", f"127.0.0.1:{port}")
+    server = MCPServer("desk")
+
+    @server.tool()
+    async def note(text: str) -> str:
+        """Note something down."""
+        kept.called.append(text)
+        return f"noted: {text}"
+
+    @server.tool()
+    async def wait(text: str) -> str:
+        """Note something down, and take one's time."""
+        kept.called.append(text)
+        await kept.go_on.wait()
+        return "at last"
+
+    @server.tool()
+    async def much(size: int) -> str:
+        """Say very much."""
+        return "z" * size
+
+    running = uvicorn.Server(
+        uvicorn.Config(
+            server.streamable_http_app(),
+            log_config=None,
+            timeout_graceful_shutdown=1,
+        )
+    )
+    serving = asyncio.create_task(running.serve(sockets=[listening]))
+    try:
+        async with asyncio.timeout(60):
+            while not running.started:
+                await asyncio.sleep(0.01)
+        yield kept
+    finally:
+        kept.go_on.set()
+        running.should_exit = True
+        await serving
+        listening.close()

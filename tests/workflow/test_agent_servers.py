@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from agents_at_work import Serve, asks, call, decide, result_of, results, serving
-from mcp_programs import BY_HAND, OFFICIAL
+from mcp_programs import BY_HAND, OFFICIAL, desk
 from model_servers import heard
+from receivers import Answer, Receiver
 from stacks import TENANT
 from temporalio.testing import WorkflowEnvironment
 from working import ended, events, made, read, submit
@@ -218,3 +219,64 @@ async def test_a_server_runs_inside_the_walls_of_the_job(serve: Serve) -> None:
             pytest.skip(done.problem.detail)
         assert done.state is JobState.SUCCEEDED, done
         assert await results(stack, job) == ["x", "1\tx"]
+
+
+def behind(url: str, place: str, **more: Any) -> dict[str, Any]:
+    """A job with a server behind a URL."""
+    server = {"name": "desk", "url": url, "tools": FREE}
+    return {"kind": "agent", "task": "do it", "tools": [], "network": [place], "mcp": [server], **more}
+
+
+def reaching(*hosts: str) -> dict[str, Any]:
+    """Settings under which jobs may reach hosts of this machine."""
+    return {"sandbox": {"network": {"hosts": list(hosts), "allowed_networks": ["127.0.0.0/8"]}}}
+
+
+async def test_a_server_behind_a_url_is_reached_through_the_walls_of_the_job(
+    serve: Serve, tmp_path: Path
+) -> None:
+    audited = tmp_path / "audit.log"
+    calls = [call("desk__note", text="tea"), call("desk__much", size=2_000_000)]
+    async with desk() as server:
+        async with serve(calls, "done", **reaching(server.place)) as (stack, _):
+            with start_logs(TelemetrySettings(audit_log=audited), "test"):
+                job = await submit(stack, **behind(server.url, server.place))
+                assert (await ended(stack, job)).state is JobState.SUCCEEDED
+            told = await results(stack, job)
+            assert told[0] == "noted: tea"
+            assert "the answer is longer than 1048576 bytes" in told[1]
+            assert "may have done something all the same" in told[1]
+            assert server.called == ["tea"]
+            tried = [event.data["network"] for event in await events(stack, job) if "network" in event.data]
+            assert [one["allowed"] for one in tried] == [True] * 3, "to list, and for each call"
+    lines = [json.loads(line) for line in audited.read_text().splitlines()]
+    assert [line["decision"] for line in lines if line["event"] == "job.network"] == ["allow"] * 3
+
+
+async def test_a_server_outside_the_hosts_of_the_job_or_at_no_public_address_is_not_reached(
+    serve: Serve,
+) -> None:
+    async with desk() as server:
+        async with serve("never", **reaching("*", server.place)) as (stack, _):
+            done = await ended(stack, await submit(stack, **behind(server.url, "example.org")))
+            assert done.problem is not None
+            assert done.problem.kind is FailureKind.DENIED
+            assert "is not among the hosts of this job (network)" in done.problem.detail
+        closed = {"sandbox": {"network": {"hosts": [server.place]}}}
+        async with serve("never", **closed) as (stack, _):
+            done = await ended(stack, await submit(stack, **behind(server.url, server.place)))
+            assert done.problem is not None
+            assert done.problem.kind is FailureKind.DENIED
+            assert "loopback" in done.problem.detail
+        assert server.called == []
+
+
+async def test_what_is_behind_a_url_and_speaks_no_mcp_fails_the_job(serve: Serve, receiver: Receiver) -> None:
+    receiver.answers(Answer(200, {"Content-Type": "text/html"}, b"<p>hello"))
+    place = receiver.url.split("/")[2]
+    async with serve("never", **reaching(place)) as (stack, url):
+        done = await ended(stack, await submit(stack, **behind(receiver.url, place)))
+        assert done.state is JobState.FAILED
+        assert done.problem is not None
+        assert "the MCP server desk" in done.problem.detail
+        assert await heard(url) == []

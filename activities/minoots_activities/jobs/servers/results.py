@@ -57,10 +57,11 @@ def answer_of(result: types.CallToolResult) -> Answer:
             if files > _MOST_FILES:
                 part = f"({part.media_type}, {len(part.data)} bytes: left out)"
         if isinstance(part, str):
-            size += len(part)
-            if size > _MOST_TEXT:
-                parts.append("(more text left out)")
+            left_out = size + len(part) - _MOST_TEXT
+            if left_out > 0:
+                parts += [part[: _MOST_TEXT - size], f"({left_out} more characters left out)"]
                 break
+            size += len(part)
         parts.append(part)
     if len(result.content) > _MOST_PARTS:
         parts.append(f"({len(result.content) - _MOST_PARTS} more parts left out)")
