@@ -326,6 +326,11 @@ async def test_an_agent_sets_a_timer_once_somebody_has_allowed_it(serve: Serve) 
             FailureKind.INVALID,
             "limits.memory_mb is 100000",
         ),
+        (
+            {"files": [{"path": f"{n}", "text": "x" * 250_000} for n in range(5)], "limits": {"disk_mb": 1}},
+            FailureKind.TOO_LARGE,
+            "there is room for",
+        ),
     ],
 )
 async def test_what_cannot_go_well_is_told(

@@ -25,6 +25,7 @@ from minoots_activities.sandboxes.port import (
     Ended,
     File,
     Listing,
+    NeverStarted,
     Output,
     Program,
     Ran,
@@ -143,6 +144,12 @@ class Machine(WithSnapshots):
 
     async def exec(self, program: Program, output: Output) -> Ran:
         """Run a program to its end."""
+        if program.source is not None:
+            raise NeverStarted(
+                FailureKind.INVALID,
+                "a program in a machine cannot be talked with while it runs",
+                remedy="Choose the tier bubblewrap or container.",
+            )
         bounds = _Bounds(output, self.limits.output_kb * 1024)
         seconds = program.seconds or self.limits.time.total_seconds()
         timer = asyncio.get_running_loop().call_later(seconds, bounds.stop, Ended.TIMED_OUT)

@@ -113,7 +113,8 @@ async def accept(
         inputs = [{"job_id": row.id, "tenant": tenant, "sha256": one} for one in sorted(named)]
         await connection.execute(sa.insert(schema.job_inputs), inputs)
     if isinstance(request, AgentJob):
-        await connection.execute(sa.insert(schema.agent_runs).values(job_id=row.id, tenant=tenant, usage={}))
+        run = {"job_id": row.id, "tenant": tenant, "usage": {}, "offers": "" if request.mcp else None}
+        await connection.execute(sa.insert(schema.agent_runs).values(**run))
     told = {"kind": row.kind, "name": row.name, "by": actor}
     await tell(connection, row, EventType.JOB_ACCEPTED, now, told)
     return view(row)

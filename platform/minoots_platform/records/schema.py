@@ -1182,6 +1182,8 @@ agent_runs = sa.Table(
     # Messages to it: how many were sent, and how many it has read.
     sa.Column("told", sa.Integer, nullable=False, server_default="0"),
     sa.Column("heard", sa.Integer, nullable=False, server_default="0"),
+    # What its MCP servers offer, by hash; empty until they were asked, nothing where it has none.
+    sa.Column("offers", sa.String(64)),
 )
 
 agent_messages = sa.Table(

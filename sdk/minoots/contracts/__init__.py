@@ -93,6 +93,7 @@ from .jobs import (
     VmJob,
     VmResult,
 )
+from .mcp_servers import McpServer, McpToolRule
 from .models import (
     Budget,
     Capability,
@@ -260,6 +261,8 @@ __all__ = [
     "LlmJob",
     "LlmResult",
     "Locality",
+    "McpServer",
+    "McpToolRule",
     "Message",
     "Misfire",
     "ModelAnswer",

@@ -18,6 +18,7 @@ from minoots.errors import FailureKind
 from .agent_jobs import AgentProgress
 from .base import Instant, Labels, Matching, Name, Part, Request, View
 from .ingest import MEDIA_TYPE_PATTERN
+from .mcp_servers import MAX_SERVERS, McpServer
 from .models import (
     Budget,
     ContentHash,
@@ -218,6 +219,8 @@ class AgentJob(_InSandbox):
     think: bool | None = None
     tools: Annotated[tuple[ToolRule, ...], Field(max_length=len(AgentTool))] | None = None
     """The tools that it has; default: all that stay in the sandbox, and ``sleep``."""
+    mcp: Annotated[tuple[McpServer, ...], Field(max_length=MAX_SERVERS)] = ()
+    """Servers whose tools it has beside these."""
     max_turns: Annotated[int, Field(ge=1, le=1000)] = 50
     """How often the model may be asked."""
     max_calls: Annotated[int, Field(ge=1, le=MAX_CALLS)] = 500
@@ -230,6 +233,9 @@ class AgentJob(_InSandbox):
         names = [rule.name for rule in self.tools or ()]
         if len(set(names)) != len(names):
             raise ValueError("expected one rule for each tool; got two for one")
+        servers = [server.name for server in self.mcp]
+        if len(set(servers)) != len(servers):
+            raise ValueError("expected servers of different names in mcp; got one twice")
         return self
 
 

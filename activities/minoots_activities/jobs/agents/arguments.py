@@ -200,10 +200,8 @@ def parsed(tool: AgentTool, call: ToolCall) -> Any:
     Raises:
         MalformedError: they are no JSON object, or none that the tool takes.
     """
-    if call.malformed is not None:
-        raise MalformedError("the arguments are no JSON object; send one that follows the tool's schema")
+    require_json(call)
     try:
-        check_json(call.arguments, "arguments")
         return ARGUMENTS[tool].model_validate(call.arguments)
     except ValidationError as error:
         told = []
@@ -211,5 +209,19 @@ def parsed(tool: AgentTool, call: ToolCall) -> Any:
             expected, got = expected_and_got(item)
             told.append(f"{'.'.join(place(item))}: expected {expected}; got {str(got)[:200]}")
         raise MalformedError("; ".join(told)) from error
+    except ValueError as error:
+        raise MalformedError(str(error)[:500]) from error
+
+
+def require_json(call: ToolCall) -> None:
+    """Refuse arguments that are none.
+
+    Raises:
+        MalformedError: they are no JSON object, or one that could not be kept.
+    """
+    if call.malformed is not None:
+        raise MalformedError("the arguments are no JSON object; send one that follows the tool's schema")
+    try:
+        check_json(call.arguments, "arguments")
     except ValueError as error:
         raise MalformedError(str(error)[:500]) from error
