@@ -116,6 +116,8 @@ class Ingest:
             if last is None and before is not None and before != reading:
                 # Nothing complete is new, and that need not be looked for again.
                 await self._keep(whose, where, Parsed(), reading, done, beat)
+            elif last is None and before is not None:
+                done.problem = before.problem  # still: it was told, and is not told anew
             return done
 
     async def session(
@@ -142,6 +144,7 @@ class Ingest:
             before = await conversations.reading(connection, self._tenant, where.key) or Reading()
         done = Ingested()
         if before.fingerprint == listed.mark:
+            done.problem = before.problem
             return done
         whose = _whose(reader, identity)
         parser, reading = reader.parser(identity), Reading(fingerprint=before.fingerprint)
