@@ -88,6 +88,13 @@ class Commands:
             written.extend(data)
             await hear(stream, data)
 
+        request = where.request
+        async with self._tiers.hold(request.tier, where.name, request.limits, request.priority):
+            return await self._in_a_sandbox(where, files, wanted, listen, written)
+
+    async def _in_a_sandbox(
+        self, where: Where, files: Files, wanted: Run, listen: Hear, written: bytearray
+    ) -> str:
         sandbox = await self._create(where)
         try:
             await self._fill(sandbox, files)
