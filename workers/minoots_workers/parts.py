@@ -33,6 +33,7 @@ from minoots_activities.models.opening import open_router
 from minoots_activities.plans.adapter import Plans
 from minoots_activities.replays.adapter import Replays
 from minoots_activities.sandboxes.engines import ContainerEngine
+from minoots_activities.sandboxes.room import Room, folder_of
 from minoots_activities.sandboxes.tiers import Ceilings, Network, Tiers
 from minoots_activities.sandboxes.watching import Watching
 from minoots_activities.schedules.adapter import Schedules
@@ -132,6 +133,7 @@ def tiers_of(settings: Settings, telemetry: Telemetry | None = None) -> Tiers:
         ),
         engine=ContainerEngine(sandbox.container.engine, tuple(sandbox.container.options)),
         images=sandbox.container.images,
+        room=Room(sandbox.memory_mb, sandbox.spare_memory_mb, folder=folder_of(settings.data_dir)),
         watching=None if telemetry is None else Watching(telemetry.tracer, telemetry.metrics.jobs),
         network=Network(
             most=Rules.parse(sandbox.network.hosts),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -24,6 +25,7 @@ from .containers import Containers
 from .engines import ContainerEngine
 from .port import NeverStarted, Sandbox, Sandboxes, never_started
 from .process import Processes, remove_folders_left_behind
+from .room import Room
 from .watching import Watching
 
 STRONG: Final = frozenset({Tier.BUBBLEWRAP, Tier.CONTAINER, Tier.VM})
@@ -104,6 +106,7 @@ class Tiers:
         engine: what runs containers.
         images: the images that these may have, the first one by default.
         watching: who watches them.
+        room: the memory that they have together; without it nobody counts.
     """
 
     def __init__(
@@ -121,12 +124,16 @@ class Tiers:
         engine: ContainerEngine | None = None,
         images: Sequence[str] = (),
         watching: Watching | None = None,
+        room: Room | None = None,
     ) -> None:
         self._strong = frozenset(strong)
         self._ceilings = ceilings or Ceilings()
         self.network = network or Network()
         self.watching = watching or Watching()
         self._place = cgroups.place() if use_cgroups else None
+        self._room = room
+        if room is not None and self._place is not None and "memory" in self._place.folders:
+            room.groups = (self._place.folders["memory"],)
         self._containers = Containers(self._place, engine or ContainerEngine(), tuple(images))
         self._given: dict[Tier, Sandboxes] = {
             Tier.PROCESS: Processes(self._place, allowed=allow_process),
@@ -134,6 +141,21 @@ class Tiers:
             Tier.CONTAINER: self._containers,
             Tier.VM: Machines(vm_image, qemu, vm_states),
         }
+
+    @asynccontextmanager
+    async def hold(self, tier: Tier, name: str, limits: Limits, priority: int) -> AsyncIterator[None]:
+        """Wait until the machine has memory for a sandbox, and keep it as long as this lasts.
+
+        Whoever creates one for a stranger holds room first, and lets go of it when that one is destroyed.
+
+        Raises:
+            NeverStarted: nobody can tell what there is room for.
+        """
+        if self._room is None:
+            yield
+            return
+        async with self._room.hold(name, tier, limits, priority):
+            yield
 
     async def create(
         self,
@@ -166,6 +188,8 @@ class Tiers:
                 remedy="Choose another tier, or have the operator add it to sandbox.tiers.",
             )
         self._ceilings.hold(limits)
+        if self._room is not None:
+            self._room.require(tier, limits)
         given = self._given[tier]
         rules = self.network.hold(network)
         if network and given.no_network is not None:

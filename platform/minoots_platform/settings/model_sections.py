@@ -229,6 +229,7 @@ class ModelsSettings(Section):
     wait_seconds: float = Field(
         10.0, ge=0, le=600, description="Seconds that a call waits for its turn at a provider's rate."
     )
+    at_once: int = Field(1000, ge=1, le=100_000, description="Calls of jobs of one worker at a time.")
     look_seconds: float = Field(
         60.0, ge=0.5, le=3600, description="Seconds between looks at which models there are."
     )

@@ -68,6 +68,16 @@ class SandboxSettings(Section):
         True, description="Whether limits are held by control groups where these can be written."
     )
     at_once: int = Field(4, ge=1, le=1000, description="Sandboxes of one worker at a time.")
+    memory_mb: int | None = Field(
+        None,
+        ge=64,
+        le=100_000_000,
+        description="Megabytes of memory that the sandboxes of a machine have together; more wait. Default: "
+        "all that the machine or the worker's control group has, but `spare_memory_mb`.",
+    )
+    spare_memory_mb: int = Field(
+        512, ge=0, le=100_000_000, description="Megabytes that sandboxes leave to everything else."
+    )
     tiers: tuple[Literal["bubblewrap", "container", "vm"], ...] = Field(
         ("bubblewrap", "container", "vm"),
         max_length=3,

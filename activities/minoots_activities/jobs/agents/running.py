@@ -114,12 +114,14 @@ class Commands:
         Raises:
             NeverStarted: there is none to be had.
         """
-        sandbox = await self._create(where)
-        try:
-            await self._fill(sandbox, files)
-            yield sandbox
-        finally:
-            await asyncio.shield(sandbox.destroy())
+        request = where.request
+        async with self._tiers.hold(request.tier, where.name, request.limits, request.priority):
+            sandbox = await self._create(where)
+            try:
+                await self._fill(sandbox, files)
+                yield sandbox
+            finally:
+                await asyncio.shield(sandbox.destroy())
 
     async def _create(self, where: Where) -> Sandbox:
         request = where.request
