@@ -14,6 +14,7 @@ from minoots_activities.sandboxes.port import Program
 from minoots_activities.sandboxes.tiers import Tiers
 from minoots_activities.vms import building
 from minoots_activities.vms.faults import ImageFault
+from minoots_activities.vms.starting import Qemu
 from minoots_activities.vms.states import States
 
 from .figures import quantile
@@ -54,7 +55,9 @@ async def measure() -> tuple[Started, ...]:
         tiers = Tiers(vm_image=vm_image, allow_process=True, images=() if image is None else (image,))
         found = [await _measure(tiers, tier, count, tier.value) for tier, count in _TIMES.items()]
         found.append(await _measure(tiers, Tier.VM, _MACHINES, "vm, without a kept state"))
-        keeping = Tiers(vm_image=vm_image, vm_states=States(Path(folder, "vm-states"), 1))
+        keeping = Tiers(
+            vm_image=vm_image, machines=Qemu(vm_image, states=States(Path(folder, "vm-states"), 1))
+        )
         found.append(await _measure(keeping, Tier.VM, _MACHINES, "vm"))
         return tuple(found)
 

@@ -15,6 +15,7 @@ from minoots_activities.sandboxes.port import Program
 from minoots_activities.vms import images, qemu
 from minoots_activities.vms.guest import VERSION
 from minoots_activities.vms.machines import Machines
+from minoots_activities.vms.starting import Qemu
 from minoots_activities.vms.states import Kind, States
 
 pytestmark = pytest.mark.timeout(600)
@@ -43,7 +44,7 @@ async def look(machines: Machines, **limits: Any) -> tuple[str, list[str]]:
 
 
 async def test_machines_of_one_state_share_nothing_that_is_their_own(image: Path, tmp_path: Path) -> None:
-    machines = Machines(image, states=States(tmp_path, 2))
+    machines = Machines(Qemu(image, states=States(tmp_path, 2)))
     began = int(time.time())
     looks = [
         await look(machines),
@@ -68,8 +69,9 @@ async def test_a_state_that_is_broken_or_stale_is_told_and_the_machine_comes_up_
 ) -> None:
     states = States(tmp_path, 2)
     loaded = images.load(image, VERSION)
-    machines = Machines(image, states=states)
-    accelerator = await machines._chosen.get(qemu.Host.find(), loaded)
+    engine = Qemu(image, states=states)
+    machines = Machines(engine)
+    accelerator = await engine.chosen.get(qemu.Host.find(), loaded)
     kind = qemu.kind_of(qemu.Host.find(), loaded, accelerator.name, Limits(**SMALL))
     broken, stale = tmp_path / kind.file, tmp_path / Kind(kind.shape, "0" * 32).file
     broken.write_bytes(b"no state of a machine")
@@ -92,6 +94,6 @@ async def test_a_state_that_cannot_be_kept_is_told_and_holds_nothing_up(image: P
     taken = tmp_path / "states"
     taken.write_text("no folder")
     with structlog.testing.capture_logs() as told:
-        start, _ = await look(Machines(image, states=States(taken, 2)))
+        start, _ = await look(Machines(Qemu(image, states=States(taken, 2))))
     assert start == "booted"
     assert [one["event"] for one in told] == ["vm.state_not_kept"]

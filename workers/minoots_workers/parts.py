@@ -39,7 +39,6 @@ from minoots_activities.sandboxes.watching import Watching
 from minoots_activities.schedules.adapter import Schedules
 from minoots_activities.timers.adapter import Timers
 from minoots_activities.timers.lead import LeadWatch
-from minoots_activities.vms.states import States
 from minoots_platform.addresses import AddressPolicy
 from minoots_platform.clock import utc_now
 from minoots_platform.handover import HandOver
@@ -53,6 +52,7 @@ from minoots_platform.temporal import connect
 from minoots_platform.vault import Vault
 from minoots_workflows.handover import Engine
 
+from .machines import engine_of
 from .registry import Serving, serving_files, serving_io, serving_llm, serving_sandbox
 
 
@@ -119,8 +119,7 @@ def tiers_of(settings: Settings, telemetry: Telemetry | None = None) -> Tiers:
     sandbox = settings.sandbox
     return Tiers(
         vm_image=settings.vm_image,
-        qemu=sandbox.qemu,
-        vm_states=States(settings.vm_states, sandbox.vm_states),
+        machines=engine_of(settings),
         allow_process=sandbox.allow_process,
         read_only=sandbox.read_only,
         use_cgroups=sandbox.cgroups,

@@ -14,9 +14,9 @@ from minoots.errors import FailureKind
 from minoots_activities.egress.gate import Attempt, Bounds, Gate, Heard
 from minoots_activities.egress.rules import Rules
 from minoots_activities.http.names import Resolver, SystemResolver
+from minoots_activities.vms.engines import Engine
 from minoots_activities.vms.machines import Machines, end_left_behind
-from minoots_activities.vms.qemu import BINARY
-from minoots_activities.vms.states import States
+from minoots_activities.vms.starting import Qemu
 from minoots_platform.addresses import AddressPolicy
 
 from . import cgroups
@@ -100,8 +100,7 @@ class Tiers:
         strong: which of the other tiers may be used.
         ceilings: the most that limits may be.
         vm_image: the folder of the image of virtual machines.
-        qemu: what runs these.
-        vm_states: where states of these are kept; by default none are.
+        machines: what runs these; by default QEMU, without states.
         network: what they may have of the network.
         engine: what runs containers.
         images: the images that these may have, the first one by default.
@@ -113,8 +112,7 @@ class Tiers:
         self,
         *,
         vm_image: Path,
-        qemu: str = BINARY,
-        vm_states: States | None = None,
+        machines: Engine | None = None,
         allow_process: bool = False,
         read_only: Iterable[Path] = (),
         use_cgroups: bool = True,
@@ -139,7 +137,7 @@ class Tiers:
             Tier.PROCESS: Processes(self._place, allowed=allow_process),
             Tier.BUBBLEWRAP: Bubblewrap(self._place, tuple(read_only)),
             Tier.CONTAINER: self._containers,
-            Tier.VM: Machines(vm_image, qemu, vm_states),
+            Tier.VM: Machines(machines or Qemu(vm_image)),
         }
 
     @asynccontextmanager

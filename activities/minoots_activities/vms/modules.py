@@ -10,6 +10,8 @@ from .faults import ImageFault
 
 FIRST: Final = ("virtio_pci", "virtio_console", "virtio_rng")
 """Bus, serial port, and a source of randomness."""
+VSOCK: Final = ("virtio_mmio", "vmw_vsock_virtio_transport")
+"""What a machine of Firecracker takes besides: its bus, and the socket to the host."""
 LATE: Final = ("virtio_blk",)
 """The disk: its driver keeps what it has learned of it, which must not be another machine's."""
 _DEPENDS: Final = b"\x00depends="

@@ -9,10 +9,6 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-import secrets
-import shutil
-import signal
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,19 +20,14 @@ from qemu.qmp import QMPClient, QMPError
 from minoots.contracts.sandboxes import Limits
 from minoots_activities.sandboxes.port import NeverStarted, never_started
 
-from . import states
+from . import disks, programs, states
 from .console import Console
-from .faults import ImageFault
-from .frames import Frame, ProtocolError, begin_frame
+from .engines import KERNEL_MB, own
+from .frames import ProtocolError
 from .guest import Guest, connect, greeted
 from .images import Image
 
 BINARY: Final = "qemu-system-x86_64"
-_KERNEL_MB: Final = 96
-"""Memory beside that of the programs: the kernel, its first file system and the guest."""
-_LEAST_DISK_MB: Final = 8
-"""Less does not hold a file system."""
-_MEGABYTE: Final = 1024 * 1024
 _SHOWN: Final = 2000
 _LISTENS_WITHIN: Final = 20.0
 
@@ -50,28 +41,20 @@ class Host:
     Attributes:
         qemu: QEMU.
         mkfs: what makes a file system on a disk.
-        setpriv: what has the kernel end QEMU when its parent dies, where there is such a thing.
     """
 
     qemu: str
     mkfs: str
-    setpriv: str | None
 
     @classmethod
     def find(cls, qemu: str = BINARY) -> Host:
         """Return this machine's.
 
         Raises:
-            ImageFault: a program is missing.
+            ImageFault: one of them is missing.
         """
-        found = {name: shutil.which(name, path=_search_path()) for name in (qemu, "mkfs.ext4")}
-        packages = {qemu: "qemu-system-x86", "mkfs.ext4": "e2fsprogs"}
-        missing = [f"{name} (package {packages[name]})" for name, path in found.items() if path is None]
-        if missing:
-            raise ImageFault(
-                f"machines take programs that are not here: {', '.join(missing)}", "Install the packages."
-            )
-        return cls(str(found[qemu]), str(found["mkfs.ext4"]), shutil.which("setpriv"))
+        found = programs.find({qemu: "package qemu-system-x86", **disks.MKFS})
+        return cls(found[qemu], found["mkfs.ext4"])
 
 
 @dataclass
@@ -87,7 +70,7 @@ class Machine:
         """End it; nothing of it runs when this returns. May be called again."""
         self.guest.close()
         await _left(self.monitor)
-        await _ended(self.process)
+        await programs.end(self.process)
         await self.console.end()
 
 
@@ -118,10 +101,10 @@ async def boot(
         NeverStarted: it did not come up; the error has what it said.
     """
     disk = folder / "disk"
-    await _make_disk(host, disk, limits)
+    await disks.make(host.mkfs, disk, limits)
     agent, monitor = folder / "guest.sock", folder / "qmp.sock"
     command = _command(host, image, accelerator, limits, disk, agent, monitor)
-    process = await _spawn([*_guarded(host), *command], state)
+    process = await _spawn(command, state)
     assert process.stdout is not None  # noqa: S101 - for the type checker: it is a pipe
     console = Console(process.stdout)
     client = QMPClient("machine")
@@ -136,7 +119,7 @@ async def boot(
                 await _watch(client, monitor, accelerator)
                 if came_up is not None:
                     await came_up(client)
-            guest = await Guest.begin(reader, writer, _own(limits))
+            guest = await Guest.begin(reader, writer, own(limits))
             if guest is None:
                 raise never_started("the machine did not start", "")
             if state is not None:
@@ -145,7 +128,7 @@ async def boot(
     except BaseException as error:
         for way in ways:
             way.close()
-        await _ended(process)
+        await programs.end(process)
         await _left(client)
         await console.end()
         if isinstance(error, TimeoutError | ProtocolError | QMPError):
@@ -161,7 +144,7 @@ def kind_of(host: Host, image: Image, accelerator: str, limits: Limits) -> state
     """Return which states fit a machine."""
     nowhere = Path("/")
     command = _command(host, image, accelerator, limits, nowhere, nowhere, nowhere)
-    size = (limits.memory_mb + _KERNEL_MB, math.ceil(limits.cpus))
+    size = (limits.memory_mb + KERNEL_MB, math.ceil(limits.cpus))
     return states.Kind.of(command, image.digest, accelerator, *size)
 
 
@@ -169,24 +152,12 @@ async def _spawn(command: list[str], state: Path | None) -> asyncio.subprocess.P
     """Start QEMU; where there is a state, it inherits the open file."""
     file = None if state is None else os.open(state, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return await asyncio.create_subprocess_exec(
-            *command,
-            *(() if file is None else ("-incoming", f"fd:{file}")),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-            pass_fds=() if file is None else (file,),
-        )
+        if file is None:
+            return await programs.start(command)
+        return await programs.start([*command, "-incoming", f"fd:{file}"], inherits=[file])
     finally:
         if file is not None:
             os.close(file)
-
-
-def _own(limits: Limits) -> Frame:
-    # Nothing that tells of the job: a program may read it.
-    name = f"machine-{secrets.token_hex(3)}"
-    return begin_frame(time.time_ns(), limits.memory_mb, limits.processes, secrets.token_bytes(64), name)
 
 
 def _command(
@@ -198,7 +169,7 @@ def _command(
     agent: Path,
     monitor: Path,
 ) -> list[str]:
-    memory_mb = limits.memory_mb + _KERNEL_MB
+    memory_mb = limits.memory_mb + KERNEL_MB
     boot_line = "console=ttyS0 quiet panic=-1 random.trust_cpu=on"
     return [
         host.qemu,
@@ -223,29 +194,6 @@ def _command(
         # What a program in the machine could make of QEMU itself may start nothing and become nobody else.
         *("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"),
     ]
-
-
-def _guarded(host: Host) -> list[str]:
-    # The kernel ends it when we die, whatever we die of.
-    return [host.setpriv, "--pdeathsig", "KILL", "--"] if host.setpriv else []
-
-
-async def _make_disk(host: Host, disk: Path, limits: Limits) -> None:
-    # Sparse: it takes up what is written to it.
-    with disk.open("wb") as file:
-        file.truncate(max(limits.disk_mb, _LEAST_DISK_MB) * _MEGABYTE)
-    making = await asyncio.create_subprocess_exec(
-        host.mkfs,
-        *("-q", "-F", "-m", "0", "-O", "^has_journal", "-E", "lazy_itable_init=1,nodiscard", str(disk)),
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    _, said = await making.communicate()
-    if making.returncode != 0:
-        raise never_started(
-            f"no disk could be made for the machine: {said.decode(errors='replace').strip()[-300:]}",
-            "See whether there is room where temporary files are kept.",
-        )
 
 
 async def _watch(client: QMPClient, monitor: Path, accelerator: str) -> None:
@@ -295,16 +243,3 @@ async def _said(process: asyncio.subprocess.Process) -> str:
     # That it waited for us is no reason to end.
     said = " ".join(line for line in lines if ": info: " not in line).strip()
     return said or f"QEMU ended with {process.returncode}"
-
-
-async def _ended(process: asyncio.subprocess.Process) -> None:
-    # Not by process.kill(): that looks whether it has ended, and takes its end from who waits for it.
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGKILL)
-    await process.wait()
-
-
-def _search_path() -> str:
-    # Programs that make file systems are where only administrators look for them.
-    return os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])

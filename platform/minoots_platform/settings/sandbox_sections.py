@@ -111,6 +111,14 @@ class SandboxSettings(Section):
         "a hundred megabytes or more, so that the next machine of the same size starts several times faster. "
         "With 0 none is kept.",
     )
+    vm_engine: Literal["qemu", "firecracker"] = Field(
+        "qemu",
+        description="What runs virtual machines. `firecracker` takes KVM and an image built with "
+        "`--unpacked-kernel`, and has not been exercised on real hardware.",
+    )
+    firecracker: str = Field(
+        "firecracker", min_length=1, max_length=256, description="Firecracker, by name or path; 1.8 or newer."
+    )
     qemu: str = Field(
         "qemu-system-x86_64", min_length=1, max_length=256, description="QEMU, by name or path."
     )

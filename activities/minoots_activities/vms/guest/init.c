@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/random.h>
+#include <linux/vm_sockets.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -30,6 +31,7 @@
 #include <sys/reboot.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -41,6 +43,7 @@
 #define MOST_PAYLOAD 65536
 #define MOST_FIELDS 4096
 #define USER 1000
+#define HOST_PORT 1024
 /* A request to run: folder, number of arguments, the arguments, the environment; each ends with a zero. */
 #define FIXED 2
 /* What the host may have under way to the input of one program; it waits for acknowledgements beyond. */
@@ -87,6 +90,8 @@ struct run {
 static struct run runs[MOST_RUNS];
 static int port = -1;
 static int begun;
+/* Firecracker has no switch for its power: its machines end by a restart. */
+static int how_to_end = RB_POWER_OFF;
 
 static void say(const char *format, ...) {
     va_list arguments;
@@ -100,7 +105,7 @@ static void say(const char *format, ...) {
 /* A machine that cannot go on is switched off: the host sees it at once, and has this line on the console. */
 static void give_up(const char *what) {
     say("%s: %s", what, strerror(errno));
-    reboot(RB_POWER_OFF);
+    reboot(how_to_end);
     _exit(1);
 }
 
@@ -412,7 +417,7 @@ static void obey(struct header *header, char *payload) {
         break;
     case 'Q':
         sync();
-        reboot(RB_POWER_OFF);
+        reboot(how_to_end);
         break;
     default:
         errno = EPROTO;
@@ -428,7 +433,7 @@ static void listen_to_host(void) {
         return;
     if (length <= 0) {
         /* The host is gone: a machine that nobody speaks to is of no use. */
-        reboot(RB_POWER_OFF);
+        reboot(how_to_end);
         return;
     }
     held += (size_t)length;
@@ -491,7 +496,7 @@ static void serve(void) {
         if (ready[0].revents & POLLIN)
             listen_to_host();
         else if (ready[0].revents & (POLLHUP | POLLERR))
-            reboot(RB_POWER_OFF);
+            reboot(how_to_end);
     }
 }
 
@@ -521,6 +526,21 @@ static void mounted(const char *what, const char *where, const char *kind, unsig
     mkdir(where, 0755);
     if (mount(what, where, kind, flags, options))
         give_up(where);
+}
+
+/* To the host by its port of this number, where a machine has no serial ports of this kind (Firecracker). */
+static void open_socket(void) {
+    struct sockaddr_vm host = {.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HOST, .svm_port = HOST_PORT};
+    for (int tries = 0; tries < 500; tries++) {
+        port = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (port >= 0 && connect(port, (struct sockaddr *)&host, sizeof host) == 0) {
+            fcntl(port, F_SETFL, O_NONBLOCK);
+            return;
+        }
+        shut(&port);
+        usleep(10000);
+    }
+    give_up("the host's socket");
 }
 
 static void open_port(void) {
@@ -599,7 +619,15 @@ int main(void) {
     mounted("cgroup2", "/sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, "");
     mounted("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777,size=25%");
     load_modules("/modules/order");
-    open_port();
+    /* The kernel gives what it does not know of its command line to us, as environment. */
+    const char *way = getenv("minoots_port");
+    if (way != NULL && strcmp(way, "vsock") == 0) {
+        how_to_end = RB_AUTOBOOT;
+        load_modules("/modules/vsock");
+        open_socket();
+    } else {
+        open_port();
+    }
     tell('H', VERSION, "", 0);
     serve();
     return 1;
