@@ -208,6 +208,20 @@ async def test_a_tool_outside_the_policy_is_denied_told_audited_and_kept_as_an_e
     ]
 
 
+async def test_one_answer_makes_so_many_calls_and_the_model_is_told_of_the_others(serve: Serve) -> None:
+    many = [call("write_file", path=f"{number}.txt", text="x") for number in range(200)]
+    async with serve(many, "It said: {last}") as (stack, _):
+        job = await submit(stack, **task(max_calls=500))
+        done = await ended(stack, job, timeout=120)
+        assert done.state is JobState.SUCCEEDED, done
+        told = await results(stack, job)
+        assert len(told) == 64
+        assert told[:63] == [f"wrote {number}.txt: 1 bytes" for number in range(63)]
+        assert told[63].startswith("error: one answer may call 64 tools, and this one called 200")
+        assert result_of(done).changes == 63
+        assert result_of(done).refused == 1
+
+
 async def test_what_leaves_the_sandbox_waits_for_a_yes(serve: Serve) -> None:
     tools = [{"name": "run"}]
     async with serve(
