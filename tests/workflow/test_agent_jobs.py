@@ -21,6 +21,7 @@ from agents_at_work import (
     sleeps,
     task,
 )
+from keys_held import hold, revoke
 from model_servers import heard
 from receivers import Answer, Receiver
 from stacks import TENANT, Stack, eventually
@@ -29,6 +30,7 @@ from working import artifacts, cancel, ended, events, made, read, submit
 
 from minoots.contracts import EventType, Job, JobEventType, JobState
 from minoots.errors import Failure, FailureKind
+from minoots_platform.identity import Scope
 from minoots_platform.records import Database, agent_words, contents, timers
 from minoots_platform.records import events as log
 from minoots_platform.settings import TelemetrySettings
@@ -206,6 +208,20 @@ async def test_a_tool_outside_the_policy_is_denied_told_audited_and_kept_as_an_e
     ]
 
 
+async def test_one_answer_makes_so_many_calls_and_the_model_is_told_of_the_others(serve: Serve) -> None:
+    many = [call("write_file", path=f"{number}.txt", text="x") for number in range(200)]
+    async with serve(many, "It said: {last}") as (stack, _):
+        job = await submit(stack, **task(max_calls=500))
+        done = await ended(stack, job, timeout=120)
+        assert done.state is JobState.SUCCEEDED, done
+        told = await results(stack, job)
+        assert len(told) == 64
+        assert told[:63] == [f"wrote {number}.txt: 1 bytes" for number in range(63)]
+        assert told[63].startswith("error: one answer may call 64 tools, and this one called 200")
+        assert result_of(done).changes == 63
+        assert result_of(done).refused == 1
+
+
 async def test_what_leaves_the_sandbox_waits_for_a_yes(serve: Serve) -> None:
     tools = [{"name": "run"}]
     async with serve(
@@ -305,6 +321,7 @@ async def test_one_that_has_had_its_turns_ends_with_what_there_is(serve: Serve) 
 async def test_an_agent_sets_a_timer_once_somebody_has_allowed_it(serve: Serve) -> None:
     wanted = call("set_timer", name="tea", seconds=60, webhook="https://example.org/hook", payload={"n": 1})
     async with serve(wanted, "set") as (stack, _):
+        await hold(stack.database, {Scope.JOBS_WRITE, Scope.TIMERS_WRITE})
         job = await submit(stack, **task(tools=[{"name": "set_timer"}]))
         await asks(stack, job)
         await decide(stack, job, 1, approved=True)
@@ -314,6 +331,26 @@ async def test_an_agent_sets_a_timer_once_somebody_has_allowed_it(serve: Serve) 
         async with stack.database.read() as connection:
             timer = await timers.get(connection, TENANT, told.removeprefix("the timer is set: "))
         assert (timer.name, timer.payload, timer.created_by) == ("tea", {"n": 1}, "test")
+
+
+async def test_an_agent_whose_key_was_revoked_sets_no_timer_any_more(serve: Serve, tmp_path: Path) -> None:
+    wanted = call("set_timer", name="tea", seconds=60, webhook="https://example.org/hook")
+    audited = tmp_path / "audit.log"
+    async with serve(wanted, "so be it") as (stack, _):
+        await hold(stack.database, {Scope.JOBS_WRITE, Scope.TIMERS_WRITE})
+        job = await submit(stack, **task(tools=[{"name": "set_timer"}]))
+        await asks(stack, job)
+        await revoke(stack.database)
+        with start_logs(TelemetrySettings(audit_log=audited), "test"):
+            await decide(stack, job, 1, approved=True)
+            done = await ended(stack, job)
+        assert done.state is JobState.SUCCEEDED, done
+        [told] = await results(stack, job)
+        assert told == "error: nobody stands behind it any more: the key test is revoked"
+        async with stack.database.read() as connection:
+            assert (await timers.page(connection, TENANT, timers.TimerQuery())).items == ()
+    [line] = [one for one in map(json.loads, audited.read_text().splitlines()) if one["decision"] == "deny"]
+    assert (line["event"], line["tool"], line["actor"]) == ("job.tool_denied", "set_timer", "test")
 
 
 @pytest.mark.parametrize(

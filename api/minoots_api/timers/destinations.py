@@ -8,7 +8,6 @@ from typing import Any, Final
 from minoots.contracts import (
     Acknowledgement,
     AgentJob,
-    AgentTool,
     EscalationCreate,
     ExecJob,
     FieldProblem,
@@ -20,6 +19,7 @@ from minoots.errors import Failure, FailureKind
 from minoots_platform.connectors import ConnectorFault, check_action
 from minoots_platform.connectors.job import SubmitJob
 from minoots_platform.identity import Principal, Scope
+from minoots_platform.records import authority
 from minoots_platform.settings import Settings
 
 from .templates import require_template
@@ -52,8 +52,8 @@ def require_tools_allowed(job: LlmJob | ExecJob | AgentJob, principal: Principal
     Raises:
         Failure: denied.
     """
-    if isinstance(job, AgentJob) and any(rule.name is AgentTool.SET_TIMER for rule in job.tools or ()):
-        principal.require(Scope.TIMERS_WRITE)
+    for scope in authority.scopes_for(job):
+        principal.require(scope)
 
 
 def require_ladder_allowed(

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -29,10 +29,20 @@ from minoots_activities.sandboxes.port import NeverStarted
 from minoots_activities.sandboxes.tiers import Tiers
 from minoots_platform.clock import Clock
 from minoots_platform.connectors import ConnectorFault, check_action
-from minoots_platform.records import Database, agent_runs, agent_words, contents, job_progress, timers
+from minoots_platform.identity import Scope
+from minoots_platform.records import (
+    Database,
+    agent_runs,
+    agent_words,
+    authority,
+    contents,
+    job_progress,
+    timers,
+)
 from minoots_platform.records.agent_runs import CallState, Done, Due, Step
 from minoots_platform.records.job_progress import NewJobEvent
 from minoots_platform.settings import Settings
+from minoots_platform.telemetry import audit
 from minoots_workflows.jobs.contracts import StepDone, StepDue
 from minoots_workflows.jobs.port import ActingPort
 
@@ -290,6 +300,7 @@ class Acting(ActingPort):
 
         async def effect(connection: AsyncConnection) -> str:
             now = self._clock()
+            await self._require_may_set(connection, step, now)
             timer = await timers.accept(
                 connection,
                 step.begun.tenant,
@@ -303,6 +314,30 @@ class Acting(ActingPort):
             return timer.id
 
         return _Came("the timer is set", effect=effect)
+
+    async def _require_may_set(self, connection: AsyncConnection, step: Step, now: datetime) -> None:
+        """Refuse a timer in the name of somebody who may set none any more: it would outlast the job.
+
+        Raises:
+            Failure: denied.
+        """
+        local = self._settings.gateway.allow_dev_tenant
+        begun, needed = step.begun, (Scope.TIMERS_WRITE,)
+        try:
+            await authority.require_behind(
+                connection, begun.tenant, begun.actor, needed, now=now, local=local
+            )
+        except Failure as failure:
+            audit(
+                "job.tool_denied",
+                actor=begun.actor,
+                tenant=begun.tenant,
+                decision="deny",
+                job=begun.job_id,
+                tool=AgentTool.SET_TIMER.value,
+                reason=failure.detail,
+            )
+            raise
 
     async def _sleep(self, step: Step, call: ToolCall) -> Due | None:
         wanted = cast(Sleep, parsed(AgentTool.SLEEP, call))

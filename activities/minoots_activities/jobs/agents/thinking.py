@@ -47,7 +47,7 @@ from minoots_workflows.models.ports import ModelRouter
 
 from .arguments import spec_of
 from .ending import Ending, usage_of
-from .policy import MOST_FAULTS, judge, rules_of, said
+from .policy import MOST_FAULTS, bounded, judge, rules_of, said
 from .preparing import prepared
 
 _ASKED: Final = (
@@ -163,6 +163,7 @@ class Thinking(ThinkingPort):
             made = await agent_runs.counts(connection, step.run.job_id)
         # In a thread: patterns of strangers are held against paths of strangers, in steps that are bounded.
         calls = await asyncio.to_thread(judge, job, message.tool_calls, made, step.run.calls, offers)
+        calls = bounded(calls, len(answer.tool_calls))
         for call in calls:
             if call.audited:
                 # Before it is kept: what cannot be written down is thought again, and never lost.
