@@ -25,6 +25,11 @@ from minoots_platform.settings import Settings
 from .templates import require_template
 
 _SHOWN: Final = 100
+_NEEDED: Final = {
+    AgentTool.SET_TIMER: (Scope.TIMERS_WRITE,),
+    AgentTool.CONTEXT: (Scope.SESSIONS_READ, Scope.SOURCES_READ),
+}
+"""What whoever submits an agent has to be allowed for it to have a tool."""
 
 
 def require_allowed(
@@ -47,13 +52,16 @@ def require_allowed(
 
 
 def require_tools_allowed(job: LlmJob | ExecJob | AgentJob, principal: Principal) -> None:
-    """Refuse an agent that may do what whoever submits it may not: set timers.
+    """Refuse an agent that may do what whoever submits it may not: set timers, read sessions and documents.
 
     Raises:
         Failure: denied.
     """
-    if isinstance(job, AgentJob) and any(rule.name is AgentTool.SET_TIMER for rule in job.tools or ()):
-        principal.require(Scope.TIMERS_WRITE)
+    if not isinstance(job, AgentJob):
+        return
+    for rule in job.tools or ():
+        for scope in _NEEDED.get(rule.name, ()):
+            principal.require(scope)
 
 
 def require_ladder_allowed(

@@ -33,14 +33,16 @@ from minoots_platform.records import Database, agent_runs, agent_words, contents
 from minoots_platform.records.agent_runs import CallState, Done, Due, Step
 from minoots_platform.records.job_progress import NewJobEvent
 from minoots_platform.settings import Settings
+from minoots_platform.telemetry import audit
 from minoots_workflows.jobs.contracts import StepDone, StepDue
 from minoots_workflows.jobs.port import ActingPort
 
-from .arguments import Http, Run, SetTimer, Sleep, parsed
+from .arguments import Context, Http, Run, SetTimer, Sleep, parsed
 from .ending import Ending
 from .fetching import LONGEST, Fetching
 from .file_tools import TOOLS
 from .files import Files, listing
+from .looking_up import look_up
 from .policy import call_id, clean, rules_of
 from .preparing import prepared
 from .running import Commands, Where
@@ -170,6 +172,18 @@ class Acting(ActingPort):
             return _Came(_woken(wanted, early=early), "woken")
         if isinstance(wanted, SetTimer):
             return self._timer(step, wanted)
+        if isinstance(wanted, Context):
+            # Without the words: they may be what is not to be known.
+            audit(
+                "job.context",
+                actor=step.begun.actor,
+                tenant=step.begun.tenant,
+                decision="allow",
+                job=step.begun.job_id,
+                **({"searched": wanted.where} if wanted.read is None else {"read": wanted.read}),
+            )
+            with self._watching.tool(tool.value, step.begun.job_id):
+                return _Came(await look_up(self._database, step.run.tenant, wanted))
         rule = rules_of(job)[tool]
         if isinstance(wanted, Http):
             with self._watching.tool(tool.value, step.begun.job_id):
