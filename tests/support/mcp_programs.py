@@ -68,6 +68,7 @@ def answer(asked):
     if method == "tools/call":
         with open("log.txt", "a") as log:
             log.write("x\\n")
+        print("the call has begun", file=sys.stderr, flush=True)
         if MODE == "hang" or params["arguments"]["text"] == "hang":
             time.sleep(float(sys.argv[2]) if len(sys.argv) > 2 else 3600)
         if MODE == "huge":

@@ -17,7 +17,7 @@ from minoots.contracts.sessions import SessionHit
 from minoots.errors import Failure, FailureKind
 
 from . import conversations, schema
-from .words import LONGEST, words_of, written_in
+from .words import LONGEST, folded, words_of, written_in
 
 _EVENTS = schema.conversation_events
 _SESSIONS = schema.conversations
@@ -226,6 +226,15 @@ def snippet_of(text: str, terms: tuple[Term, ...]) -> tuple[str, tuple[tuple[int
     move = len(before) - begin
     marks = tuple((first + move, last + move) for first, last in found if begin <= first and last <= end)
     return before + text[begin:end] + behind, marks
+
+
+def stand_in(text: str, terms: tuple[Term, ...]) -> bool:
+    """Tell whether all terms stand in a text."""
+    plain = folded(text)
+    # Most texts have not even the letters.
+    if not all(word in plain for term in terms for word in term.words):
+        return False
+    return all(next(_places(text, (term,)), None) is not None for term in dict.fromkeys(terms))
 
 
 def _places(text: str, terms: tuple[Term, ...]) -> Iterator[tuple[int, int]]:

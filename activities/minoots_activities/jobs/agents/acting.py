@@ -29,7 +29,6 @@ from minoots_activities.sandboxes.port import NeverStarted
 from minoots_activities.sandboxes.tiers import Tiers
 from minoots_platform.clock import Clock
 from minoots_platform.connectors import ConnectorFault, check_action
-from minoots_platform.identity import Scope
 from minoots_platform.records import (
     Database,
     agent_runs,
@@ -46,11 +45,12 @@ from minoots_platform.telemetry import audit
 from minoots_workflows.jobs.contracts import StepDone, StepDue
 from minoots_workflows.jobs.port import ActingPort
 
-from .arguments import Http, Run, SetTimer, Sleep, parsed
+from .arguments import Context, Http, Run, SetTimer, Sleep, parsed
 from .ending import Ending
 from .fetching import LONGEST, Fetching
 from .file_tools import TOOLS
 from .files import Files, listing
+from .looking_up import look_up
 from .policy import call_id, clean, rules_of
 from .preparing import prepared
 from .running import Commands, Where
@@ -185,6 +185,9 @@ class Acting(ActingPort):
         if isinstance(wanted, SetTimer):
             with self._watching.tool(tool.value, step.begun.job_id, call.id):
                 return self._timer(step, wanted)
+        if isinstance(wanted, Context):
+            with self._watching.tool(tool.value, step.begun.job_id, call.id):
+                return await self._look_up(step, wanted)
         rule = rules_of(job)[tool]
         if isinstance(wanted, Http):
             with self._watching.tool(tool.value, step.begun.job_id, call.id):
@@ -300,7 +303,7 @@ class Acting(ActingPort):
 
         async def effect(connection: AsyncConnection) -> str:
             now = self._clock()
-            await self._require_may_set(connection, step, now)
+            await self._require_behind(connection, step, AgentTool.SET_TIMER, now)
             timer = await timers.accept(
                 connection,
                 step.begun.tenant,
@@ -315,17 +318,32 @@ class Acting(ActingPort):
 
         return _Came("the timer is set", effect=effect)
 
-    async def _require_may_set(self, connection: AsyncConnection, step: Step, now: datetime) -> None:
-        """Refuse a timer in the name of somebody who may set none any more: it would outlast the job.
+    async def _look_up(self, step: Step, wanted: Context) -> _Came:
+        async with self._database.read() as connection:
+            await self._require_behind(connection, step, AgentTool.CONTEXT, self._clock())
+        # Without the words: they may be what is not to be known.
+        audit(
+            "job.context",
+            actor=step.begun.actor,
+            tenant=step.begun.tenant,
+            decision="allow",
+            job=step.begun.job_id,
+            **({"searched": wanted.where} if wanted.read is None else {"read": wanted.read}),
+        )
+        return _Came(await look_up(self._database, step.run.tenant, wanted))
+
+    async def _require_behind(
+        self, connection: AsyncConnection, step: Step, tool: AgentTool, now: datetime
+    ) -> None:
+        """Refuse what reaches beyond the job to an agent of somebody who may not do it any more.
 
         Raises:
             Failure: denied.
         """
-        local = self._settings.gateway.allow_dev_tenant
-        begun, needed = step.begun, (Scope.TIMERS_WRITE,)
+        begun, local = step.begun, self._settings.gateway.allow_dev_tenant
         try:
             await authority.require_behind(
-                connection, begun.tenant, begun.actor, needed, now=now, local=local
+                connection, begun.tenant, begun.actor, authority.NEEDED[tool], now=now, local=local
             )
         except Failure as failure:
             audit(
@@ -334,7 +352,7 @@ class Acting(ActingPort):
                 tenant=begun.tenant,
                 decision="deny",
                 job=begun.job_id,
-                tool=AgentTool.SET_TIMER.value,
+                tool=tool.value,
                 reason=failure.detail,
             )
             raise
