@@ -149,6 +149,16 @@ from .schedules import (
     ScheduleState,
 )
 from .secrets import Secret, SecretCreate, SecretCreated, SecretRotate, SecretVersion
+from .standing import (
+    CloseReason,
+    Sandbox,
+    SandboxCreate,
+    SandboxFile,
+    SandboxFiles,
+    SandboxSnapshot,
+    SandboxState,
+    SandboxWritten,
+)
 from .templates import BodyTemplate, RenderedBody, TemplatePreview
 from .timers import (
     Account,
@@ -197,6 +207,7 @@ __all__ = [
     "Checked",
     "Chunk",
     "CircuitPolicy",
+    "CloseReason",
     "Command",
     "CommandCreate",
     "CommandState",
@@ -313,6 +324,13 @@ __all__ = [
     "RotationSave",
     "Rule",
     "Rung",
+    "Sandbox",
+    "SandboxCreate",
+    "SandboxFile",
+    "SandboxFiles",
+    "SandboxSnapshot",
+    "SandboxState",
+    "SandboxWritten",
     "Schedule",
     "SchedulePatch",
     "SchedulePreview",
