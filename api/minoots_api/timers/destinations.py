@@ -47,13 +47,15 @@ def require_allowed(
 
 
 def require_tools_allowed(job: LlmJob | ExecJob | AgentJob, principal: Principal) -> None:
-    """Refuse an agent that may do what whoever submits it may not: set timers.
+    """Refuse a job that may do what whoever submits it may not: set timers, use a sandbox that stands.
 
     Raises:
         Failure: denied.
     """
     if isinstance(job, AgentJob) and any(rule.name is AgentTool.SET_TIMER for rule in job.tools or ()):
         principal.require(Scope.TIMERS_WRITE)
+    if isinstance(job, ExecJob) and job.sandbox is not None:
+        principal.require(Scope.SANDBOXES_WRITE)
 
 
 def require_ladder_allowed(
