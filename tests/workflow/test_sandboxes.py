@@ -6,16 +6,19 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from stacks import TENANT, Stack, eventually
+from stacks import TENANT, Stack, eventually, short_histories, stack_of
 from standing import aged, close, get, held, opened, put, reaches, told, use, want
 from temporalio.client import WorkflowHandle
+from temporalio.testing import WorkflowEnvironment
 from working import accept, cancel, ended, events, made, read, submit
 from working import reaches as job_reaches
 
 from minoots.contracts import CloseReason, ExecResult, Job, JobState, Sandbox, SandboxState
 from minoots.errors import Failure
 from minoots_platform.clock import utc_now
-from minoots_platform.records import contents
+from minoots_platform.records import Database, contents
+from minoots_platform.settings import Settings
+from minoots_platform.telemetry import Telemetry
 from minoots_workflows.ids import workflow_id
 from minoots_workflows.sandboxes.contracts import SandboxDoes, SandboxLook
 from minoots_workflows.sandboxes.workflow import SandboxWorkflow
@@ -245,3 +248,52 @@ async def test_paths_lead_nowhere_else(stack: Stack, path: str) -> None:
     for does, more in ((SandboxDoes.GET, {}), (SandboxDoes.PUT, {"sha256": "0" * 64})):
         answer = await use(stack, sandbox, does, path=path, **more)
         assert answer["failure"]["kind"] == "invalid", answer
+
+
+async def test_one_that_is_suspended_with_a_program_in_it_can_be_closed(stack: Stack) -> None:
+    sandbox = await opened(stack)
+    job = await submit(stack, **shell(sandbox.id, "echo begun; sleep 600"))
+    await eventually(lambda: events(stack, job), lambda seen: "begun" in read(seen), 60)
+    await use(stack, sandbox, SandboxDoes.SUSPEND)
+    await close(stack, sandbox)
+    await reaches(stack, sandbox, SandboxState.CLOSED)
+    done = await ended(stack, job)
+    assert done.problem is not None
+    assert done.problem.outcome == "unknown"
+
+
+async def test_a_worker_has_room_for_so_many_and_the_next_one_waits_for_it(
+    sqlite_database: Database, temporal: WorkflowEnvironment, namespace: str, telemetry: Telemetry
+) -> None:
+    settings = Settings().with_overrides({"sandbox": {"standing": {"per_worker": 1}}})
+    address = temporal.client.service_client.config.target_host
+    async with stack_of(sqlite_database, address, namespace, telemetry, settings=settings) as stack:
+        first = await opened(stack)
+        second = await want(stack)
+        assert await stack.handover.sandbox(second.id)
+        waiting = await eventually(lambda: get(stack, second), lambda found: found.problem is not None)
+        assert waiting.state is SandboxState.OPENING
+        assert waiting.problem is not None
+        assert "sandbox.standing.per_worker" in (waiting.problem.remedy or "")
+        await close(stack, first)
+        found = await reaches(stack, second, SandboxState.OPEN)
+        assert found.problem is None
+
+
+async def test_one_that_is_used_a_lot_goes_on_in_a_new_history(
+    sqlite_database: Database, telemetry: Telemetry
+) -> None:
+    async with short_histories(sqlite_database, telemetry) as stack:
+        sandbox = await opened(stack)
+        first = (await workflow_of(stack, sandbox).describe()).run_id
+        for number in range(8):
+            await put(stack, sandbox, f"f{number}", b"x")
+            await use(stack, sandbox, SandboxDoes.SUSPEND)
+            await use(stack, sandbox, SandboxDoes.RESUME)
+        assert (await workflow_of(stack, sandbox).describe()).run_id != first
+        await held(stack, sandbox)
+        listed = await use(stack, sandbox, SandboxDoes.LIST, most=10)
+        assert len(listed["items"]) == 8, "the same sandbox"
+        assert (await get(stack, sandbox)).opened == 1
+        await close(stack, sandbox)
+        await reaches(stack, sandbox, SandboxState.CLOSED)

@@ -88,7 +88,8 @@ def holder_watch(queue: str) -> ActivityConfig:
         "task_queue": queue,
         # 25 h: longer than any sandbox stands.
         "start_to_close_timeout": timedelta(hours=25),
-        "schedule_to_start_timeout": _TAKEN_WITHIN,
+        # 20 s: when nobody takes it, the sandbox is lost for good, and a machine may be busy for a while.
+        "schedule_to_start_timeout": timedelta(seconds=20),
         # 5 s: it gives a sign four times a second. A worker that is silent for longer is asked once more
         # before its sandbox counts as lost, for nothing of that could be had again.
         "heartbeat_timeout": timedelta(seconds=5),
