@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,12 @@ def test_every_wall_stands_in_the_words_of_each_engine(command: list[str], own: 
     said = " ".join(command)
     assert {wall for wall in WALLS | own if f" {wall} " not in f" {said} "} == set()
     assert "--privileged" not in said
+
+
+def test_who_is_not_root_has_containers_of_his_own_user() -> None:
+    said = " ".join(podman_run(replace(WANTED, as_worker=True)))
+    assert "--userns keep-id:uid=65534,gid=65534 " in said
+    assert "--userns" not in " ".join(podman_run(WANTED))
 
 
 def test_docker_is_told_no_word_that_only_podman_knows() -> None:

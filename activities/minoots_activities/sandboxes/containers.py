@@ -216,6 +216,7 @@ class Containers(Sandboxes):
             processes=_limit(resource.RLIMIT_NPROC, 16_384),
             folders={INSIDE: python, _WAY: folder},
             entry=tuple(command(f"{_WAY}/guest")),
+            as_worker=os.geteuid() != 0,
         )
 
     async def _undo(self, name: str, process: asyncio.subprocess.Process) -> None:

@@ -27,6 +27,8 @@ class Wanted:
         processes: the most processes that the user may have on the whole machine.
         folders: folders of this machine that it may read, by where they are inside.
         entry: what is run, with its arguments.
+        as_worker: whether the program's user is the worker's own on the machine: who is not root can put no
+            other's processes into a control group, and kill none.
     """
 
     name: str
@@ -37,14 +39,16 @@ class Wanted:
     processes: int
     folders: dict[str, Path]
     entry: tuple[str, ...]
+    as_worker: bool = False
 
 
 def podman_run(wanted: Wanted) -> list[str]:
     """Return what podman is told to run it, in the foreground."""
     # Owned by the program's user: where an image has such a folder, runc gives the new one its mode.
     memory = f"type=tmpfs,tmpfs-size={wanted.size_mb}m,tmpfs-mode=1777,U=true,notmpcopyup,destination="
+    mine = ["--userns", f"keep-id:uid={wanted.user},gid={wanted.user}"] if wanted.as_worker else []
     return [
-        "run", "--rm", *_common(wanted),
+        "run", "--rm", *_common(wanted), *mine,
         "--no-hosts", "--http-proxy=false", "--read-only-tmpfs=false",
         # Volumes of an image would be folders of this machine without a size.
         "--image-volume", "ignore",
