@@ -16,7 +16,19 @@ import dev_stacks
 import psutil
 from dev_stacks import DevStack
 
-from . import agents, capture, creation, fanout, inbox, punctuality, recovery, report, router, sandboxes
+from . import (
+    agents,
+    capture,
+    creation,
+    fanout,
+    first_token,
+    inbox,
+    punctuality,
+    recovery,
+    report,
+    router,
+    sandboxes,
+)
 
 LANES = (
     "punctuality",
@@ -28,6 +40,7 @@ LANES = (
     "recovery",
     "capture",
     "router",
+    "first_token",
     "agents",
     "sandboxes",
 )
@@ -95,6 +108,9 @@ def run(lanes: list[str]) -> dict[str, object]:
     if "router" in lanes:
         found["router"] = asyncio.run(router.measure())
         print(found["router"])
+    if "first_token" in lanes:
+        found["first_token"] = asyncio.run(first_token.measure())
+        print(found["first_token"])
     if "agents" in lanes:
         found["agents"] = asyncio.run(agents.measure())
         print(found["agents"])
