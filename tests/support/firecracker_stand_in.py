@@ -99,7 +99,7 @@ class Guest:
 
     def serve(self) -> None:
         """Answer until the host is gone."""
-        self._say("H", 2)
+        self._say("H", 3)
         while len(header := self._read(HEADER.size)) == HEADER.size:
             length, run, kind = HEADER.unpack(header)
             payload = self._read(length)

@@ -170,7 +170,7 @@ class Tiers:
             raise NeverStarted(
                 FailureKind.INVALID,
                 f"the tier {tier} cannot hold a program to the hosts in network: {given.no_network}",
-                remedy="Leave network out, or choose the tier bubblewrap or container.",
+                remedy="Leave network out, or choose the tier bubblewrap, container or vm.",
             )
         if image is not None and tier is not Tier.CONTAINER:
             raise NeverStarted(

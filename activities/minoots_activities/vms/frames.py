@@ -22,7 +22,7 @@ _BEGINNING: Final = struct.Struct("<QIII64s16s")
 
 
 class Kind(IntEnum):
-    """What a frame says: up to `POWER_OFF` to a machine, the rest from it."""
+    """What a frame says: up to `POWER_OFF` to a machine, the rest from it, the last three either way."""
 
     BEGIN = ord("B")
     """The first of them: what is this machine's own."""
@@ -33,6 +33,8 @@ class Kind(IntEnum):
     FREEZE = ord("Z")
     """Everything that runs stands still, until `THAW`."""
     THAW = ord("T")
+    LISTEN = ord("L")
+    """For programs that want to reach the network, on the loopback."""
     POWER_OFF = ord("Q")
     HELLO = ord("H")
     """It is there; its state may be kept now, for nothing in it is anybody's yet."""
@@ -45,6 +47,16 @@ class Kind(IntEnum):
     ACCEPTED = ord("A")
     """So many bytes of input were taken."""
     EXITED = ord("X")
+    LISTENING = ord("P")
+    """On this port."""
+    CONNECT = ord("C")
+    """A program has come to that port; the number is that of its connection from now on."""
+    DATA = ord("D")
+    """Of a connection, both ways; nothing in it: the program is at its end."""
+    TAKEN = ord("G")
+    """So many bytes of a connection were taken, both ways."""
+    CLOSED = ord("U")
+    """A connection is over, both ways."""
 
 
 class ProtocolError(Exception):
@@ -129,14 +141,19 @@ def run_frame(run: int, folder: str, command: tuple[str, ...], env: dict[str, st
     return Frame(Kind.RUN, run, payload)
 
 
-def accepted_by(frame: Frame) -> int:
-    """Return how many bytes of input a machine has taken.
+def number_frame(kind: Kind, run: int, number: int) -> Frame:
+    """Return a frame that says a number."""
+    return Frame(kind, run, _COUNT.pack(number))
+
+
+def number_of(frame: Frame) -> int:
+    """Return the number that a frame says: of bytes that were taken, or of a port.
 
     Raises:
-        ProtocolError: it does not say.
+        ProtocolError: it says none.
     """
     if len(frame.payload) != _COUNT.size:
-        raise ProtocolError("expected a number of bytes")
+        raise ProtocolError("expected a number")
     return int(_COUNT.unpack(frame.payload)[0])
 
 

@@ -19,6 +19,7 @@ from typing import Final
 
 from minoots.contracts.sandboxes import Limits, Tier
 from minoots.errors import Failure, FailureKind
+from minoots_activities.egress.gate import Gate, environment
 from minoots_activities.sandboxes.names import PREFIX, is_left_behind, name_of
 from minoots_activities.sandboxes.port import (
     PATH,
@@ -61,7 +62,6 @@ class Machines(Sandboxes):
     """
 
     tier = Tier.VM
-    no_network = "machines have no network yet"
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -95,6 +95,8 @@ class Machine(WithSnapshots):
     def __init__(self, started: Started, limits: Limits, folder: Path) -> None:
         self._machine = started.machine
         self._folder = folder
+        self._env = dict(_ENVIRONMENT)
+        self._gate: Gate | None = None
         self.limits = limits
         self.held_by: Mapping[str, str] = {
             "time": "clock",
@@ -116,7 +118,7 @@ class Machine(WithSnapshots):
             done = await self._machine.guest.run(
                 program.command,
                 bounds,
-                env={**_ENVIRONMENT, **program.env},
+                env={**self._env, **program.env},
                 stdin=program.stdin,
                 stop=bounds.reached,
             )
@@ -196,6 +198,11 @@ class Machine(WithSnapshots):
         )
         return Listing(tuple(files[:most]), len(files) > most)
 
+    async def let_out(self, gate: Gate) -> None:
+        """Give its programs a way to the network."""
+        self._env |= environment(await self._machine.guest.listen(gate))
+        self._gate, self.network = gate, gate.used
+
     async def suspend(self) -> None:
         """Stop whatever runs, until `resume`."""
         self._machine.guest.freeze()
@@ -206,7 +213,10 @@ class Machine(WithSnapshots):
 
     async def destroy(self) -> None:
         """End the machine; nothing of it is left when this returns."""
+        if self._gate is not None:
+            await self._gate.aclose()
         await self._machine.end()
+        await self._machine.guest.ended_relaying()
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
     def console(self) -> str:

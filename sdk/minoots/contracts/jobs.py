@@ -194,8 +194,8 @@ class VmJob(ExecJob):
 
     @model_validator(mode="after")
     def _machine_has(self) -> Self:
-        if self.image is not None or self.network:
-            raise ValueError("expected neither image nor network: machines have one image and no network yet")
+        if self.image is not None:
+            raise ValueError("expected no image: machines have one that the operator has built")
         return self
 
 

@@ -14,8 +14,8 @@ from minoots_activities.vms.frames import (
     Frame,
     Kind,
     ProtocolError,
-    accepted_by,
     exit_of,
+    number_of,
     read_frame,
     refusal_of,
     run_frame,
@@ -52,7 +52,7 @@ def test_whatever_a_machine_sends_is_read_or_refused(data: bytes) -> None:
         asyncio.run(read_all(data))
     except ProtocolError:
         pass
-    for read in (accepted_by, exit_of, refusal_of):
+    for read in (number_of, exit_of, refusal_of):
         try:
             read(Frame(Kind.EXITED, 1, data))
         except ProtocolError:

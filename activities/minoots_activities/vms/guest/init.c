@@ -18,6 +18,8 @@
 #include <grp.h>
 #include <linux/random.h>
 #include <linux/vm_sockets.h>
+#include <net/if.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -38,7 +40,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define VERSION 2
+#define VERSION 3
 #define MOST_RUNS 32
 #define MOST_PAYLOAD 65536
 #define MOST_FIELDS 4096
@@ -46,8 +48,10 @@
 #define HOST_PORT 1024
 /* A request to run: folder, number of arguments, the arguments, the environment; each ends with a zero. */
 #define FIXED 2
-/* What the host may have under way to the input of one program; it waits for acknowledgements beyond. */
+/* What the host may have under way to the input of one program; it waits for acknowledgements beyond. Likewise for a
+   connection, each way. */
 #define MOST_INPUT 131072
+#define MOST_CONNECTIONS 64
 
 struct header {
     uint32_t length;
@@ -87,7 +91,21 @@ struct run {
     char *pending;
 };
 
+/* A connection of a program to the port that we listen on: the host carries it on, and judges where to. */
+struct connection {
+    uint32_t number; /* 0: free */
+    int file;
+    int closing;  /* the host is at its end: what is pending is still passed on */
+    int spoken;   /* the program is at its end */
+    uint32_t out; /* bytes that the host has not taken yet */
+    size_t waiting;
+    char *pending;
+};
+
 static struct run runs[MOST_RUNS];
+static struct connection connections[MOST_CONNECTIONS];
+static uint32_t last_connection;
+static int listening = -1;
 static int port = -1;
 static int begun;
 /* Firecracker has no switch for its power: its machines end by a restart. */
@@ -387,6 +405,126 @@ static void reap(void) {
             }
 }
 
+static void let_go(struct connection *connection, int told) {
+    if (told)
+        tell('U', connection->number, "", 0);
+    shut(&connection->file);
+    free(connection->pending);
+    *connection = (struct connection){.file = -1};
+}
+
+/* The loopback is all the network that there is; what is said to this port goes to the host. */
+static void listen_for_programs(void) {
+    struct ifreq loopback = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    errno = EALREADY;
+    if (listening >= 0)
+        give_up("it listens already");
+    listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (listening < 0 || ioctl(listening, SIOCSIFFLAGS, &loopback) ||
+        bind(listening, (struct sockaddr *)&address, size) || listen(listening, MOST_CONNECTIONS) ||
+        getsockname(listening, (struct sockaddr *)&address, &size))
+        give_up("no loopback");
+    uint32_t number = ntohs(address.sin_port);
+    tell('P', 0, &number, sizeof number);
+}
+
+static struct connection *free_connection(void) {
+    for (int at = 0; at < MOST_CONNECTIONS; at++)
+        if (!connections[at].number)
+            return &connections[at];
+    return NULL;
+}
+
+static void accept_program(void) {
+    struct connection *connection = free_connection();
+    int file = connection ? accept4(listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK) : -1;
+    if (file < 0)
+        return;
+    char *pending = malloc(MOST_INPUT);
+    if (pending == NULL) {
+        close(file);
+        return;
+    }
+    if (++last_connection == 0)
+        last_connection = 1;
+    *connection = (struct connection){.number = last_connection, .file = file, .pending = pending};
+    tell('C', connection->number, "", 0);
+}
+
+static struct connection *find_connection(uint32_t number) {
+    for (int at = 0; at < MOST_CONNECTIONS && number; at++)
+        if (connections[at].number == number)
+            return &connections[at];
+    return NULL;
+}
+
+/* Pass on what is there; at the host's end, and when nothing is left, at ours too. */
+static void pass_to_program(struct connection *connection) {
+    if (connection->waiting > 0) {
+        ssize_t written = send(connection->file, connection->pending, connection->waiting, MSG_NOSIGNAL);
+        if (written < 0 && (errno == EAGAIN || errno == EINTR))
+            return;
+        if (written < 0) {
+            let_go(connection, 1);
+            return;
+        }
+        uint32_t taken = (uint32_t)written;
+        memmove(connection->pending, connection->pending + taken, connection->waiting - taken);
+        connection->waiting -= taken;
+        if (!connection->closing)
+            tell('G', connection->number, &taken, sizeof taken);
+    }
+    if (connection->closing && connection->waiting == 0)
+        let_go(connection, 0);
+}
+
+static void take_for_program(uint32_t number, const char *data, uint32_t length) {
+    struct connection *connection = find_connection(number);
+    if (connection == NULL)
+        return;
+    errno = ENOBUFS;
+    if (length > MOST_INPUT - connection->waiting || connection->closing)
+        give_up("the host sends more than it may");
+    memcpy(connection->pending + connection->waiting, data, length);
+    connection->waiting += length;
+    pass_to_program(connection);
+}
+
+static void pass_from_program(struct connection *connection) {
+    static char buffer[MOST_PAYLOAD];
+    size_t room = MOST_INPUT - connection->out;
+    ssize_t length = read(connection->file, buffer, room < sizeof buffer ? room : sizeof buffer);
+    if (length < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (length < 0) {
+        let_go(connection, !connection->closing);
+        return;
+    }
+    connection->spoken = length == 0;
+    connection->out += (uint32_t)length;
+    if (!connection->closing)
+        tell('D', connection->number, buffer, (uint32_t)length);
+}
+
+static void host_has_taken(uint32_t number, const char *payload, uint32_t length) {
+    struct connection *connection = find_connection(number);
+    uint32_t count;
+    if (connection == NULL || length != sizeof count)
+        return;
+    memcpy(&count, payload, sizeof count);
+    connection->out = count < connection->out ? connection->out - count : 0;
+}
+
+static void host_closes(uint32_t number) {
+    struct connection *connection = find_connection(number);
+    if (connection == NULL)
+        return;
+    connection->closing = 1;
+    pass_to_program(connection);
+}
+
 static void begin(const char *payload, uint32_t length);
 
 static void obey(struct header *header, char *payload) {
@@ -408,6 +546,18 @@ static void obey(struct header *header, char *payload) {
     case 'K':
         if (find(header->run) != NULL)
             end_group(header->run);
+        break;
+    case 'L':
+        listen_for_programs();
+        break;
+    case 'D':
+        take_for_program(header->run, payload, header->length);
+        break;
+    case 'G':
+        host_has_taken(header->run, payload, header->length);
+        break;
+    case 'U':
+        host_closes(header->run);
         break;
     case 'Z':
         freeze("1");
@@ -463,10 +613,23 @@ static void serve(void) {
     if (ended < 0)
         give_up("no signals");
     for (;;) {
-        struct pollfd ready[2 + 3 * MOST_RUNS] = {{.fd = port, .events = POLLIN}, {.fd = ended, .events = POLLIN}};
+        struct pollfd ready[3 + 3 * MOST_RUNS + MOST_CONNECTIONS] = {
+            {.fd = port, .events = POLLIN},
+            {.fd = ended, .events = POLLIN},
+            {.fd = free_connection() ? listening : -1, .events = POLLIN},
+        };
+        struct pollfd *of_connections = ready + 3 + 3 * MOST_RUNS;
+        for (int at = 0; at < MOST_CONNECTIONS; at++) {
+            struct connection *connection = &connections[at];
+            short events = (short)((connection->waiting > 0 ? POLLOUT : 0) |
+                                   (!connection->spoken && connection->out < MOST_INPUT ? POLLIN : 0));
+            /* Without anything to wait for not at all: its end would be told again and again. */
+            int file = connection->number && events ? connection->file : -1;
+            of_connections[at] = (struct pollfd){.fd = file, .events = events};
+        }
         for (int at = 0; at < MOST_RUNS; at++) {
             struct run *run = &runs[at];
-            struct pollfd *of_run = ready + 2 + 3 * at;
+            struct pollfd *of_run = ready + 3 + 3 * at;
             for (int one = 0; one < 3; one++)
                 of_run[one].fd = -1;
             if (!run->process)
@@ -482,7 +645,7 @@ static void serve(void) {
             reap();
         for (int at = 0; at < MOST_RUNS; at++) {
             struct run *run = &runs[at];
-            struct pollfd *of_run = ready + 2 + 3 * at;
+            struct pollfd *of_run = ready + 3 + 3 * at;
             if (!run->process)
                 continue;
             if (of_run[0].revents && run->input >= 0 && run->waiting > 0)
@@ -493,6 +656,16 @@ static void serve(void) {
                 pass_output_on(run, &run->errors, 'E');
             finish(run);
         }
+        for (int at = 0; at < MOST_CONNECTIONS; at++) {
+            struct connection *connection = &connections[at];
+            short happened = of_connections[at].fd < 0 ? 0 : of_connections[at].revents;
+            if (connection->number && connection->waiting > 0 && happened & (POLLOUT | POLLERR | POLLHUP))
+                pass_to_program(connection);
+            if (connection->number && !connection->spoken && happened & (POLLIN | POLLERR | POLLHUP))
+                pass_from_program(connection);
+        }
+        if (ready[2].fd >= 0 && ready[2].revents)
+            accept_program();
         if (ready[0].revents & POLLIN)
             listen_to_host();
         else if (ready[0].revents & (POLLHUP | POLLERR))
