@@ -38,6 +38,7 @@ from minoots_activities.sandboxes.watching import Watching
 from minoots_activities.schedules.adapter import Schedules
 from minoots_activities.timers.adapter import Timers
 from minoots_activities.timers.lead import LeadWatch
+from minoots_activities.vms.roots import Roots
 from minoots_platform.addresses import AddressPolicy
 from minoots_platform.clock import utc_now
 from minoots_platform.handover import HandOver
@@ -119,6 +120,7 @@ def tiers_of(settings: Settings, telemetry: Telemetry | None = None) -> Tiers:
     return Tiers(
         vm_image=settings.vm_image,
         machines=engine_of(settings),
+        vm_roots=Roots(settings.vm_roots),
         allow_process=sandbox.allow_process,
         read_only=sandbox.read_only,
         use_cgroups=sandbox.cgroups,

@@ -18,7 +18,7 @@ MOST_INPUT: Final = 131_072
 _HEADER: Final = struct.Struct("<IIB3x")
 _RESULT: Final = struct.Struct("<iiIII")
 _COUNT: Final = struct.Struct("<I")
-_BEGINNING: Final = struct.Struct("<QIII64s16s")
+_BEGINNING: Final = struct.Struct("<QIIII64s16s")
 
 
 class Kind(IntEnum):
@@ -111,7 +111,9 @@ async def read_frame(reader: asyncio.StreamReader) -> Frame | None:
         raise ProtocolError(f"there is no frame of kind {kind}") from None
 
 
-def begin_frame(time_ns: int, memory_mb: int, processes: int, randomness: bytes, name: str) -> Frame:
+def begin_frame(
+    time_ns: int, memory_mb: int, processes: int, randomness: bytes, name: str, *, root: bool = False
+) -> Frame:
     """Return what a machine has to be told before it does anything.
 
     Args:
@@ -120,19 +122,20 @@ def begin_frame(time_ns: int, memory_mb: int, processes: int, randomness: bytes,
         processes: likewise.
         randomness: 64 bytes that nobody else has.
         name: up to 15 letters.
+        root: whether it has a second disk, with a root for its programs.
     """
     seconds, nanoseconds = divmod(time_ns, 1_000_000_000)
-    own = _BEGINNING.pack(seconds, nanoseconds, memory_mb, processes, randomness, name.encode("ascii")[:15])
-    return Frame(Kind.BEGIN, 0, own)
+    numbers = (seconds, nanoseconds, memory_mb, processes, int(root))
+    return Frame(Kind.BEGIN, 0, _BEGINNING.pack(*numbers, randomness, name.encode("ascii")[:15]))
 
 
-def run_frame(run: int, folder: str, command: tuple[str, ...], env: dict[str, str]) -> Frame:
+def run_frame(run: int, folder: str, root: str, command: tuple[str, ...], env: dict[str, str]) -> Frame:
     """Return the request to run a program.
 
     Raises:
         ValueError: it is too long, or has a NUL in it.
     """
-    fields = [folder, str(len(command)), *command, *(f"{name}={value}" for name, value in env.items())]
+    fields = [folder, root, str(len(command)), *command, *(f"{name}={value}" for name, value in env.items())]
     if any("\x00" in one for one in fields):
         raise ValueError("expected a command and an environment without NUL characters")
     payload = b"".join(one.encode() + b"\x00" for one in fields)

@@ -30,7 +30,9 @@ from .frames import (
 from .relaying import RELAYED, Relay
 from .rooms import Room
 
-VERSION: Final = 3
+VERSION: Final = 4
+OTHER_ROOT: Final = "/other"
+"""Where a machine has the files of its second disk."""
 """Of the wire; the guest says which it speaks."""
 _HELD: Final = 32
 """Frames that wait for a slow reader before the machine is made to wait."""
@@ -81,6 +83,7 @@ class Guest:
         env: Mapping[str, str],
         stdin: bytes = b"",
         folder: str = "/work",
+        root: str = "/",
         stop: asyncio.Event | None = None,
     ) -> Exit:
         """Run a program to its end. When this is cancelled, the program is killed before it returns.
@@ -91,6 +94,7 @@ class Guest:
             env: its environment, all of it.
             stdin: what it reads.
             folder: where it begins.
+            root: what it has as the root of all files; `OTHER_ROOT`, where there is a second disk.
             stop: when it is set, the program is killed, and how it ended is returned.
 
         Raises:
@@ -100,7 +104,7 @@ class Guest:
         self._number += 1
         number = self._number
         try:
-            request = run_frame(number, folder, command, dict(env))
+            request = run_frame(number, folder, root, command, dict(env))
         except ValueError as error:
             raise NeverStarted(
                 FailureKind.INVALID, str(error), remedy="Put what is long into a file."

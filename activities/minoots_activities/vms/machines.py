@@ -36,6 +36,8 @@ from minoots_activities.sandboxes.port import (
 from minoots_activities.sandboxes.snapshots import WithSnapshots
 
 from .engines import Engine, Started
+from .guest import OTHER_ROOT
+from .roots import Roots, no_root
 
 _ENVIRONMENT: Final = {"PATH": PATH, "HOME": "/work", "TMPDIR": "/tmp", "LANG": "C.UTF-8"}  # noqa: S108
 _WORK: Final = "/work"
@@ -59,12 +61,14 @@ class Machines(Sandboxes):
 
     Args:
         engine: what starts them.
+        roots: what they may have as the root of their files, beside what the image has.
     """
 
     tier = Tier.VM
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, roots: Roots | None = None) -> None:
         self.engine = engine
+        self._roots = roots
 
     async def missing(self) -> tuple[str, ...]:
         """Return what this host lacks."""
@@ -76,15 +80,20 @@ class Machines(Sandboxes):
         Raises:
             NeverStarted: it did not come up.
         """
+        root = None
+        if image is not None:
+            if self._roots is None:
+                raise no_root(image)
+            root = await asyncio.to_thread(self._roots.find, image)
         # Not below our own data: paths of sockets are short.
         folder = Path(tempfile.mkdtemp(prefix=f"{name_of(name)[:60]}-"))
         try:
-            started = await self.engine.start(limits, folder)
+            started = await self.engine.start(limits, folder, root)
             (folder / "pid").write_text(str(started.machine.process.pid))
         except BaseException:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
             raise
-        return Machine(started, limits, folder)
+        return Machine(started, limits, folder, "/" if root is None else OTHER_ROOT)
 
 
 class Machine(WithSnapshots):
@@ -92,8 +101,9 @@ class Machine(WithSnapshots):
 
     tier = Tier.VM
 
-    def __init__(self, started: Started, limits: Limits, folder: Path) -> None:
+    def __init__(self, started: Started, limits: Limits, folder: Path, root: str = "/") -> None:
         self._machine = started.machine
+        self._root = root
         self._folder = folder
         self._env = dict(_ENVIRONMENT)
         self._gate: Gate | None = None
@@ -120,6 +130,7 @@ class Machine(WithSnapshots):
                 bounds,
                 env={**self._env, **program.env},
                 stdin=program.stdin,
+                root=self._root,
                 stop=bounds.reached,
             )
         finally:

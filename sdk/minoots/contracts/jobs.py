@@ -146,7 +146,8 @@ class _InSandbox(_Job):
     """What is kept of the working folder as artifacts: paths, with ``*``, ``?`` and ``**`` for any."""
     tier: Tier = Tier.BUBBLEWRAP
     image: ImageReference | None = None
-    """The root file system in the tier ``container``; default: the first that the operator allows."""
+    """The root file system in the tiers ``container`` (default: the first that the operator allows) and
+    ``vm`` (default: what the image of machines has)."""
     limits: Limits = Field(default_factory=Limits)
     """``time`` is that of one program."""
     network: Annotated[tuple[NetworkHost, ...], Field(max_length=64)] = ()
@@ -191,12 +192,6 @@ class VmJob(ExecJob):
 
     kind: Literal[JobKind.VM]  # type: ignore[assignment] # what tells it from its like
     tier: Literal[Tier.VM] = Tier.VM
-
-    @model_validator(mode="after")
-    def _machine_has(self) -> Self:
-        if self.image is not None:
-            raise ValueError("expected no image: machines have one that the operator has built")
-        return self
 
 
 class AgentJob(_InSandbox):

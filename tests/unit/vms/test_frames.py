@@ -67,7 +67,7 @@ async def test_a_frame_that_is_too_long_is_refused_before_it_is_waited_for() -> 
 @pytest.mark.parametrize("command", [("a\x00b",), ("x" * MOST_PAYLOAD,)])
 def test_a_command_that_no_frame_holds_is_refused(command: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="command"):
-        run_frame(1, "/work", command, {})
+        run_frame(1, "/work", "/", command, {})
 
 
 def test_a_signal_is_no_exit_code() -> None:

@@ -40,14 +40,17 @@
 #include <time.h>
 #include <unistd.h>
 
-#define VERSION 3
+#define VERSION 4
 #define MOST_RUNS 32
 #define MOST_PAYLOAD 65536
 #define MOST_FIELDS 4096
 #define USER 1000
 #define HOST_PORT 1024
-/* A request to run: folder, number of arguments, the arguments, the environment; each ends with a zero. */
-#define FIXED 2
+/* A request to run: folder, root of its files, number of arguments, the arguments, the environment; each ends with a
+   zero. */
+#define FIXED 3
+/* Where the files of the second disk are, if there is one: a root for programs. */
+#define OTHER_ROOT "/other"
 /* What the host may have under way to the input of one program; it waits for acknowledgements beyond. Likewise for a
    connection, each way. */
 #define MOST_INPUT 131072
@@ -75,6 +78,7 @@ struct beginning {
     uint32_t nanoseconds;
     uint32_t memory_mb;
     uint32_t processes;
+    uint32_t other_root; /* whether there is a second disk */
     uint8_t randomness[64];
     char name[16]; /* ends with a zero */
 } __attribute__((packed));
@@ -218,8 +222,8 @@ static void shut(int *file) {
 
 /* In the child: become the program. Only reached with three pipes and a group that is its own. */
 static void become(char **fields, int count, int input, int output, int errors, int report) {
-    const char *folder = fields[0];
-    int arguments = atoi(fields[1]);
+    const char *folder = fields[0], *root = fields[1];
+    int arguments = atoi(fields[2]);
     char **argv = fields + FIXED, **environment = argv + arguments;
     char *own_argv[MOST_FIELDS + 1], *own_environment[MOST_FIELDS + 1];
     int at;
@@ -238,6 +242,8 @@ static void become(char **fields, int count, int input, int output, int errors, 
     if (dup2(input, 0) < 0 || dup2(output, 1) < 0 || dup2(errors, 2) < 0)
         goto failed;
     struct rlimit none_at_all = {0, 0};
+    if (strcmp(root, "/") != 0 && chroot(root))
+        goto failed;
     if (setrlimit(RLIMIT_CORE, &none_at_all) || setgroups(0, NULL) || setresgid(USER, USER, USER) ||
         setresuid(USER, USER, USER) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || chdir(folder))
         goto failed;
@@ -256,7 +262,7 @@ static void start(uint32_t number, char *payload, uint32_t length) {
     for (char *at = payload; at < payload + length && count < MOST_FIELDS; at += strlen(at) + 1)
         fields[count++] = at;
     errno = EINVAL;
-    if (count <= FIXED || payload[length - 1] != '\0' || atoi(fields[1]) < 1 || atoi(fields[1]) > count - FIXED) {
+    if (count <= FIXED || payload[length - 1] != '\0' || atoi(fields[2]) < 1 || atoi(fields[2]) > count - FIXED) {
         tell_failure(number, "the request cannot be read");
         return;
     }
@@ -740,6 +746,25 @@ static void mount_work(void) {
         give_up("/work");
 }
 
+/* Read-only, with the folders over it that every program has: those are there in any root that the host makes. */
+static void mount_other_root(void) {
+    const char *shared[] = {"/proc", "/dev", "/sys", "/tmp", "/work"};
+    char path[64];
+    mkdir(OTHER_ROOT, 0755);
+    for (int tries = 0; tries < 500; tries++) {
+        if (mount("/dev/vdb", OTHER_ROOT, "ext4", MS_RDONLY | MS_NOSUID | MS_NODEV, "") == 0)
+            break;
+        if (tries == 499)
+            give_up(OTHER_ROOT);
+        usleep(10000);
+    }
+    for (size_t at = 0; at < sizeof shared / sizeof *shared; at++) {
+        snprintf(path, sizeof path, OTHER_ROOT "%s", shared[at]);
+        if (mount(shared[at], path, NULL, MS_BIND, NULL))
+            give_up(path);
+    }
+}
+
 /* All programs together: what a job eats up must not silence the machine. */
 static void limit_jobs(uint32_t memory_mb, uint32_t processes) {
     char bytes[32], count[32];
@@ -780,6 +805,8 @@ static void begin(const char *payload, uint32_t length) {
     load_modules("/modules/late");
     limit_jobs(own.memory_mb, own.processes);
     mount_work();
+    if (own.other_root)
+        mount_other_root();
     begun = 1;
     tell('Y', 0, "", 0);
 }
