@@ -141,7 +141,13 @@ class States:
             self._keeping.discard(kind)
 
     def prune(self) -> None:
-        """Remove those that were not used for longest, until as many are left as may be."""
+        """Remove those that were not used for longest, until as many are left as may be.
+
+        And what a worker that was killed has left half written.
+        """
+        for half in self._folder.glob("*.state.*"):
+            if not _runs(half.suffix.removeprefix(".")):
+                half.unlink(missing_ok=True)
         kept = [path for path in self._folder.iterdir() if _NAME.match(path.name)]
         kept.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
         for path in kept[self._most :]:
@@ -184,6 +190,16 @@ async def _go_on(monitor: QMPClient) -> None:
             break
         await asyncio.sleep(0.005)
     await monitor.execute("cont")
+
+
+def _runs(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, ValueError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _processor() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 from minoots_activities.vms.states import Kind, States
@@ -55,6 +56,17 @@ def test_those_that_were_used_last_are_kept_and_nothing_else_is_touched(tmp_path
     states.find(kinds[3])
     states.prune()
     assert sorted(os.listdir(tmp_path)) == sorted([kinds[0].file, kinds[3].file, "notes"])
+
+
+def test_what_a_killed_worker_left_half_written_is_removed(tmp_path: Path) -> None:
+    with subprocess.Popen(["true"]) as gone:
+        gone.wait()
+    kept = Kind("tcg-64m-1c-1d", "a" * 32).file
+    mine, theirs = f"{kept}.{os.getpid()}", f"{kept}.{gone.pid}"
+    for name in (kept, mine, theirs):
+        (tmp_path / name).touch()
+    States(tmp_path, 2).prune()
+    assert sorted(os.listdir(tmp_path)) == sorted([kept, mine])
 
 
 def test_none_is_looked_for_where_none_is_to_be_kept(tmp_path: Path) -> None:
