@@ -139,7 +139,7 @@ class Guest:
         Raises:
             NeverStarted: it does not listen.
         """
-        self._relay = Relay(gate, self._send)
+        self._relay = Relay(gate, self._send, self._writer.drain)
         self._send(Frame(Kind.LISTEN, 0, b""))
         with suppress(TimeoutError):
             async with asyncio.timeout(_GRACE):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -46,11 +46,15 @@ class Relay:
     Args:
         gate: where they lead.
         send: tells the machine something.
+        drain: waits until it has taken most of that, whatever it says of it.
     """
 
-    def __init__(self, gate: Gate, send: Callable[[Frame], None]) -> None:
+    def __init__(
+        self, gate: Gate, send: Callable[[Frame], None], drain: Callable[[], Awaitable[None]]
+    ) -> None:
         self._gate = gate
         self._send = send
+        self._drain = drain
         self._open: dict[int, _Connection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -121,6 +125,7 @@ class Relay:
             while data := await reader.read(MOST_PAYLOAD):
                 await connection.room.take(len(data))
                 self._send(Frame(Kind.DATA, number, data))
+                await self._drain()
         except OSError:
             # The gate is closed: so is the connection.
             pass

@@ -14,6 +14,7 @@ from minoots_activities.egress.rules import Rules
 from minoots_activities.sandboxes.port import NeverStarted, OutcomeUnknown
 from minoots_activities.vms.frames import MOST_INPUT, Frame, Kind, number_frame, number_of, read_frame
 from minoots_activities.vms.guest import Guest
+from minoots_activities.vms.relaying import Relay
 from minoots_platform.addresses import AddressPolicy
 
 SECONDS = 60.0
@@ -184,6 +185,31 @@ async def test_more_connections_than_there_may_be_are_closed_at_once() -> None:
             frame = await inside.hear()
             assert frame.kind is Kind.CLOSED
             closed.add(frame.run)
+
+
+async def test_a_machine_that_says_that_it_takes_and_does_not_is_not_written_to_without_end() -> None:
+    sent: list[Frame] = []
+    stuck = asyncio.Event()
+
+    async def drain() -> None:
+        stuck.set()
+        await asyncio.Event().wait()
+
+    async with echo() as port, asyncio.timeout(SECONDS):
+        gate = gate_to(port)
+        relay = Relay(gate, sent.append, drain)
+        relay.hear(Frame(Kind.CONNECT, 1, b""))
+        relay.hear(Frame(Kind.DATA, 1, ECHO % port))
+        await stuck.wait()
+        relay.hear(Frame(Kind.DATA, 1, b"x" * 60000))
+        relay.hear(number_frame(Kind.TAKEN, 1, MOST_INPUT))
+        while True:
+            if gate.used.received == 60000:
+                break
+            await asyncio.sleep(0.01)
+        assert [frame.kind for frame in sent].count(Kind.DATA) == 1
+        await gate.aclose()
+        await relay.aclose()
 
 
 async def test_a_machine_that_sends_more_than_it_may_is_let_go() -> None:
