@@ -112,6 +112,7 @@ def tiers_of(settings: Settings, telemetry: Telemetry | None = None) -> Tiers:
     from minoots_activities.sandboxes.room import Room, folder_of
     from minoots_activities.sandboxes.tiers import Ceilings, Network, Tiers
     from minoots_activities.sandboxes.watching import Watching
+    from minoots_activities.vms.roots import Roots
     from minoots_platform.addresses import AddressPolicy
 
     from .machines import engine_of
@@ -120,6 +121,7 @@ def tiers_of(settings: Settings, telemetry: Telemetry | None = None) -> Tiers:
     return Tiers(
         vm_image=settings.vm_image,
         machines=engine_of(settings),
+        vm_roots=Roots(settings.vm_roots),
         allow_process=sandbox.allow_process,
         read_only=sandbox.read_only,
         use_cgroups=sandbox.cgroups,
