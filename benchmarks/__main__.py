@@ -16,7 +16,20 @@ import dev_stacks
 import psutil
 from dev_stacks import DevStack
 
-from . import agents, capture, creation, fanout, inbox, punctuality, recovery, report, router, sandboxes
+from . import (
+    agents,
+    cancelling,
+    capture,
+    creation,
+    fanout,
+    inbox,
+    punctuality,
+    recovery,
+    report,
+    router,
+    sandboxes,
+    searching,
+)
 
 LANES = (
     "punctuality",
@@ -27,9 +40,11 @@ LANES = (
     "memory",
     "recovery",
     "capture",
+    "searching",
     "router",
     "agents",
     "sandboxes",
+    "cancelling",
 )
 CAPACITY_RATES = (30, 40, 50, 60, 80, 100)
 PROMISE_MS = 250
@@ -92,6 +107,9 @@ def run(lanes: list[str]) -> dict[str, object]:
     if "capture" in lanes:
         found["capture"] = asyncio.run(capture.measure())
         print(found["capture"])
+    if "searching" in lanes:
+        found["searching"] = asyncio.run(searching.measure())
+        print(found["searching"])
     if "router" in lanes:
         found["router"] = asyncio.run(router.measure())
         print(found["router"])
@@ -101,6 +119,9 @@ def run(lanes: list[str]) -> dict[str, object]:
     if "sandboxes" in lanes:
         found["sandboxes"] = asyncio.run(sandboxes.measure())
         print(*found["sandboxes"], sep="\n")
+    if "cancelling" in lanes:
+        found["cancelling"] = asyncio.run(cancelling.measure())
+        print(*found["cancelling"], sep="\n")
     return found
 
 

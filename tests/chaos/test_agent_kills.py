@@ -12,10 +12,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from agents_at_work import call, script
 from dev_stacks import DevStack
-from job_kills import written
+from job_kills import sleepers, written
 from model_servers import model_server
 from stacks import eventually
 
@@ -30,11 +31,16 @@ Start = Callable[..., DevStack]
 PATIENT = 180
 PARTS = ("worker-jobs", "worker-core", "worker-io", "gateway", "temporal")
 PACED: Any = {"text": "I think " * 20, "pace": 0.03}
+LONG, SHORT = f"1.5{os.getpid()}", f"1.0{os.getpid()}"
+"""Seconds that no other test's programs sleep."""
 ANSWERS = script(
-    {**PACED, "tool_calls": [call("run", command="echo x >> log.txt; echo first; sleep 1.5; cat log.txt")]},
-    [call("write_file", path="a.txt", text="a\n"), call("sleep", seconds=2)],
+    {
+        **PACED,
+        "tool_calls": [call("run", command=f"echo x >> log.txt; echo first; sleep {LONG}; cat log.txt")],
+    },
+    [call("write_file", path="a.txt", text="a\n"), call("sleep", seconds=5)],
     {**PACED, "tool_calls": [call("edit_file", path="a.txt", old="a", new="b")]},
-    call("run", command="echo x >> log.txt; echo second; sleep 1; cat log.txt a.txt"),
+    call("run", command=f"echo x >> log.txt; echo second; sleep {SHORT}; cat log.txt a.txt"),
     "done",
 )
 TOOLS = [
@@ -46,7 +52,7 @@ TOOLS = [
 TOLD = [
     "exit code 0\nfirst\nx",
     "wrote a.txt: 2 bytes",
-    "2 seconds have passed",
+    "5 seconds have passed",
     "edited a.txt in 1 place",
     "exit code 0\nsecond\nx\nx\nb",
 ]
@@ -91,7 +97,10 @@ async def kill(stack: DevStack, part: str) -> None:
 
 
 async def require_the_same(client: AsyncMinoots, job_id: str) -> None:
-    """Whatever happened, the agent was told what it would have been told, and everything happened once."""
+    """Whatever happened, the agent was told what it would have been told, and everything happened once.
+
+    And nothing of it is left.
+    """
     done = await client.jobs.wait(job_id, timeout=PATIENT)
     assert done.state is JobState.SUCCEEDED, done
     made = {one.name: one async for one in client.jobs.artifacts(job_id)}
@@ -104,6 +113,9 @@ async def require_the_same(client: AsyncMinoots, job_id: str) -> None:
     assert patch.count("+x\n") == 2
     read = await written(client, job_id)
     assert (read.count("first"), read.count("second")) == (1, 1)
+    left = [one for seconds in (LONG, SHORT) for one in await asyncio.to_thread(sleepers, seconds)]
+    _, alive = await asyncio.to_thread(psutil.wait_procs, left, 30)
+    assert alive == []
 
 
 @pytest.mark.parametrize("part", ["worker-jobs", "worker-core", "temporal"])
@@ -124,7 +136,9 @@ async def test_kill_9_at_a_step(dev_stack: Start, tmp_path: Path, point: str, pa
         else:
             await eventually(look, lambda job: bool(job.agent and job.agent.awaiting), PATIENT)
             if point == "sleep":
-                await client.jobs.approve(job_id, 1)
+                asking = await look()
+                assert asking.agent is not None
+                await client.jobs.approve(job_id, asking.agent.awaiting[0].call)
                 await eventually(look, lambda job: bool(job.agent and job.agent.wakes_at), PATIENT)
         await kill(stack, part)
         await approving(client, job_id)

@@ -255,7 +255,10 @@ async def test_what_cannot_be_recorded_does_not_happen(open_gate: Gates, site: S
 async def test_what_is_no_plain_request_is_refused(open_gate: Gates, sent: bytes) -> None:
     opened = await open_gate("*")
     assert (await opened.talk(sent)).startswith(b"HTTP/1.1 400 ")
-    assert opened.heard == []
+    [told] = opened.heard
+    assert (told.host, told.port, told.allowed) == ("", 0, False)
+    assert told.reason.startswith("expected ")
+    assert "site.test" not in told.reason, "what a stranger sends is not repeated"
 
 
 async def test_a_head_without_end_is_refused(open_gate: Gates) -> None:
@@ -263,7 +266,22 @@ async def test_a_head_without_end_is_refused(open_gate: Gates) -> None:
     answer = await opened.talk(b"GET http://site.test/ HTTP/1.1\r\n" + b"A: b\r\n" * 20_000)
     # Closed while bytes wait unread, the answer may be lost on the way.
     assert answer.startswith(b"HTTP/1.1 400 ") or answer == b""
-    assert opened.heard == []
+    assert [one.allowed for one in opened.heard] == [False]
+
+
+async def test_connections_that_name_no_host_are_told_some_times_and_all_counted(open_gate: Gates) -> None:
+    opened = await open_gate("*")
+    for _ in range(30):
+        await opened.talk(b"hello\r\n\r\n")
+    assert len(opened.heard) == 20
+    assert opened.heard[-1].reason.endswith("; more such connections are only counted")
+    assert opened.gate.used.refused == 30
+
+
+async def test_a_refusal_that_cannot_be_recorded_is_one_all_the_same(open_gate: Gates) -> None:
+    opened = await open_gate("*", refuses=OSError("the disk is full"))
+    assert (await opened.talk(b"hello\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
+    assert opened.gate.used.refused == 1
 
 
 async def test_a_second_request_does_not_ride_along(open_gate: Gates, site: Site) -> None:
@@ -295,7 +313,8 @@ async def test_connections_have_an_end(open_gate: Gates, site: Site) -> None:
     answers = [await opened.talk(sent) for _ in range(3)]
     assert [b" 200 " in answer for answer in answers] == [True, True, False]
     assert answers[2].startswith(b"HTTP/1.1 429 ")
-    assert len(opened.heard) == 2
+    assert [one.allowed for one in opened.heard] == [True, True, False]
+    assert opened.heard[2].host == "site.test"
 
 
 async def test_those_at_a_time_have_an_end(open_gate: Gates, site: Site) -> None:
@@ -304,6 +323,7 @@ async def test_those_at_a_time_have_an_end(open_gate: Gates, site: Site) -> None
         _, silent = await asyncio.open_connection("127.0.0.1", opened.port)
         sent = f"GET http://site.test:{site.port}/ HTTP/1.1\r\n\r\n".encode()
         assert await opened.talk(sent) == b""
+        assert [one.reason for one in opened.heard] == ["more than 1 connections at a time"]
         silent.close()
         while b"hello" not in await opened.talk(sent):
             pass

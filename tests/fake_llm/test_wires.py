@@ -200,7 +200,7 @@ async def test_a_hang_lasts_until_the_client_gives_up(serving: Serving) -> None:
             async def heard() -> Any:
                 return (await http.get(f"{url}/fake/requests")).json()
 
-            [one] = await eventually(heard, bool)
+            [one] = await eventually(heard, lambda told: bool(told and told[0]["ended_at"]))
         assert (one["pieces"], one["complete"]) == (1, False)
 
 

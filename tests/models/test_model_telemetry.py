@@ -55,6 +55,7 @@ async def test_a_call_has_a_span_and_metrics_by_the_conventions(
     assert done.parent.span_id == parent.get_span_context().span_id
     told = dict(done.attributes or {})
     assert told["gen_ai.operation.name"] == "chat"
+    assert told["gen_ai.conversation.id"] == told["minoots.job.id"] == "job_1"
     assert told["gen_ai.provider.name"] == "ollama"
     assert told["gen_ai.request.model"] == told["gen_ai.response.model"] == "fake:latest"
     assert told["gen_ai.usage.output_tokens"] == 3
@@ -102,6 +103,11 @@ async def test_usage_is_summed_up_by_what_is_asked_for(
         took = answer.usage
         assert took.cached_tokens == 4
         assert took.cost_micros == (took.input_tokens - 4) * 2 + 4 + 3 * 10
+        value = telemetry.registry.get_sample_value
+        priced = {"provider": "openai", "model": "fake:latest"}
+        assert value("minoots_models_cost_total", priced) == took.cost_micros
+        free = {"provider": "ollama", "model": "fake:latest"}
+        assert value("minoots_models_cost_total", free) is None, "what is free is not counted"
     async with database.read() as connection:
         rows = await usage.sums(connection, TENANT, (UsageBy.PROVIDER,), UsageFilter(), 100)
         assert [(row.provider, row.calls, row.output_tokens, row.cost_micros) for row in rows] == [

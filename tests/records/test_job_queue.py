@@ -45,7 +45,12 @@ async def begin(database: Database, job: Job, tenant: str = TENANT) -> Begun:
 
 async def run(database: Database, job: Job, seconds: float) -> None:
     """Have a job run to its end."""
-    begun = await begin(database, job)
+    await run_of(database, job, TENANT, seconds)
+
+
+async def run_of(database: Database, job: Job, tenant: str, seconds: float) -> None:
+    """Have a job of somebody run to its end."""
+    begun = await begin(database, job, tenant)
     async with database.write() as connection:
         ended = NOW + timedelta(seconds=seconds)
         assert await job_progress.finish(connection, begun, Outcome(JobState.SUCCEEDED), ended)
@@ -82,6 +87,25 @@ async def test_when_it_begins_is_guessed_by_the_last_that_ended(database: Databa
         JobQueue(ahead=1, running=2, starts_in=20.0),
         JobQueue(ahead=2, running=2, starts_in=30.0),
     ]
+
+
+async def test_of_other_tenants_only_the_place_is_told(database: Database) -> None:
+    theirs = await accept(database, PROGRAM, tenant="globex")
+    await run_of(database, theirs, "globex", 37)
+    for _ in range(3):
+        await begin(database, await accept(database, PROGRAM, tenant="globex"), "globex")
+    await accept(database, PROGRAM, tenant="globex")
+    job = await accept(database, PROGRAM, 1)
+    assert await queue_of(database, job) == JobQueue(ahead=1, running=0, starts_in=30.0), (
+        "2 * 37 / 3, coarsely"
+    )
+
+
+async def test_a_guess_is_rounded_up(database: Database) -> None:
+    await run(database, await accept(database, PROGRAM), 4000)
+    await begin(database, await accept(database, PROGRAM))
+    found = await queue_of(database, await accept(database, PROGRAM, 1))
+    assert found == JobQueue(ahead=0, running=1, starts_in=7200.0)
 
 
 async def test_one_that_has_begun_waits_for_nobody(database: Database) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import nats
 import uvicorn
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from keys_held import hold
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
@@ -29,7 +30,7 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from minoots.contracts import Action, AgentRegister
+from minoots.contracts import Action, AgentRegister, TimerCreate
 from minoots_activities.connectors.agents import AgentInboxes
 from minoots_activities.connectors.chat import Chats
 from minoots_activities.connectors.email import Emails
@@ -43,7 +44,8 @@ from minoots_activities.http import WebhookSender
 from minoots_activities.result import Result
 from minoots_platform.clock import utc_now
 from minoots_platform.connectors import ConnectorSpec, installed
-from minoots_platform.records import Database, agents, inboxes, jobs
+from minoots_platform.identity import Scope
+from minoots_platform.records import Database, agents, inboxes, jobs, timers
 from minoots_platform.settings import Settings
 from minoots_platform.telemetry import Telemetry
 from minoots_platform.vault import Vault
@@ -88,6 +90,8 @@ class Case:
     """Whether the receiver itself tells a repetition by its id."""
     stop: Callable[[], Awaitable[None]] | None = None
     """Ends the receiver, if it is the case's own."""
+    timer_id: str = "tmr_1"
+    """Of the timer whose messages these are."""
 
     def message(self, **fields: Any) -> Message:
         """A message with an id of its own."""
@@ -95,7 +99,7 @@ class Case:
             "id": f"tmr_{next(_numbers)}_1_0",
             "tenant": "acme",
             "title": "disk full",
-            "timer_id": "tmr_1",
+            "timer_id": self.timer_id,
             "payload": {"disk": "/dev/sda1"},
             "fired_at": utc_now(),
             "attempt": 1,
@@ -203,8 +207,17 @@ async def job_case(servers: Servers) -> Case:
     spec, sender = installed()["job"], JobSubmitter(servers.world())
     wanted = {"kind": "exec", "command": ["true"]}
     lost = wanted | {"files": [{"path": "x", "artifact": "0" * 64}]}
-    away = Case(spec, sender, {"job": lost}, arrived)
-    return Case(spec, sender, {"job": wanted}, arrived, away)
+    # A job is that of whoever has set its timer, if they still may.
+    await hold(servers.database, {Scope.JOBS_WRITE})
+    action = {"kind": "job", "config": {"job": wanted}}
+    now = utc_now()
+    async with servers.database.write() as connection:
+        wish = TimerCreate.model_validate({"name": "t", "after": 1, "actions": [action]})
+        timer = await timers.accept(
+            connection, "acme", wish, fire_at=now, now=now, actor="test", traceparent=None
+        )
+    away = Case(spec, sender, {"job": lost}, arrived, timer_id=timer.id)
+    return Case(spec, sender, {"job": wanted}, arrived, away, timer_id=timer.id)
 
 
 async def email_case(servers: Servers) -> Case:

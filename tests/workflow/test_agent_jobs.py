@@ -22,6 +22,7 @@ from agents_at_work import (
     task,
 )
 from ingesting import taken
+from keys_held import hold, revoke
 from model_servers import heard
 from receivers import Answer, Receiver
 from stacks import TENANT, Stack, eventually
@@ -30,6 +31,7 @@ from working import artifacts, cancel, ended, events, made, read, submit
 
 from minoots.contracts import EventType, Job, JobEventType, JobState
 from minoots.errors import Failure, FailureKind
+from minoots_platform.identity import Scope
 from minoots_platform.records import Database, agent_words, contents, ingests, timers
 from minoots_platform.records import events as log
 from minoots_platform.settings import TelemetrySettings
@@ -107,20 +109,31 @@ async def test_a_command_reaches_only_hosts_of_the_job_and_each_attempt_is_told(
         assert [(one["host"], one["allowed"]) for one in told] == [("other.example", False)]
 
 
-async def test_a_request_goes_to_a_host_of_the_job_after_a_yes(serve: Serve, receiver: Receiver) -> None:
-    receiver.answers(Answer(200, {"Content-Type": "text/plain"}, b"ready"))
+async def test_a_request_of_the_tool_http_is_sent_after_a_yes_and_its_attempt_is_told(
+    serve: Serve, receiver: Receiver
+) -> None:
+    receiver.answers(Answer(200, {"Content-Type": "text/plain"}, b"green"))
     place = receiver.url.split("/")[2]
     network = {"sandbox": {"network": {"hosts": [place], "allowed_networks": ["127.0.0.0/8"]}}}
-    async with serve(call("http", url=receiver.url), "done", **network) as (stack, _):
-        job = await submit(stack, **task(tools=[{"name": "http"}], network=[place]))
+    other = call("http", url="http://other.example/")
+    answers = ([call("http", url=receiver.url, method="POST", body="tea?"), other], "It said: {last}")
+    async with serve(*answers, **network) as (stack, _):
+        job = await submit(stack, **task(tools=[{"name": "http"}], tier="bubblewrap", network=[place]))
         await asks(stack, job)
-        assert receiver.requests == []
-        await decide(stack, job, 1, approved=True)
+        assert receiver.requests == [], "nothing is sent before the yes"
+        for number in (1, 2):
+            await decide(stack, job, number, approved=True)
         done = await ended(stack, job)
-        assert done.state is JobState.SUCCEEDED, done
-        assert await results(stack, job) == ["200 OK\ncontent-type: text/plain\n\nready"]
+        assert done.state is JobState.SUCCEEDED, done.problem
+        first, second = await results(stack, job)
+        assert first == "200 OK\ncontent-type: text/plain\n\ngreen"
+        assert second == "error: other.example:80 is not among the hosts of this job (network)"
+        assert [request.body for request in receiver.requests] == [b"tea?"]
         told = [event.data["network"] for event in await events(stack, job) if "network" in event.data]
-        assert [(one["host"], one["allowed"]) for one in told] == [("127.0.0.1", True)]
+        assert [(one["host"], one["allowed"]) for one in told] == [
+            ("127.0.0.1", True),
+            ("other.example", False),
+        ]
 
 
 async def test_an_agent_looks_something_up_and_that_is_audited_without_the_words(
@@ -215,6 +228,20 @@ async def test_a_tool_outside_the_policy_is_denied_told_audited_and_kept_as_an_e
     assert [(line["tool"], line["job"], line["decision"]) for line in denials] == [
         (tool, job.id, "deny") for tool in ("run", "read_file", "list_files")
     ]
+
+
+async def test_one_answer_makes_so_many_calls_and_the_model_is_told_of_the_others(serve: Serve) -> None:
+    many = [call("write_file", path=f"{number}.txt", text="x") for number in range(200)]
+    async with serve(many, "It said: {last}") as (stack, _):
+        job = await submit(stack, **task(max_calls=500))
+        done = await ended(stack, job, timeout=120)
+        assert done.state is JobState.SUCCEEDED, done
+        told = await results(stack, job)
+        assert len(told) == 64
+        assert told[:63] == [f"wrote {number}.txt: 1 bytes" for number in range(63)]
+        assert told[63].startswith("error: one answer may call 64 tools, and this one called 200")
+        assert result_of(done).changes == 63
+        assert result_of(done).refused == 1
 
 
 async def test_what_leaves_the_sandbox_waits_for_a_yes(serve: Serve) -> None:
@@ -316,6 +343,7 @@ async def test_one_that_has_had_its_turns_ends_with_what_there_is(serve: Serve) 
 async def test_an_agent_sets_a_timer_once_somebody_has_allowed_it(serve: Serve) -> None:
     wanted = call("set_timer", name="tea", seconds=60, webhook="https://example.org/hook", payload={"n": 1})
     async with serve(wanted, "set") as (stack, _):
+        await hold(stack.database, {Scope.JOBS_WRITE, Scope.TIMERS_WRITE})
         job = await submit(stack, **task(tools=[{"name": "set_timer"}]))
         await asks(stack, job)
         await decide(stack, job, 1, approved=True)
@@ -325,6 +353,26 @@ async def test_an_agent_sets_a_timer_once_somebody_has_allowed_it(serve: Serve) 
         async with stack.database.read() as connection:
             timer = await timers.get(connection, TENANT, told.removeprefix("the timer is set: "))
         assert (timer.name, timer.payload, timer.created_by) == ("tea", {"n": 1}, "test")
+
+
+async def test_an_agent_whose_key_was_revoked_sets_no_timer_any_more(serve: Serve, tmp_path: Path) -> None:
+    wanted = call("set_timer", name="tea", seconds=60, webhook="https://example.org/hook")
+    audited = tmp_path / "audit.log"
+    async with serve(wanted, "so be it") as (stack, _):
+        await hold(stack.database, {Scope.JOBS_WRITE, Scope.TIMERS_WRITE})
+        job = await submit(stack, **task(tools=[{"name": "set_timer"}]))
+        await asks(stack, job)
+        await revoke(stack.database)
+        with start_logs(TelemetrySettings(audit_log=audited), "test"):
+            await decide(stack, job, 1, approved=True)
+            done = await ended(stack, job)
+        assert done.state is JobState.SUCCEEDED, done
+        [told] = await results(stack, job)
+        assert told == "error: nobody stands behind it any more: the key test is revoked"
+        async with stack.database.read() as connection:
+            assert (await timers.page(connection, TENANT, timers.TimerQuery())).items == ()
+    [line] = [one for one in map(json.loads, audited.read_text().splitlines()) if one["decision"] == "deny"]
+    assert (line["event"], line["tool"], line["actor"]) == ("job.tool_denied", "set_timer", "test")
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from keys_held import hold
 from stacks import TENANT, Stack, eventually
 from working import accept, artifacts, cancel, ended, events, get, made, reaches, read, submit
 
 from minoots.contracts import ExecResult, Job, JobEventType, JobState, TimerState
 from minoots.errors import Failure, FailureKind
 from minoots_platform.clock import utc_now
+from minoots_platform.identity import Scope
 from minoots_platform.records import contents, job_progress, jobs
 from minoots_workflows.ids import workflow_id
 from minoots_workflows.jobs.workflow import AgentJobWorkflow
@@ -193,6 +195,7 @@ async def test_an_artifact_that_is_too_big_is_told(stack: Stack) -> None:
 async def test_a_timer_starts_a_job_once_in_the_name_of_whoever_has_set_it(stack: Stack) -> None:
     job = {"kind": "exec", "tier": "process", "command": ["cat", "payload.json"], "labels": {"by": "timer"}}
     action = {"kind": "job", "config": {"job": job}}
+    await hold(stack.database, {Scope.TIMERS_WRITE, Scope.JOBS_WRITE})
     timer = await stack.set("http://127.0.0.1:9/", actions=[action], payload={"n": 1})
     assert (await stack.reaches(timer, TimerState.SETTLED, TimerState.FAILED)).state is TimerState.SETTLED
     async with stack.database.read() as connection:

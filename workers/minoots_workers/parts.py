@@ -33,6 +33,7 @@ from minoots_activities.models.opening import open_router
 from minoots_activities.plans.adapter import Plans
 from minoots_activities.replays.adapter import Replays
 from minoots_activities.sandboxes.engines import ContainerEngine
+from minoots_activities.sandboxes.room import Room, folder_of
 from minoots_activities.sandboxes.tiers import Ceilings, Network, Tiers
 from minoots_activities.sandboxes.watching import Watching
 from minoots_activities.schedules.adapter import Schedules
@@ -51,6 +52,7 @@ from minoots_platform.temporal import connect
 from minoots_platform.vault import Vault
 from minoots_workflows.handover import Engine
 
+from .machines import engine_of
 from .registry import Serving, serving_files, serving_io, serving_llm, serving_sandbox
 
 
@@ -108,8 +110,8 @@ async def llm_parts(settings: Settings, telemetry: Telemetry) -> AsyncIterator[S
         _records(settings) as database,
         open_router(settings, database, telemetry, KeptContents(database)) as opened,
     ):
-        asking = (database, opened.router, settings.jobs, utc_now)
-        yield serving_llm(ModelCalls(*asking, telemetry.metrics.jobs), Thinking(*asking))
+        asking = (database, opened.router, settings.jobs, utc_now, telemetry.metrics.jobs)
+        yield serving_llm(ModelCalls(*asking), Thinking(*asking))
 
 
 def tiers_of(settings: Settings, telemetry: Telemetry | None = None) -> Tiers:
@@ -117,7 +119,7 @@ def tiers_of(settings: Settings, telemetry: Telemetry | None = None) -> Tiers:
     sandbox = settings.sandbox
     return Tiers(
         vm_image=settings.vm_image,
-        qemu=sandbox.qemu,
+        machines=engine_of(settings),
         allow_process=sandbox.allow_process,
         read_only=sandbox.read_only,
         use_cgroups=sandbox.cgroups,
@@ -130,6 +132,7 @@ def tiers_of(settings: Settings, telemetry: Telemetry | None = None) -> Tiers:
         ),
         engine=ContainerEngine(sandbox.container.engine, tuple(sandbox.container.options)),
         images=sandbox.container.images,
+        room=Room(sandbox.memory_mb, sandbox.spare_memory_mb, folder=folder_of(settings.data_dir)),
         watching=None if telemetry is None else Watching(telemetry.tracer, telemetry.metrics.jobs),
         network=Network(
             most=Rules.parse(sandbox.network.hosts),

@@ -48,6 +48,8 @@ def build_worker(client: Client, queue: Queue, serving: Serving, settings: Setti
     if queue is Queue.FILES:
         # Files wait in Temporal, where no time runs, and not in a worker; two more only look.
         most = min(most, settings.ingest.processes + 2)
+    if queue is Queue.LLM:
+        most = min(most, settings.models.at_once)
     if queue is Queue.SANDBOX:
         # Programs wait in Temporal, too: by their priority, and not in the memory of a machine that is full.
         most = min(most, settings.sandbox.at_once)

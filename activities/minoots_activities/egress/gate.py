@@ -29,6 +29,8 @@ _CONNECT_SECONDS: Final = 20.0
 _NEXT_AFTER: Final = 3.0
 """Seconds for an address while there is another to try."""
 _MOST_TOLD: Final = 253
+_FAULTS_TOLD: Final = 20
+"""Connections of one sandbox that are not judged and told all the same; a program can open thousands."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Bounds:
     Attributes:
         bytes: both ways together.
         at_once: connections at a time; who comes beyond is refused.
-        attempts: connections in all; what comes beyond is refused and only counted.
+        attempts: connections in all; what comes beyond is refused, told some times and then only counted.
         seconds: how long one connection may last.
     """
 
@@ -53,6 +55,8 @@ class Attempt:
     """One connection that a program has asked for, as it was judged.
 
     Attributes:
+        host: that it names; empty where it names none, because it is no request or was not read.
+        port: likewise; 0 where it names none.
         reason: why it is refused; empty when it is allowed.
     """
 
@@ -106,6 +110,7 @@ class Gate:
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.Task[None]] = set()
         self._log = get_logger("minoots.egress")
+        self._faults = 0
         self.used = Used()
 
     async def serve(self, listening: socket.socket) -> None:
@@ -128,7 +133,7 @@ class Gate:
         try:
             if len(self._open) > self._bounds.at_once:
                 # Nothing is read of it: who opens thousands would have thousands of our descriptors.
-                self.used.refused += 1
+                self._fault(f"more than {self._bounds.at_once} connections at a time")
                 return
             async with asyncio.timeout(self._bounds.seconds):
                 await self._answer(reader, writer)
@@ -147,12 +152,13 @@ class Gate:
             async with asyncio.timeout(_HEAD_SECONDS):
                 asked = await read(reader)
         except BadRequest as bad:
-            self.used.refused += 1
+            self._fault(str(bad))
             await _refuse(writer, 400, str(bad))
             return
         if self.used.allowed + self.used.refused >= self._bounds.attempts:
-            self.used.refused += 1
-            await _refuse(writer, 429, f"this sandbox has had its {self._bounds.attempts} connections")
+            reason = f"this sandbox has had its {self._bounds.attempts} connections"
+            self._fault(reason, asked)
+            await _refuse(writer, 429, reason)
             return
         try:
             reason, addresses = await self._judge(asked)
@@ -179,6 +185,19 @@ class Gate:
             await self._both((reader, writer), there, asked.body)
         finally:
             there[1].close()
+
+    def _fault(self, reason: str, asked: Asked | None = None) -> None:
+        """Count a connection that is not even judged; tell of it, unless very many of them were told."""
+        self.used.refused += 1
+        self._faults += 1
+        if self._faults > _FAULTS_TOLD:
+            return
+        last = "; more such connections are only counted" if self._faults == _FAULTS_TOLD else ""
+        host, port = ("", 0) if asked is None else (asked.host[:_MOST_TOLD], asked.port)
+        try:
+            self._heard(Attempt(host, port, f"{reason}{last}"))
+        except OSError as error:
+            self._log.error("egress.unheard", error=type(error).__name__)
 
     async def _judge(self, asked: Asked) -> tuple[str, list[str]]:
         """Return why it is refused, or the addresses that may be connected to."""

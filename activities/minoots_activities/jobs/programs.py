@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, cast
 
@@ -41,7 +42,7 @@ from minoots_workflows.jobs.port import ProgramsPort
 from .outputs import choose, media_type_of
 from .reaching import heard_by, reaches_out
 from .telling import Teller
-from .working import UnwantedError, while_wanted, without_words
+from .working import UnwantedError, beating, while_wanted, without_words
 
 _TAIL: Final = 2000
 """Bytes of what was written last that stand in the result itself."""
@@ -73,7 +74,15 @@ class Programs(ProgramsPort):
     @activity.defn(name="jobs.run_program")
     async def run_program(self, due: StepDue) -> StepDone:
         """Run the program of a job, and end the job with what came of it."""
-        async with without_words(due.job_id):
+        async with without_words(due.job_id), AsyncExitStack() as stack:
+            async with self._database.read() as connection:
+                waiting = await job_progress.waiting(connection, due.tenant, due.job_id)
+            if isinstance(waiting, ExecJob):
+                # Before it begins: it waits in its queue, whoever looks sees it there, and no time runs.
+                async with beating():
+                    await stack.enter_async_context(
+                        self._tiers.hold(waiting.tier, due.job_id, waiting.limits, waiting.priority)
+                    )
             return await self._run(due)
 
     async def _run(self, due: StepDue) -> StepDone:

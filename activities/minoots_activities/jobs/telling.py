@@ -120,10 +120,13 @@ class Teller:
         over = asyncio.Event()
 
         async def often() -> None:
-            while not over.is_set():
+            # At least once, also for a block that fails before this has begun.
+            ended = False
+            while not ended:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_EVERY):
                         await over.wait()
+                ended = over.is_set()
                 try:
                     await self.flush()
                 except (sa.exc.SQLAlchemyError, OSError) as error:

@@ -80,6 +80,16 @@ async def _end(*tasks: asyncio.Task[Any]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+@asynccontextmanager
+async def beating() -> AsyncIterator[None]:
+    """Give signs of life as long as this lasts."""
+    task = asyncio.create_task(_beat())
+    try:
+        yield
+    finally:
+        await _end(task)
+
+
 async def _beat() -> None:
     while True:
         activity.heartbeat()

@@ -27,6 +27,8 @@ class Reporting:
     def span(self, attempt: Attempt) -> trace.Span:
         """Begin the span of an attempt, below whatever span it is made in."""
         spec = attempt.candidate.provider.spec
+        job_id = attempt.caller.job_id
+        of_job = {} if job_id is None else {"minoots.job.id": job_id, "gen_ai.conversation.id": job_id}
         return self._tracer.start_span(
             f"{attempt.operation} {attempt.key[1]}",
             kind=SpanKind.CLIENT,
@@ -37,7 +39,7 @@ class Reporting:
                 "minoots.models.provider": spec.name,
                 "minoots.models.attempt": attempt.number,
                 "minoots.models.local": attempt.candidate.local,
-                "minoots.job": attempt.caller.job_id or "",
+                **of_job,
             },
         )
 

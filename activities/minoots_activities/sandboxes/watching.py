@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from opentelemetry.metrics import NoOpMeter
-from opentelemetry.trace import NoOpTracer, SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace import NoOpTracer, Span, SpanKind, Status, StatusCode, Tracer
 
 from minoots.contracts.sandboxes import Tier
+from minoots.errors import Failure
 from minoots_platform.telemetry.job_metrics import JobMetrics
 
 from .port import Ran
@@ -36,23 +37,23 @@ class Watching:
         """Watch the start of a sandbox."""
         began = time.monotonic()
         failed = True
-        with self._span("minoots.sandbox.start", {"minoots.sandbox.tier": tier.value}) as fail:
+        with self._span("minoots.sandbox.start", {"minoots.sandbox.tier": tier.value}) as span:
             try:
                 yield
                 failed = False
             except Exception as error:
-                fail(type(error).__name__)
+                _fail(span, type(error).__name__)
                 raise
             finally:
                 self.metrics.started(tier.value, time.monotonic() - began, failed=failed)
 
     @contextmanager
-    def running(self, tier: Tier, job_id: str) -> Iterator[Callable[[Ran], None]]:
+    def running(self, tier: Tier, job_id: str | None = None) -> Iterator[Callable[[Ran], None]]:
         """Watch the run of a program; yields who is told how it ended."""
-        attributes = {"minoots.sandbox.tier": tier.value, "minoots.job.id": job_id}
-        with self._tracer.start_as_current_span(
-            "minoots.sandbox.run", attributes=attributes, record_exception=False
-        ) as span:
+        attributes = {"minoots.sandbox.tier": tier.value}
+        if job_id is not None:
+            attributes["minoots.job.id"] = job_id
+        with self._span("minoots.sandbox.run", attributes) as span:
 
             def told(ran: Ran) -> None:
                 span.set_attribute("minoots.sandbox.ended", ran.ended.value)
@@ -60,25 +61,36 @@ class Watching:
                     span.set_attribute("process.exit.code", ran.exit_code)
                 self.metrics.ran(tier.value, ran.wall_ms / 1000, ran.ended.value)
 
-            yield told
+            try:
+                yield told
+            except Exception as error:
+                _fail(span, type(error).__name__)
+                raise
 
     @contextmanager
-    def tool(self, name: str, job_id: str) -> Iterator[None]:
+    def tool(self, name: str, job_id: str, call_id: str | None = None) -> Iterator[None]:
         """Watch a call of a tool."""
         attributes = {
             "gen_ai.operation.name": "execute_tool",
             "gen_ai.tool.name": name,
+            "gen_ai.tool.type": "function",
+            "gen_ai.conversation.id": job_id,
             "minoots.job.id": job_id,
         }
-        with self._span(f"execute_tool {name}", attributes) as fail:
+        if call_id is not None:
+            attributes["gen_ai.tool.call.id"] = call_id
+        with self._span(f"execute_tool {name}", attributes) as span:
             try:
                 yield
+            except Failure as failure:
+                _fail(span, failure.kind.value)
+                raise
             except Exception as error:
-                fail(type(error).__name__)
+                _fail(span, type(error).__name__)
                 raise
 
     @contextmanager
-    def _span(self, name: str, attributes: dict[str, str]) -> Iterator[Callable[[str], None]]:
+    def _span(self, name: str, attributes: dict[str, str]) -> Iterator[Span]:
         # Without the error's own words, which may be a stranger's.
         with self._tracer.start_as_current_span(
             name,
@@ -87,9 +99,9 @@ class Watching:
             record_exception=False,
             set_status_on_exception=False,
         ) as span:
+            yield span
 
-            def fail(kind: str) -> None:
-                span.set_attribute("error.type", kind)
-                span.set_status(Status(StatusCode.ERROR))
 
-            yield fail
+def _fail(span: Span, kind: str) -> None:
+    span.set_attribute("error.type", kind)
+    span.set_status(Status(StatusCode.ERROR))

@@ -8,7 +8,6 @@ from typing import Any, Final
 from minoots.contracts import (
     Acknowledgement,
     AgentJob,
-    AgentTool,
     EscalationCreate,
     ExecJob,
     FieldProblem,
@@ -20,16 +19,12 @@ from minoots.errors import Failure, FailureKind
 from minoots_platform.connectors import ConnectorFault, check_action
 from minoots_platform.connectors.job import SubmitJob
 from minoots_platform.identity import Principal, Scope
+from minoots_platform.records import authority
 from minoots_platform.settings import Settings
 
 from .templates import require_template
 
 _SHOWN: Final = 100
-_NEEDED: Final = {
-    AgentTool.SET_TIMER: (Scope.TIMERS_WRITE,),
-    AgentTool.CONTEXT: (Scope.SESSIONS_READ, Scope.SOURCES_READ),
-}
-"""What whoever submits an agent has to be allowed for it to have a tool."""
 
 
 def require_allowed(
@@ -57,11 +52,8 @@ def require_tools_allowed(job: LlmJob | ExecJob | AgentJob, principal: Principal
     Raises:
         Failure: denied.
     """
-    if not isinstance(job, AgentJob):
-        return
-    for rule in job.tools or ():
-        for scope in _NEEDED.get(rule.name, ()):
-            principal.require(scope)
+    for scope in authority.scopes_for(job):
+        principal.require(scope)
 
 
 def require_ladder_allowed(

@@ -204,7 +204,9 @@ async def _begun(
         begun = await job_progress.append_to(
             connection, begun, [NewJobEvent(JobEventType.STATUS, status)], now
         )
-    return job_progress.begun_of(begun)
+    found = job_progress.begun_of(begun)
+    # An attempt has many steps, and has waited before the first.
+    return found if first else replace(found, waited=None)
 
 
 async def _hear(connection: AsyncConnection, run: sa.Row[Any], now: datetime) -> sa.Row[Any]:

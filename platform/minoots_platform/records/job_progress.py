@@ -151,6 +151,20 @@ async def stop(connection: AsyncConnection, tenant: str, job_id: str, now: datet
     return Look(JobState(row.state), None, row.deadline_at, row.attempt)
 
 
+async def waiting(
+    connection: AsyncConnection, tenant: str, job_id: str
+) -> LlmJob | ExecJob | AgentJob | None:
+    """Return what a job wants done that may be begun; ``None`` for one that is over, or is to be.
+
+    Raises:
+        Failure: not_found.
+    """
+    row = await row_of(connection, tenant, job_id)
+    if row.state in FINAL or row.cancel_requested_at is not None:
+        return None
+    return REQUEST.validate_python(row.spec)
+
+
 async def begin(
     connection: AsyncConnection, tenant: str, job_id: str, *, most_attempts: int, now: datetime
 ) -> Begun | None:

@@ -1,7 +1,13 @@
-"""Where a job stands in its queue, and when it will probably begin."""
+"""Where a job stands in its queue, and when it will probably begin.
+
+Workers are everybody's, so a place counts the jobs of all tenants. A tenant is told that number and a coarse
+guess, which follow from what others do and cannot be told without it; how many of others are at work, and how
+long theirs take, is not told.
+"""
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from typing import Any, Final
 
@@ -18,6 +24,8 @@ _WORKERS: Final = (
     (JobKind.EXEC.value, JobKind.VM.value),
 )
 """Kinds that wait for the same workers; an agent first asks its model."""
+_STEPS: Final = (1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 450, 600, 900, 1200, 1800, 2700, 3600)
+"""Seconds to which a guess is rounded up, beyond an hour to hours: a finer one would time others."""
 _LAST: Final = 20
 """Jobs by which it is guessed how long one takes."""
 
@@ -39,15 +47,23 @@ async def standing(connection: AsyncConnection, row: sa.Row[Any]) -> JobQueue | 
         ),
     )
     waits = _JOBS.c.state == JobState.QUEUED.value
+    runs = _JOBS.c.state == JobState.RUNNING.value
     counted = sa.select(
         sa.func.count().filter(waits, before),
-        sa.func.count().filter(_JOBS.c.state == JobState.RUNNING.value),
+        sa.func.count().filter(runs),
+        sa.func.count().filter(runs, _JOBS.c.tenant == row.tenant),
     ).where(*same)
-    ahead, running = (await connection.execute(counted)).one()
+    ahead, running, own = (await connection.execute(counted)).one()
     took = await _took(connection, kinds)
     # So many have to end before it is its turn, and as many work at it as do now.
     starts_in = (ahead + 1) * took.total_seconds() / running if took is not None and running else None
-    return JobQueue(ahead=ahead, running=running, starts_in=starts_in and round(starts_in, 1))
+    return JobQueue(ahead=ahead, running=own, starts_in=None if starts_in is None else _coarse(starts_in))
+
+
+def _coarse(seconds: float) -> float:
+    """Return so many seconds, rounded up to a step."""
+    hours = math.ceil(seconds / _STEPS[-1]) * _STEPS[-1]
+    return float(next((step for step in _STEPS if seconds <= step), hours))
 
 
 async def _took(connection: AsyncConnection, kinds: tuple[str, ...]) -> timedelta | None:

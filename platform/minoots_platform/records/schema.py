@@ -631,7 +631,7 @@ conversations = sa.Table(
     sa.Column("revised", sa.BigInteger, nullable=False, server_default="0"),
     # Up to this event nothing is kept any more.
     sa.Column("cleaned", sa.BigInteger, nullable=False, server_default="0"),
-    # The time of the last of them.
+    # The time of the last of them, where their ids were not kept: by now they are in `cleaned_events`.
     sa.Column("cleaned_until", Moment),
     # Up to this event commands were looked for.
     sa.Column("obeyed", sa.BigInteger, nullable=False, server_default="0"),
@@ -705,6 +705,16 @@ conversation_events = sa.Table(
     sa.UniqueConstraint("conversation_id", "number"),
     # On SQLite, the table conversation_words and its triggers: see migration 0008.
     sa.Index(None, "words", postgresql_using="gin").ddl_if("postgresql"),
+)
+
+# Events that were let go of: whatever file tells them again, they do not come back.
+cleaned_events = sa.Table(
+    "cleaned_events",
+    metadata,
+    _tenant(),
+    sa.Column("id", _ID, nullable=False),
+    sa.PrimaryKeyConstraint("tenant", "id"),
+    sqlite_with_rowid=False,
 )
 
 blobs = sa.Table(
@@ -1019,6 +1029,21 @@ known_models = sa.Table(
     sa.Column("model", sa.String(200), primary_key=True),
     _json("about"),
     sa.Column("seen_at", Moment, nullable=False),
+)
+
+model_ratios = sa.Table(
+    "model_ratios",
+    metadata,
+    # Empty: all tenants together.
+    sa.Column("tenant", sa.String(63), primary_key=True),
+    sa.Column("provider", sa.String(63), primary_key=True),
+    sa.Column("model", sa.String(200), primary_key=True),
+    # Bytes that a token has: of the last answers, and of the densest of them.
+    sa.Column("mean", sa.Float, nullable=False),
+    sa.Column("least", sa.Float, nullable=False),
+    sa.Column("answers", sa.Integer, nullable=False),
+    sa.Column("updated_at", Moment, nullable=False),
+    sa.Index("ix_model_ratios_updated", "updated_at"),
 )
 
 jobs = sa.Table(

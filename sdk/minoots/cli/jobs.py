@@ -339,7 +339,7 @@ def _queue(job: Job) -> Sequence[tuple[str, Any]]:
     if queue is None:
         return ()
     begins = "" if queue.starts_in is None else f", begins in about {queue.starts_in:.0f} s"
-    return (("waits", f"{queue.ahead} jobs before it, {queue.running} at work{begins}"),)
+    return (("waits", f"{queue.ahead} jobs before it, {queue.running} of yours at work{begins}"),)
 
 
 def _progress(job: Job) -> Sequence[tuple[str, Any]]:

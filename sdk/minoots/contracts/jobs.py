@@ -378,9 +378,9 @@ class JobQueue(View):
     ahead: int
     """Jobs of whoever that wait for the same workers and go before it, by priority and then by age."""
     running: int
-    """Jobs that these workers are at."""
+    """Jobs of yours that these workers are at; of others it is not told."""
     starts_in: float | None = None
-    """Seconds until it begins, if jobs go on taking as long as the last ones did; a guess."""
+    """Seconds until it begins, if jobs go on taking as long as the last ones did; a coarse guess."""
 
 
 class JobDetail(Job):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -18,12 +19,17 @@ class Cut(Exception):
 
 @dataclass
 class Heard:
-    """A request, and how far its answer came."""
+    """A request, and how far its answer came.
+
+    Attributes:
+        ended_at: when the answer ended, or whoever asked went away: seconds since 1970.
+    """
 
     path: str
     body: object
     pieces: int = 0
     complete: bool = False
+    ended_at: float | None = None
 
 
 Line = str | bytes
@@ -44,6 +50,17 @@ async def said(
     Raises:
         Cut: where the script cuts the connection.
     """
+    try:
+        async for line in _told(turn, heard, wire, error, most, garbage):
+            yield line
+    finally:
+        # Also when whoever asked has gone: then this is cancelled.
+        heard.ended_at = time.time()
+
+
+async def _told(
+    turn: Turn, heard: Heard, wire: Wire, error: Callable[[Fault], Line], most: int | None, garbage: Line
+) -> AsyncIterator[Line]:
     told = [("", piece) for piece in pieces(turn.thinking)] + [(piece, "") for piece in pieces(turn.text)]
     fault = turn.fault
     for number, (text, thinking) in enumerate(told[:most]):

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -29,7 +29,15 @@ from minoots_activities.sandboxes.port import NeverStarted
 from minoots_activities.sandboxes.tiers import Tiers
 from minoots_platform.clock import Clock
 from minoots_platform.connectors import ConnectorFault, check_action
-from minoots_platform.records import Database, agent_runs, agent_words, contents, job_progress, timers
+from minoots_platform.records import (
+    Database,
+    agent_runs,
+    agent_words,
+    authority,
+    contents,
+    job_progress,
+    timers,
+)
 from minoots_platform.records.agent_runs import CallState, Done, Due, Step
 from minoots_platform.records.job_progress import NewJobEvent
 from minoots_platform.settings import Settings
@@ -116,6 +124,7 @@ class Acting(ActingPort):
             if step is None or (step.call is None and step.run.offers != ""):
                 return StepDone(state="")
             begun = step.begun
+            self._watching.metrics.waited(begun.request.kind, begun.waited)
             teller = Teller(self._database, begun, self._clock, self._settings.jobs.max_event_bytes)
             try:
                 next_one = await while_wanted(self._call(step, teller), self._database, begun, teller)
@@ -169,28 +178,23 @@ class Acting(ActingPort):
         wanted = parsed(tool, call)
         if row.state == CallState.SLEEPING.value:
             early = self._clock() < row.wakes_at
+            # Of no length: a span cannot stay open as long as an agent may sleep.
+            with self._watching.tool(tool.value, step.begun.job_id, call.id):
+                pass
             return _Came(_woken(wanted, early=early), "woken")
         if isinstance(wanted, SetTimer):
-            return self._timer(step, wanted)
+            with self._watching.tool(tool.value, step.begun.job_id, call.id):
+                return self._timer(step, wanted)
         if isinstance(wanted, Context):
-            # Without the words: they may be what is not to be known.
-            audit(
-                "job.context",
-                actor=step.begun.actor,
-                tenant=step.begun.tenant,
-                decision="allow",
-                job=step.begun.job_id,
-                **({"searched": wanted.where} if wanted.read is None else {"read": wanted.read}),
-            )
-            with self._watching.tool(tool.value, step.begun.job_id):
-                return _Came(await look_up(self._database, step.run.tenant, wanted))
+            with self._watching.tool(tool.value, step.begun.job_id, call.id):
+                return await self._look_up(step, wanted)
         rule = rules_of(job)[tool]
         if isinstance(wanted, Http):
-            with self._watching.tool(tool.value, step.begun.job_id):
+            with self._watching.tool(tool.value, step.begun.job_id, call.id):
                 return await self._fetch(step, job, wanted, rule, teller)
         files = await self._files(step, job)
         await self._require_room(step)
-        with self._watching.tool(tool.value, step.begun.job_id):
+        with self._watching.tool(tool.value, step.begun.job_id, call.id):
             if isinstance(wanted, Run):
                 longest = job.limits.time if rule.time is None else rule.time
                 return await self._run(step, job, files, wanted, longest, teller)
@@ -257,7 +261,7 @@ class Acting(ActingPort):
         files = await self._files(step, job)
         await self._require_room(step)
         where = self._where(step, job, usual if rule.time is None else rule.time.total_seconds(), teller)
-        with self._watching.tool(offer.name, step.begun.job_id):
+        with self._watching.tool(offer.name, step.begun.job_id, call.id):
             async with teller.telling():
                 told = await self._serving.call(step.begun, where, offer, call, files, teller.log)
         return _Came(*told, files=files)
@@ -299,6 +303,7 @@ class Acting(ActingPort):
 
         async def effect(connection: AsyncConnection) -> str:
             now = self._clock()
+            await self._require_behind(connection, step, AgentTool.SET_TIMER, now)
             timer = await timers.accept(
                 connection,
                 step.begun.tenant,
@@ -312,6 +317,45 @@ class Acting(ActingPort):
             return timer.id
 
         return _Came("the timer is set", effect=effect)
+
+    async def _look_up(self, step: Step, wanted: Context) -> _Came:
+        async with self._database.read() as connection:
+            await self._require_behind(connection, step, AgentTool.CONTEXT, self._clock())
+        # Without the words: they may be what is not to be known.
+        audit(
+            "job.context",
+            actor=step.begun.actor,
+            tenant=step.begun.tenant,
+            decision="allow",
+            job=step.begun.job_id,
+            **({"searched": wanted.where} if wanted.read is None else {"read": wanted.read}),
+        )
+        return _Came(await look_up(self._database, step.run.tenant, wanted))
+
+    async def _require_behind(
+        self, connection: AsyncConnection, step: Step, tool: AgentTool, now: datetime
+    ) -> None:
+        """Refuse what reaches beyond the job to an agent of somebody who may not do it any more.
+
+        Raises:
+            Failure: denied.
+        """
+        begun, local = step.begun, self._settings.gateway.allow_dev_tenant
+        try:
+            await authority.require_behind(
+                connection, begun.tenant, begun.actor, authority.NEEDED[tool], now=now, local=local
+            )
+        except Failure as failure:
+            audit(
+                "job.tool_denied",
+                actor=begun.actor,
+                tenant=begun.tenant,
+                decision="deny",
+                job=begun.job_id,
+                tool=tool.value,
+                reason=failure.detail,
+            )
+            raise
 
     async def _sleep(self, step: Step, call: ToolCall) -> Due | None:
         wanted = cast(Sleep, parsed(AgentTool.SLEEP, call))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Final, cast
 
 from minoots.contracts import (
@@ -32,6 +33,8 @@ CONVERSATION: Final = "conversation.jsonl"
 PATCH: Final = "changes.patch"
 _PREVIEW: Final = 2000
 _NAMED: Final = 100
+_AT_ONCE: Final = 4 * 1024 * 1024
+"""Bytes of files that are compared at once."""
 
 
 class Ending:
@@ -101,25 +104,25 @@ class Ending:
         return Outcome(JobState.SUCCEEDED if problem is None else JobState.FAILED, result, problem, made)
 
     async def _patch(self, step: Step, before: Tree, after: Tree, paths: tuple[str, ...]) -> bytes:
-        now = self._clock()
-        old = await Files(self._database, step.run.tenant, before, 0, now).read_all(
-            [path for path in paths if path in before]
-        )
-        new = await Files(self._database, step.run.tenant, after, 0, now).read_all(
-            [path for path in paths if path in after]
-        )
-        changes = [
-            Change(
-                path,
-                old.get(path),
-                new.get(path),
-                path in before and before[path].executable,
-                path in after and after[path].executable,
-            )
-            for path in paths
-        ]
-        # In a thread: comparing large files takes a while.
-        return await asyncio.to_thread(patch_of, changes)
+        now, tenant = self._clock(), step.run.tenant
+        old_files, new_files = (Files(self._database, tenant, tree, 0, now) for tree in (before, after))
+        patch = bytearray()
+        for some in _groups(paths, before, after):
+            old = await old_files.read_all([path for path in some if path in before])
+            new = await new_files.read_all([path for path in some if path in after])
+            changes = [
+                Change(
+                    path,
+                    old.get(path),
+                    new.get(path),
+                    path in before and before[path].executable,
+                    path in after and after[path].executable,
+                )
+                for path in some
+            ]
+            # In a thread: comparing large files takes a while.
+            patch += await asyncio.to_thread(patch_of, changes)
+        return bytes(patch)
 
     async def _outputs(self, step: Step, tree: Tree, made: list[Made]) -> int:
         """Keep the files that the job is to make; return how many were left out."""
@@ -142,6 +145,20 @@ class Ending:
     async def _keep(self, step: Step, name: str, data: bytes, media_type: str) -> Made:
         sha256 = await contents.keep(self._database, step.run.tenant, data, self._clock())
         return Made(name, sha256, len(data), media_type)
+
+
+def _groups(paths: tuple[str, ...], before: Tree, after: Tree) -> Iterator[list[str]]:
+    """Divide files so that some megabytes of them are in memory at a time, or one file before and after."""
+    some: list[str] = []
+    size = 0
+    for path in paths:
+        size += sum(tree[path].bytes for tree in (before, after) if path in tree)
+        if some and size > _AT_ONCE:
+            yield some
+            some, size = [], sum(tree[path].bytes for tree in (before, after) if path in tree)
+        some.append(path)
+    if some:
+        yield some
 
 
 def usage_of(step: Step) -> ModelUsage:

@@ -33,6 +33,8 @@ BY_DEFAULT: Final = (
 """The tools of a job that names none: all that stay in the sandbox."""
 MOST_FAULTS: Final = 4
 """Turns in a row with calls that are refused, after which a job is given up."""
+MOST_AT_ONCE: Final = 64
+"""Calls that one answer may want; what is beyond is not kept, and the model is told so."""
 _TOOLS: Final = frozenset(tool.value for tool in AgentTool)
 _PREVIEW: Final = 500
 _LONGEST_NAME: Final = 64
@@ -170,10 +172,11 @@ def allowed(rule: ToolRule, path: str, work: Work | None = None) -> bool:
 def said(text: str, calls: Sequence[ToolCall], first: int) -> Message:
     """Return what a model has said as it is kept: what no record could keep is replaced.
 
-    Calls get names of ours, numbered from ``first``: those of models are not always different.
+    Calls get names of ours, numbered from ``first``: those of models are not always different. What is beyond
+    `MOST_AT_ONCE` of them is left out; see `bounded`.
     """
     kept = []
-    for number, call in enumerate(calls, start=first):
+    for number, call in enumerate(calls[:MOST_AT_ONCE], start=first):
         malformed = None if call.malformed is None else clean(call.malformed)
         arguments: dict[str, Any] = call.arguments
         try:
@@ -183,6 +186,22 @@ def said(text: str, calls: Sequence[ToolCall], first: int) -> Message:
         name = clean(call.name)[:200] or "?"
         kept.append(ToolCall(id=call_id(number), name=name, arguments=arguments, malformed=malformed))
     return Message(role=Role.ASSISTANT, text=clean(text), tool_calls=tuple(kept))
+
+
+def bounded(calls: tuple[NewCall, ...], wanted: int) -> tuple[NewCall, ...]:
+    """Return the calls of an answer that wanted so many: the last one tells the model that some are left out.
+
+    Whoever is told of it wants the others in the next answer; to leave them out silently would look like an
+    agent that has done what it has not.
+    """
+    if wanted <= MOST_AT_ONCE:
+        return calls
+    *kept, last = calls
+    reason = (
+        f"one answer may call {MOST_AT_ONCE} tools, and this one called {wanted}: this call and the "
+        f"{wanted - MOST_AT_ONCE} behind it were not made; call them in your next answers"
+    )
+    return (*kept, NewCall(last.tool, last.preview, CallState.REFUSED, reason))
 
 
 def call_id(number: int) -> str:

@@ -97,7 +97,9 @@ class Commands:
         )
         async with self.opened(where, files) as sandbox:
             try:
-                ran = await sandbox.exec(program, listen)
+                with self._tiers.watching.running(sandbox.tier) as ended:
+                    ran = await sandbox.exec(program, listen)
+                    ended(ran)
             except OutcomeUnknown as unknown:
                 raise Failure(
                     FailureKind.UNAVAILABLE, f"{unknown.detail}; the files are as they were before"
@@ -112,12 +114,14 @@ class Commands:
         Raises:
             NeverStarted: there is none to be had.
         """
-        sandbox = await self._create(where)
-        try:
-            await self._fill(sandbox, files)
-            yield sandbox
-        finally:
-            await asyncio.shield(sandbox.destroy())
+        request = where.request
+        async with self._tiers.hold(request.tier, where.name, request.limits, request.priority):
+            sandbox = await self._create(where)
+            try:
+                await self._fill(sandbox, files)
+                yield sandbox
+            finally:
+                await asyncio.shield(sandbox.destroy())
 
     async def _create(self, where: Where) -> Sandbox:
         request = where.request

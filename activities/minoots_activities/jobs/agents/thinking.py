@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final, cast
 
+from opentelemetry.metrics import NoOpMeter
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
@@ -37,6 +38,7 @@ from minoots_platform.records import Database, agent_runs, agent_words, job_prog
 from minoots_platform.records.agent_runs import Due, Step
 from minoots_platform.settings import JobsSettings
 from minoots_platform.telemetry import audit
+from minoots_platform.telemetry.job_metrics import JobMetrics
 from minoots_workflows.jobs.contracts import StepDone, StepDue
 from minoots_workflows.jobs.port import ThinkingPort
 from minoots_workflows.models.contracts import ModelCaller
@@ -45,7 +47,7 @@ from minoots_workflows.models.ports import ModelRouter
 
 from .arguments import spec_of
 from .ending import Ending, usage_of
-from .policy import MOST_FAULTS, judge, rules_of, said
+from .policy import MOST_FAULTS, bounded, judge, rules_of, said
 from .preparing import prepared
 
 _ASKED: Final = (
@@ -69,13 +71,22 @@ class Thinking(ThinkingPort):
         router: what asks the models.
         settings: how much a job may make, and how often it is tried.
         clock: the time.
+        metrics: who takes how long jobs waited.
     """
 
-    def __init__(self, database: Database, router: ModelRouter, settings: JobsSettings, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        router: ModelRouter,
+        settings: JobsSettings,
+        clock: Clock,
+        metrics: JobMetrics | None = None,
+    ) -> None:
         self._database = database
         self._router = router
         self._settings = settings
         self._clock = clock
+        self._metrics = metrics or JobMetrics(NoOpMeter("minoots"))
         self._ending = Ending(database, settings, clock)
 
     @activity.defn(name="jobs.think")
@@ -97,6 +108,7 @@ class Thinking(ThinkingPort):
         if step is None or step.call is not None:
             return StepDone(state="")
         begun = step.begun
+        self._metrics.waited(begun.request.kind, begun.waited)
         teller = Teller(self._database, begun, self._clock, self._settings.max_event_bytes)
         try:
             next_one = await while_wanted(self._turn(step, teller), self._database, begun, teller)
@@ -151,6 +163,7 @@ class Thinking(ThinkingPort):
             made = await agent_runs.counts(connection, step.run.job_id)
         # In a thread: patterns of strangers are held against paths of strangers, in steps that are bounded.
         calls = await asyncio.to_thread(judge, job, message.tool_calls, made, step.run.calls, offers)
+        calls = bounded(calls, len(answer.tool_calls))
         for call in calls:
             if call.audited:
                 # Before it is kept: what cannot be written down is thought again, and never lost.
