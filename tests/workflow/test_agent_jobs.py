@@ -142,6 +142,7 @@ async def test_an_agent_looks_something_up_and_that_is_audited_without_the_words
     audited = tmp_path / "audit.log"
     answers = [call("context", query="launch"), call("context", read=ingests.source_id(TENANT, "plan.md"))]
     async with serve(answers, call("context", query="!"), "done") as (stack, _):
+        await hold(stack.database, {Scope.JOBS_WRITE, Scope.SESSIONS_READ, Scope.SOURCES_READ})
         await taken(stack, {"plan.md": "# Plan\n\nThe launch is on Friday.\n"})
         with start_logs(TelemetrySettings(audit_log=audited), "test"):
             job = await submit(stack, **task(tools=[{"name": "context"}]))
@@ -155,6 +156,17 @@ async def test_an_agent_looks_something_up_and_that_is_audited_without_the_words
     looked = [line for line in lines if line["event"] == "job.context"]
     assert [line["job"] for line in looked] == [job.id] * 3
     assert "launch" not in json.dumps(looked)
+
+
+async def test_an_agent_whose_key_reads_no_sessions_any_more_looks_nothing_up(serve: Serve) -> None:
+    async with serve(call("context", query="launch"), "so be it") as (stack, _):
+        await hold(stack.database, {Scope.JOBS_WRITE, Scope.SOURCES_READ})
+        await taken(stack, {"plan.md": "The launch is on Friday.\n"})
+        job = await submit(stack, **task(tools=[{"name": "context"}]))
+        assert (await ended(stack, job)).state is JobState.SUCCEEDED
+        [told] = await results(stack, job)
+        assert told.startswith("error: ")
+        assert "sessions:read" in told
 
 
 async def test_what_was_said_is_a_chain_that_begins_with_the_task(serve: Serve) -> None:

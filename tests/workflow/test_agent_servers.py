@@ -162,12 +162,12 @@ async def test_a_tool_that_its_server_tells_otherwise_of_is_not_called(serve: Se
 
 
 async def test_one_that_hangs_or_says_too_much_is_ended_and_the_model_is_told(serve: Serve) -> None:
-    tools = [{"name": "*", "approval": "never", "time": "3s"}]
+    tools = [{"name": "*", "approval": "never", "time": "8s"}]
     async with serve(call("hand__echo", text="x"), call("read_file", path="log.txt"), "done") as (stack, _):
         job = await submit(stack, **by_hand("hang", tools=tools))
         assert (await ended(stack, job)).state is JobState.SUCCEEDED
         told = await results(stack, job)
-        assert "did not answer within 3 s; the files are as they were before" in told[0]
+        assert "did not answer within 8 s" in told[0]
         assert "there is no file log.txt" in told[1]
     async with serve(call("hand__echo", text="x"), "done") as (stack, _):
         job = await submit(stack, **by_hand("huge"))
