@@ -280,3 +280,23 @@ async def test_what_is_behind_a_url_and_speaks_no_mcp_fails_the_job(serve: Serve
         assert done.problem is not None
         assert "the MCP server desk" in done.problem.detail
         assert await heard(url) == []
+
+
+async def test_a_token_of_the_settings_is_shown_to_its_server_and_told_to_nobody(
+    serve: Serve, tmp_path: Path
+) -> None:
+    async with desk() as server:
+        tokens = {"jobs": {"mcp_tokens": [f"other {server.url} wr0ng", f"{TENANT} {server.url} t0ken"]}}
+        async with serve(call("desk__note", text="tea"), "done", **reaching(server.place), **tokens) as (
+            stack,
+            url,
+        ):
+            job = await submit(stack, **behind(server.url, server.place))
+            done = await ended(stack, job)
+            assert done.state is JobState.SUCCEEDED, done
+            assert set(server.shown) == {"Bearer t0ken"}
+            handle = stack.client.get_workflow_handle(f"job:{TENANT}:{job.id}")
+            told = [(await handle.fetch_history()).to_json(), done.model_dump_json()]
+            told += [one.model_dump_json() for one in await events(stack, job)]
+            told += [json.dumps(await heard(url)), json.dumps(await results(stack, job))]
+            assert all("t0ken" not in one for one in told)
