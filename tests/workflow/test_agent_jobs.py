@@ -158,17 +158,6 @@ async def test_an_agent_looks_something_up_and_that_is_audited_without_the_words
     assert "launch" not in json.dumps(looked)
 
 
-async def test_an_agent_whose_key_reads_no_sessions_any_more_looks_nothing_up(serve: Serve) -> None:
-    async with serve(call("context", query="launch"), "so be it") as (stack, _):
-        await hold(stack.database, {Scope.JOBS_WRITE, Scope.SOURCES_READ})
-        await taken(stack, {"plan.md": "The launch is on Friday.\n"})
-        job = await submit(stack, **task(tools=[{"name": "context"}]))
-        assert (await ended(stack, job)).state is JobState.SUCCEEDED
-        [told] = await results(stack, job)
-        assert told.startswith("error: ")
-        assert "sessions:read" in told
-
-
 async def test_what_was_said_is_a_chain_that_begins_with_the_task(serve: Serve) -> None:
     async with serve(call("write_file", path="a/b.txt", text="x"), "done") as (stack, _):
         job = await submit(stack, **task("write it", system="Be brief."))
@@ -385,6 +374,24 @@ async def test_an_agent_whose_key_was_revoked_sets_no_timer_any_more(serve: Serv
             assert (await timers.page(connection, TENANT, timers.TimerQuery())).items == ()
     [line] = [one for one in map(json.loads, audited.read_text().splitlines()) if one["decision"] == "deny"]
     assert (line["event"], line["tool"], line["actor"]) == ("job.tool_denied", "set_timer", "test")
+
+
+async def test_an_agent_whose_key_may_not_read_any_more_looks_nothing_up(
+    serve: Serve, tmp_path: Path
+) -> None:
+    audited = tmp_path / "audit.log"
+    async with serve(call("context", query="launch"), "so be it") as (stack, _):
+        await hold(stack.database, {Scope.JOBS_WRITE, Scope.SESSIONS_READ})
+        await taken(stack, {"plan.md": "# Plan\n\nThe launch is on Friday.\n"})
+        with start_logs(TelemetrySettings(audit_log=audited), "test"):
+            job = await submit(stack, **task(tools=[{"name": "context"}]))
+            done = await ended(stack, job)
+        assert done.state is JobState.SUCCEEDED, done
+        [told] = await results(stack, job)
+        assert told.startswith("error: ")
+        assert "Friday" not in told
+    [line] = [one for one in map(json.loads, audited.read_text().splitlines()) if one["decision"] == "deny"]
+    assert (line["event"], line["tool"], line["actor"]) == ("job.tool_denied", "context", "test")
 
 
 @pytest.mark.parametrize(

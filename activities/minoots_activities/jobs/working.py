@@ -74,20 +74,20 @@ async def while_wanted(work: Coroutine[Any, Any, T], database: Database, begun: 
             await _end(beating)
 
 
+@asynccontextmanager
+async def beating() -> AsyncIterator[None]:
+    """Give signs of life for the length of the block."""
+    signs = asyncio.create_task(_beat())
+    try:
+        yield
+    finally:
+        await _end(signs)
+
+
 async def _end(*tasks: asyncio.Task[Any]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-@asynccontextmanager
-async def beating() -> AsyncIterator[None]:
-    """Give signs of life as long as this lasts."""
-    task = asyncio.create_task(_beat())
-    try:
-        yield
-    finally:
-        await _end(task)
 
 
 async def _beat() -> None:

@@ -217,6 +217,10 @@ class GuestedSandbox(WithSnapshots):
         """Let it go on."""
         await self._channel.ask({"do": "pause", "off": True})
 
+    async def ended(self) -> None:
+        """Return when its guest has gone."""
+        await self._channel.ended.wait()
+
     async def destroy(self) -> None:
         """End everything in it."""
         if self._gate is not None:

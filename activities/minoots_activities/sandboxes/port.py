@@ -176,6 +176,10 @@ class Sandbox(ABC):
     async def resume(self) -> None:
         """Let it go on."""
 
+    @abstractmethod
+    async def ended(self) -> None:
+        """Return when it has ended without having been destroyed: nothing in it will go on."""
+
     def console(self) -> str:
         """Return the end of what its machine has written to a console; nothing where there is none."""
         return ""

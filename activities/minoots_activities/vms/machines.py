@@ -211,6 +211,10 @@ class Machine(WithSnapshots):
         """Let it go on."""
         self._machine.guest.thaw()
 
+    async def ended(self) -> None:
+        """Return when the machine is off."""
+        await self._machine.process.wait()
+
     async def destroy(self) -> None:
         """End the machine; nothing of it is left when this returns."""
         await self._machine.end()

@@ -79,7 +79,12 @@ async def behind(
 def scopes_for(job: LlmJob | ExecJob | AgentJob) -> tuple[Scope, ...]:
     """Return what whoever submits a job has to be allowed: what the job itself may do, too."""
     tools = [rule.name for rule in job.tools or ()] if isinstance(job, AgentJob) else []
-    return (Scope.JOBS_WRITE, *(scope for tool in tools for scope in NEEDED.get(tool, ())))
+    standing = isinstance(job, ExecJob) and job.sandbox is not None
+    return (
+        Scope.JOBS_WRITE,
+        *(scope for tool in tools for scope in NEEDED.get(tool, ())),
+        *((Scope.SANDBOXES_WRITE,) if standing else ()),
+    )
 
 
 async def require_behind(

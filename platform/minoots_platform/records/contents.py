@@ -155,13 +155,15 @@ async def require(connection: AsyncConnection, tenant: str, wanted: Collection[s
 async def forget_unnamed(
     connection: AsyncConnection, now: datetime, *, limit: int = FORGOTTEN_AT_ONCE
 ) -> int:
-    """Forget up to ``limit`` contents that were handed in long ago and that no job names; return how many."""
+    """Forget up to ``limit`` contents of long ago that neither a job nor a sandbox names; return how many."""
     named = schema.job_artifacts
     inputs = schema.job_inputs
+    snapshots = schema.sandbox_contents
     unnamed = (
         TABLE.c.created_at < now - LEFT_FOR,
         ~sa.exists().where(named.c.tenant == TABLE.c.tenant, named.c.sha256 == TABLE.c.sha256),
         ~sa.exists().where(inputs.c.tenant == TABLE.c.tenant, inputs.c.sha256 == TABLE.c.sha256),
+        ~sa.exists().where(snapshots.c.tenant == TABLE.c.tenant, snapshots.c.sha256 == TABLE.c.sha256),
     )
     found = (
         await connection.execute(sa.select(TABLE.c.tenant, TABLE.c.sha256).where(*unnamed).limit(limit))

@@ -1076,6 +1076,9 @@ jobs = sa.Table(
     sa.Column("ended_at", Moment),
     sa.Column("created_by", sa.String(255), nullable=False),
     sa.Column("traceparent", sa.String(64)),
+    # Of one whose program runs in a sandbox that stands: which.
+    sa.Column("sandbox_id", _ID),
+    sa.Index(None, "sandbox_id"),
     sa.Index(None, "tenant", "created_at", "id"),
     sa.Index(None, "ended_at"),
     sa.Index(
@@ -1227,4 +1230,62 @@ agent_calls = sa.Table(
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("ended_at", Moment),
     sa.Index(None, "job_id", "signature"),
+)
+
+sandboxes = sa.Table(
+    "sandboxes",
+    metadata,
+    # Sandboxes that stand. Each time one is opened raises the epoch: whoever held it before holds nothing.
+    sa.Column("id", _ID, primary_key=True),
+    _tenant(),
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    # What was asked for, as it was sent.
+    _json("spec"),
+    _json("labels"),
+    sa.Column("generation", sa.Integer, nullable=False, server_default="1"),
+    sa.Column("armed_generation", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("epoch", sa.Integer, nullable=False, server_default="0"),
+    # How often it stood.
+    sa.Column("opened", sa.Integer, nullable=False, server_default="0"),
+    # The task queue of the worker that holds it.
+    sa.Column("queue", sa.String(200)),
+    sa.Column("held_by", sa.JSON(none_as_null=True)),
+    # The last snapshot of it, by hash.
+    sa.Column("snapshot", sa.String(64)),
+    sa.Column("idle_seconds", sa.Float, nullable=False),
+    # Until when it has to stand, and until when it may.
+    sa.Column("open_by", Moment, nullable=False),
+    sa.Column("expires_at", Moment, nullable=False),
+    sa.Column("used_at", Moment),
+    sa.Column("close_requested_at", Moment),
+    sa.Column("reason", sa.String(16)),
+    sa.Column("problem", sa.JSON(none_as_null=True)),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("updated_at", Moment, nullable=False),
+    sa.Column("opened_at", Moment),
+    sa.Column("ended_at", Moment),
+    sa.Column("created_by", sa.String(255), nullable=False),
+    sa.Column("traceparent", sa.String(64)),
+    sa.Index(None, "tenant", "created_at", "id"),
+    sa.Index(None, "ended_at"),
+    sa.Index(
+        "ix_sandboxes_unfinished",
+        "tenant",
+        "expires_at",
+        sqlite_where=sa.text("ended_at IS NULL"),
+        postgresql_where=sa.text("ended_at IS NULL"),
+    ),
+)
+
+sandbox_contents = sa.Table(
+    "sandbox_contents",
+    metadata,
+    # Snapshots that were taken of a sandbox, and the one that it began with: kept as long as its row.
+    sa.Column("sandbox_id", _ID, sa.ForeignKey("sandboxes.id"), primary_key=True),
+    sa.Column("sha256", sa.String(64), primary_key=True),
+    _tenant(),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Index(None, "tenant", "sha256"),
 )

@@ -55,6 +55,31 @@ class ContainerSettings(Section):
     )
 
 
+class StandingSettings(Section):
+    """Sandboxes that stand until they are closed."""
+
+    per_worker: int = Field(8, ge=1, le=1000, description="Sandboxes that one worker holds open at a time.")
+    per_tenant: int = Field(10, ge=1, le=100_000, description="Sandboxes of one tenant at a time.")
+    idle_timeout: float = Field(
+        900.0,
+        ge=1,
+        le=86_400,
+        description="Seconds that a sandbox which says nothing else may stand unused.",
+    )
+    lifetime: float = Field(
+        3600.0, ge=1, le=86_400, description="Seconds that a sandbox which says nothing else may stand."
+    )
+    max_lifetime: float = Field(
+        86_400.0, ge=1, le=86_400, description="Most seconds that a sandbox may ask to stand."
+    )
+    open_within: float = Field(
+        60.0,
+        ge=1,
+        le=3600,
+        description="Seconds within which a worker must have opened a sandbox, or it has failed.",
+    )
+
+
 class SandboxSettings(Section):
     """Sandboxes that programs run in."""
 
@@ -98,6 +123,9 @@ class SandboxSettings(Section):
     )
     container: ContainerSettings = Field(
         default_factory=ContainerSettings, description="Containers that programs run in."
+    )
+    standing: StandingSettings = Field(
+        default_factory=StandingSettings, description="Sandboxes that stand until they are closed."
     )
     vm_image: LocalPath | None = Field(
         None,

@@ -150,6 +150,16 @@ from .schedules import (
     ScheduleState,
 )
 from .secrets import Secret, SecretCreate, SecretCreated, SecretRotate, SecretVersion
+from .standing import (
+    CloseReason,
+    Sandbox,
+    SandboxCreate,
+    SandboxFile,
+    SandboxFiles,
+    SandboxSnapshot,
+    SandboxState,
+    SandboxWritten,
+)
 from .templates import BodyTemplate, RenderedBody, TemplatePreview
 from .timers import (
     Account,
@@ -198,6 +208,7 @@ __all__ = [
     "Checked",
     "Chunk",
     "CircuitPolicy",
+    "CloseReason",
     "Command",
     "CommandCreate",
     "CommandState",
@@ -316,6 +327,13 @@ __all__ = [
     "RotationSave",
     "Rule",
     "Rung",
+    "Sandbox",
+    "SandboxCreate",
+    "SandboxFile",
+    "SandboxFiles",
+    "SandboxSnapshot",
+    "SandboxState",
+    "SandboxWritten",
     "Schedule",
     "SchedulePatch",
     "SchedulePreview",
