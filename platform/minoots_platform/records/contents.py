@@ -155,7 +155,7 @@ async def require(connection: AsyncConnection, tenant: str, wanted: Collection[s
 async def forget_unnamed(
     connection: AsyncConnection, now: datetime, *, limit: int = FORGOTTEN_AT_ONCE
 ) -> int:
-    """Forget up to ``limit`` contents of long ago that no job or sandbox names, now or later; return how many."""
+    """Forget up to ``limit`` contents of long ago that no job or sandbox names, or will; return how many."""
     named = schema.job_artifacts
     inputs = schema.job_inputs
     holds = schema.content_holds
