@@ -12,7 +12,7 @@ import re
 import secrets
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -39,6 +39,7 @@ class Held:
 
     Attributes:
         epoch: which opening of it.
+        memory: what lets go of the machine's memory for it.
         keeps: whether it is to begin again when it is lost.
         gone: set when nothing of it is left, or will be.
     """
@@ -47,6 +48,7 @@ class Held:
     sandbox_id: str
     epoch: int
     sandbox: Sandbox
+    memory: AsyncExitStack = field(default_factory=AsyncExitStack)
     keeps: bool = False
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -97,6 +99,11 @@ class Held:
         except OutcomeUnknown:
             self.gone.set()
             raise
+
+    async def end(self) -> None:
+        """End it; nothing of it is left when this returns. May be repeated."""
+        await self.sandbox.destroy()
+        await self.memory.aclose()
 
     async def pause(self, *, off: bool) -> None:
         """Let whatever runs in it stand still, or go on."""
@@ -173,7 +180,7 @@ class Holder:
         if held is None or epoch not in (None, held.epoch):
             return
         held.gone.set()
-        await held.sandbox.destroy()
+        await held.end()
         if self._held.get(sandbox_id) is held:
             del self._held[sandbox_id]
 
