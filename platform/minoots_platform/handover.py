@@ -19,6 +19,7 @@ from minoots.errors import Failure
 from .clock import Clock, utc_now
 from .records import (
     Database,
+    content_holds,
     contents,
     escalation_reading,
     handovers,
@@ -308,7 +309,9 @@ class HandOver:
                     forgotten = await forget(connection, self._clock() - kept)
 
     async def _forget_contents(self) -> None:
-        """Forget contents that no job names, in small transactions, until there are none."""
+        """Forget contents that no job names, now or later, in small transactions, until there are none."""
+        async with self._database.write() as connection:
+            await content_holds.release(connection, self._clock())
         forgotten = contents.FORGOTTEN_AT_ONCE
         while forgotten >= contents.FORGOTTEN_AT_ONCE:
             async with self._database.write() as connection:

@@ -146,6 +146,30 @@ async def test_fifty_at_once_cannot_overspend_by_one_token(database_url: str) ->
         assert (await state(a, one)).used_tokens == (await state(a, whole)).used_tokens == last.used_tokens
 
 
+@pytest.mark.parametrize(("limit", "answered"), [(250, 25), (249, 24)])
+async def test_fifty_at_once_use_a_budget_to_its_last_token_and_no_further(
+    database_url: str, limit: int, answered: int
+) -> None:
+    """Each takes all that it holds, ten tokens: so one token more or less is one call more or less."""
+    mine = account(tokens=limit)
+    async with Database(database_url, pool_size=10) as a, Database(database_url, pool_size=10) as b:
+
+        async def call(number: int) -> bool:
+            database = (a, b)[number % 2]
+            held = await reserve(database, spending(f"{number}", 10), mine)
+            if isinstance(held, budgets.Refused):
+                return False
+            await asyncio.sleep(0)
+            await settle(database, held, took(10))
+            return True
+
+        async with asyncio.timeout(100):
+            done = await asyncio.gather(*(call(number) for number in range(50)))
+        assert sum(done) == answered
+        last = await state(a, mine)
+        assert (last.used_tokens, last.held_tokens) == (answered * 10, 0)
+
+
 async def test_what_the_dead_hold_is_charged_in_full_and_corrected_when_they_were_not(
     database: Database,
 ) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from model_servers import model_server
 
 PROGRAM = """
@@ -70,6 +71,54 @@ async def main(url, database_url):
 if __name__ == "__main__":
     asyncio.run(main(*sys.argv[1:]))
 """
+
+
+IMPORTS = """
+import json, sys
+
+heard = []
+
+def listen(event, arguments):
+    if event in ("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyname_ex"):
+        heard.append([event, str(arguments[0])])
+    if event in ("socket.connect", "socket.sendto"):
+        heard.append([event, str(arguments[1])])
+
+sys.addaudithook(listen)
+
+import importlib, pkgutil
+
+# Parts of frameworks that are not installed here, and scripts that do something when they are imported.
+LEFT_OUT = ("minoots.integrations.", "minoots_platform.records.migrations.env")
+imported = 0
+for name in ("minoots", "minoots_workflows", "minoots_platform", "minoots_activities", "minoots_workers",
+             "minoots_api"):
+    package = importlib.import_module(name)
+    for found in pkgutil.walk_packages(package.__path__, name + "."):
+        if found.name.startswith(LEFT_OUT) or found.name.endswith("__main__"):
+            continue
+        importlib.import_module(found.name)
+        imported += 1
+print(json.dumps({"heard": heard, "imported": imported}))
+"""
+
+
+@pytest.mark.timeout(300)
+async def test_no_import_of_any_part_reaches_out(tmp_path: Path) -> None:
+    program = tmp_path / "importing_program.py"
+    program.write_text(IMPORTS)
+    ran = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, str(program)],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    told = json.loads(ran.stdout)
+    assert told["heard"] == []
+    assert told["imported"] > 300, "it has looked at all of them"
 
 
 async def test_nothing_reaches_out_but_to_the_local_server(sqlite_url: str, tmp_path: Path) -> None:

@@ -187,6 +187,19 @@ async def test_what_never_opens_fails_and_says_why(stack: Stack) -> None:
     assert failed.problem.outcome == "never_started"
 
 
+async def test_a_tier_that_no_worker_can_give_fails_soon_and_says_what_is_missing(
+    sqlite_database: Database, temporal: WorkflowEnvironment, namespace: str, telemetry: Telemetry
+) -> None:
+    settings = Settings().with_overrides({"sandbox": {"qemu": "no-such-qemu"}})
+    address = temporal.client.service_client.config.target_host
+    async with stack_of(sqlite_database, address, namespace, telemetry, settings=settings) as stack:
+        wanted = await want(stack, tier="vm")
+        assert await stack.handover.sandbox(wanted.id)
+        failed = await reaches(stack, wanted, SandboxState.FAILED)
+        assert failed.problem is not None
+        assert "this worker cannot give the tier vm" in failed.problem.detail
+
+
 async def test_one_that_is_closed_before_any_worker_opened_it_is_never_opened(stack: Stack) -> None:
     await stack.stop_workers()
     wanted = await want(stack)

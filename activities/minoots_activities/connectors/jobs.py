@@ -109,8 +109,11 @@ def _require_recent(message: Message, keep_days: int, now: datetime) -> None:
 def _not_sent(failure: Failure) -> NotSent:
     """Return what becomes of a message whose job is not taken: what no other attempt changes is given up."""
     error = AttemptError.REFUSED if failure.kind in _HOPELESS else AttemptError.PROTOCOL
-    remedy = f" {failure.remedy}" if failure.remedy and failure.kind in _TOLD_WITH_REMEDY else ""
-    return NotSent(error, f"{failure.detail}.{remedy}" if remedy else failure.detail)
+    detail = failure.detail
+    if failure.remedy and failure.kind in _TOLD_WITH_REMEDY:
+        # In the middle of sentences of others, which bring the last point.
+        detail = f"{detail}. {failure.remedy.rstrip('.')}"
+    return NotSent(error, detail)
 
 
 def _request(config: SubmitJob, message: Message) -> Any:

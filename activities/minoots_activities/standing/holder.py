@@ -18,6 +18,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from minoots.errors import FailureKind
 from minoots_activities.sandboxes.port import NeverStarted, OutcomeUnknown, Sandbox, never_started
 from minoots_platform.clock import Clock
 from minoots_platform.records import Database, sandbox_progress
@@ -26,6 +27,10 @@ from minoots_workflows.queues import sandboxes_of
 
 _TIDY: Final = 5.0
 """Seconds between two looks whether what is held is still wanted."""
+
+
+class NoRoom(NeverStarted):
+    """This worker holds as many as it may."""
 
 
 @dataclass
@@ -127,12 +132,13 @@ class Holder:
         """Keep room for one that is being opened.
 
         Raises:
-            NeverStarted: there is none.
+            NoRoom: there is none.
         """
         if len(self._held) + self._opening >= self.most:
-            raise never_started(
+            raise NoRoom(
+                FailureKind.UNAVAILABLE,
                 f"the worker holds {self.most} sandboxes already",
-                "Close some, start another worker, or raise sandbox.standing.per_worker.",
+                remedy="Close some, start another worker, or raise sandbox.standing.per_worker.",
             )
         self._opening += 1
         try:

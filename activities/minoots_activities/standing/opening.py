@@ -21,10 +21,12 @@ from minoots_platform.telemetry import audit
 from minoots_workflows.pacing import Subject
 from minoots_workflows.sandboxes.port import OpeningPort
 
-from .holder import Held, Holder
+from .holder import Held, Holder, NoRoom
 
 _AGAIN: Final = timedelta(seconds=1)
 """Until it is tried again, here or by another worker: one may be closed any moment."""
+_TRIES: Final = 10
+"""After so many, no worker is taken to be able to."""
 
 
 class Openings(OpeningPort):
@@ -55,7 +57,10 @@ class Openings(OpeningPort):
                 with self._holder.room():
                     await self._open(opening)
             except Failure as failure:
-                final = failure.kind is not FailureKind.UNAVAILABLE
+                # Room comes; what a machine lacks, another one may have, or none.
+                tries = activity.info().attempt
+                hopeless = tries >= _TRIES and not isinstance(failure, NoRoom)
+                final = failure.kind is not FailureKind.UNAVAILABLE or hopeless
                 # What was begun of it is gone: nothing has happened.
                 problem = job_progress.problem_of(failure, "never_started")
                 async with self._database.write() as connection:

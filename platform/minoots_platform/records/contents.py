@@ -25,7 +25,7 @@ TABLE: Final = schema.contents
 _PIECES: Final = schema.content_pieces
 
 LEFT_FOR: Final = timedelta(days=1)
-"""After this long, a content that no job names is forgotten: it was handed in for one that never came."""
+"""After this long, a content that no job names, now or later, is forgotten: it was handed in for none."""
 FORGOTTEN_AT_ONCE: Final = 100
 """Contents that one transaction forgets."""
 _AT_ONCE: Final = 500
@@ -155,15 +155,17 @@ async def require(connection: AsyncConnection, tenant: str, wanted: Collection[s
 async def forget_unnamed(
     connection: AsyncConnection, now: datetime, *, limit: int = FORGOTTEN_AT_ONCE
 ) -> int:
-    """Forget up to ``limit`` contents of long ago that neither a job nor a sandbox names; return how many."""
+    """Forget up to ``limit`` contents of long ago that no job or sandbox names, or will; return how many."""
     named = schema.job_artifacts
     inputs = schema.job_inputs
+    holds = schema.content_holds
     snapshots = schema.sandbox_contents
     unnamed = (
         TABLE.c.created_at < now - LEFT_FOR,
         ~sa.exists().where(named.c.tenant == TABLE.c.tenant, named.c.sha256 == TABLE.c.sha256),
         ~sa.exists().where(inputs.c.tenant == TABLE.c.tenant, inputs.c.sha256 == TABLE.c.sha256),
         ~sa.exists().where(snapshots.c.tenant == TABLE.c.tenant, snapshots.c.sha256 == TABLE.c.sha256),
+        ~sa.exists().where(holds.c.tenant == TABLE.c.tenant, holds.c.sha256 == TABLE.c.sha256),
     )
     found = (
         await connection.execute(sa.select(TABLE.c.tenant, TABLE.c.sha256).where(*unnamed).limit(limit))

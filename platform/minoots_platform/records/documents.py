@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from minoots.contracts import EventType, Page
 from minoots.errors import Failure, FailureKind
 
-from . import events, schema
+from . import content_holds, events, schema
 from .inserting import insert_new
 from .paging import newest_first
 
@@ -44,6 +44,12 @@ async def save(
     if not await insert_new(connection, TABLE, values):
         changed = sa.update(TABLE).where(*_is(tenant, kind, document_id))
         await connection.execute(changed.values(spec=spec, updated_at=now))
+    if kind == "person":
+        # Its contacts are actions, and may be jobs.
+        contacts = spec.get("contacts", ())
+        await content_holds.require(connection, tenant, contacts, now)
+        await content_holds.let_go(connection, tenant, "person", document_id)
+        await content_holds.hold(connection, tenant, "person", document_id, contacts)
     told = events.NewEvent(EventType.DOCUMENT_SAVED, f"{kind}/{document_id}", now, {"by": actor})
     await events.append(connection, tenant, [told])
     return await get(connection, tenant, kind, document_id)
@@ -60,6 +66,8 @@ async def remove(
     query = sa.delete(TABLE).where(*_is(tenant, kind, document_id)).returning(TABLE.c.id)
     if (await connection.execute(query)).one_or_none() is None:
         raise _unknown(kind, document_id)
+    if kind == "person":
+        await content_holds.let_go(connection, tenant, "person", document_id)
     told = events.NewEvent(EventType.DOCUMENT_REMOVED, f"{kind}/{document_id}", now, {"by": actor})
     await events.append(connection, tenant, [told])
 

@@ -34,7 +34,7 @@ from minoots.errors import Failure, FailureKind
 from minoots_platform.ids import new_id
 from minoots_platform.planning import PlanFault, check
 
-from . import children, commands, events, plan_nodes, schema, targets, tellable
+from . import children, commands, content_holds, events, plan_nodes, schema, targets, tellable
 from .generations import require_generation
 from .masking import masked_actions
 from .paging import newest_first
@@ -81,7 +81,7 @@ async def accept(
             .returning(TABLE)
         )
     ).one()
-    await _insert(connection, row.id, spec.nodes, 0)
+    await _insert(connection, row, spec.nodes, 0, now)
     told = [event_of(row, EventType.PLAN_CREATED, now, by=actor, nodes=len(spec.nodes))]
     await advance(connection, tenant, row.id, now=now, told=told)
     return await get(connection, tenant, row.id)
@@ -251,7 +251,7 @@ async def update(
     except PlanFault as fault:
         raise not_possible(fault) from fault
     await _require_targets(connection, tenant, patch.add, "body.add")
-    await _insert(connection, plan_id, patch.add, 1 + max(node.position for node in found))
+    await _insert(connection, row, patch.add, 1 + max(node.position for node in found), now)
     changed = await _change(connection, row, now)
     told = [
         event_of(
@@ -316,10 +316,15 @@ async def _require_targets(
         await tellable.require_acknowledgement(connection, tenant, node.timer.acknowledge, place)
 
 
-async def _insert(connection: AsyncConnection, plan_id: str, nodes: Sequence[PlanNode], first: int) -> None:
+async def _insert(
+    connection: AsyncConnection, plan: sa.Row[Any], nodes: Sequence[PlanNode], first: int, now: datetime
+) -> None:
+    actions = [action for node in nodes for action in node.timer.actions]
+    await content_holds.require(connection, plan.tenant, actions, now)
+    await content_holds.hold(connection, plan.tenant, "plan", plan.id, actions)
     rows = [
         {
-            "plan_id": plan_id,
+            "plan_id": plan.id,
             "id": node.id,
             "position": position,
             "spec": node.model_dump(mode="json", exclude={"id"}),

@@ -34,7 +34,7 @@ from minoots.errors import Failure, FailureKind
 from minoots_platform.ids import new_id
 from minoots_platform.recurrence import occurrences
 
-from . import commands, events, schema, targets, tellable, timers
+from . import commands, content_holds, events, schema, targets, tellable, timers
 from .masking import masked_actions
 from .occurrences import advance, event_of, insert
 from .paging import newest_first
@@ -60,6 +60,7 @@ async def accept(
     """
     assert spec.schedule is not None  # noqa: S101 - the route looks
     await targets.require(connection, tenant, {"body.actions": spec.actions})
+    await content_holds.require(connection, tenant, spec.actions, now)
     await tellable.require_acknowledgement(connection, tenant, spec.acknowledge, "body.acknowledge")
     rules = spec.schedule
     template = timers.template_of(spec)
@@ -84,6 +85,7 @@ async def accept(
             .returning(TABLE)
         )
     ).one()
+    await content_holds.hold(connection, tenant, "schedule", row.id, spec.actions)
     await events.append(connection, tenant, [event_of(row, EventType.SCHEDULE_CREATED, now, by=actor)])
     advanced = await advance(connection, tenant, row.id, now=now)
     if not advanced.made:

@@ -1134,6 +1134,17 @@ content_pieces = sa.Table(
     sa.PrimaryKeyConstraint("tenant", "sha256", "number"),
 )
 
+content_holds = sa.Table(
+    "content_holds",
+    metadata,
+    # Contents of jobs that begin later: those of a timer, a schedule, a plan, a contact of a person.
+    sa.Column("tenant", _TENANT, sa.ForeignKey("tenants.id"), primary_key=True),
+    sa.Column("sha256", sa.String(64), primary_key=True),
+    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("holder", sa.String(80), primary_key=True),
+    sa.Index(None, "kind", "holder"),
+)
+
 job_inputs = sa.Table(
     "job_inputs",
     metadata,

@@ -27,7 +27,7 @@ from minoots.contracts import (
 from minoots.errors import Failure, FailureKind
 from minoots_platform.ids import new_id
 
-from . import cursors, events, schema, targets, tellable
+from . import content_holds, cursors, events, schema, targets, tellable
 from .masking import masked_actions
 
 TABLE = schema.timers
@@ -49,6 +49,7 @@ async def accept(
         Failure: invalid, when an action names a signing secret or an agent that does not exist.
     """
     await targets.require(connection, tenant, {"body.actions": spec.actions})
+    await content_holds.require(connection, tenant, spec.actions, now)
     await tellable.require_acknowledgement(connection, tenant, spec.acknowledge, "body.acknowledge")
     row = await insert(
         connection,
@@ -102,6 +103,7 @@ async def insert(
     }
     row: sa.Row[Any] = (await connection.execute(sa.insert(TABLE).values(values).returning(TABLE))).one()
     await keep_labels(connection, tenant, row.id, row.labels)
+    await content_holds.hold(connection, tenant, "timer", row.id, row.actions)
     return row
 
 

@@ -80,7 +80,7 @@ def submit(
     stdin: Annotated[str | None, typer.Option(help="What the program reads; @FILE or -.")] = None,
     tier: Annotated[Tier | None, typer.Option(help="How strongly it is shut in.", show_default=False)] = None,
     image: Annotated[
-        str | None, typer.Option(help="Its root file system, by digest, in the tier container.")
+        str | None, typer.Option(help="Its root file system, by digest, in the tiers container and vm.")
     ] = None,
     network: Annotated[
         list[str] | None,
