@@ -17,16 +17,17 @@ run: $(VENV)/.runtime ## Set up what running needs, then start the embedded stac
 setup: $(VENV)/.dev ## Set up what developing needs (quick when nothing changed)
 
 # Three on two cores: a third of the time is waiting for servers and their clocks. Neighbours stay together, so that
-# not each of the three starts every server; whoever is done takes work from the others.
+# not each of the three starts every server; whoever is done takes work from the others. Bytecode is kept, whatever the
+# surroundings say: each would compile every test anew, which is half of finding them.
 test: setup $(VENV)/.frameworks ## Set up, then run every test, three at a time (ARGS="-k snooze" to choose)
-	@$(BIN)/pytest -n 3 --dist worksteal $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 3 --dist worksteal $(ARGS)
 
 check: setup ## Lint, types, layers, unit tests
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
-	@$(BIN)/pytest -q -n 2 tests/unit $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q -n 2 --dist worksteal tests/unit $(ARGS)
 
 lock: setup ## Write the hash-pinned lock files anew
 	@$(BIN)/python requirements/compile.py
