@@ -22,7 +22,7 @@ from temporalio.testing import ActivityEnvironment
 
 from minoots.contracts import EventType
 from minoots.contracts.conversations import ConversationEvent
-from minoots_activities.capture import ingest, piece, writing
+from minoots_activities.capture import ingest, parts, piece, writing
 from minoots_activities.capture.adapter import Capture
 from minoots_activities.capture.flags import WorkspaceFlags
 from minoots_activities.capture.ingest import Ingest
@@ -452,7 +452,7 @@ async def require_agreement(host: Host, whole: bytes) -> int:
 async def test_records_whose_disk_is_full_in_the_middle_of_a_file_keep_whole_parts_and_read_on(
     sqlite_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingest, "BATCH", BATCH)
+    monkeypatch.setattr(parts, "BATCH", BATCH)
     whole = lines(0, LINES)
     async with on_a_small_disk(sqlite_template, tmp_path / "once") as (database, disk):
         once = Host(database, tmp_path / "once")

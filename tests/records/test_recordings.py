@@ -21,7 +21,7 @@ from recordings import BEGAN, HOST, MODEL, OTHER, SESSION, Chat, Crash, Crashes,
 from stacks import TENANT
 
 from minoots.contracts import EventType, WebhookAction
-from minoots_activities.capture import obeying, placing, workspaces, writing
+from minoots_activities.capture import obeying, placing, turn, workspaces, writing
 from minoots_activities.capture import piece as piece_module
 from minoots_activities.capture.workspaces import FILE
 from minoots_platform.records import Database, conversations, documents, recordings, schema
@@ -1639,18 +1639,18 @@ async def test_a_long_history_without_times_stays_old_when_looking_through_it_br
 ) -> None:
     for number in range(4):
         chat.says(f"{number}\n::record-notes old-{number}.md", timestamp=None)
-    monkeypatch.setattr(obeying, "_PART", 2)
-    part = obeying._Run.part
+    monkeypatch.setattr(turn, "_PART", 2)
+    part = turn.Turn.part
 
-    async def dies(run: obeying._Run) -> bool:
+    async def dies(run: turn.Turn) -> bool:
         if run._conversation.obeyed:
             raise Crash
         return await part(run)
 
-    monkeypatch.setattr(obeying._Run, "part", dies)
+    monkeypatch.setattr(turn.Turn, "part", dies)
     with pytest.raises(Crash):
         await chat.look(fresh=False)
-    monkeypatch.setattr(obeying._Run, "part", part)
+    monkeypatch.setattr(turn.Turn, "part", part)
     assert (await chat.look(fresh=False)).obeyed == 0
     chat.says("::record-notes new.md", timestamp=None)
     assert (await chat.look(fresh=False)).obeyed == 1

@@ -87,7 +87,7 @@ class Machine:
             idle=60,
             unread=self.unread,
         )
-        self.answering = ingest._answering = self.watcher._answering = Patient()
+        self.answering = ingest._answering = self.watcher._listing.answering = Patient()
         self.watcher._began = True
 
     async def tell(self, start: CaptureStart, file: FileChanged) -> None:

@@ -11,8 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
+from contextlib import aclosing
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -26,16 +25,18 @@ from minoots_platform.records.conversations import Whose
 from minoots_platform.telemetry import audit, get_logger
 from minoots_workflows.capture.contracts import CaptureStart, FileChanged
 
-from .answering import Answering, apart
+from .answering import apart
 from .compressed import Damaged, expanded
-from .following import Following, is_folder
+from .following import Following
 from .ingest import session_key
+from .listing import Listing, is_text
 from .parts import beginning_of
 from .readers.identity import held
 from .readers.store import Store, known
 from .roots import ReadDenied, ReadRoots
 from .sources import About, Source, owner_of
 from .unread import Again, Unread
+from .watched import MOST_TROUBLES, Memory, Stats
 
 # It tells of every change, and how many; what came of it is told by us.
 logging.getLogger("watchfiles").setLevel(logging.WARNING)
@@ -49,63 +50,10 @@ _EVENTS: Final = ""
 """Stands for the events of the file system where others are paths."""
 _FEW: Final = 64
 """Folders that are looked into one by one; of more, everything is looked at."""
-_MOST_TROUBLES: Final = 20
 _LEFT_ALONE: Final = 30.0
 """Seconds after which it is tried again to follow folders, when that failed."""
 _SHARE: Final = 50
 """A look at all files may take this part of a processor: the more there are, the rarer it is."""
-
-
-@dataclass
-class Stats:
-    """How the watching stands."""
-
-    files: int = 0
-    told: int = 0
-    failures: int = 0
-    denied: int = 0
-    problem: str | None = None
-    troubles: tuple[str, ...] = ()
-    """What cannot be read, and why: at most `_MOST_TROUBLES`."""
-    looks: int = 0
-    """How often all files were looked at."""
-    looked_in: float = 0.0
-    """Seconds that the last look at all files kept a processor busy."""
-    waited: float = 0.0
-    """Seconds that the last look at all files took, also those in which it waited for disk or processor."""
-
-
-@dataclass
-class _Memory:
-    seen: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """Size and time of each file when it was last told, or found to be none of ours."""
-    marks: dict[str, str] = field(default_factory=dict)
-    """The mark of each session of a store when it was last told."""
-    old: set[str] = field(default_factory=set)
-    """Files that were there before watching began, or of which somebody has been told since."""
-    whose: dict[str, tuple[int, Whose]] = field(default_factory=dict)
-    """Whose conversation a file tells of, by its path, and the inode that it had then."""
-    troubled: dict[str, str] = field(default_factory=dict)
-    """Why a file cannot be read."""
-    closed: dict[str, str] = field(default_factory=dict)
-    """Why a folder cannot be looked into, or what is in it not be looked at."""
-
-
-@dataclass
-class _Walk:
-    """What was found in the folders of a source, as far as it got."""
-
-    count: int = 0
-    """Of transcripts."""
-    found: list[tuple[Source, str, About]] = field(default_factory=list)
-    entered: dict[str, int] = field(default_factory=dict)
-    closed: dict[str, str] = field(default_factory=dict)
-    busy: float = 0.0
-    """Seconds of a processor."""
-
-    def steps(self) -> int:
-        """Return how far it has come."""
-        return self.count + len(self.entered) + len(self.closed)
 
 
 class Watcher:
@@ -133,8 +81,8 @@ class Watcher:
         self._rescan = rescan
         self._idle = idle
         self._unread = unread or Unread()
-        self._answering = Answering()
-        self._memory = _Memory()
+        self._memory = Memory()
+        self._listing = Listing(self._sources, self._is_new)
         self._following = Following(settle=settle)
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._began = False
@@ -186,10 +134,10 @@ class Watcher:
 
     def _can_be_opened(self, one: Again) -> bool:
         source = owner_of(self._sources, one.path)
-        if source is not None and not self._answers(str(source.root)):
+        if source is not None and not self._listing.answers(str(source.root)):
             return False
         try:
-            self._answering.ask(one.path, lambda: self._roots.open(Path(one.path)).close())
+            self._listing.answering.ask(one.path, lambda: self._roots.open(Path(one.path)).close())
         except FileNotFoundError:
             self._unread.over(one.key)
             return False
@@ -202,7 +150,7 @@ class Watcher:
         memory = self._memory
         told = [f"{path}: {reason}" for path, reason in memory.closed.items()]
         known = [*memory.troubled.values(), *told, *self._unread.reasons()]
-        self.stats.troubles = tuple(dict.fromkeys(known))[:_MOST_TROUBLES]
+        self.stats.troubles = tuple(dict.fromkeys(known))[:MOST_TROUBLES]
         self.stats.problem = self.stats.problem or next(iter(self.stats.troubles), None)
 
     async def changed(self, paths: Iterable[str]) -> None:
@@ -215,15 +163,15 @@ class Watcher:
         answers: dict[str, bool] = {}
         for changed in paths:
             source = owner_of(self._sources, changed)
-            if source is None or (path := source.meant(changed)) in found or not _is_text(path):
+            if source is None or (path := source.meant(changed)) in found or not is_text(path):
                 continue
             root = str(source.root)
             if root not in answers:
-                answers[root] = self._answers(root)
+                answers[root] = self._listing.answers(root)
             if not answers[root]:
                 continue
             try:
-                now = self._about(source, path)
+                now = self._listing.about(source, path)
             except OSError:
                 continue  # gone: what was kept of it stays; one that does not answer is looked at again
             if self._is_new(path, now):
@@ -289,7 +237,7 @@ class Watcher:
             if change is Change.deleted:
                 self._following.gone(path)
         added = [path for change, path in changes if change is Change.added]
-        made = await apart(partial(self._folders_in, added)) if added else []
+        made = await apart(partial(self._listing.folders_in, added)) if added else []
         if made:
             found, entered = await apart(partial(self._list, made))
             # Also those that are followed: one of this name may have gone away.
@@ -301,69 +249,11 @@ class Watcher:
         self, folders: Collection[str] | None = None
     ) -> tuple[list[tuple[Source, str, About]], dict[str, int]]:
         """Return what is new in all folders, or in some and below, and the folders that there are."""
-        count, busy = 0, 0.0
-        found: list[tuple[Source, str, About]] = []
-        entered: dict[str, int] = {}
-        closed: dict[str, str] = {}
-        for source in self._sources:
-            root = str(source.root)
-            below = (one for one in folders or () if one == root or one.startswith(f"{root}{os.sep}"))
-            begins = [root] if folders is None else list(below)
-            if not begins:
-                continue
-            walk = _Walk()
-            try:
-                self._answering.ask(root, partial(self._walk, source, begins, walk), walk.steps)
-            except TimeoutError as error:
-                # The others are looked at without it, and what was found by then counts.
-                closed[root] = str(error.strerror)
-            count, busy = count + walk.count, busy + walk.busy
-            found += list(walk.found)
-            entered |= dict(walk.entered)
-            closed |= dict(walk.closed)
+        listed = self._listing.listed(folders)
         if folders is None:
-            self.stats.files, self.stats.looked_in = count, busy
-            self._note_closed(closed)
-        return found, {folder: inode for folder, inode in entered.items() if _is_text(folder)}
-
-    def _walk(self, source: Source, begins: Iterable[str], walk: _Walk) -> None:
-        """Look into the folders of a source."""
-        began = time.thread_time()
-        for begin in begins:
-            for path, now in source.files(begin, walk.entered, walk.closed):
-                if not _is_text(path):
-                    continue
-                walk.count += 1
-                if self._is_new(path, now):
-                    walk.found.append((source, path, now))
-        walk.busy = time.thread_time() - began
-
-    def _answers(self, root: str) -> bool:
-        """Tell whether a folder answers at all."""
-        try:
-            self._answering.ask(root, lambda: os.stat(root))
-        except TimeoutError:
-            return False
-        except OSError:
-            pass  # whatever else it is, the listing tells
-        return True
-
-    def _about(self, source: Source, path: str) -> About:
-        """Return how a file is.
-
-        Raises:
-            OSError: it is gone, may not be looked at, or does not answer.
-        """
-        return self._answering.ask(os.path.dirname(path), partial(source.about, path))
-
-    def _folders_in(self, paths: Iterable[str]) -> list[str]:
-        """Return those of some paths at which there are folders."""
-        found = []
-        for path in paths:
-            with suppress(TimeoutError):
-                if self._answering.ask(os.path.dirname(path), partial(is_folder, path)):
-                    found.append(path)
-        return found
+            self.stats.files, self.stats.looked_in = listed.count, listed.busy
+            self._note_closed(listed.closed)
+        return listed.found, listed.entered
 
     def _note_closed(self, closed: dict[str, str]) -> None:
         for path in closed.keys() - self._memory.closed.keys():
@@ -377,15 +267,9 @@ class Watcher:
                 continue
             # Whether it is there is not asked of what does not answer.
             below = any(path.startswith(f"{folder}{os.sep}") for folder in self._memory.closed)
-            if below or not self._is_there(path):
+            if below or not self._listing.is_there(path):
                 self._memory.troubled.pop(path, None)  # it is gone, or its folder is told of
         return found
-
-    def _is_there(self, path: str) -> bool:
-        try:
-            return self._answering.ask(os.path.dirname(path), partial(os.path.lexists, path))
-        except TimeoutError:
-            return True
 
     def _is_new(self, path: str, now: About) -> bool:
         return now.size > 0 and self._memory.seen.get(path) != (now.size, now.modified_ns)
@@ -402,7 +286,7 @@ class Watcher:
                 self._memory.old.add(path)
             try:
                 # Once more: an event and a look may have found the same, or more may have come since.
-                now = await apart(partial(self._about, source, path))
+                now = await apart(partial(self._listing.about, source, path))
             except OSError:
                 return  # gone since, or it does not answer, and is looked at again
             if not self._is_new(path, now):
@@ -416,7 +300,7 @@ class Watcher:
             if whose is None:
                 # A thread of its own that is held there holds up nobody; all of a loop's pool would.
                 try:
-                    await apart(partial(self._require_answer, path))
+                    await apart(partial(self._listing.require_answer, path, self._roots.open))
                 except TimeoutError as silent:
                     self._unreadable(path, str(silent.strerror))
                     return
@@ -427,19 +311,6 @@ class Watcher:
                 whose = await apart(partial(self._whose, source, path, now))
             if whose is not None and not await self._one(source, path, whose, path):
                 self._memory.seen.pop(path, None)
-
-    def _require_answer(self, path: str) -> None:
-        """Make sure that a file can be opened, or cannot: only one that does not answer is told here.
-
-        Raises:
-            TimeoutError: it does not answer.
-        """
-        try:
-            self._answering.ask(os.path.dirname(path), lambda: self._roots.open(Path(path)).close())
-        except TimeoutError:
-            raise
-        except (ReadDenied, OSError):
-            return  # whatever else it is, reading tells
 
     async def _store(self, source: Source, path: str, store: Store) -> None:
         """Tell of the sessions of a store that have changed."""
@@ -543,12 +414,3 @@ class Watcher:
         if self._memory.troubled.get(path) != told:
             self._memory.troubled[path] = told
             self._log.warning("transcript.unreadable", path=path, reason=reason)
-
-
-def _is_text(path: str) -> bool:
-    """Tell whether a path can be told of; a name that is no UTF-8 cannot."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

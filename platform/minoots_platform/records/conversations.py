@@ -1,4 +1,8 @@
-"""Conversations: their events once, whichever file they stand in, and how far each file was read."""
+"""Conversations: their events once, whichever file they stand in, and how far each file was read.
+
+Long on purpose: events, their revisions, the marks of files and what was obeyed move in one transaction, and
+whoever changes one has to see the others.
+"""
 
 from __future__ import annotations
 
