@@ -28,6 +28,7 @@ from . import (
     report,
     router,
     sandboxes,
+    searching,
 )
 
 LANES = (
@@ -39,6 +40,7 @@ LANES = (
     "memory",
     "recovery",
     "capture",
+    "searching",
     "router",
     "agents",
     "sandboxes",
@@ -105,6 +107,9 @@ def run(lanes: list[str]) -> dict[str, object]:
     if "capture" in lanes:
         found["capture"] = asyncio.run(capture.measure())
         print(found["capture"])
+    if "searching" in lanes:
+        found["searching"] = asyncio.run(searching.measure())
+        print(found["searching"])
     if "router" in lanes:
         found["router"] = asyncio.run(router.measure())
         print(found["router"])

@@ -1,14 +1,13 @@
-"""Capture: how fast transcripts are read, how soon an append is recorded, what quiet and searching cost."""
+"""Capture: how fast transcripts are read, how soon an append is recorded, what quiet costs."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +18,6 @@ import psutil
 from capturing import Chat
 from dev_stacks import DevStack
 
-from minoots.contracts.conversations import ConversationEvent, ConversationEventKind
 from minoots_activities.capture.ingest import Ingest
 from minoots_activities.capture.lines import lines_from
 from minoots_activities.capture.readers import Parsed
@@ -30,23 +28,18 @@ from minoots_activities.capture.roots import ReadRoots
 from minoots_activities.capture.workspaces import FILE
 from minoots_platform.clock import utc_now
 from minoots_platform.collector import leave_alone_what_is_loaded
-from minoots_platform.records import Database, conversations, session_search, tenants
-from minoots_platform.records.conversations import Whose
+from minoots_platform.records import Database, conversations, tenants
 from minoots_platform.records.migrate import migrate
-from minoots_platform.records.session_search import Search
 from minoots_platform.redaction import Found, Policy, Redactor
 
 from .figures import quantile
+from .searching import WORDS
 
 SESSION: Final = "11110000-0000-4000-8000-000000000001"
 MEGABYTE: Final = 1_000_000
 SIZE: Final = 40
 ROUNDS: Final = 3
 """Times that a transcript is parsed; the best counts, as others may be using the processor's caches."""
-WORDS: Final = (
-    "the disk of the server is full so we move the oldest logs away and look again tomorrow while the backup "
-    "runs and nobody writes into the folder that the agent is watching until it says that everything is well"
-).split()
 
 
 @dataclass(frozen=True)
@@ -63,7 +56,6 @@ class Captured:
         idle_share: percent of a core that it takes then.
         idle_stack: percent of a core that the whole stack takes then: with Temporal, gateway and workers.
         idle_without: percent of a core that the stack takes when it captures nothing.
-        search_p95: milliseconds for a search over 100,000 events.
     """
 
     parse: float
@@ -75,8 +67,6 @@ class Captured:
     idle_share: float
     idle_stack: float
     idle_without: float
-    search_p50: float
-    search_p95: float
 
 
 async def measure() -> Captured:
@@ -89,7 +79,6 @@ async def measure() -> Captured:
     redaction = _redaction()
     visible = await _visible()
     idle = await _idle()
-    searches = await _search()
     return Captured(
         parse=parse,
         ingest=ingest,
@@ -100,8 +89,6 @@ async def measure() -> Captured:
         idle_share=idle.watcher,
         idle_stack=idle.stack,
         idle_without=idle.without,
-        search_p50=quantile(searches, 0.5),
-        search_p95=quantile(searches, 0.95),
     )
 
 
@@ -301,43 +288,3 @@ def _busy(process: psutil.Process) -> float:
     """Return the seconds that a process has kept a processor busy."""
     times = process.cpu_times()
     return float(times.user + times.system)
-
-
-@asynccontextmanager
-async def _filled(events: int) -> AsyncIterator[Database]:
-    with tempfile.TemporaryDirectory(prefix="minoots-bench-") as folder:
-        async with Database(f"sqlite:///{os.path.join(folder, 'records.db')}") as database:
-            await migrate(database)
-            now = utc_now()
-            async with database.write() as connection:
-                await tenants.ensure(connection, "dev", now)
-            for session in range(events // 1000):
-                drafts = [
-                    ConversationEvent(
-                        id=f"cev_{session}_{number}",
-                        kind=ConversationEventKind.ASSISTANT,
-                        ts=now,
-                        text=f"event {session} {number} "
-                        + " ".join(WORDS[(session + number * at) % len(WORDS)] for at in range(60)),
-                    )
-                    for number in range(1000)
-                ]
-                async with database.write() as connection:
-                    whose = Whose("claude", f"s{session}")
-                    conversation = await conversations.ensure(connection, "dev", whose, now)
-                    await conversations.keep(connection, conversation, drafts, {}, now)
-            yield database
-
-
-async def _search(events: int = 100_000) -> list[float]:
-    """Milliseconds of searches: for words that stand everywhere, for some, for one place."""
-    took = []
-    async with _filled(events) as database:
-        for round_ in range(40):
-            for text in ("disk full", "backup", f'"event {round_} 500"', "tomorrow agen*", "nowhere"):
-                wanted = Search(session_search.terms_of(text))
-                began = time.perf_counter()
-                async with database.read() as connection:
-                    await session_search.search(connection, "dev", wanted, limit=20, before=None)
-                took.append((time.perf_counter() - began) * 1000)
-    return sorted(took)

@@ -69,6 +69,15 @@ def write(path: Path, found: dict[str, Any]) -> None:
         f"| {run.rate:g} | {run.count} | {run.p50:.1f} | {run.p95:.1f} | {run.worst:.0f} | {run.missing} |"
         for run in capacity
     )
+    searched = "\n".join(
+        f"| {name}, {what} | {took:.1f} ms | {promise} |"
+        for name, one in found["searching"].items()
+        for what, took, promise in (
+            ("P50", one.p50, ""),
+            ("P95", one.p95, "50 ms"),
+            ("P95 of the slowest kind", one.slowest, ""),
+        )
+    )
     sandboxes = "\n".join(_sandbox_row(one) for one in found["sandboxes"])
     path.write_text(
         f"""# Benchmarks
@@ -134,7 +143,7 @@ the same machine.
 ## Capture
 
 A transcript of Claude Code of 40 MB, on one core; appends to a chat that is recorded, ten a second; 1,000
-quiet sessions; searches of five kinds over 100,000 events on SQLite.
+quiet sessions.
 
 | what | measured | promised |
 |---|---|---|
@@ -147,8 +156,16 @@ quiet sessions; searches of five kinds over 100,000 events on SQLite.
 | its share of a core when all is quiet | {captured.idle_share:.1f} % | |
 | what capturing adds to the whole stack then: {captured.idle_stack:.1f} % with it, {
             captured.idle_without:.1f} % without | {captured.idle_stack - captured.idle_without:.1f} % | 2 % |
-| search, P50 | {captured.search_p50:.1f} ms | |
-| search, P95 | {captured.search_p95:.1f} ms | 50 ms |
+
+## Searching
+
+Searches of seven kinds over 100,000 events, 40 of each, on a database that nobody has told anything of them:
+words that stand everywhere, in one place, nowhere, in the older half only. Beside all of them, the kind that
+takes longest.
+
+| what | measured | promised |
+|---|---|---|
+{searched}
 
 ## Language models
 
@@ -196,7 +213,7 @@ stays down until many are overdue.
     )
 
 
-_PROMISED = {"bubblewrap": "20", "vm": "3000"}
+_PROMISED = {"bubblewrap": "20", "vm": "3000", "vm, without a kept state": "3000"}
 
 
 def _sandbox_row(one: Any) -> str:

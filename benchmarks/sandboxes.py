@@ -14,10 +14,13 @@ from minoots_activities.sandboxes.port import Program
 from minoots_activities.sandboxes.tiers import Tiers
 from minoots_activities.vms import building
 from minoots_activities.vms.faults import ImageFault
+from minoots_activities.vms.starting import Qemu
+from minoots_activities.vms.states import States
 
 from .figures import quantile
 
-_TIMES = {Tier.PROCESS: 100, Tier.BUBBLEWRAP: 100, Tier.CONTAINER: 15, Tier.VM: 8}
+_TIMES = {Tier.PROCESS: 100, Tier.BUBBLEWRAP: 100, Tier.CONTAINER: 15}
+_MACHINES = 8
 _LIMITS = Limits(memory_mb=64, disk_mb=16, cpus=2)
 
 
@@ -50,13 +53,19 @@ async def measure() -> tuple[Started, ...]:
         except ImageFault as fault:
             print(f"no machines: {fault}")
         tiers = Tiers(vm_image=vm_image, allow_process=True, images=() if image is None else (image,))
-        return tuple([await _measure(tiers, tier, count) for tier, count in _TIMES.items()])
+        found = [await _measure(tiers, tier, count, tier.value) for tier, count in _TIMES.items()]
+        found.append(await _measure(tiers, Tier.VM, _MACHINES, "vm, without a kept state"))
+        keeping = Tiers(
+            vm_image=vm_image, machines=Qemu(vm_image, states=States(Path(folder, "vm-states"), 1))
+        )
+        found.append(await _measure(keeping, Tier.VM, _MACHINES, "vm"))
+        return tuple(found)
 
 
-async def _measure(tiers: Tiers, tier: Tier, count: int) -> Started:
+async def _measure(tiers: Tiers, tier: Tier, count: int, name: str) -> Started:
     lacks = await tiers._given[tier].missing()
     if lacks:
-        return Started(tier, missing="; ".join(lacks))
+        return Started(name, missing="; ".join(lacks))
     starts, runs = [], []
     held_by: dict[str, str] = {}
 
@@ -80,4 +89,4 @@ async def _measure(tiers: Tiers, tier: Tier, count: int) -> Started:
     held = held_by.get("accelerator", held_by["memory"])
     starts.sort()
     runs.sort()
-    return Started(tier, quantile(starts, 0.5), quantile(starts, 0.95), quantile(runs, 0.5), held)
+    return Started(name, quantile(starts, 0.5), quantile(starts, 0.95), quantile(runs, 0.5), held)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import shutil
 import sysconfig
@@ -34,6 +35,17 @@ hypothesis.settings.register_profile(
     deadline=None,
 )
 hypothesis.settings.load_profile("no clock")
+
+# Thousands of tests stay from the moment they are found: to look through them for garbage, as often as tests
+# make some, is a good part of a run.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Have the collector never look at the tests themselves."""
+    gc.freeze()
+    gc.enable()
+
 
 # What a test leaves behind need not outlast a power cut. To make a database and to remove it each wait for
 # the disk otherwise: that took longer than most tests.

@@ -33,6 +33,8 @@ from .models import routes as models
 from .plans import routes as plans
 from .principals import DEV_TENANT
 from .routing import take_in
+from .sandboxes import files as sandbox_files
+from .sandboxes import routes as sandboxes
 from .schedules import routes as schedules
 from .secrets import routes as secrets
 from .sessions import routes as sessions
@@ -61,6 +63,8 @@ _ROUTES = (
     sources,
     jobs,
     artifacts,
+    sandboxes,
+    sandbox_files,
     models,
     health,
     docs,
@@ -103,7 +107,7 @@ def _middleware(gateway: Gateway) -> Sequence[Middleware]:
             Middleware(
                 CORSMiddleware,
                 allow_origins=[str(origin).rstrip("/") for origin in gateway.settings.gateway.cors_origins],
-                allow_methods=["GET", "POST", "PATCH", "DELETE"],
+                allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
                 allow_headers=[
                     "authorization",
                     "content-type",
@@ -120,5 +124,12 @@ def _middleware(gateway: Gateway) -> Sequence[Middleware]:
             gateway.settings.jobs.max_artifact_bytes, gateway.settings.gateway.max_body_bytes
         ),
     }
-    layers.append(Middleware(BodyLimit, most=gateway.settings.gateway.max_body_bytes, larger=larger))
+    layers.append(
+        Middleware(
+            BodyLimit,
+            most=gateway.settings.gateway.max_body_bytes,
+            larger=larger,
+            larger_below={"/v1/sandboxes/": larger["/v1/artifacts"]},
+        )
+    )
     return layers

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from minoots.errors import Failure
-from minoots_platform.collector import leave_alone_what_is_loaded
+from minoots_platform.collector import loading
 from minoots_platform.parent import watch_parent
 from minoots_platform.settings import Settings, SettingsError, load_settings, require_startable
 from minoots_platform.telemetry import get_logger, start_logs, start_telemetry
@@ -57,9 +57,8 @@ def _listener(settings: Settings, fd: int | None) -> socket.socket:
 
 
 def _serve(settings: Settings, listener: socket.socket) -> int:
-    from .process import serve
-
-    leave_alone_what_is_loaded()
+    with loading():
+        from .process import serve
 
     with start_telemetry(settings, "gateway") as telemetry:
         try:

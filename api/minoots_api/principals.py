@@ -98,6 +98,8 @@ SourcesReader = Annotated[Principal, Depends(requires(Scope.SOURCES_READ))]
 SourcesWriter = Annotated[Principal, Depends(requires(Scope.SOURCES_WRITE))]
 JobsReader = Annotated[Principal, Depends(requires(Scope.JOBS_READ))]
 JobsWriter = Annotated[Principal, Depends(requires(Scope.JOBS_WRITE))]
+SandboxesReader = Annotated[Principal, Depends(requires(Scope.SANDBOXES_READ))]
+SandboxesWriter = Annotated[Principal, Depends(requires(Scope.SANDBOXES_WRITE))]
 ModelsReader = Annotated[Principal, Depends(requires(Scope.MODELS_READ))]
 Admin = Annotated[Principal, Depends(requires(Scope.ADMIN))]
 

@@ -40,10 +40,8 @@ async def gateway_parts(settings: Settings, telemetry: Telemetry) -> AsyncIterat
             )
         )
         if settings.environment == "dev":
-            # Imported only here: in production migrations are a step of the deployment.
-            from minoots_platform.records.migrate import migrate
-
-            await migrate(database)
+            # In production migrations are a step of the deployment.
+            await revision.bring_up(database)
         await revision.wait_until_current(database)
         flags = stack.enter_context(Flags(settings))
         runtime = await stack.enter_async_context(temporal_runtime(telemetry))

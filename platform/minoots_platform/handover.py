@@ -25,6 +25,7 @@ from .records import (
     handovers,
     idempotency,
     job_cleaning,
+    sandboxes,
     sources,
     staging,
     wake_leads,
@@ -94,7 +95,7 @@ class Engine(Protocol):
     async def look(
         self, *, kind: str, tenant: str, public_id: str, name: str, what: str, priority: int | None
     ) -> None:
-        """Look at a plan, escalation, heartbeat, ingest or job: ``what`` has happened to it."""
+        """Look at a plan, escalation, heartbeat, ingest, job or sandbox: ``what`` has happened to it."""
         ...
 
 
@@ -193,6 +194,12 @@ class HandOver:
             due = await handovers.job(connection, job_id)
         return await self._look(due, what)
 
+    async def sandbox(self, sandbox_id: str, what: str = "wanted") -> bool:
+        """Have a sandbox opened, or closed; return whether the engine knows that it is to be."""
+        async with self._database.read() as connection:
+            due = await handovers.sandbox(connection, sandbox_id)
+        return await self._look(due, what)
+
     async def after_timer(self, timer_id: str, *, schedule_id: str | None, parent_id: str | None) -> None:
         """Tell whoever waits for a timer that it has ended or was changed."""
         if schedule_id is not None:
@@ -219,12 +226,16 @@ class HandOver:
             ladders = await handovers.escalations_behind(connection, before=before, limit=_BATCH)
             ingests = await handovers.ingests_behind(connection, before=before, limit=_BATCH)
             jobs = await handovers.jobs_behind(connection, before=before, limit=_BATCH)
+            boxes = await handovers.sandboxes_behind(connection, before=before, limit=_BATCH)
         done = await asyncio.gather(
             *(self._in_turn(self._tell(due)) for due in timers),
             *(self._in_turn(self._deliver(due)) for due in deliveries),
             *(self._in_turn(self.replay(tenant, replay_id)) for tenant, replay_id in replays),
             *(self._in_turn(self._schedule(due)) for due in schedules),
-            *(self._in_turn(self._look(due, "left behind")) for due in (*plans, *ladders, *ingests, *jobs)),
+            *(
+                self._in_turn(self._look(due, "left behind"))
+                for due in (*plans, *ladders, *ingests, *jobs, *boxes)
+            ),
         )
         if done:
             self._log.info("handover.reconciled", taken=sum(done), left=len(done) - sum(done))
@@ -290,6 +301,7 @@ class HandOver:
         for forget, kept, at_once in (
             (job_cleaning.forget_ended, self._keep.jobs, job_cleaning.JOBS_AT_ONCE),
             (job_cleaning.forget_usage, self._keep.usage, job_cleaning.USAGE_AT_ONCE),
+            (sandboxes.forget_ended, self._keep.jobs, sandboxes.FORGOTTEN_AT_ONCE),
         ):
             forgotten = 0 if kept is None else at_once
             while kept is not None and forgotten >= at_once:

@@ -29,6 +29,7 @@ Prefix = Literal[
     "src",
     "use",
     "job",
+    "sbx",
 ]
 
 ULID_PATTERN: Final = "[0-7][0-9A-HJKMNP-TV-Z]{25}"

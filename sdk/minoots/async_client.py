@@ -26,6 +26,7 @@ from .resources.jobs import AsyncJobs
 from .resources.models import AsyncModels, AsyncUsage
 from .resources.outbox import AsyncOutboxResource
 from .resources.plans import AsyncPlans
+from .resources.sandboxes import AsyncSandboxes
 from .resources.schedules import AsyncSchedules
 from .resources.secrets import AsyncSecrets
 from .resources.sessions import AsyncFleet, AsyncRecordings, AsyncSessions
@@ -57,6 +58,7 @@ class AsyncMinoots(Generic[CreatedT]):
         fleet: hosts that capture.
         ingest: take files and texts in.
         jobs: ask models, and run programs in sandboxes.
+        sandboxes: sandboxes that stand, and their files.
         sources: files and texts that were taken in.
         models: which language models there are.
         usage: what calls of them took.
@@ -112,6 +114,7 @@ class AsyncMinoots(Generic[CreatedT]):
         self.ingest = AsyncIngests(self._engine)
         self.sources = AsyncSources(self._engine)
         self.jobs = AsyncJobs(self._engine)
+        self.sandboxes = AsyncSandboxes(self._engine)
         self.models = AsyncModels(self._engine)
         self.usage = AsyncUsage(self._engine)
         self.secrets = AsyncSecrets(self._engine)

@@ -52,7 +52,7 @@ class Nothing(View):
 class Call(Generic[ModelT]):
     """One request, and the model of its answer."""
 
-    method: Literal["GET", "POST", "PATCH", "DELETE"]
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
     path: str
     result: type[ModelT]
     query: Pairs = ()

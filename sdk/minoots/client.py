@@ -26,6 +26,7 @@ from .resources.jobs import Jobs
 from .resources.models import Models, Usage
 from .resources.outbox import OutboxResource
 from .resources.plans import Plans
+from .resources.sandboxes import Sandboxes
 from .resources.schedules import Schedules
 from .resources.secrets import Secrets
 from .resources.sessions import Fleet, Recordings, Sessions
@@ -57,6 +58,7 @@ class Minoots(Generic[CreatedT]):
         fleet: hosts that capture.
         ingest: take files and texts in.
         jobs: ask models, and run programs in sandboxes.
+        sandboxes: sandboxes that stand, and their files.
         sources: files and texts that were taken in.
         models: which language models there are.
         usage: what calls of them took.
@@ -112,6 +114,7 @@ class Minoots(Generic[CreatedT]):
         self.ingest = Ingests(self._engine)
         self.sources = Sources(self._engine)
         self.jobs = Jobs(self._engine)
+        self.sandboxes = Sandboxes(self._engine)
         self.models = Models(self._engine)
         self.usage = Usage(self._engine)
         self.secrets = Secrets(self._engine)

@@ -172,6 +172,15 @@ async def test_what_an_agent_may_do_is_bound_to_the_key(door: Door) -> None:
     assert (await door.http.post("/v1/jobs", json=body, headers=writer)).status_code == 403
     both = await bearer(Scope.JOBS_WRITE, Scope.TIMERS_WRITE)
     job_id = (await door.http.post("/v1/jobs", json=body, headers=both)).json()["id"]
+    looking = body | {"tools": [{"name": "context"}]}
+    for scopes, status in (
+        ((Scope.SESSIONS_READ,), 403),
+        ((Scope.SOURCES_READ,), 403),
+        ((Scope.SESSIONS_READ, Scope.SOURCES_READ), 201),
+    ):
+        headers = await bearer(Scope.JOBS_WRITE, *scopes)
+        answer = await door.http.post("/v1/jobs", json=looking, headers=headers)
+        assert answer.status_code == status, answer.text
     reader = await bearer(Scope.JOBS_READ)
     stranger = await bearer(Scope.JOBS_WRITE, tenant="other")
     for path, sent in (("approve", {"call": 1}), ("deny", {"call": 1}), ("messages", {"text": "hello"})):

@@ -36,7 +36,7 @@ PARTS = 4
 """So that several processes share the exploring."""
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("part", range(PARTS))
 async def test_every_route_answers_as_its_document_says(door: Door, part: int) -> None:
     if not door.gateway.database.is_sqlite:

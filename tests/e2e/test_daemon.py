@@ -18,7 +18,7 @@ from dev_stacks import MINOOTS, environment, run
 
 from minoots_workers.host_identity import identity_of
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
 class Background:

@@ -51,6 +51,8 @@ async def test_models_are_pulled_warmed_up_listed_and_let_go(tmp_path: Path) -> 
         assert rows["away:latest"]["pinned"]
         assert rows["away:latest"]["loaded_until"]
         assert rows["here:latest"]["loaded_until"] is None
+        code, out, error = await ollama(url, tmp_path, "pin", "away")
+        assert out.strip() == f"ollama/away:latest=sha256:{digest('away:latest')}"
         assert (await ollama(url, tmp_path, "unload", "away"))[0] == 0
         code, out, error = await ollama(url, tmp_path, "list")
         assert digest("here:latest")[:12] in out
@@ -62,6 +64,9 @@ async def test_what_goes_wrong_says_what_to_do(tmp_path: Path) -> None:
         assert code == 5
         assert "pinned" in error
         assert (await ollama(url, tmp_path, "pull", "nowhere"))[0] == 5
+        code, _, error = await ollama(url, tmp_path, "pin", "nowhere")
+        assert code == 5
+        assert "it has away:latest, here:latest" in error or "it has here:latest" in error
         code, _, error = await ollama(url, tmp_path, "list", "--provider", "other")
         assert code == 2
         assert "name no Ollama server other" in error

@@ -334,7 +334,7 @@ async def test_an_alarm_tells_that_a_model_has_not_read_everything(
         assert event["evaluated"] == 256
         assert event["sent_about"] > 4000
     async with (
-        _less(turns) as url,
+        _less(turns, refuses=False) as url,
         routing(sqlite_database, telemetry, providers=[f"ollama={url}"], on_truncation="fail") as opened,
     ):
         with pytest.raises(ModelFailure) as failed:
@@ -342,9 +342,33 @@ async def test_an_alarm_tells_that_a_model_has_not_read_everything(
         assert failed.value.kind is K.TRUNCATED
 
 
-def _less(turns: list[dict[str, Any]]) -> Any:
+async def test_a_server_that_can_is_told_to_drop_nothing(
+    sqlite_database: Database, telemetry: Telemetry
+) -> None:
+    # Too little for the alarm to be sure of it: a few tokens more than the server looks at.
+    text = "tea " * 300
+    async with (
+        _less([{"text": "ok"}]) as url,
+        routing(sqlite_database, telemetry, providers=[f"ollama={url}"], on_truncation="fail") as opened,
+    ):
+        with pytest.raises(ModelFailure, match="input length exceeds") as failed:
+            await opened.router.complete(asked(text), caller())
+        assert failed.value.kind is K.CONTEXT_TOO_LONG
+        [question] = await heard(url)
+        assert question["body"]["truncate"] is False
+        assert question["body"]["shift"] is False
+    async with (
+        _less([{"text": "ok"}]) as url,
+        routing(sqlite_database, telemetry, providers=[f"ollama={url}"]) as opened,
+    ):
+        answer = await opened.router.complete(asked(text), caller())
+        assert "truncate" not in (await heard(url))[-1]["body"]
+        assert answer.text == "ok"
+
+
+def _less(turns: list[dict[str, Any]], **more: Any) -> Any:
     """A server that looks at no more than 256 tokens, whatever it is asked for."""
-    return model_server(turns=turns, most_context=256)
+    return model_server(turns=turns, most_context=256, **more)
 
 
 async def test_an_answer_that_is_not_of_the_schema_is_none(
@@ -459,7 +483,9 @@ async def test_models_that_are_to_be_warm_are_in_memory(
 ) -> None:
     async with (
         model_server() as url,
-        routing(sqlite_database, telemetry, providers=[f"ollama={url}"], warm=["ollama=fake"]) as opened,
+        routing(
+            sqlite_database, telemetry, providers=[f"ollama={url}"], warm=["ollama=nowhere", "ollama=fake"]
+        ) as opened,
     ):
         server = opened.providers["ollama"]
         assert isinstance(server, OllamaServer)
@@ -467,7 +493,10 @@ async def test_models_that_are_to_be_warm_are_in_memory(
         async def names() -> list[str]:
             return [one.name for one in await loaded(server)]
 
+        # One that cannot be had keeps no other one cold.
         await eventually(names, lambda seen: seen == ["fake:latest"])
+        told = [one["body"] for one in await heard(url) if one["path"] == "/api/generate"]
+        assert told[-1]["options"] == {"num_ctx": 8192}
 
 
 async def test_a_cloud_model_without_a_price_says_that_it_counts_for_nothing(

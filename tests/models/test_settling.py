@@ -201,6 +201,6 @@ async def test_names_that_a_tenant_invents_leave_nothing_for_ever(
 
     estimates, size = Estimates(), Size(bytes=4000, messages=1, images=0, tools=False)
     for number in range(MOST + 5):
-        estimates.learn(("openai", f"invented-{number}"), size, 500)
+        estimates.learn("acme", ("openai", f"invented-{number}"), size, 500)
     assert len(estimates._learnt) == MOST
-    assert estimates.likely(("openai", f"invented-{MOST + 4}"), size) < 1000
+    assert estimates.likely("acme", ("openai", f"invented-{MOST + 4}"), size) < 1000

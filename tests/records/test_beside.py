@@ -14,7 +14,7 @@ from recordings import SESSION, Chat, Crash, Crashes, Desk, dies_at
 from minoots.contracts import EventType
 from minoots_activities.capture import placing, writing
 from minoots_activities.capture.piece import Piece
-from minoots_platform.records import Database, conversations
+from minoots_platform.records import Database, enclosures
 
 IMAGE = b"\x89PNG no image, but bytes"
 PICTURE = {
@@ -155,7 +155,7 @@ async def test_only_what_is_missing_is_written(desk: Desk, monkeypatch: pytest.M
     async def enclosure(*_: object) -> None:
         read.append("an image that is there")
 
-    monkeypatch.setattr(conversations, "enclosure", enclosure)
+    monkeypatch.setattr(enclosures, "enclosure", enclosure)
     desk.now += writing.MEND
     assert (await desk.again("tea.md")).problem is None
     assert [name for name in put if not name.startswith(".")] == [output.name]

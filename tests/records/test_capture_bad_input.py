@@ -263,6 +263,32 @@ async def test_of_a_store_that_may_not_be_read_it_is_told_once_too(host: Host) -
     assert len(told) == 1, told
 
 
+async def test_what_is_wrong_with_a_session_of_a_store_is_told_once_however_often_it_is_read(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = host.folder / "sessions.db"
+    stored(path, "one")
+    monkeypatch.setattr(ingest, "problem_of", lambda *_: "nothing of it is understood")
+    for text in ("two", "three"):
+        for _ in range(2):
+            assert (await host.read(path, "goose", "s1")).problem == "nothing of it is understood"
+        stored(path, text)
+    assert await host.troubles() == ["nothing of it is understood"]
+    monkeypatch.undo()
+    assert (await host.read(path, "goose", "s1")).problem is None
+
+
+async def test_what_is_wrong_with_a_file_is_told_once_however_often_it_is_read(host: Host) -> None:
+    for number in range(2):
+        with host.path.open("a") as file:
+            file.write('{"from": "another world"}\n' * 5)
+        for _ in range(2):
+            assert "is understood" in str((await host.read()).problem), number
+    assert [trouble.partition(" records")[0] for trouble in await host.troubles()] == [
+        "none of 5", "none of 10",
+    ]  # fmt: skip
+
+
 DEEP = '{"a":[' * 400 + "1" + "]}" * 400
 ODD = {
     "half a character": '"a \\ud83d b"',

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from dev_stacks import run
 from stacks import TENANT
 
-from minoots.contracts.conversations import ConversationEvent, ConversationEventKind
+from minoots.contracts.conversations import ConversationEvent, ConversationEventKind, Enclosed
 from minoots.contracts.sessions import Activity
 from minoots_activities.capture.ingest import Ingest
 from minoots_activities.capture.readers.claude import Claude
 from minoots_activities.capture.readers.gemini import Gemini
 from minoots_activities.capture.roots import ReadRoots
-from minoots_platform.records import Database, cleaning, conversations, recordings, session_search, sessions
+from minoots_platform.records import (
+    Database,
+    cleaning,
+    conversations,
+    enclosures,
+    recordings,
+    schema,
+    session_search,
+    sessions,
+)
 from minoots_platform.records.cleaning import Cleaned
 from minoots_platform.records.conversations import File, Reading, Whose
 from minoots_platform.records.session_search import Search
@@ -42,15 +54,14 @@ async def put(database: Database, name: str, at: datetime, *texts: str) -> str:
 
 
 async def clean(database: Database, *, dry_run: bool = False, recordings: bool = False) -> Cleaned:
-    async with database.write() as connection:
-        before = NOW - timedelta(days=30)
-        return await cleaning.clean(
-            connection,
-            TENANT,
-            sessions_before=before,
-            recordings_before=before if recordings else None,
-            dry_run=dry_run,
-        )
+    before = NOW - timedelta(days=30)
+    return await cleaning.clean(
+        database,
+        TENANT,
+        sessions_before=before,
+        recordings_before=before if recordings else None,
+        dry_run=dry_run,
+    )
 
 
 async def listed(database: Database) -> list[str]:
@@ -240,6 +251,145 @@ async def test_what_comes_after_a_session_was_let_go_of_is_kept_in_whatever_orde
     with file.open("a") as more:
         more.write(said("later", "2026-07-03T10:00:00.000Z"))
     assert (await ingest.file(Claude(), file)).new == 1
-    with file.open("a") as more:
-        more.write(said("between", "2026-07-02T10:00:00.000Z"))
-    assert (await ingest.file(Claude(), file)).new == 1
+    for late in ("2026-07-02T10:00:00.000Z", "2026-07-01T10:00:00.000Z", "2026-06-30T10:00:00.000Z"):
+        with file.open("a") as more:
+            more.write(said(f"written late: {late}", late))
+        assert (await ingest.file(Claude(), file)).new == 1, late
+
+
+async def test_what_has_no_time_does_not_come_back_from_a_copy(database: Database, tmp_path: Path) -> None:
+    first, second = tmp_path / "a" / f"{UUID}.jsonl", tmp_path / "b" / f"{UUID}.jsonl"
+    first.parent.mkdir()
+    second.parent.mkdir()
+    first.write_text(json.dumps({"type": "user", "uuid": "u1", "message": {"content": "tea"}}) + "\n")
+    ingest = Ingest(
+        database, ReadRoots([tmp_path]), Redactor(Policy()), lambda: OLD, tenant=TENANT, host="here"
+    )
+    assert (await ingest.file(Claude(), first)).new == 1
+    assert (await clean(database)).events == 1
+    second.write_bytes(first.read_bytes())
+    assert (await ingest.file(Claude(), second)).new == 0
+
+
+async def test_what_was_let_go_of_does_not_come_back_from_a_session_that_copies_it(
+    database: Database, tmp_path: Path
+) -> None:
+    def said(name: str) -> str:
+        return json.dumps({"type": "user", "uuid": name, "message": {"content": name}}) + "\n"
+
+    first, fork = tmp_path / f"{UUID}.jsonl", tmp_path / f"{UUID[:-1]}2.jsonl"
+    first.write_text(said("green tea") + said("black tea"))
+    ingest = Ingest(
+        database, ReadRoots([tmp_path]), Redactor(Policy()), lambda: OLD, tenant=TENANT, host="here"
+    )
+    await ingest.file(Claude(), first)
+    assert (await clean(database)).events == 2
+    fork.write_bytes(first.read_bytes() + said("coffee").encode())
+    assert (await ingest.file(Claude(), fork)).new == 1
+
+
+async def test_what_went_before_ids_were_kept_is_still_known_by_its_time(database: Database) -> None:
+    old = await put(database, "old", OLD, "a")
+    await clean(database)
+    async with database.write() as connection:
+        await connection.execute(sa.delete(schema.cleaned_events))
+        await connection.execute(sa.update(schema.conversations).values(cleaned_until=OLD))
+        row = await conversations.lock(connection, old)
+        assert row is not None
+        told = [
+            ConversationEvent(id=f"old-{text}", kind=ConversationEventKind.USER, text=text, ts=at)
+            for text, at in (("a", OLD), ("b", OLD + timedelta(seconds=1)))
+        ]
+        assert (await conversations.keep(connection, row, told, {}, NOW)).new == 1
+
+
+async def test_more_goes_than_one_transaction_takes(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cleaning, "_AT_ONCE", 3)
+    ids = [await put(database, f"s{number}", OLD, *"abcdefg"[: number + 1]) for number in range(7)]
+    assert await clean(database) == Cleaned(sessions=7, events=28)
+    async with database.read() as connection:
+        assert not (await connection.execute(sa.select(schema.conversation_events))).all()
+        told = await connection.execute(sa.select(schema.conversations))
+        assert {row.id: (row.events, row.cleaned, row.obeyed, row.title) for row in told} == {
+            one: (number, number, number, None) for number, one in enumerate(ids, 1)
+        }
+
+
+async def test_a_session_to_which_something_comes_while_it_goes_keeps_that(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cleaning, "_AT_ONCE", 2)
+    old = await put(database, "old", OLD, *"abc")
+    some = cleaning._clean_some
+
+    async def meanwhile(*given: Any) -> Any:
+        done = await some(*given)
+        await given[0].execute(sa.update(schema.conversations).values(updated_at=NOW))
+        return done
+
+    monkeypatch.setattr(cleaning, "_clean_some", meanwhile)
+    assert await clean(database) == Cleaned(sessions=1, events=2)
+    async with database.read() as connection:
+        found = await sessions.events(connection, TENANT, old, after=0, limit=9)
+        assert [(one.number, one.event.text) for one in found.items] == [(3, "c")]
+        assert (await sessions.get(connection, TENANT, old)).events == 1
+
+
+async def picture(
+    database: Database, session: str, event: str, data: bytes, at: datetime, *, agent: str | None = None
+) -> str:
+    """Have an image come to a session."""
+    about = Enclosed(sha256=sha256(data).hexdigest(), media_type="image/png", size=len(data))
+    told = ConversationEvent(
+        id=event, kind=ConversationEventKind.USER, text=f"look at {event}", enclosed=(about,)
+    )
+    whose = Whose("claude", session, *(("main", "subagent", agent) if agent else ()))
+    async with database.write() as connection:
+        row = await conversations.ensure(connection, TENANT, whose, at)
+        await conversations.keep(connection, row, [told], {}, at, {about: data})
+    return str(row.id)
+
+
+async def pictures(database: Database) -> set[bytes]:
+    async with database.read() as connection:
+        return set(await connection.scalars(sa.select(schema.blobs.c.data)))
+
+
+async def test_images_go_with_the_last_event_that_names_them(database: Database) -> None:
+    await picture(database, "old", "a", b"only here", OLD)
+    await picture(database, "old", "b", b"in both", OLD)
+    await picture(database, "new", "c", b"in both", NOW)
+    await clean(database, dry_run=True)
+    assert await pictures(database) == {b"only here", b"in both"}
+    await clean(database)
+    assert await pictures(database) == {b"in both"}
+    await picture(database, "old", "a", b"only here", NOW)
+    assert await pictures(database) == {b"in both"}, "its event does not come back either"
+
+
+async def test_an_image_that_comes_again_while_others_go_stays(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await picture(database, "old", "a", b"comes again", OLD)
+    await picture(database, "old", "b", b"goes", OLD)
+    looked = enclosures._named
+
+    async def named(connection: Any, tenant: str, some: Any = None) -> set[str]:
+        found = await looked(connection, tenant, some)
+        if some is None:
+            await picture(database, "new", "c", b"comes again", NOW)
+        return found
+
+    monkeypatch.setattr(enclosures, "_named", named)
+    await clean(database)
+    assert await pictures(database) == {b"comes again"}
+
+
+async def test_sub_agents_of_a_session_that_is_recorded_stay(database: Database) -> None:
+    main = await put(database, "main", OLD, "a")
+    await record(database, main, "active", OLD)
+    await picture(database, "helper", "b", b"seen by a helper", OLD, agent="helper")
+    assert await clean(database) == Cleaned()
+    assert await pictures(database) == {b"seen by a helper"}

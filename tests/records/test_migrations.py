@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,6 +41,40 @@ async def test_the_needed_revision_is_the_newest_migration(database: Database) -
 async def test_migrating_again_is_harmless(database: Database) -> None:
     await migrate(database)
     await revision.wait_until_current(database)
+
+
+async def test_records_are_brought_up_from_nothing_and_from_an_older_version(tmp_path: Path) -> None:
+    scripts = Config()
+    scripts.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+
+    def take_back(connection: sa.Connection) -> None:
+        scripts.attributes["connection"] = connection
+        command.downgrade(scripts, "-1")
+
+    async with Database(f"sqlite:///{tmp_path}/new.db") as database:
+        await revision.bring_up(database)
+        async with database.write() as connection:
+            assert await revision.current(connection) == revision.NEEDED
+            await connection.run_sync(take_back)
+            assert await revision.current(connection) != revision.NEEDED
+        await revision.bring_up(database)
+        await revision.wait_until_current(database)
+
+
+def test_records_that_are_current_are_opened_without_alembic(sqlite_url: str) -> None:
+    code = (
+        "import asyncio, sys\n"
+        "from minoots_platform.records import Database, revision\n"
+        "async def main():\n"
+        "    async with Database(sys.argv[1]) as database:\n"
+        "        await revision.bring_up(database)\n"
+        "asyncio.run(main())\n"
+        "print('alembic' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, sqlite_url], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "False\n"
 
 
 async def test_two_processes_may_migrate_at_once(postgres_template: str) -> None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from capturing import capturing
-from misbehaving import that_hangs
+from misbehaving import Patient, that_hangs
 from recordings import Desk
 from stacks import Stack, eventually
 
 from minoots.contracts import EventType
 from minoots_activities.capture import writing
-from minoots_activities.capture.workspaces import FILE
+from minoots_activities.capture.workspaces import FILE, Workspace
 from minoots_platform.records import Database, schema
 
 SILENT = "the disk or server that holds it does not answer"
@@ -54,6 +56,50 @@ async def test_a_recording_waits_for_its_disk_and_goes_on(database: Database, tm
     assert desk.body("tea.md").count("more") == 1
     assert len(await desk.told(EventType.RECORDING_RECOVERED)) == 1
     assert desk.names() == {"tea.md", "b.md"}
+
+
+async def test_a_command_for_a_path_that_does_not_answer_is_refused_and_the_rest_goes_on(
+    database: Database, tmp_path: Path
+) -> None:
+    desk = Desk(database, tmp_path)
+    desk.workspace()
+    away, open_ = tmp_path / "away", tmp_path / "open"
+    away.mkdir()
+    open_.mkdir()
+    desk.obeying._write_roots = (away, open_)
+    desk.obeying.answering = answering = Patient()
+    chat = desk.chat()
+    with that_hangs(away) as mount:
+        answering.silent = away
+        async with asyncio.timeout(90):
+            await chat.tell(f"::record-notes {away}/deep/tea.md", f"::record-notes {open_}/tea.md")
+            await chat.tell(f"::export-notes {away}/", "more")
+        mount.let_go()
+    told = await desk.told(EventType.CHAT_COMMAND_REFUSED)
+    assert [one["reason"].rpartition(": ")[2] for one in told] == [SILENT, SILENT]
+    assert "more" in (open_ / "tea.md").read_text()
+
+
+async def test_where_a_conversation_is_held_is_looked_at_beside_the_loop(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(database, tmp_path)
+    desk.workspace("by-itself", "auto_record = true")
+    loop = asyncio.get_running_loop()
+    holds = Workspace.holds
+
+    def held(workspace: Workspace, cwd: str) -> bool:
+        went_on = threading.Event()
+        loop.call_soon_threadsafe(went_on.set)
+        assert went_on.wait(60), "the loop waits for it"
+        return holds(workspace, cwd)
+
+    monkeypatch.setattr(Workspace, "holds", held)
+    monkeypatch.setattr(desk.registry, "_answering", Patient())
+    chat = desk.chat()
+    chat.cwd = str(tmp_path / "by-itself")
+    await chat.tell("tea")
+    assert [state for _, state in await desk.states()] == ["active"]
 
 
 async def test_a_host_gives_signs_of_life_beside_a_workspace_that_does_not_answer(

@@ -75,7 +75,7 @@ async def test_nothing_in_a_query_is_an_operator(desk: Desk, chat: Chat, text: s
         await session_search.search(connection, TENANT, Search(terms), limit=10, before=None)
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(150)
 async def test_texts_that_have_a_word_many_times_are_found(desk: Desk, chat: Chat) -> None:
     for _ in range(10):
         chat.hears({"type": "tool_result", "tool_use_id": f"t{desk.number}", "content": "a " * 100_000})

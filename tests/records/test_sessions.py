@@ -633,6 +633,24 @@ async def test_pages_of_hits_neither_repeat_nor_lose(shelf: Shelf, limit: int) -
     assert found == ["tea 21", "tea 20", "tea 11", "tea 10", "tea 01", "tea 00"]
 
 
+@pytest.mark.parametrize("walked", [1, 3, 7, 50])
+@pytest.mark.parametrize("limit", [1, 2, 3, 50])
+async def test_hits_are_the_same_however_many_of_the_newest_are_looked_through(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, limit: int, walked: int
+) -> None:
+    monkeypatch.setattr(session_search, "_WALKED", walked)
+    one = await shelf.put("a", "tea 1", "no", event(Kind.ASSISTANT, "tea 2"), "tea 3")
+    await shelf.put("t", "tea of others", tenant=OTHERS)
+    await shelf.put("b", "tea 4", *("no" for _ in range(5)), "tea 5", provider="codex")
+    await shelf.put("t", *("no" for _ in range(3)), tenant=OTHERS)
+    for wanted, snippets in (
+        ({}, ["tea 5", "tea 4", "tea 3", "tea 2", "tea 1"]),
+        ({"provider": "claude"}, ["tea 3", "tea 2", "tea 1"]),
+        ({"session_id": one, "kind": Kind.USER}, ["tea 3", "tea 1"]),
+    ):
+        assert [hit.snippet for hit in await shelf.search("tea", limit=limit, **wanted)] == snippets
+
+
 async def test_what_comes_while_paging_hides_nothing(shelf: Shelf) -> None:
     await shelf.put("a", *(f"tea {number}" for number in range(4)))
     search = Search(terms_of("tea"))

@@ -27,7 +27,8 @@ from transcripts import READERS
 
 from minoots.contracts.conversations import ConversationEvent
 from minoots.contracts.conversations import ConversationEventKind as Kind
-from minoots_activities.capture.ingest import BATCH, Ingest, Ingested, head_of
+from minoots_activities.capture.ingest import Ingest, Ingested
+from minoots_activities.capture.parts import BATCH, beginning_of
 from minoots_activities.capture.readers import Reader
 from minoots_activities.capture.readers.aider import Aider
 from minoots_activities.capture.readers.goose import Goose
@@ -212,7 +213,7 @@ def named(reader: Reader, path: Path) -> Path | None:
     """Return where a sample would lie, below its place; ``None`` for what this program does not write."""
     inside = path.relative_to(SAMPLES / reader.provider)
     with path.open("rb") as file:
-        head = head_of(reader, file)
+        head = beginning_of(reader, file).head
     for name in (inside, Path(CLAUDE_NAME) if reader.provider == "claude" else inside):
         if reader.holds(str(name)) and reader.identify(name, head) is not None:
             return name

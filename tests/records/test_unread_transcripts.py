@@ -7,7 +7,10 @@ import errno
 import json
 import os
 import socket
+import sqlite3
+import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,15 +19,19 @@ from misbehaving import Patient, that_hangs
 from recordings import HOST, SESSION
 from stacks import TENANT, eventually
 from temporalio.testing import ActivityEnvironment
+from watchfiles import Change
 
+from minoots_activities.capture import watcher as watcher_module
 from minoots_activities.capture.adapter import Capture
 from minoots_activities.capture.flags import WorkspaceFlags
 from minoots_activities.capture.ingest import Ingest
 from minoots_activities.capture.obeying import Obeying
+from minoots_activities.capture.readers import Reader
 from minoots_activities.capture.readers.claude import Claude
+from minoots_activities.capture.readers.goose import Goose
 from minoots_activities.capture.registry import Registry
 from minoots_activities.capture.roots import ReadRoots
-from minoots_activities.capture.sources import Source
+from minoots_activities.capture.sources import About, Source
 from minoots_activities.capture.unread import Unread
 from minoots_activities.capture.watcher import Watcher
 from minoots_activities.capture.writing import Writing
@@ -281,5 +288,92 @@ async def test_what_was_unreadable_and_is_no_transcript_any_more_is_no_trouble(m
     other.write_text('{"of": "something else"}\n')
     machine.unread.missed(str(other), str(other), "it was no file", fresh=True)
     assert await machine.look() == []
+    await machine.look()
+    assert machine.watcher.stats.troubles == ()
+
+
+async def test_files_below_a_root_that_do_not_answer_hold_up_no_other(
+    machine: Machine, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    away = machine.root / "away"
+    other.mkdir()
+    away.mkdir()
+    machine.watcher._sources.append(Source(Claude(), other))
+    machine.roots._roots = (*machine.roots._roots, other)
+    with that_hangs(away) as mount:
+        machine.answering.silent = machine.root
+        silent = [away / f"{SESSION[:-2]}{number}.jsonl" for number in range(10, 40)]
+        good = other / f"{SESSION}.jsonl"
+        machine.say("one", good)
+        async with asyncio.timeout(90):
+            await machine.watcher.changed(map(str, [*silent, good]))
+            assert [file.path for file in machine.told] == [str(good)]
+            # Told of, but not to be opened any more.
+            await machine.watcher._tell_all(
+                (machine.watcher._sources[0], str(path), About(1, 1, 1)) for path in silent
+            )
+            machine.say("two", good)
+            assert [file.path for file in await machine.look()] == [str(good)]
+            await machine.watcher._happened({(Change.added, str(path)) for path in silent})
+            await machine.watcher._enter([str(away)])
+        [trouble] = machine.watcher.stats.troubles
+        assert trouble == f"{machine.root}: the disk or server that holds it does not answer"
+        mount.let_go()
+
+
+async def test_a_file_that_opens_and_is_not_read_holds_up_no_other(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = [machine.path.with_name(f"{SESSION[:-2]}{number}.jsonl") for number in range(10, 18)]
+    answers = threading.Event()
+    begun = watcher_module.beginning_of
+
+    def beginning_of(reader: Reader, file: Any) -> Any:
+        # What was opened relative to a folder has no name but this.
+        if Path(os.readlink(f"/proc/self/fd/{file.fileno()}")) in many:
+            assert answers.wait(60)
+        return begun(reader, file)
+
+    monkeypatch.setattr(watcher_module, "beginning_of", beginning_of)
+    for path in many:
+        machine.say("one", path)
+    machine.say("one")
+    async with asyncio.timeout(90):
+        looking = asyncio.ensure_future(machine.look())
+        await eventually(lambda: _done(machine.told), lambda told: bool(told))
+        assert [file.path for file in machine.told] == [str(machine.path)]
+        # What needs a thread of the loop gets one.
+        assert await asyncio.to_thread(machine.path.exists)
+        answers.set()
+        await looking
+    assert len(machine.told) == 9
+
+
+async def _done(told: list[FileChanged]) -> list[FileChanged]:
+    return told
+
+
+async def test_a_session_that_could_not_be_read_and_is_gone_from_its_store_is_no_trouble(
+    machine: Machine, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    path = other / "sessions.db"
+    machine.watcher._sources.append(Source(Goose(), other))
+    machine.roots._roots = (*machine.roots._roots, other)
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(
+            "CREATE TABLE sessions (id TEXT, description TEXT);"
+            "CREATE TABLE messages (id INTEGER PRIMARY KEY, session_id TEXT, role TEXT, content_json TEXT);"
+            "INSERT INTO sessions VALUES ('s1', 'Tea'), ('s2', 'Cake');"
+        )
+    files = {file.session_id: file for file in await machine.look()}
+    machine.roots.bad = path
+    assert (await machine.read(files["s2"])).problem is not None
+    machine.roots.bad = None
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript("DELETE FROM sessions WHERE id = 's2';")
+    assert [file.session_id for file in await machine.look()] == []
     await machine.look()
     assert machine.watcher.stats.troubles == ()

@@ -19,6 +19,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 import agents_at_work
+import standing
 import working
 from capturing import CapturingHost, Chat, capturing
 from ingesting import ended, send
@@ -38,6 +39,7 @@ from minoots.contracts import (
     PlanCreate,
     PolicySave,
     ReplayFilter,
+    Sandbox,
     TimerCreate,
     TimerState,
 )
@@ -63,6 +65,7 @@ from minoots_workflows.checks.contracts import CheckStart
 from minoots_workflows.heartbeats.workflow import HeartbeatWorkflow
 from minoots_workflows.ids import workflow_id
 from minoots_workflows.plans.workflow import PlanWorkflow
+from minoots_workflows.sandboxes.contracts import SandboxDoes
 from minoots_workflows.schedules.workflow import ScheduleWorkflow
 from minoots_workflows.search_attributes import REGISTRY
 from minoots_workflows.timers.contracts import Phase
@@ -441,6 +444,69 @@ async def job_agent_cancelled(stack: Stack, receiver: Receiver) -> str:
     return await job_history(stack, job)
 
 
+async def sandbox_closed(stack: Stack, receiver: Receiver) -> str:
+    """Opened, used, suspended, resumed, a snapshot taken, closed."""
+    sandbox = await standing.opened(stack)
+    await standing.put(stack, sandbox, "a", b"1")
+    for does in (SandboxDoes.SUSPEND, SandboxDoes.RESUME, SandboxDoes.SNAPSHOT):
+        await standing.use(stack, sandbox, does)
+    await standing.close(stack, sandbox)
+    return await sandbox_history(stack, sandbox)
+
+
+async def sandbox_begun_again(stack: Stack, receiver: Receiver) -> str:
+    """Lost with its worker, begun again in another, closed at the end of its lifetime."""
+    sandbox = await standing.opened(stack, keep=True)
+    await standing.held(stack, sandbox)
+    await stack.stop_workers()
+    await stack.start_workers()
+    await eventually(lambda: standing.get(stack, sandbox), lambda found: found.opened == 2, 90)
+    await standing.aged(stack, sandbox, expires_at=utc_now())
+    return await sandbox_history(stack, sandbox)
+
+
+async def sandbox_failed(stack: Stack, receiver: Receiver) -> str:
+    """More memory than anybody may have."""
+    sandbox = await standing.want(stack, limits={"memory_mb": 1_000_000})
+    await stack.handover.sandbox(sandbox.id)
+    return await sandbox_history(stack, sandbox)
+
+
+async def sandbox_cancelled_in_temporal(stack: Stack, receiver: Receiver) -> str:
+    """Its workflow is cancelled by an operator."""
+    sandbox = await standing.opened(stack)
+    await standing.held(stack, sandbox)
+    handle = stack.client.get_workflow_handle(workflow_id("sandbox", TENANT, sandbox.id))
+    await handle.cancel()
+    with suppress(WorkflowFailureError):
+        await handle.result()
+    return workflow_id("sandbox", TENANT, sandbox.id)
+
+
+async def sandbox_history(stack: Stack, sandbox: Sandbox) -> str:
+    """The id of a sandbox's workflow, once that has ended."""
+    public_id = workflow_id("sandbox", TENANT, sandbox.id)
+    await stack.client.get_workflow_handle(public_id).result()
+    return public_id
+
+
+async def job_in_sandbox(stack: Stack, receiver: Receiver) -> str:
+    """A program in a sandbox that stands."""
+    sandbox = await standing.opened(stack)
+    job = await working.submit(stack, kind="exec", sandbox=sandbox.id, command=["echo", "hello"])
+    return await job_history(stack, job)
+
+
+async def job_in_lost_sandbox(stack: Stack, receiver: Receiver) -> str:
+    """A program whose sandbox is lost while it runs."""
+    sandbox = await standing.opened(stack)
+    job = await working.submit(stack, kind="exec", sandbox=sandbox.id, command=["sleep", "600"])
+    await working.reaches(stack, job, JobState.RUNNING)
+    await stack.stop_workers()
+    await stack.start_workers()
+    return await job_history(stack, job)
+
+
 async def delivery_waiting(stack: Stack, receiver: Receiver) -> str:
     """It waits for its destination's circuit, and is told when that is closed; the history is its own."""
     async with stack.database.write() as connection:
@@ -494,6 +560,12 @@ SCENES: dict[str, Callable[[Stack, Receiver], Awaitable[str]]] = {
     "agentjob-agent_cancelled": job_agent_cancelled,
     "agentjob-late": job_late,
     "agentjob-cancelled_in_temporal": job_cancelled_in_temporal,
+    "agentjob-in_sandbox": job_in_sandbox,
+    "agentjob-in_lost_sandbox": job_in_lost_sandbox,
+    "sandbox-closed": sandbox_closed,
+    "sandbox-begun_again": sandbox_begun_again,
+    "sandbox-failed": sandbox_failed,
+    "sandbox-cancelled_in_temporal": sandbox_cancelled_in_temporal,
     "capture-recorded": captured,
     "writer-stopped": written,
 }

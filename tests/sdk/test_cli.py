@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, entry_points
 
 import pytest
 import typer
@@ -15,7 +15,7 @@ from starlette.responses import StreamingResponse
 from typer.testing import CliRunner
 
 from minoots import errors
-from minoots.cli import exits, moments, plugins
+from minoots.cli import exits, moments, plugins, summaries
 from minoots.cli.root import app, run
 from minoots.contracts import Problem
 
@@ -389,6 +389,60 @@ def test_plug_ins_may_be_apps_or_functions_and_a_broken_one_is_skipped(monkeypat
     assert "the command gone (no_such_module:x) cannot be loaded: ModuleNotFoundError" in shown.stderr
     assert "the command odd (plug:number) cannot be loaded: TypeError" in shown.stderr
     assert cli("gone").exit_code == 2
+
+
+@pytest.mark.parametrize("point", entry_points(group=plugins.GROUP), ids=lambda point: point.name)
+def test_the_help_reads_from_the_source_what_loading_a_command_would_tell(point):
+    assert summaries.summary(point) == plugins.load(point).help
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("x = typer.Typer(help='An app.')", "An app."),
+        ("x = group('A group.')", "A group."),
+        ("x = typer.Typer(help=TEXT)", None),
+        ("x = typer.Typer()\n@x.callback()\ndef all():\n    '''A callback.'''", "A callback."),
+        ("x = typer.Typer()\n@x.command()\ndef one():\n    '''One.'''", "One."),
+        ("x = typer.Typer()\n@x.command('n', help='Two.')\ndef one():\n    '''One.'''", "Two."),
+        ("x = typer.Typer()\n@x.command()\ndef a(): ...\n@x.command()\ndef b(): ...", None),
+        ("async def x():\n    '''A function.\n\n    More.\n    '''", "A function.\n\nMore."),
+        ("def x(): ...", ""),
+        ("@wrapped\ndef x():\n    '''Something else.'''", None),
+        ("from elsewhere import x", None),
+        ("x = 7", None),
+        ("x =", None),
+    ],
+)
+def test_what_a_source_does_not_tell_plainly_is_left_to_loading(monkeypatch, tmp_path, source, told):
+    (tmp_path / "only_read.py").write_text(f"raise RuntimeError('it was run')\n{source}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert summaries.summary(EntryPoint("x", "only_read:x", plugins.GROUP)) == told
+
+
+def test_help_and_completion_load_no_command_that_tells_of_itself(monkeypatch, cli):
+    monkeypatch.setattr(plugins, "load", lambda point: pytest.fail(f"{point.name} was loaded"))
+    shown = " ".join(cli("--help").stdout.split())
+    assert "dead-letters Read and replay deliveries that were given up." in shown
+    done = process(
+        env=os.environ | {"_MINOOTS_COMPLETE": "complete_bash", "COMP_WORDS": "minoots de", "COMP_CWORD": "1"}
+    )
+    assert done.stdout.split() == ["dead-letters", "destinations", "dev"]
+
+
+@pytest.mark.parametrize("argument", ["--help", "--version"])
+def test_the_top_level_needs_neither_the_client_nor_the_models(argument):
+    code = (
+        "import atexit, sys\n"
+        "from minoots.cli import main\n"
+        "heavy = {'httpx', 'pydantic', 'sqlalchemy', 'temporalio', 'fastapi'}\n"
+        "atexit.register(lambda: sys.stderr.write(' '.join(sorted(heavy & set(sys.modules)))))\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, argument], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stderr == ""
 
 
 def test_a_command_does_not_import_the_others(monkeypatch, cli, gateway, make):

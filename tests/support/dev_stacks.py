@@ -73,6 +73,13 @@ class DevStack:
                     return process.pid
         raise AssertionError(f"no {name} is running")
 
+    def runs(self, name: str) -> bool:
+        """Whether a part runs."""
+        try:
+            return self.pid(name) > 0
+        except AssertionError:
+            return False
+
     def kill9(self) -> None:
         """Kill every process of the tree at once."""
         family = self.family()

@@ -92,11 +92,11 @@ class Patient(Answering):
         self.silent: Path | None = None
         """The folder that does not answer, with all that is in it."""
 
-    def ask(self, place: str, look: Callable[[], T]) -> T:
+    def ask(self, place: str, look: Callable[[], T], steps: Callable[[], int] = lambda: 0) -> T:
         """Ask, with little patience where there will be no answer."""
         if self.silent is not None and Path(place).is_relative_to(self.silent):
-            return self._hasty.ask(place, look)
-        return super().ask(place, look)
+            return self._hasty.ask(place, look, steps)
+        return super().ask(place, look, steps)
 
 
 class Mount:

@@ -30,15 +30,15 @@ from minoots_activities.http import WebhookSender
 from minoots_activities.ingest.adapter import Ingests
 from minoots_activities.ingest.reading import Plan
 from minoots_activities.jobs.adapter import Jobs
-from minoots_activities.jobs.agents.acting import Acting
 from minoots_activities.jobs.agents.thinking import Thinking
 from minoots_activities.jobs.contents import KeptContents
 from minoots_activities.jobs.model_calls import ModelCalls
-from minoots_activities.jobs.programs import Programs
 from minoots_activities.models.opening import open_router
 from minoots_activities.plans.adapter import Plans
 from minoots_activities.replays.adapter import Replays
 from minoots_activities.schedules.adapter import Schedules
+from minoots_activities.standing.adapter import StandingSandboxes
+from minoots_activities.standing.holder import Holder
 from minoots_activities.timers.adapter import Timers
 from minoots_activities.timers.lead import LeadWatch
 from minoots_platform.clock import utc_now
@@ -48,14 +48,14 @@ from minoots_platform.records import Database, attempts, commands, timers
 from minoots_platform.settings import Settings
 from minoots_platform.telemetry import Telemetry
 from minoots_platform.vault import Vault
-from minoots_workers.parts import policy_of, tiers_of
+from minoots_workers.parts import policy_of, sandboxes_of, tiers_of
 from minoots_workers.process import build_worker
 from minoots_workers.registry import (
+    Serving,
     serving_core,
     serving_files,
     serving_io,
     serving_llm,
-    serving_sandbox,
 )
 from minoots_workflows.handover import Engine
 from minoots_workflows.ids import workflow_id
@@ -81,6 +81,8 @@ class Stack:
     handover: HandOver
     watch: LeadWatch
     workers: Callable[[], list[Worker]]
+    end_held: Callable[[], Awaitable[None]]
+    """Ends the sandboxes that the workers hold, as a worker process does when it stops."""
     tenant: str = TENANT
     _running: list[Worker] = field(default_factory=list)
 
@@ -94,6 +96,7 @@ class Stack:
         """Stop serving; running activities are cancelled after the grace of the settings."""
         while self._running:
             await self._running.pop().__aexit__(None, None, None)
+        await self.end_held()
 
     async def accept(
         self, url: str, *, after: float = 0.3, traceparent: str | None = None, **spec: Any
@@ -201,7 +204,7 @@ async def stack_of(
         making = Attempts(installed, telemetry.metrics, clock)
         watch = LeadWatch("test", database, telemetry.metrics, clock)
         handover = HandOver(database, Engine(client), clock)
-        serving = {
+        serving: dict[str, Serving] = {
             Queue.CORE: serving_core(),
             Queue.IO: serving_io(
                 Timers(database, making, watch, handover, telemetry.metrics, clock),
@@ -213,6 +216,7 @@ async def stack_of(
                 Heartbeats(database, handover, clock),
                 Checks(installed, vault, clock),
                 Jobs(database, clock),
+                StandingSandboxes(database, clock),
             ),
             Queue.FILES: serving_files(
                 Ingests(
@@ -226,9 +230,12 @@ async def stack_of(
             ),
         }
         tiers = tiers_of(settings, telemetry)
-        serving[Queue.SANDBOX] = serving_sandbox(
-            Programs(database, tiers, settings.jobs, clock), Acting(database, tiers, settings, clock)
+        holder = await beside.enter_async_context(
+            Holder(database, clock, settings.sandbox.standing.per_worker).holding()
         )
+        standing = sandboxes_of(settings, database, tiers, holder)
+        serving[Queue.SANDBOX] = standing.serving
+        serving[standing.queue] = standing.held
         if settings.models != Settings().models:
             kept = KeptContents(database)
             opened = await beside.enter_async_context(
@@ -242,6 +249,7 @@ async def stack_of(
             vault=vault,
             handover=handover,
             watch=watch,
+            end_held=holder.close_all,
             workers=lambda: [build_worker(client, queue, serving[queue], settings) for queue in serving],
         )
         await stack.start_workers()

@@ -25,6 +25,8 @@ from minoots_activities.sandboxes.port import (
 )
 from minoots_activities.vms import accelerators, images, machines, qemu
 from minoots_activities.vms.faults import ImageFault
+from minoots_activities.vms.guest import VERSION
+from minoots_activities.vms.starting import Qemu
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -45,9 +47,15 @@ class Heard:
 
 
 @pytest.fixture(scope="session")
-async def machine(image: Path) -> AsyncIterator[Sandbox]:
+def engine(image: Path) -> Qemu:
+    """What starts machines."""
+    return Qemu(image)
+
+
+@pytest.fixture(scope="session")
+async def machine(engine: Qemu) -> AsyncIterator[Sandbox]:
     """A machine for all tests that leave it as it was."""
-    machine = await machines.Machines(image).create("shared", LIMITS)
+    machine = await machines.Machines(engine).create("shared", LIMITS)
     yield machine
     await machine.destroy()
 
@@ -124,9 +132,8 @@ async def test_a_cancelled_program_is_gone(machine: Sandbox) -> None:
     assert b"sleep" not in (await run(machine, "ps", "-o", "args"))[1]
 
 
-async def test_the_accelerator_was_tried_and_is_told(machine: Sandbox) -> None:
-    assert isinstance(machine, machines.Machine)
-    chosen = machine.accelerator
+async def test_the_accelerator_was_tried_and_is_told(machine: Sandbox, engine: Qemu) -> None:
+    chosen = await engine.chosen.get(qemu.Host.find(), images.load(engine.image, VERSION))
     assert chosen.name in ("kvm", "hvf", "tcg")
     assert machine.held_by["accelerator"] == chosen.name
     assert set(chosen.refused) == set(
@@ -136,7 +143,7 @@ async def test_the_accelerator_was_tried_and_is_told(machine: Sandbox) -> None:
 
 
 async def test_a_machine_that_is_destroyed_leaves_nothing(image: Path) -> None:
-    machine = await machines.Machines(image).create("short", LIMITS)
+    machine = await machines.Machines(Qemu(image)).create("short", LIMITS)
     process = psutil.Process(machine._machine.process.pid)
     folder = machine._folder
     running = asyncio.create_task(run(machine, "sleep", "1000"))
@@ -165,7 +172,7 @@ async def test_a_machine_that_cannot_start_says_what_its_console_said(image: Pat
 
 
 async def test_what_is_missing_is_said_and_nothing_is_started(tmp_path: Path) -> None:
-    given = machines.Machines(tmp_path / "none", binary="no-such-qemu")
+    given = machines.Machines(Qemu(tmp_path / "none", "no-such-qemu"))
     lacks = await given.missing()
     assert any("no-such-qemu" in one for one in lacks)
     assert any("minoots vm build-image" in one for one in lacks)
@@ -180,9 +187,10 @@ import asyncio, sys
 from pathlib import Path
 from minoots.contracts.sandboxes import Limits
 from minoots_activities.vms.machines import Machines
+from minoots_activities.vms.starting import Qemu
 
 async def main():
-    machine = await Machines(Path(sys.argv[1])).create("orphan", Limits(memory_mb=64, disk_mb=16))
+    machine = await Machines(Qemu(Path(sys.argv[1]))).create("orphan", Limits(memory_mb=64, disk_mb=16))
     print(machine._machine.process.pid, machine._folder, flush=True)
     await asyncio.sleep(1000)
 

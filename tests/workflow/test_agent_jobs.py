@@ -21,6 +21,7 @@ from agents_at_work import (
     sleeps,
     task,
 )
+from ingesting import taken
 from keys_held import hold, revoke
 from model_servers import heard
 from receivers import Answer, Receiver
@@ -31,7 +32,7 @@ from working import artifacts, cancel, ended, events, made, read, submit
 from minoots.contracts import EventType, Job, JobEventType, JobState
 from minoots.errors import Failure, FailureKind
 from minoots_platform.identity import Scope
-from minoots_platform.records import Database, agent_words, contents, timers
+from minoots_platform.records import Database, agent_words, contents, ingests, timers
 from minoots_platform.records import events as log
 from minoots_platform.settings import TelemetrySettings
 from minoots_platform.telemetry import Telemetry, start_logs
@@ -133,6 +134,28 @@ async def test_a_request_of_the_tool_http_is_sent_after_a_yes_and_its_attempt_is
             ("127.0.0.1", True),
             ("other.example", False),
         ]
+
+
+async def test_an_agent_looks_something_up_and_that_is_audited_without_the_words(
+    serve: Serve, tmp_path: Path
+) -> None:
+    audited = tmp_path / "audit.log"
+    answers = [call("context", query="launch"), call("context", read=ingests.source_id(TENANT, "plan.md"))]
+    async with serve(answers, call("context", query="!"), "done") as (stack, _):
+        await hold(stack.database, {Scope.JOBS_WRITE, Scope.SESSIONS_READ, Scope.SOURCES_READ})
+        await taken(stack, {"plan.md": "# Plan\n\nThe launch is on Friday.\n"})
+        with start_logs(TelemetrySettings(audit_log=audited), "test"):
+            job = await submit(stack, **task(tools=[{"name": "context"}]))
+            done = await ended(stack, job)
+        assert done.state is JobState.SUCCEEDED, done
+        told = await results(stack, job)
+        assert "The launch is on Friday." in told[0]
+        assert told[1].startswith("[1] # Plan")
+        assert told[2] == "error: nothing can be searched for"
+    lines = [json.loads(line) for line in audited.read_text().splitlines()]
+    looked = [line for line in lines if line["event"] == "job.context"]
+    assert [line["job"] for line in looked] == [job.id] * 3
+    assert "launch" not in json.dumps(looked)
 
 
 async def test_what_was_said_is_a_chain_that_begins_with_the_task(serve: Serve) -> None:
@@ -353,6 +376,24 @@ async def test_an_agent_whose_key_was_revoked_sets_no_timer_any_more(serve: Serv
     assert (line["event"], line["tool"], line["actor"]) == ("job.tool_denied", "set_timer", "test")
 
 
+async def test_an_agent_whose_key_may_not_read_any_more_looks_nothing_up(
+    serve: Serve, tmp_path: Path
+) -> None:
+    audited = tmp_path / "audit.log"
+    async with serve(call("context", query="launch"), "so be it") as (stack, _):
+        await hold(stack.database, {Scope.JOBS_WRITE, Scope.SESSIONS_READ})
+        await taken(stack, {"plan.md": "# Plan\n\nThe launch is on Friday.\n"})
+        with start_logs(TelemetrySettings(audit_log=audited), "test"):
+            job = await submit(stack, **task(tools=[{"name": "context"}]))
+            done = await ended(stack, job)
+        assert done.state is JobState.SUCCEEDED, done
+        [told] = await results(stack, job)
+        assert told.startswith("error: ")
+        assert "Friday" not in told
+    [line] = [one for one in map(json.loads, audited.read_text().splitlines()) if one["decision"] == "deny"]
+    assert (line["event"], line["tool"], line["actor"]) == ("job.tool_denied", "context", "test")
+
+
 @pytest.mark.parametrize(
     ("more", "kind", "says"),
     [
@@ -362,6 +403,11 @@ async def test_an_agent_whose_key_was_revoked_sets_no_timer_any_more(serve: Serv
             {"tier": "process", "limits": {"memory_mb": 100_000}},
             FailureKind.INVALID,
             "limits.memory_mb is 100000",
+        ),
+        (
+            {"files": [{"path": f"{n}", "text": "x" * 250_000} for n in range(5)], "limits": {"disk_mb": 1}},
+            FailureKind.TOO_LARGE,
+            "there is room for",
         ),
     ],
 )

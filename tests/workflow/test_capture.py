@@ -206,7 +206,7 @@ async def test_every_stage_shows_in_the_temporal_ui_and_no_word_of_the_chat(
         }
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)
 async def test_a_long_conversation_keeps_its_histories_short(
     sqlite_database: Database, telemetry: Telemetry, tmp_path: Path
 ) -> None:

@@ -176,7 +176,7 @@ async def test_a_delivery_that_the_engine_lost_is_started_anew(stack: Stack, rec
     await stack.reaches(timer, TimerState.SETTLED)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 async def test_a_delivery_that_waits_for_long_continues_as_new(
     sqlite_database: Database, receiver: Receiver, telemetry: Telemetry
 ) -> None:

@@ -185,7 +185,7 @@ async def skipping() -> AsyncIterator[WorkflowEnvironment]:
         yield environment
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("width", [6, pytest.param(25, marks=[pytest.mark.chaos, pytest.mark.timeout(900)])])
 async def test_many_nodes_of_forty_hours(
     skipping: WorkflowEnvironment, sqlite_database: Database, width: int

@@ -18,7 +18,7 @@ from minoots_workflows.capture.writer import WriterWorkflow
 from minoots_workflows.ids import workflow_id
 from minoots_workflows.pacing import Moved
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(400)
 
 
 async def writer_of(host: CapturingHost, chat: Chat) -> str:

@@ -33,9 +33,14 @@ from minoots_activities.models.opening import open_router
 from minoots_activities.plans.adapter import Plans
 from minoots_activities.replays.adapter import Replays
 from minoots_activities.sandboxes.engines import ContainerEngine
+from minoots_activities.sandboxes.room import Room, folder_of
 from minoots_activities.sandboxes.tiers import Ceilings, Network, Tiers
 from minoots_activities.sandboxes.watching import Watching
 from minoots_activities.schedules.adapter import Schedules
+from minoots_activities.standing.adapter import StandingSandboxes
+from minoots_activities.standing.holder import Holder
+from minoots_activities.standing.holding import Holding
+from minoots_activities.standing.opening import Openings
 from minoots_activities.timers.adapter import Timers
 from minoots_activities.timers.lead import LeadWatch
 from minoots_platform.addresses import AddressPolicy
@@ -51,7 +56,8 @@ from minoots_platform.temporal import connect
 from minoots_platform.vault import Vault
 from minoots_workflows.handover import Engine
 
-from .registry import Serving, serving_files, serving_io, serving_llm, serving_sandbox
+from .machines import engine_of
+from .registry import Serving, serving_files, serving_held, serving_io, serving_llm, serving_sandbox
 
 
 @asynccontextmanager
@@ -117,7 +123,7 @@ def tiers_of(settings: Settings, telemetry: Telemetry | None = None) -> Tiers:
     sandbox = settings.sandbox
     return Tiers(
         vm_image=settings.vm_image,
-        qemu=sandbox.qemu,
+        machines=engine_of(settings),
         allow_process=sandbox.allow_process,
         read_only=sandbox.read_only,
         use_cgroups=sandbox.cgroups,
@@ -130,6 +136,7 @@ def tiers_of(settings: Settings, telemetry: Telemetry | None = None) -> Tiers:
         ),
         engine=ContainerEngine(sandbox.container.engine, tuple(sandbox.container.options)),
         images=sandbox.container.images,
+        room=Room(sandbox.memory_mb, sandbox.spare_memory_mb, folder=folder_of(settings.data_dir)),
         watching=None if telemetry is None else Watching(telemetry.tracer, telemetry.metrics.jobs),
         network=Network(
             most=Rules.parse(sandbox.network.hosts),
@@ -144,9 +151,30 @@ def tiers_of(settings: Settings, telemetry: Telemetry | None = None) -> Tiers:
     )
 
 
+@dataclass(frozen=True)
+class SandboxParts:
+    """What workers of sandboxes need: the queue of all, and the one of this worker alone."""
+
+    serving: Serving
+    held: Serving
+    queue: str
+    """Of this worker: whoever uses a sandbox that it holds asks there."""
+
+
+def sandboxes_of(settings: Settings, database: Database, tiers: Tiers, holder: Holder) -> SandboxParts:
+    """Return what serves sandboxes by these parts."""
+    programs = Programs(database, tiers, settings.jobs, utc_now, holder)
+    holding = Holding(database, holder, settings.jobs.max_artifact_bytes, utc_now)
+    openings = Openings(database, tiers, holder, utc_now)
+    acting = Acting(database, tiers, settings, utc_now)
+    return SandboxParts(
+        serving_sandbox(programs, acting, openings), serving_held(programs, holding), holder.queue
+    )
+
+
 @asynccontextmanager
-async def sandbox_parts(settings: Settings, telemetry: Telemetry) -> AsyncIterator[Serving]:
-    """Yield what the queue ``sandbox`` serves, with what a dead worker left of its sandboxes removed.
+async def sandbox_parts(settings: Settings, telemetry: Telemetry) -> AsyncIterator[SandboxParts]:
+    """Yield what serves sandboxes, with what a dead worker left of its own removed; end them afterwards.
 
     Raises:
         Failure: unavailable, when the records are away or at another schema.
@@ -154,8 +182,8 @@ async def sandbox_parts(settings: Settings, telemetry: Telemetry) -> AsyncIterat
     async with _records(settings) as database:
         tiers = tiers_of(settings, telemetry)
         await tiers.remove_left_behind()
-        programs = Programs(database, tiers, settings.jobs, utc_now)
-        yield serving_sandbox(programs, Acting(database, tiers, settings, utc_now))
+        async with Holder(database, utc_now, settings.sandbox.standing.per_worker).holding() as holder:
+            yield sandboxes_of(settings, database, tiers, holder)
 
 
 @asynccontextmanager
@@ -213,6 +241,7 @@ async def io_parts(settings: Settings, telemetry: Telemetry, client: Client) -> 
                 Heartbeats(database, handover, utc_now),
                 Checks(installed, vault, utc_now),
                 Jobs(database, utc_now),
+                StandingSandboxes(database, utc_now),
             ),
             handover=handover,
             watch=watch,

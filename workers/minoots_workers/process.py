@@ -37,20 +37,28 @@ DEPLOYMENT: Final = WorkerDeploymentConfig(
 # 1 s instead of 10: after kill -9 the timers of a dead worker's cache wait for this long.
 _STICKY_TIMEOUT: Final = timedelta(seconds=1)
 
-_JOBS: Final = frozenset({Queue.LLM, Queue.SANDBOX})
+_SLOWER: Final = frozenset({Queue.CORE, Queue.IO, Queue.FILES})
 # What a job does learns with its heartbeat that it was cancelled, and has to stop within 2 s.
 _THROTTLE_OF_JOBS: Final = timedelta(milliseconds=250)
 
 
-def build_worker(client: Client, queue: Queue, serving: Serving, settings: Settings) -> Worker:
-    """Return the worker of one queue."""
+_HELD_AT_ONCE: Final = 1000
+
+
+def build_worker(client: Client, queue: Queue | str, serving: Serving, settings: Settings) -> Worker:
+    """Return the worker of one queue; one that is no `Queue` is of the sandboxes that this process holds."""
     most = settings.workers.max_concurrent_activities
     if queue is Queue.FILES:
         # Files wait in Temporal, where no time runs, and not in a worker; two more only look.
         most = min(most, settings.ingest.processes + 2)
+    if queue is Queue.LLM:
+        most = min(most, settings.models.at_once)
     if queue is Queue.SANDBOX:
         # Programs wait in Temporal, too: by their priority, and not in the memory of a machine that is full.
         most = min(most, settings.sandbox.at_once)
+    if not isinstance(queue, Queue):
+        # What is for a sandbox waits there for its turn, and has to be taken at once: that tells of life.
+        most = _HELD_AT_ONCE
     return Worker(
         client,
         task_queue=queue,
@@ -65,7 +73,7 @@ def build_worker(client: Client, queue: Queue, serving: Serving, settings: Setti
         graceful_shutdown_timeout=timedelta(seconds=settings.workers.graceful_shutdown),
         deployment_config=DEPLOYMENT,
         # Heartbeats decide who takes over: they must not wait for 80 % of their timeout to be sent.
-        max_heartbeat_throttle_interval=_THROTTLE_OF_JOBS if queue in _JOBS else timedelta(seconds=1),
+        max_heartbeat_throttle_interval=timedelta(seconds=1) if queue in _SLOWER else _THROTTLE_OF_JOBS,
     )
 
 
@@ -120,7 +128,8 @@ async def _serve(
             await stack.enter_async_context(build_worker(client, Queue.LLM, models, settings))
         if Queue.SANDBOX in queues:
             programs = await stack.enter_async_context(sandbox_parts(settings, telemetry))
-            await stack.enter_async_context(build_worker(client, Queue.SANDBOX, programs, settings))
+            await stack.enter_async_context(build_worker(client, programs.queue, programs.held, settings))
+            await stack.enter_async_context(build_worker(client, Queue.SANDBOX, programs.serving, settings))
         started.set()
         log.info("worker.started", queues=sorted(queues))
         stopping = asyncio.create_task(stop.wait(), name="stop")

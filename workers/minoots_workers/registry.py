@@ -20,6 +20,9 @@ from minoots_activities.jobs.programs import Programs
 from minoots_activities.plans.adapter import Plans
 from minoots_activities.replays.adapter import Replays
 from minoots_activities.schedules.adapter import Schedules
+from minoots_activities.standing.adapter import StandingSandboxes
+from minoots_activities.standing.holding import Holding
+from minoots_activities.standing.opening import Openings
 from minoots_activities.timers.adapter import Timers
 from minoots_workflows.capture.workflow import CaptureWorkflow
 from minoots_workflows.capture.writer import WriterWorkflow
@@ -31,6 +34,7 @@ from minoots_workflows.ingest.workflow import IngestWorkflow
 from minoots_workflows.jobs.workflow import AgentJobWorkflow
 from minoots_workflows.plans.workflow import PlanWorkflow
 from minoots_workflows.replays.workflow import ReplayWorkflow
+from minoots_workflows.sandboxes.workflow import SandboxWorkflow
 from minoots_workflows.schedules.workflow import ScheduleWorkflow
 from minoots_workflows.timers.workflow import TimerWorkflow
 
@@ -47,6 +51,7 @@ WORKFLOWS: tuple[type, ...] = (
     WriterWorkflow,
     IngestWorkflow,
     AgentJobWorkflow,
+    SandboxWorkflow,
 )
 
 
@@ -78,9 +83,14 @@ def serving_llm(calls: ModelCalls, thinking: Thinking) -> Serving:
     return Serving(activities=(calls.call_model, thinking.think))
 
 
-def serving_sandbox(programs: Programs, acting: Acting) -> Serving:
-    """Return what the queue ``sandbox`` serves: programs of jobs, and tools of agents."""
-    return Serving(activities=(programs.run_program, acting.act))
+def serving_sandbox(programs: Programs, acting: Acting, openings: Openings) -> Serving:
+    """Return what the queue ``sandbox`` serves: programs of jobs, tools of agents, sandboxes to open."""
+    return Serving(activities=(programs.run_program, acting.act, openings.open))
+
+
+def serving_held(programs: Programs, holding: Holding) -> Serving:
+    """Return what the queue of one worker serves: the sandboxes that it holds, and programs in them."""
+    return Serving(activities=(programs.run_program, holding.hold, holding.call, holding.close))
 
 
 def serving_io(
@@ -93,6 +103,7 @@ def serving_io(
     heartbeats: Heartbeats,
     checks: Checks,
     jobs: Jobs,
+    sandboxes: StandingSandboxes,
 ) -> Serving:
     """Return what the queue ``io`` serves: everything that touches the records or the network."""
     return Serving(
@@ -109,5 +120,6 @@ def serving_io(
             checks.look,
             jobs.next,
             jobs.stop,
+            sandboxes.next,
         )
     )

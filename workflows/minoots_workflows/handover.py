@@ -32,6 +32,7 @@ from .plans.workflow import PlanWorkflow
 from .queues import Queue
 from .replays.contracts import ReplayStart
 from .replays.workflow import ReplayWorkflow
+from .sandboxes.workflow import SandboxWorkflow
 from .schedules.contracts import ScheduleChanged, ScheduleStart
 from .schedules.workflow import ScheduleWorkflow
 from .summaries import summary_of
@@ -47,6 +48,7 @@ _LOOKING: Final[dict[str, Callable[..., Any]]] = {
     "heartbeat": HeartbeatWorkflow.run,
     "ingest": IngestWorkflow.run,
     "job": AgentJobWorkflow.run,
+    "sandbox": SandboxWorkflow.run,
 }
 
 
@@ -208,7 +210,7 @@ class Engine:
         """Make the workflow of something look at the records; start it where there is none.
 
         Args:
-            kind: ``plan``, ``escalation``, ``heartbeat``, ``ingest`` or ``job``.
+            kind: ``plan``, ``escalation``, ``heartbeat``, ``ingest``, ``job`` or ``sandbox``.
             tenant: whose it is.
             public_id: its id.
             name: its name, for the Temporal UI.

@@ -17,6 +17,7 @@ Kind = Literal[
     "writer",
     "ingest",
     "job",
+    "sandbox",
 ]
 _KINDS: Final = get_args(Kind)
 

@@ -65,6 +65,69 @@ PROGRAM: Final[ActivityConfig] = {
 }
 
 
+OPENING: Final[ActivityConfig] = {
+    "task_queue": Queue.SANDBOX,
+    # 5 minutes: a machine without an accelerator takes seconds, and a snapshot of ten thousand files minutes.
+    "start_to_close_timeout": timedelta(minutes=5),
+    # 10 s: one that two workers open is given up by the first; it need not be soon.
+    "heartbeat_timeout": timedelta(seconds=10),
+    "retry_policy": _UNTIL_IT_WORKS,
+    # Nothing of it is left when the workflow goes on.
+    "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+}
+
+# Not again: who holds a sandbox is there or it is not, and the records say what is next.
+_ONCE: Final = RetryPolicy(maximum_attempts=1)
+# 10 s: a worker that lives takes what is for it within milliseconds, and on a busy machine within seconds.
+_TAKEN_WITHIN: Final = timedelta(seconds=10)
+
+
+def holder_watch(queue: str) -> ActivityConfig:
+    """Return the options of watching a sandbox that a worker holds."""
+    return {
+        "task_queue": queue,
+        # 25 h: longer than any sandbox stands.
+        "start_to_close_timeout": timedelta(hours=25),
+        # 20 s: when nobody takes it, the sandbox is lost for good, and a machine may be busy for a while.
+        "schedule_to_start_timeout": timedelta(seconds=20),
+        # 5 s: it gives a sign four times a second. A worker that is silent for longer is asked once more
+        # before its sandbox counts as lost, for nothing of that could be had again.
+        "heartbeat_timeout": timedelta(seconds=5),
+        "retry_policy": _ONCE,
+        # Nothing ends with the watch: the next run of the workflow begins its own.
+        "cancellation_type": ActivityCancellationType.TRY_CANCEL,
+        "summary": "hold",
+    }
+
+
+def holder_call(queue: str, summary: str) -> ActivityConfig:
+    """Return the options of using or ending a sandbox that a worker holds. ``summary`` says what for."""
+    return {
+        "task_queue": queue,
+        # 5 minutes: a snapshot of ten thousand files of a machine.
+        "start_to_close_timeout": timedelta(minutes=5),
+        "schedule_to_start_timeout": _TAKEN_WITHIN,
+        "heartbeat_timeout": timedelta(seconds=10),
+        "retry_policy": _ONCE,
+        "summary": summary,
+    }
+
+
+def holder_program(queue: str) -> ActivityConfig:
+    """Return the options of running a program in a sandbox that a worker holds."""
+    return {
+        "task_queue": queue,
+        # 24 h: as of every program.
+        "start_to_close_timeout": timedelta(hours=24),
+        "schedule_to_start_timeout": _TAKEN_WITHIN,
+        # 10 s: nobody can take over, and a program whose worker is taken for dead ends for nothing.
+        "heartbeat_timeout": timedelta(seconds=10),
+        "retry_policy": _ONCE,
+        "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+        "summary": "run a program",
+    }
+
+
 def on_host(host: str, summary: str) -> ActivityConfig:
     """Return the options of what only one host can do: reading and writing its files.
 

@@ -20,6 +20,11 @@ class Queue(StrEnum):
     """Programs of others: sandboxes, and the memory and processors that they take."""
 
 
+def sandboxes_of(worker: str) -> str:
+    """Return the queue of a worker whose open sandboxes are used: only it can."""
+    return f"sandbox-{worker}"
+
+
 def files_of(host: str) -> str:
     """Return the queue of a host whose files are read and written: only it can."""
     return f"files-{host}"

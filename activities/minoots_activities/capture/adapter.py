@@ -20,6 +20,7 @@ from .compressed import Damaged
 from .ingest import Ingest, Ingested, session_key
 from .obeying import Obeying
 from .readers import installed
+from .recent import Recent
 from .roots import ReadDenied
 from .unread import Unread
 from .writing import Writing
@@ -50,7 +51,7 @@ class Capture(CapturePort):
         self._clock = clock
         self._tenant = tenant
         self._host = host
-        self._told_of: dict[str, str] = {}
+        self._told_of: Recent[str, str] = Recent()
         self._log = get_logger("minoots.capture")
 
     @activity.defn(name="capture.read")

@@ -55,8 +55,10 @@ class Answering:
         self._silent: dict[str, _Question] = {}
         self._turn = threading.Lock()
 
-    def ask(self, place: str, look: Callable[[], T]) -> T:
+    def ask(self, place: str, look: Callable[[], T], steps: Callable[[], int] = lambda: 0) -> T:
         """Return what a look at a place finds. One that does not answer costs the patience only once.
+
+        ``steps`` tells how far a long look has come: as long as it goes on, it is waited for.
 
         Raises:
             TimeoutError: it has not answered (errno ETIMEDOUT); it is asked again once it has.
@@ -68,8 +70,11 @@ class Answering:
                 if not before.done.is_set():
                     raise _no_answer()
                 del self._silent[place]
-        question = _Question(look)
-        if not question.done.wait(self._patience):
+        question, came = _Question(look), steps()
+        while not question.done.wait(self._patience):
+            if came != (now := steps()):
+                came = now
+                continue
             with self._turn:
                 if not question.done.is_set():
                     self._silent[place] = question

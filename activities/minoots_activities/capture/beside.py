@@ -16,7 +16,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from minoots.contracts.conversations import ConversationEvent
-from minoots_platform.records import Database, conversations
+from minoots_platform.records import Database, conversations, enclosures
 from minoots_platform.telemetry import audit, get_logger
 from minoots_platform.writers import Beside, Look, Rendered, Writer, agent_file
 
@@ -83,7 +83,7 @@ class BesideFiles:
                 data = (one.text or "").encode("utf-8", "replace")
             else:
                 async with self._database.read() as connection:
-                    data = await conversations.enclosure(connection, self._tenant, one.sha256)
+                    data = await enclosures.enclosure(connection, self._tenant, one.sha256)
             if data is not None:
                 self._put(one.name, data, anew=False)
 

@@ -5,10 +5,9 @@ A process that dies anywhere in between reads the same again, and the same event
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -27,32 +26,20 @@ from minoots_platform.redaction import Found, Redactor
 from minoots_platform.telemetry import get_logger
 
 from .answering import Answering, beating
-from .compressed import Damaged, expanded
-from .lines import Mark, is_continued, lines_from, mark_at
-from .readers import Draft, Identity, Parsed, Parser, Reader
-from .readers.gemini import records_of_whole
+from .compressed import expanded
+from .lines import Mark, is_continued
+from .parts import BATCH, LOUD_AFTER, beginning_of, fed, parts_of, problem_of
+from .readers import Draft, Identity, Parsed, Reader
 from .readers.identity import held
 from .readers.store import Listed, Store, known
-from .recovery import holdable, is_whole, records_of
+from .recovery import holdable
 from .roots import ReadRoots
-
-BATCH: Final = 500
-"""Lines of one transaction: few enough for a writer beside it, many enough for speed."""
 
 KEPT: Final = 500
 """Events of one transaction: SQLite has one writer, and everything else that is written waits for it."""
 
-BATCH_BYTES: Final = 8 << 20
-"""Of its lines: some have megabytes each."""
-
-LARGEST_WHOLE: Final = 256 << 20
-"""Bytes of a file that is read as a whole."""
-
 _FIRST: Final = 1024
 """Bytes of an enclosure by which it is known whether it is a text."""
-
-_LOUD_AFTER: Final = 5
-"""Records of which none is understood: the format has changed, and somebody has to know."""
 
 
 @dataclass
@@ -105,7 +92,8 @@ class Ingest:
         # Before it is read: what is appended meanwhile makes another size.
         about = os.fstat(raw.fileno())
         with await _expanded(raw, path, beat) as file:
-            identity = held(reader.identify(path, head_of(reader, file)))
+            begun = await beating(partial(beginning_of, reader, file), beat)
+            identity = held(reader.identify(path, begun.head))
             if identity is None:
                 return Ingested()
             where = File(self._host, str(path), reader.provider)
@@ -113,16 +101,23 @@ class Ingest:
                 before = await conversations.reading(connection, self._tenant, where.key)
             reading = replace(before or Reading(), size=about.st_size, modified_ns=about.st_mtime_ns)
             done = Ingested()
-            if reader.cursor == "lines" and not is_continued(file, Mark(reading.offset, reading.fingerprint)):
+            mark = Mark(reading.offset, reading.fingerprint)
+            if reader.cursor == "lines" and not await beating(partial(is_continued, file, mark), beat):
                 state = reader.written_anew(reading.state)
                 reading, done.again = replace(reading, offset=0, fingerprint="", state=state), True
             whose = _whose(reader, identity)
             last = None
-            for parsed, last in _parts(reader, identity, file, reading):
+            parts = parts_of(reader, identity, file, reading, begun)
+            del begun  # of a file that is read as a whole, all of it
+            # Apart, like all reading: of much at once, everybody else on this host would wait.
+            while (part := await beating(partial(next, parts, None), beat)) is not None:
+                parsed, last = part
                 await self._keep(whose, where, parsed, last, done, beat)
             if last is None and before is not None and before != reading:
                 # Nothing complete is new, and that need not be looked for again.
                 await self._keep(whose, where, Parsed(), reading, done, beat)
+            elif last is None and before is not None:
+                done.problem = before.problem  # still: it was told, and is not told anew
             return done
 
     async def session(
@@ -149,6 +144,7 @@ class Ingest:
             before = await conversations.reading(connection, self._tenant, where.key) or Reading()
         done = Ingested()
         if before.fingerprint == listed.mark:
+            done.problem = before.problem
             return done
         whose = _whose(reader, identity)
         parser, reading = reader.parser(identity), Reading(fingerprint=before.fingerprint)
@@ -161,7 +157,7 @@ class Ingest:
             if record is not None and len(batch) < BATCH:
                 continue
             parser.more = record is not None
-            parser, parsed, failed = _fed(reader, identity, parser, batch)
+            parser, parsed, failed = await beating(partial(fed, reader, identity, parser, batch), beat)
             odd += failed
             batch = []
             unknown = Counter(reading.unknown) + parsed.unknown
@@ -173,7 +169,7 @@ class Ingest:
                 unknown=unknown,
                 understood=understood,
                 damaged=odd,
-                problem=_problem(understood, unknown, odd, _LOUD_AFTER),
+                problem=problem_of(understood, unknown, odd, LOUD_AFTER),
             )
             await self._keep(whose, where, parsed, reading, done, beat)
         return done
@@ -299,92 +295,10 @@ class Ingest:
         return event
 
 
-def _parts(
-    reader: Reader, identity: Identity, file: BinaryIO, reading: Reading
-) -> Iterator[tuple[Parsed, Reading]]:
-    """Yield what comes of each part of a file, with how far it was read by then."""
-    parser = reader.parser(identity, reading.state)
-    batches = _by_lines(file, reading) if reader.cursor == "lines" else _whole(file, reading)
-    for batch, parser.more in _with_more(batches):
-        parser, parsed, odd = _fed(reader, identity, parser, batch.records)
-        unknown = Counter(reading.unknown) + parsed.unknown
-        understood = reading.understood + parsed.understood
-        reading = replace(
-            reading,
-            offset=batch.mark.offset,
-            fingerprint=batch.mark.fingerprint,
-            state=parser.state,
-            damaged=reading.damaged + batch.damaged + odd,
-            unknown=unknown,
-            understood=understood,
-            problem=_problem(understood, unknown, reading.damaged + batch.damaged + odd, _loud_after(reader)),
-        )
-        yield parsed, reading
-
-
-@dataclass
-class _Batch:
-    records: list[Mapping[str, Any]]
-    damaged: int
-    mark: Mark
-
-
-def _by_lines(file: BinaryIO, reading: Reading) -> Iterator[_Batch]:
-    batch = _Batch([], 0, Mark())
-    lines = size = 0
-    for line in lines_from(file, reading.offset, is_whole):
-        found = records_of(line.data)
-        batch.records += found.records
-        batch.damaged += found.damaged
-        lines, size, end = lines + 1, size + len(line.data), line.end
-        if lines == BATCH or size > BATCH_BYTES:
-            batch.mark = mark_at(file, end)
-            yield batch
-            batch, lines, size = _Batch([], 0, Mark()), 0, 0
-    if lines:
-        batch.mark = mark_at(file, end)
-        yield batch
-
-
-def _whole(file: BinaryIO, reading: Reading) -> Iterator[_Batch]:
-    data = _all_of(file)
-    mark = Mark(len(data), hashlib.blake2b(data, digest_size=16).hexdigest())
-    if not data or mark.fingerprint == reading.fingerprint:
-        return
-    whole = records_of_whole(data)
-    if whole is not None:
-        yield _Batch(list(whole), 0, mark)
-        return
-    lines = [records_of(line.data) for line in lines_from(file, 0, is_whole)]
-    if lines:
-        records = [record for found in lines for record in found.records]
-        yield _Batch(list(records), sum(found.damaged for found in lines) - reading.damaged, mark)
-
-
-def _all_of(file: BinaryIO) -> bytes:
-    file.seek(0)
-    data = file.read(LARGEST_WHOLE + 1)
-    if len(data) > LARGEST_WHOLE:
-        raise Damaged(f"it has more than {LARGEST_WHOLE} bytes, and would have to be read at once")
-    return data
-
-
 async def _expanded(raw: BinaryIO, path: Path, beat: Callable[[], None]) -> BinaryIO:
     if path.suffix != ".zst":
         return raw
     return await beating(lambda: expanded(raw, path), beat)
-
-
-def head_of(reader: Reader, file: BinaryIO) -> Mapping[str, Any] | None:
-    """Return the first record of a file, however long it is; ``None`` where there is none yet."""
-    if reader.cursor == "whole":
-        whole = records_of_whole(_all_of(file))
-        if whole is not None:
-            return whole[0]
-    for line in lines_from(file, 0, is_whole):
-        if records := records_of(line.data).records:
-            return records[0]
-    return None
 
 
 def session_key(path: str, session_id: str) -> str:
@@ -435,58 +349,3 @@ def _told(conversation: sa.Row[Any], kept: Kept, now: datetime) -> list[feed.New
         grew = about | {"first": conversation.events + 1, "last": last, "revised": kept.revised}
         told.append(feed.NewEvent(EventType.CONVERSATION_GREW, conversation.id, now, grew))
     return told
-
-
-def _with_more(batches: Iterable[_Batch]) -> Iterator[tuple[_Batch, bool]]:
-    """Yield each, with whether another comes behind it."""
-    before = None
-    for batch in batches:
-        if before is not None:
-            yield before, True
-        before = batch
-    if before is not None:
-        yield before, False
-
-
-def _fed(
-    reader: Reader, identity: Identity, parser: Parser, records: Sequence[Mapping[str, Any]]
-) -> tuple[Parser, Parsed, int]:
-    """Have records read; return who goes on, what came of them, and on how many the parser failed."""
-    state, parsed = parser.state, Parsed()
-    try:
-        parser.feed(records, parsed)
-    except Exception:
-        # Once more from where this part began, each record by itself: the others count.
-        more, parser, parsed = parser.more, reader.parser(identity, state), Parsed()
-        return parser, parsed, _one_by_one(parser, records, parsed, more=more)
-    return parser, parsed, 0
-
-
-def _one_by_one(parser: Parser, records: Sequence[Mapping[str, Any]], parsed: Parsed, *, more: bool) -> int:
-    failed = 0
-    for number, record in enumerate(records, 1):
-        parser.more = more or number < len(records)
-        try:
-            parser.feed([record], parsed)
-        except Exception as error:
-            get_logger("minoots.capture").warning("transcript.record_odd", error=type(error).__name__)
-            failed += 1
-    return failed
-
-
-def _loud_after(reader: Reader) -> int:
-    """Return of how many records none may be understood: what is written as a whole has no more to come."""
-    return 1 if reader.cursor == "whole" else _LOUD_AFTER
-
-
-def _problem(understood: int, unknown: Counter[str], damaged: int, most: int) -> str | None:
-    if understood:
-        return None
-    if damaged:
-        return (
-            f"none of {damaged + unknown.total()} records can be read: the file is damaged, or no transcript"
-        )
-    if unknown.total() < most:
-        return None
-    kinds = ", ".join(kind for kind, _ in unknown.most_common(3))
-    return f"none of {unknown.total()} records is understood ({kinds}): the format may have changed"

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,12 +28,13 @@ from minoots_platform.telemetry import audit, get_logger
 from minoots_platform.writers import Writer
 
 from .aiming import Aim, Place, Refused
-from .answering import beating
+from .answering import Answering, apart, beating
 from .commands import Command, Mistake, Verb, commands_in
 from .flags import WorkspaceFlags
 from .gate import Target, WriteGate
 from .looks import look_of
 from .readers.texts import doubtful_from
+from .recent import Recent
 from .registry import Registry
 from .workspaces import Workspace
 
@@ -109,7 +111,8 @@ class Obeying:
         self._clock = clock
         self._tenant = tenant
         self._host = host
-        self.told: set[tuple[str, str, str]] = set()
+        self.answering = Answering()
+        self.told: Recent[tuple[str, str, str], None] = Recent()
         """Recordings that could not begin by themselves: conversation, workspace, why."""
         self._waiting: dict[str, tuple[str | None, str, datetime]] = {}
         """Conversations whose commands wait: for which workspace (none: the registry), why, until when."""
@@ -168,7 +171,7 @@ class Obeying:
         more, waits = True, None
         while more:
             # Whoever does not answer is found out here, and not while others wait for the records.
-            await beating(self._registry.problems, beat)
+            await beating(self._find_silent, beat)
             async with self._database.write() as connection:
                 conversation = await conversations.lock(connection, conversation_id)
                 if conversation is None or conversation.tenant != self._tenant:
@@ -213,9 +216,20 @@ class Obeying:
             self._waiting[conversation_id] = (waits.alias, str(waits), until)
 
     def gate(self) -> WriteGate:
-        """Return the gate as it stands: workspaces come and go."""
-        roots = [*self._write_roots, *self._registry.answering().values()]
-        return WriteGate(roots, self._audit)
+        """Return the gate as it stands: workspaces come and go, and what does not answer is shut."""
+        roots = [root for root in self._write_roots if self._answers(root)]
+        return WriteGate([*roots, *self._registry.answering().values()], self._audit)
+
+    def _answers(self, root: Path) -> bool:
+        try:
+            return self.answering.ask(str(root), root.is_dir)
+        except OSError:
+            return False
+
+    def _find_silent(self) -> None:
+        self._registry.problems()
+        for root in self._write_roots:
+            self._answers(root)
 
     def _audit(self, decision: str, path: str, reason: str) -> None:
         audit(
@@ -239,7 +253,7 @@ class _Run:
         self._conversation = conversation
         self._history = history
         self._now = owner._clock()
-        self._aim = Aim(connection, conversation, owner.gate, owner._host)
+        self._aim = Aim(connection, conversation, owner.gate, owner._host, owner.answering)
         self._told: list[events.NewEvent] = []
         self._refusals: list[dict[str, Any]] = []
         self._started = 0
@@ -302,7 +316,8 @@ class _Run:
             # What is recorded goes on: a workspace that begins by itself begins with a later message.
             return
         # A log that was pasted names many, and is nobody's commands.
-        self._owner._require(*list(dict.fromkeys(named))[:_MOST_REFUSALS])
+        wanted = list(dict.fromkeys(named))[:_MOST_REFUSALS]
+        await apart(lambda: self._owner._require(*wanted))
 
     def _is_new(self, number: int, event: ConversationEvent) -> bool:
         """Tell whether an event is no history: old commands are never obeyed."""
@@ -392,10 +407,10 @@ class _Run:
             for row in mine:
                 await self._stop(row, place)
             return
-        workspace = self._workspace(command.alias or "")
+        workspace = await self._workspace(command.alias or "")
         running = next((row for row in active if row.workspace_id == workspace.config.id), None)
         if command.verb is Verb.RECORD and running is not None:
-            folder = self._aim.folder(command, workspace)
+            folder = await self._aim.folder(command, workspace)
             if command.argument is None or folder == os.path.dirname(running.path):
                 return  # it is recorded already
         if command.verb is Verb.RECORD and command.argument is None:
@@ -416,9 +431,9 @@ class _Run:
         )
         return command if path is None else replace(command, argument=path)
 
-    def _workspace(self, alias: str) -> Workspace:
+    async def _workspace(self, alias: str) -> Workspace:
         try:
-            return self._owner._registry.get(alias)
+            return await apart(lambda: self._owner._registry.get(alias))
         except Failure as failure:
             raise Refused(f"{failure.detail}. {failure.remedy or ''}".strip()) from failure
 
@@ -439,14 +454,16 @@ class _Run:
         flags = self._owner._flags.of(
             workspace.config.flags, provider=conversation.provider, session_id=conversation.session_id
         )
-        look = look_of(
-            flags,
-            workspace,
-            target,
-            conversation,
-            recording_id=recording_id,
-            title=title,
-            created=place.event.ts or self._now,
+        look = await apart(
+            lambda: look_of(
+                flags,
+                workspace,
+                target,
+                conversation,
+                recording_id=recording_id,
+                title=title,
+                created=place.event.ts or self._now,
+            )
         )
         export = kind is recordings.Kind.EXPORT
         made = await recordings.start(
@@ -495,7 +512,7 @@ class _Run:
             one.alias for one in typed if isinstance(one, Command) and one.verb in (Verb.RECORD, Verb.CAPTURE)
         }
         try:
-            workspaces = self._owner._registry.all()
+            workspaces = await apart(self._owner._registry.all)
         except Failure:
             return  # it is told, and looked for again with the next message
         for workspace in workspaces:
@@ -503,7 +520,9 @@ class _Run:
             sub = conversation.relation == "subagent"
             if not config.auto_record or (sub and not config.auto_record_subagents):
                 continue
-            if workspace.alias in asked or not self._owner._registry.holds(workspace, cwd):
+            if workspace.alias in asked:
+                continue
+            if not await apart(partial(self._owner._registry.holds, workspace, cwd)):
                 continue
             # Once: what somebody has stopped is not begun again.
             if await recordings.ever_of(self._connection, conversation.id, config.id):
@@ -519,5 +538,5 @@ class _Run:
             # Told once, not with every message.
             about = (self._conversation.id, workspace.alias, str(refusal))
             if about not in self._owner.told:
-                self._owner.told.add(about)
+                self._owner.told[about] = None
                 self._refuse(f"auto_record of {workspace.alias}", place, str(refusal))

@@ -7,7 +7,7 @@ now. Reads nothing itself.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -53,6 +53,12 @@ class Unread:
     def over(self, key: str) -> None:
         """Forget one that was read, or is gone."""
         self._missed.pop(key, None)
+
+    def only(self, path: str, keys: Collection[str]) -> None:
+        """Forget the sessions of a store that are not in it any more."""
+        for key, one in list(self._missed.items()):
+            if one.path == path and key != path and key not in keys:
+                self._missed.pop(key, None)
 
     def due(self) -> list[Again]:
         """Return those that it is time to try."""

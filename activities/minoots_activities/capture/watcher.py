@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -29,7 +29,8 @@ from minoots_workflows.capture.contracts import CaptureStart, FileChanged
 from .answering import Answering, apart
 from .compressed import Damaged, expanded
 from .following import Following, is_folder
-from .ingest import head_of, session_key
+from .ingest import session_key
+from .parts import beginning_of
 from .readers.identity import held
 from .readers.store import Store, known
 from .roots import ReadDenied, ReadRoots
@@ -88,6 +89,23 @@ class _Memory:
     """Why a file cannot be read."""
     closed: dict[str, str] = field(default_factory=dict)
     """Why a folder cannot be looked into, or what is in it not be looked at."""
+
+
+@dataclass
+class _Walk:
+    """What was found in the folders of a source, as far as it got."""
+
+    count: int = 0
+    """Of transcripts."""
+    found: list[tuple[Source, str, About]] = field(default_factory=list)
+    entered: dict[str, int] = field(default_factory=dict)
+    closed: dict[str, str] = field(default_factory=dict)
+    busy: float = 0.0
+    """Seconds of a processor."""
+
+    def steps(self) -> int:
+        """Return how far it has come."""
+        return self.count + len(self.entered) + len(self.closed)
 
 
 class Watcher:
@@ -168,7 +186,7 @@ class Watcher:
 
     def _can_be_opened(self, one: Again) -> bool:
         source = owner_of(self._sources, one.path)
-        if source is not None and not self._answers(str(source.root), {}):
+        if source is not None and not self._answers(str(source.root)):
             return False
         try:
             self._answering.ask(one.path, lambda: self._roots.open(Path(one.path)).close())
@@ -201,13 +219,13 @@ class Watcher:
                 continue
             root = str(source.root)
             if root not in answers:
-                answers[root] = self._answers(root, {})
+                answers[root] = self._answers(root)
             if not answers[root]:
                 continue
             try:
-                now = source.about(path)
+                now = self._about(source, path)
             except OSError:
-                continue  # gone: what was kept of it stays
+                continue  # gone: what was kept of it stays; one that does not answer is looked at again
             if self._is_new(path, now):
                 found[path] = (source, path, now)
         return list(found.values())
@@ -257,24 +275,23 @@ class Watcher:
         """Tell of what has come into folders before they were followed."""
         additions = self._following.additions
         if len(folders) > _FEW:
-            found, entered = await asyncio.to_thread(self._list)
+            found, entered = await apart(self._list)
             self._following.only(entered, additions)
         else:
-            found, entered = await asyncio.to_thread(self._list, folders)
+            found, entered = await apart(partial(self._list, folders))
             new = {path: inode for path, inode in entered.items() if not self._following.knows(path)}
             if new:
                 self._following.add(new)
         await self._tell_all(found)
 
     async def _happened(self, changes: Collection[tuple[Change, str]]) -> None:
-        made = []
         for change, path in changes:
             if change is Change.deleted:
                 self._following.gone(path)
-            elif change is Change.added and is_folder(path):
-                made.append(path)
+        added = [path for change, path in changes if change is Change.added]
+        made = await apart(partial(self._folders_in, added)) if added else []
         if made:
-            found, entered = await asyncio.to_thread(self._list, made)
+            found, entered = await apart(partial(self._list, made))
             # Also those that are followed: one of this name may have gone away.
             self._following.add(entered)
             await self._tell_all(found)
@@ -284,38 +301,69 @@ class Watcher:
         self, folders: Collection[str] | None = None
     ) -> tuple[list[tuple[Source, str, About]], dict[str, int]]:
         """Return what is new in all folders, or in some and below, and the folders that there are."""
-        count = 0
+        count, busy = 0, 0.0
         found: list[tuple[Source, str, About]] = []
         entered: dict[str, int] = {}
         closed: dict[str, str] = {}
         for source in self._sources:
             root = str(source.root)
-            if folders is None and not self._answers(root, closed):
+            below = (one for one in folders or () if one == root or one.startswith(f"{root}{os.sep}"))
+            begins = [root] if folders is None else list(below)
+            if not begins:
                 continue
-            for begin in [root] if folders is None else folders:
-                if begin != root and not begin.startswith(f"{root}{os.sep}"):
-                    continue
-                for path, now in source.files(begin, entered, closed):
-                    if not _is_text(path):
-                        continue
-                    count += 1
-                    if self._is_new(path, now):
-                        found.append((source, path, now))
+            walk = _Walk()
+            try:
+                self._answering.ask(root, partial(self._walk, source, begins, walk), walk.steps)
+            except TimeoutError as error:
+                # The others are looked at without it, and what was found by then counts.
+                closed[root] = str(error.strerror)
+            count, busy = count + walk.count, busy + walk.busy
+            found += list(walk.found)
+            entered |= dict(walk.entered)
+            closed |= dict(walk.closed)
         if folders is None:
-            self.stats.files = count
+            self.stats.files, self.stats.looked_in = count, busy
             self._note_closed(closed)
         return found, {folder: inode for folder, inode in entered.items() if _is_text(folder)}
 
-    def _answers(self, root: str, closed: dict[str, str]) -> bool:
-        """Tell whether a folder answers at all: the others are looked at without it."""
+    def _walk(self, source: Source, begins: Iterable[str], walk: _Walk) -> None:
+        """Look into the folders of a source."""
+        began = time.thread_time()
+        for begin in begins:
+            for path, now in source.files(begin, walk.entered, walk.closed):
+                if not _is_text(path):
+                    continue
+                walk.count += 1
+                if self._is_new(path, now):
+                    walk.found.append((source, path, now))
+        walk.busy = time.thread_time() - began
+
+    def _answers(self, root: str) -> bool:
+        """Tell whether a folder answers at all."""
         try:
             self._answering.ask(root, lambda: os.stat(root))
-        except TimeoutError as error:
-            closed[root] = str(error.strerror)
+        except TimeoutError:
             return False
         except OSError:
             pass  # whatever else it is, the listing tells
         return True
+
+    def _about(self, source: Source, path: str) -> About:
+        """Return how a file is.
+
+        Raises:
+            OSError: it is gone, may not be looked at, or does not answer.
+        """
+        return self._answering.ask(os.path.dirname(path), partial(source.about, path))
+
+    def _folders_in(self, paths: Iterable[str]) -> list[str]:
+        """Return those of some paths at which there are folders."""
+        found = []
+        for path in paths:
+            with suppress(TimeoutError):
+                if self._answering.ask(os.path.dirname(path), partial(is_folder, path)):
+                    found.append(path)
+        return found
 
     def _note_closed(self, closed: dict[str, str]) -> None:
         for path in closed.keys() - self._memory.closed.keys():
@@ -323,17 +371,21 @@ class Watcher:
         self._memory.closed = closed
 
     def _list_all(self) -> tuple[list[tuple[Source, str, About]], dict[str, int]]:
-        began = time.thread_time()
         found = self._list()
         for path in list(self._memory.troubled):
             if path == _EVENTS:
                 continue
             # Whether it is there is not asked of what does not answer.
             below = any(path.startswith(f"{folder}{os.sep}") for folder in self._memory.closed)
-            if below or not os.path.lexists(path):
+            if below or not self._is_there(path):
                 self._memory.troubled.pop(path, None)  # it is gone, or its folder is told of
-        self.stats.looked_in = time.thread_time() - began
         return found
+
+    def _is_there(self, path: str) -> bool:
+        try:
+            return self._answering.ask(os.path.dirname(path), partial(os.path.lexists, path))
+        except TimeoutError:
+            return True
 
     def _is_new(self, path: str, now: About) -> bool:
         return now.size > 0 and self._memory.seen.get(path) != (now.size, now.modified_ns)
@@ -350,9 +402,9 @@ class Watcher:
                 self._memory.old.add(path)
             try:
                 # Once more: an event and a look may have found the same, or more may have come since.
-                now = await asyncio.to_thread(source.about, path)
+                now = await apart(partial(self._about, source, path))
             except OSError:
-                return  # gone since
+                return  # gone since, or it does not answer, and is looked at again
             if not self._is_new(path, now):
                 return
             if (before := self._memory.seen.get(path)) is not None and now.size < before[0]:
@@ -360,18 +412,39 @@ class Watcher:
                 self._memory.whose.pop(path, None)
             # Before it is told: what is appended from here on is told again.
             self._memory.seen[path] = (now.size, now.modified_ns)
-            store = source.reader.store_of(Path(path), self._roots.open)
-            if store is not None:
-                await self._store(source, path, store)
-                return
-            whose = await asyncio.to_thread(self._whose, source, path, now)
+            whose = self._known(path, now)
+            if whose is None:
+                # A thread of its own that is held there holds up nobody; all of a loop's pool would.
+                try:
+                    await apart(partial(self._require_answer, path))
+                except TimeoutError as silent:
+                    self._unreadable(path, str(silent.strerror))
+                    return
+                store = await apart(partial(source.reader.store_of, Path(path), self._roots.open))
+                if store is not None:
+                    await self._store(source, path, store)
+                    return
+                whose = await apart(partial(self._whose, source, path, now))
             if whose is not None and not await self._one(source, path, whose, path):
                 self._memory.seen.pop(path, None)
+
+    def _require_answer(self, path: str) -> None:
+        """Make sure that a file can be opened, or cannot: only one that does not answer is told here.
+
+        Raises:
+            TimeoutError: it does not answer.
+        """
+        try:
+            self._answering.ask(os.path.dirname(path), lambda: self._roots.open(Path(path)).close())
+        except TimeoutError:
+            raise
+        except (ReadDenied, OSError):
+            return  # whatever else it is, reading tells
 
     async def _store(self, source: Source, path: str, store: Store) -> None:
         """Tell of the sessions of a store that have changed."""
         try:
-            listed = await asyncio.to_thread(lambda: list(known(store)))
+            listed = await apart(lambda: list(known(store)))
         except ReadDenied as denied:
             self._refused(path, str(denied))
             return
@@ -380,6 +453,7 @@ class Watcher:
             self._unreadable(path, str(error) if isinstance(error, Damaged | OSError) else repr(error))
             return
         self._memory.troubled.pop(path, None)
+        self._unread.only(path, {session_key(path, one.identity.session_id) for one in listed})
         for one in listed:
             key = session_key(path, one.identity.session_id)
             if not self._began:
@@ -421,15 +495,17 @@ class Watcher:
         self._memory.old.add(key)
         return True
 
+    def _known(self, path: str, now: About) -> Whose | None:
+        """Return whose conversation a file tells of, if that was found out before."""
+        inode, known = self._memory.whose.get(path, (0, None))
+        return known if inode == now.inode else None
+
     def _whose(self, source: Source, path: str, now: About) -> Whose | None:
         """Return whose conversation a file tells of; ``None`` for other files, and while that is unknown."""
-        inode, known = self._memory.whose.get(path, (0, None))
-        if known is not None and inode == now.inode:
-            return known
         try:
             file = Path(path)
             with expanded(self._roots.open(file), file) as opened:
-                identity = held(source.reader.identify(file, head_of(source.reader, opened)))
+                identity = held(source.reader.identify(file, beginning_of(source.reader, opened).head))
         except ReadDenied as denied:
             self._refused(path, str(denied))
             return None

@@ -22,6 +22,7 @@ from .answering import Answering, apart
 from .beside import Written as Agents
 from .gate import WriteDenied
 from .piece import Piece
+from .recent import Recent
 
 AGAIN: Final = timedelta(seconds=10)
 """How long a disk that is full is left alone."""
@@ -60,7 +61,7 @@ class Writing:
         self._tenant = tenant
         self._host = host
         self._answering = Answering()
-        self._agents: Agents = {}
+        self._agents: Agents = Recent()
         self._mended: dict[str, tuple[datetime, timedelta]] = {}
         """When what is missing beside a recording was last tried, and how long it is left alone since."""
 

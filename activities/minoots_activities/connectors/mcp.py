@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Final, cast
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final, cast
 
 import httpx
 import httpx2
@@ -19,6 +19,7 @@ from mcp.shared.exceptions import MCPError
 
 from minoots.contracts import AttemptError
 from minoots_activities.http.faults import explain
+from minoots_activities.http.guarded import Guarded
 from minoots_platform.connectors.mcp import CallTool
 
 from .sender import Message, NotSent, Sender
@@ -79,7 +80,7 @@ class Tools(Sender[CallTool]):
         try:
             async with (
                 httpx2.AsyncClient(
-                    transport=_Guarded(self.world.http.transport), headers=headers, timeout=_TIMEOUT
+                    transport=Guarded(self.world.http.transport), headers=headers, timeout=_TIMEOUT
                 ) as http,
                 # Without a goodbye: a server that does not answer it would hold up what it has answered.
                 Client(
@@ -134,51 +135,3 @@ def _not_sent(error: BaseException) -> NotSent:
     if isinstance(error.__cause__, httpx.TransportError):
         return NotSent(*explain(error.__cause__))
     return NotSent(AttemptError.PROTOCOL, f"the server does not speak MCP: {type(error).__name__}")
-
-
-class _Guarded(httpx2.AsyncBaseTransport):
-    """The guarded transport of webhooks, for the library that MCP speaks through."""
-
-    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
-        self._inner = inner
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        wanted = httpx.Request(
-            request.method,
-            str(request.url),
-            headers=request.headers.raw,
-            content=await request.aread(),
-            extensions={"timeout": request.extensions.get("timeout", {})},
-        )
-        with _same_errors():
-            answer = await self._inner.handle_async_request(wanted)
-            if answer.headers.get("content-encoding", "identity") != "identity":
-                # What a few bytes unpack to has no bound, and it was not asked for.
-                await answer.aclose()
-                raise httpx.RemoteProtocolError("the answer is compressed")
-        return httpx2.Response(
-            answer.status_code, headers=answer.headers.raw, stream=_Stream(answer), request=request
-        )
-
-
-class _Stream(httpx2.AsyncByteStream):
-    def __init__(self, answer: httpx.Response) -> None:
-        self._answer = answer
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        with _same_errors():
-            async for chunk in self._answer.aiter_raw():
-                yield chunk
-
-    async def aclose(self) -> None:
-        with _same_errors():
-            await self._answer.aclose()
-
-
-@contextmanager
-def _same_errors() -> Iterator[None]:
-    try:
-        yield
-    except httpx.TransportError as error:
-        twin: Any = getattr(httpx2, type(error).__name__, httpx2.ConnectError)
-        raise twin(str(error)) from error

@@ -38,17 +38,24 @@ class GuardedStream(httpcore.AsyncNetworkStream):
         answered: whether anything was read since the request was written.
     """
 
-    def __init__(self, inner: httpcore.AsyncNetworkStream, *, secured: bool = False) -> None:
+    def __init__(
+        self,
+        inner: httpcore.AsyncNetworkStream,
+        *,
+        secured: bool = False,
+        most_bytes: int = MAX_ANSWER_BYTES,
+    ) -> None:
         self.inner = inner
         self.kept = False
         self._secured = secured
         self.answered = False
-        self._left = MAX_ANSWER_BYTES
+        self._most = most_bytes
+        self._left = most_bytes
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Return the next bytes, or none at the end."""
         if self._left <= 0:
-            raise AnswerTooLarge(f"the answer is longer than {MAX_ANSWER_BYTES} bytes before it is complete")
+            raise AnswerTooLarge(f"the answer is longer than {self._most} bytes before it is complete")
         try:
             data = await self.inner.read(min(max_bytes, _READ_BYTES, self._left), timeout)
         except httpcore.ReadError as error:
@@ -66,7 +73,7 @@ class GuardedStream(httpcore.AsyncNetworkStream):
         if self.answered:
             self.kept = True
         self.answered = False
-        self._left = MAX_ANSWER_BYTES
+        self._left = self._most
         await self.inner.write(buffer, timeout)
 
     async def aclose(self) -> None:
@@ -87,7 +94,7 @@ class GuardedStream(httpcore.AsyncNetworkStream):
             # A cancelled handshake would leave the socket open.
             await self.inner.aclose()
             raise
-        return GuardedStream(secure, secured=True)
+        return GuardedStream(secure, secured=True, most_bytes=self._most)
 
     def get_extra_info(self, info: str) -> Any:
         """Return what the connection knows about itself."""
@@ -106,8 +113,15 @@ class GuardedNetwork(httpcore.AsyncNetworkBackend):
     there is no second answer that could differ from the checked one.
     """
 
-    def __init__(self, policy: AddressPolicy, resolver: Resolver, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        policy: AddressPolicy,
+        resolver: Resolver,
+        tls: ssl.SSLContext | None = None,
+        most_bytes: int = MAX_ANSWER_BYTES,
+    ) -> None:
         """Make a backend for plain connections, or with ``tls`` for those under TLS."""
+        self._most_bytes = most_bytes
         self._policy = policy
         self._resolver = resolver
         self._tls = tls
@@ -172,15 +186,18 @@ class GuardedNetwork(httpcore.AsyncNetworkBackend):
         addresses = await self._checked(host, port)
         for address in addresses[:-1]:
             try:
-                return GuardedStream(
+                return self._stream(
                     await self._tcp.connect_tcp(str(address), port, timeout=_NEXT_ADDRESS_AFTER)
                 )
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 continue
         try:
-            return GuardedStream(await self._tcp.connect_tcp(str(addresses[-1]), port))
+            return self._stream(await self._tcp.connect_tcp(str(addresses[-1]), port))
         except httpcore.ConnectError as error:
             raise Unreachable(f"cannot connect to {host} port {port}: {_os_reason(error)}") from error
+
+    def _stream(self, inner: httpcore.AsyncNetworkStream) -> GuardedStream:
+        return GuardedStream(inner, most_bytes=self._most_bytes)
 
     async def _checked(self, host: str, port: int) -> list[Address]:
         return await checked_addresses(

@@ -22,7 +22,7 @@ import httpx
 from minoots_platform.addresses import AddressPolicy
 
 from .names import Resolver, SystemResolver
-from .network import GuardedNetwork, GuardedStream
+from .network import MAX_ANSWER_BYTES, GuardedNetwork, GuardedStream
 
 KEPT_SECONDS: Final = 4.0
 """Idle connections are ours to close. Node, uvicorn and Apache close theirs after 5 s: leave first, and a
@@ -96,6 +96,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         *,
         resolver: Resolver | None = None,
         ssl_context: ssl.SSLContext | None = None,
+        most_bytes: int = MAX_ANSWER_BYTES,
     ) -> None:
         self._own_resolver = None if resolver is not None else SystemResolver()
         found = resolver or self._own_resolver
@@ -103,7 +104,10 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         # httpx's choice of authorities: SSL_CERT_FILE or SSL_CERT_DIR if set, else certifi's.
         tls = ssl_context or httpx.create_ssl_context()
         tls.set_alpn_protocols(["http/1.1"])
-        self._networks = {"http": GuardedNetwork(policy, found), "https": GuardedNetwork(policy, found, tls)}
+        self._networks = {
+            "http": GuardedNetwork(policy, found, most_bytes=most_bytes),
+            "https": GuardedNetwork(policy, found, tls, most_bytes),
+        }
         self._pools = {
             scheme: _pool(network, tls, MAX_KEPT, KEPT_SECONDS) for scheme, network in self._networks.items()
         }

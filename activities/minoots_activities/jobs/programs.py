@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, cast
 
@@ -14,6 +16,7 @@ from minoots.contracts import (
     ExecResult,
     JobProblem,
     JobState,
+    Limits,
     NetworkUse,
     OnLost,
     VmJob,
@@ -30,6 +33,7 @@ from minoots_activities.sandboxes.port import (
     Stream,
 )
 from minoots_activities.sandboxes.tiers import Tiers
+from minoots_activities.standing.holder import Held, Holder, not_here
 from minoots_platform.clock import Clock
 from minoots_platform.records import Database, contents, job_progress
 from minoots_platform.records.job_progress import Begun, Made, Outcome
@@ -41,7 +45,7 @@ from minoots_workflows.jobs.port import ProgramsPort
 from .outputs import choose, media_type_of
 from .reaching import heard_by, reaches_out
 from .telling import Teller
-from .working import UnwantedError, while_wanted, without_words
+from .working import UnwantedError, beating, while_wanted, without_words
 
 _TAIL: Final = 2000
 """Bytes of what was written last that stand in the result itself."""
@@ -49,6 +53,8 @@ _LOOKED_AT: Final = 10_000
 """Files of a working folder that are looked at."""
 _CONSOLE: Final = "console"
 """The artifact with what a machine wrote to its console."""
+_GONE: Final = 0.5
+"""Seconds until it is looked again where the program of a job is to run."""
 _TRIES: Final = 3
 _PAUSE: Final = 0.2
 
@@ -61,9 +67,18 @@ class Programs(ProgramsPort):
         tiers: what sandboxes there are.
         settings: how much a job may make.
         clock: the time.
+        holder: the sandboxes that this worker holds, for programs in these.
     """
 
-    def __init__(self, database: Database, tiers: Tiers, settings: JobsSettings, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        tiers: Tiers,
+        settings: JobsSettings,
+        clock: Clock,
+        holder: Holder | None = None,
+    ) -> None:
+        self._holder = holder
         self._database = database
         self._tiers = tiers
         self._settings = settings
@@ -74,9 +89,37 @@ class Programs(ProgramsPort):
     async def run_program(self, due: StepDue) -> StepDone:
         """Run the program of a job, and end the job with what came of it."""
         async with without_words(due.job_id):
+            if not due.sandbox_id:
+                return await self._run_once_there_is_room(due)
+            async with beating():
+                try:
+                    held = self._find(due)
+                    # Begun when its turn has come: what never started may be submitted again.
+                    async with held.turn():
+                        return await self._run(due, held)
+                except NeverStarted:
+                    # The records will know, in a moment.
+                    await asyncio.sleep(_GONE)
+                    return StepDone(state="")
+
+    async def _run_once_there_is_room(self, due: StepDue) -> StepDone:
+        async with self._database.read() as connection:
+            waiting = await job_progress.waiting(connection, due.tenant, due.job_id)
+        async with AsyncExitStack() as stack:
+            if isinstance(waiting, ExecJob):
+                # Before it begins: it waits in its queue, whoever looks sees it there, and no time runs.
+                async with beating():
+                    await stack.enter_async_context(
+                        self._tiers.hold(waiting.tier, due.job_id, waiting.limits, waiting.priority)
+                    )
             return await self._run(due)
 
-    async def _run(self, due: StepDue) -> StepDone:
+    def _find(self, due: StepDue) -> Held:
+        if self._holder is None:
+            raise not_here()
+        return self._holder.find(due.tenant, due.sandbox_id, due.epoch)
+
+    async def _run(self, due: StepDue, held: Held | None = None) -> StepDone:
         begun = await self._begin(due)
         if begun is None:
             return StepDone(state="")
@@ -85,7 +128,7 @@ class Programs(ProgramsPort):
         teller = Teller(self._database, begun, self._clock, self._settings.max_event_bytes)
         try:
             await self._require_first(begun, request)
-            run = _Run(begun, request, self._database, self._settings, self._clock, teller)
+            run = _Run(begun, request, self._database, self._settings, self._clock, teller, held)
             outcome = await while_wanted(run.outcome(self._tiers), self._database, begun, teller)
         except UnwantedError:
             return StepDone(state="")
@@ -93,7 +136,9 @@ class Programs(ProgramsPort):
             if on_lost(request) is OnLost.RERUN:
                 self._log.warning("job.sandbox_lost", job_id=due.job_id, attempt=begun.attempt)
                 raise ApplicationError("the sandbox was lost", type="SandboxLost") from None
-            outcome = Outcome(JobState.FAILED, problem=job_progress.problem_of(unknown))
+            outcome = Outcome(JobState.FAILED, problem=job_progress.problem_of(unknown, "unknown"))
+        except NeverStarted as failure:
+            outcome = Outcome(JobState.FAILED, problem=job_progress.problem_of(failure, "never_started"))
         except Failure as failure:
             outcome = Outcome(JobState.FAILED, problem=job_progress.problem_of(failure))
         async with self._database.write() as connection:
@@ -133,7 +178,10 @@ class _Run:
         settings: JobsSettings,
         clock: Clock,
         teller: Teller,
+        held: Held | None = None,
     ) -> None:
+        self._held = held
+        self._limits = request.limits if held is None else _limits_in(held.sandbox, request)
         self._begun = begun
         self._request = request
         self._database = database
@@ -149,17 +197,25 @@ class _Run:
             Failure: it was not started, or nobody knows how it ended.
         """
         files = await self._files()
+        if self._held is not None:
+            with self._held.noticing():
+                async with self._held.files() as standing:
+                    await _fill(standing, files)
+                return await self._ran_in(standing, tiers)
         sandbox = await self._create(tiers)
         try:
-            for path, data, executable in files:
-                await sandbox.put(path, data, executable=executable)
-            async with self._teller.telling():
-                with tiers.watching.running(sandbox.tier, self._begun.job_id) as ended:
-                    ran = await sandbox.exec(self._program(), self._hear)
-                    ended(ran)
-            return await self._kept(sandbox, ran)
+            await _fill(sandbox, files)
+            return await self._ran_in(sandbox, tiers)
         finally:
             await asyncio.shield(sandbox.destroy())
+
+    async def _ran_in(self, sandbox: Sandbox, tiers: Tiers) -> Outcome:
+        before = _network_of(sandbox)
+        async with self._teller.telling():
+            with tiers.watching.running(sandbox.tier, self._begun.job_id) as ended:
+                ran = await sandbox.exec(self._program(), self._hear)
+                ended(ran)
+        return await self._kept(sandbox, ran, before)
 
     async def _files(self) -> list[tuple[str, bytes, bool]]:
         """Return what is put into the sandbox. Read first: a sandbox waits for nothing."""
@@ -199,17 +255,17 @@ class _Run:
             command=request.command,
             env=request.env,
             stdin=request.stdin.encode(),
-            seconds=max(0.01, min(request.limits.time.total_seconds(), left)),
+            seconds=max(0.01, min(self._limits.time.total_seconds(), left)),
         )
 
     async def _hear(self, stream: Stream, data: bytes) -> None:
         self._written[stream] += data
         await self._teller.log(stream, data)
 
-    async def _kept(self, sandbox: Sandbox, ran: Ran) -> Outcome:
+    async def _kept(self, sandbox: Sandbox, ran: Ran, before: dict[str, int]) -> Outcome:
         """Keep what was written and made; return how the job ends."""
         kept = _Kept()
-        problem = _problem(ran, self._request)
+        problem = _problem(ran, self._limits)
         for stream, data in self._written.items():
             if data:
                 await self._keep(kept, stream, bytes(data), "text/plain")
@@ -233,7 +289,7 @@ class _Run:
             stdout_tail=_tail(self._written["stdout"]),
             stderr_tail=_tail(self._written["stderr"]),
             outputs_left_out=kept.left_out,
-            network=None if sandbox.network is None else NetworkUse(**asdict(sandbox.network)),
+            network=None if sandbox.network is None else _since(before, _network_of(sandbox)),
         )
         state = JobState.SUCCEEDED if problem is None else JobState.FAILED
         return Outcome(state, result, problem, kept.made)
@@ -287,11 +343,32 @@ def on_lost(request: ExecJob) -> OnLost:
     """Return what happens when the worker dies while the program runs."""
     if request.on_lost is not None:
         return request.on_lost
-    return OnLost.FAIL if reaches_out(request) else OnLost.RERUN
+    outlasts = request.sandbox is not None or reaches_out(request)
+    return OnLost.FAIL if outlasts else OnLost.RERUN
 
 
-def _problem(ran: Ran, request: ExecJob) -> JobProblem | None:
-    limits = request.limits
+async def _fill(sandbox: Sandbox, files: Sequence[tuple[str, bytes, bool]]) -> None:
+    for path, data, executable in files:
+        await sandbox.put(path, data, executable=executable)
+
+
+def _limits_in(sandbox: Sandbox, request: ExecJob) -> Limits:
+    """Return the limits of a program in a sandbox that stands: the sandbox's, and less time if it says so."""
+    if "time" not in request.limits.model_fields_set:
+        return sandbox.limits
+    return sandbox.limits.model_copy(update={"time": request.limits.time})
+
+
+def _network_of(sandbox: Sandbox) -> dict[str, int]:
+    return {} if sandbox.network is None else asdict(sandbox.network)
+
+
+def _since(before: dict[str, int], now: dict[str, int]) -> NetworkUse:
+    """Return what a program has had of the network, in a sandbox that had some before."""
+    return NetworkUse(**{name: count - before.get(name, 0) for name, count in now.items()})
+
+
+def _problem(ran: Ran, limits: Limits) -> JobProblem | None:
     if ran.ended is Ended.EXITED:
         if ran.exit_code == 0:
             return None

@@ -74,6 +74,16 @@ async def while_wanted(work: Coroutine[Any, Any, T], database: Database, begun: 
             await _end(beating)
 
 
+@asynccontextmanager
+async def beating() -> AsyncIterator[None]:
+    """Give signs of life for the length of the block."""
+    signs = asyncio.create_task(_beat())
+    try:
+        yield
+    finally:
+        await _end(signs)
+
+
 async def _end(*tasks: asyncio.Task[Any]) -> None:
     for task in tasks:
         task.cancel()

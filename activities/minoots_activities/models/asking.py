@@ -186,9 +186,11 @@ class Asking:
             )
         run = _Run(passed)
         try:
-            likely = round(self._estimates.likely(attempt.key, attempt.size) * 1.2)
+            whose = (attempt.caller.tenant, attempt.key, attempt.size)
+            likely = round(self._estimates.likely(*whose) * 1.2)
             if not candidate.local:
-                tokens_in = attempt.size.most if self._settings.budget.count == "bound" else likely
+                bound = self._settings.budget.count == "bound"
+                tokens_in = attempt.size.most if bound else self._estimates.at_most(*whose)
                 run.price = self.catalogue.price(
                     spec.name, spec.kind, candidate.model.name, self._clock().date()
                 )
@@ -280,13 +282,14 @@ class Asking:
         kind = attempt.candidate.provider.spec.kind
         if done is None or done.input_tokens is None:
             return
+        whose = (attempt.caller.tenant, attempt.key, attempt.size)
         if kind not in ("ollama", "compatible"):
-            self._estimates.learn(attempt.key, attempt.size, done.input_tokens)
+            self._estimates.learn(*whose, done.input_tokens)
             return
         context = call.context_tokens if kind == "ollama" else None
-        unread = self._estimates.unread(attempt.key, attempt.size, done.input_tokens, context)
+        unread = self._estimates.unread(*whose, done.input_tokens, context)
         if unread is None:
-            self._estimates.learn(attempt.key, attempt.size, done.input_tokens)
+            self._estimates.learn(*whose, done.input_tokens)
             return
         told = (
             f"{'/'.join(attempt.key)} evaluated {done.input_tokens} tokens of about "

@@ -22,6 +22,7 @@ from minoots_platform.settings import ModelsSettings
 from minoots_platform.telemetry.model_metrics import OTHER
 from minoots_workflows.models.failures import ModelFailure
 
+from .pins import require_pinned
 from .providers.provider import FoundModel, Provider
 from .remembering import remember
 from .shelf import Shelf
@@ -51,6 +52,8 @@ class Wanted:
     model: str | None
     needs: frozenset[Capability]
     locality: Locality
+    tenant: str
+    """Whose words they are: what texts have in tokens is learnt of each."""
     size: Size | None = None
     """Of a conversation; ``None`` where the length is not looked at."""
     max_tokens: int | None = None
@@ -83,11 +86,30 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Refused:
+    """A model that would have been the first to be asked, were it the one that is pinned."""
+
+    key: tuple[str, str]
+    failure: ModelFailure
+
+    @property
+    def label(self) -> tuple[str, str]:
+        """Provider and model as metrics name them: it stands in a setting."""
+        return self.key
+
+
+@dataclass(frozen=True)
 class Choice:
     """Who may be asked, and who was passed over."""
 
     candidates: tuple[Candidate, ...]
     passed: tuple[ModelAttempt, ...]
+    refused: Refused | None = None
+
+    @property
+    def first(self) -> Candidate | Refused:
+        """Who was to answer: that another one does is told."""
+        return self.refused or self.candidates[0]
 
 
 class Chooser:
@@ -107,14 +129,18 @@ class Chooser:
         """
         candidates: list[Candidate] = []
         passed: list[tuple[ModelAttempt, ModelFailure]] = []
+        refused: Refused | None = None
         for provider in self._asked(wanted):
             try:
                 candidates += [await self._candidate(provider, wanted)]
             except ModelFailure as failure:
-                passed.append((passed_over(provider.name, wanted.model or "", failure), failure))
+                name = wanted.model or provider.spec.default or ""
+                passed.append((passed_over(provider.name, name, failure), failure))
+                if failure.kind is ModelErrorKind.DENIED and not candidates and refused is None:
+                    refused = Refused((provider.name, name), failure)
         attempts = tuple(attempt for attempt, _ in passed)
         if candidates:
-            return Choice(tuple(candidates), attempts)
+            return Choice(tuple(candidates), attempts, refused)
         raise self._none([failure for _, failure in passed], attempts, wanted)
 
     def _asked(self, wanted: Wanted) -> Sequence[Provider]:
@@ -169,10 +195,14 @@ class Chooser:
                     else f"{provider.name} has no model",
                     remedy="Pull one, or name one that can do it." if not models else None,
                 )
-            return able[0]
+            name = able[0].name
+        pinned = provider.spec.pin_of(name) is not None
         try:
-            found = await self._shelf.find(provider, name)
+            # A pin is held against what the provider has now, not against what it had a minute ago.
+            found = await self._shelf.find(provider, name, fresh=pinned)
         except ModelFailure:
+            if pinned:
+                raise
             # It cannot be asked what it has; asking it for an answer says the same, and the breaker hears it.
             return FoundModel(name, known=name == provider.spec.default)
         if found is None:
@@ -182,18 +212,7 @@ class Chooser:
     def _fitting(self, provider: Provider, model: FoundModel, wanted: Wanted) -> Candidate:
         if not _stays_here(model, wanted):
             raise _stays(f"{provider.name}/{model.name}, which runs elsewhere,")
-        pin = next((pin for name, pin in provider.spec.pins if name in (model.name, _bare(model.name))), None)
-        if (
-            pin is not None
-            and model.digest is not None
-            and not model.digest.removeprefix("sha256:").startswith(pin)
-        ):
-            raise ModelFailure(
-                ModelErrorKind.DENIED,
-                f"expected {model.name} of the digest {pin}, which is pinned; {provider.name} has "
-                f"{model.digest[:19]}",
-                remedy="Pull what is pinned, or change the setting models.pins if the other one is meant.",
-            )
+        require_pinned(provider.spec, model.name, model.digest)
         lacking = model.can(wanted.needs)
         if lacking:
             raise ModelFailure(
@@ -205,7 +224,7 @@ class Chooser:
 
     def _sized(self, provider: Provider, model: FoundModel, wanted: Wanted, size: Size) -> Candidate:
         key = (provider.name, model.name)
-        likely = self._estimates.likely(key, size)
+        likely = self._estimates.likely(wanted.tenant, key, size)
         limits = [one for one in (model.context, wanted.context_tokens) if one is not None]
         context = min(limits, default=None)
         most = wanted.max_tokens or self._settings.max_tokens
@@ -291,10 +310,6 @@ def _stays(what: str) -> ModelFailure:
 
 def _stays_here(model: FoundModel, wanted: Wanted) -> bool:
     return wanted.locality is Locality.ALLOW_CLOUD or not model.remote
-
-
-def _bare(name: str) -> str:
-    return name.removesuffix(":latest")
 
 
 def _listed(needs: frozenset[Capability]) -> str:

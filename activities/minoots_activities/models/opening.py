@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import sqlalchemy as sa
 
@@ -21,6 +22,7 @@ from minoots_workflows.models.ports import Contents
 
 from .asking import Asking
 from .breakers import Breakers
+from .calibrating import Calibrating
 from .choosing import Chooser
 from .providers.installed import provider_kinds
 from .providers.ollama import OllamaServer
@@ -86,6 +88,9 @@ async def open_router(
     async with AsyncExitStack() as stack:
         providers = await _providers(settings, catalogue, stack, kinds or provider_kinds())
         estimates = Estimates()
+        calibrating = Calibrating(estimates, database, clock)
+        await calibrating.read()
+        stack.push_async_callback(calibrating.write)
         shelf = Shelf(providers, models, database, clock)
         stack.push_async_callback(shelf.close)
         breakers = Breakers(database, models, clock)
@@ -112,11 +117,13 @@ async def open_router(
             ("reservations", min(models.budget.hold_seconds / 4, 5.0), spending.keep),
             ("reservations of the dead", _SWEEP, sweep),
             ("probes", _PROBES, breakers.keep),
+            ("what tokens are", _SWEEP, calibrating.write),
+            ("tokens of long ago", _FORGET, calibrating.forget),
             ("accounts of long ago", _FORGET, spending.forget),
             ("breakers of long ago", _FORGET, breakers.forget),
         ]
         if models.warm:
-            beside.append(("warm models", models.look_seconds, lambda: _keep_warm(providers, models)))
+            beside.append(("warm models", models.look_seconds, lambda: _keep_warm(providers, shelf, models)))
         if look:
             beside.append(("models", models.look_seconds, shelf.look))
         tasks = [
@@ -150,12 +157,24 @@ async def _providers(
     return found
 
 
-async def _keep_warm(providers: Mapping[str, Provider], models: ModelsSettings) -> None:
-    """Have the models in memory that are to be there."""
+async def _keep_warm(providers: Mapping[str, Provider], shelf: Shelf, models: ModelsSettings) -> None:
+    """Have the models in memory that are to be there, and keep them there until this is done again."""
+    # The time of the machine: it is held against what Ollama tells.
+    until = utc_now() + timedelta(seconds=2 * models.look_seconds)
     for name, _, model in (one.partition("=") for one in models.warm):
         provider = providers[name]
-        if isinstance(provider, OllamaServer):
-            await warm_up(provider, model, models.min_context)
+        if not isinstance(provider, OllamaServer):
+            continue
+        try:
+            found = await shelf.find(provider, model)
+            # Not more than it has: a call asks for no more either, and another context loads it anew.
+            least = min(models.min_context, (found and found.context) or models.min_context)
+            await warm_up(provider, model, least, until=until)
+        except ModelFailure as failure:
+            # One that cannot be had must not keep the others cold.
+            get_logger("minoots.models").warning(
+                "models.not_warm", model=f"{name}/{model}", error=failure.detail, remedy=failure.remedy
+            )
 
 
 async def _every(seconds: float, what: str, work: Callable[[], Awaitable[None]]) -> None:

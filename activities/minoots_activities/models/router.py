@@ -40,7 +40,7 @@ from minoots_workflows.models.ports import Contents, ModelRouter
 from .answering import Answering
 from .asking import Asking
 from .attempts import Attempt, Told
-from .choosing import Candidate, Chooser, Wanted, passed_over
+from .choosing import Candidate, Chooser, Refused, Wanted, passed_over
 from .providers.provider import Call
 from .tokens import Size, size_of
 
@@ -85,12 +85,13 @@ class Router(ModelRouter):
         """Return a vector of each text."""
         began = _now()
         locality = request.locality or Locality(self._settings.locality)
-        wanted = Wanted(request.provider, request.model, frozenset({Capability.EMBEDDING}), locality)
+        needs = frozenset({Capability.EMBEDDING})
+        wanted = Wanted(request.provider, request.model, needs, locality, caller.tenant)
         size = Size(sum(len(text.encode("utf-8", "surrogatepass")) for text in request.texts), 0, 0, False)
         choice = await self._chooser.choose(wanted)
         attempts = list(choice.passed)
         failures: list[ModelFailure] = []
-        number = 0
+        first, number = choice.first, 0
         for candidate in choice.candidates:
             number += 1
             attempt = Attempt(number, candidate, caller, size, "embeddings", self._left(request.deadline))
@@ -103,7 +104,6 @@ class Router(ModelRouter):
                 if not failure.rule.next:
                     break
                 continue
-            first = choice.candidates[0]
             fell_back = candidate is not first
             await self._asking.conclude(attempt, _fallback(first, candidate, failures) if fell_back else None)
             return EmbeddingAnswer(
@@ -125,7 +125,7 @@ class Router(ModelRouter):
         began = _now()
         messages, images = await self._resolved(request, caller.tenant)
         size = size_of(request, messages)
-        wanted = self._wanted(request, size)
+        wanted = self._wanted(request, caller.tenant, size)
         choice = await self._chooser.choose(wanted)
         attempts = list(choice.passed)
         failures: list[ModelFailure] = []
@@ -185,8 +185,8 @@ class Router(ModelRouter):
                         queue.append(candidate)
                 continue
             spent = _sum(spent, attempt.usage)
-            first = choice.candidates[0]
-            fell_back = candidate.key != first.key
+            first = choice.first
+            fell_back = candidate is not first and candidate.key != first.key
             warnings = await self._asking.conclude(
                 attempt, _fallback(first, candidate, failures) if fell_back else None
             )
@@ -215,7 +215,7 @@ class Router(ModelRouter):
             return
         raise self._exhausted(failures, attempts)
 
-    def _wanted(self, request: ModelRequest, size: Size) -> Wanted:
+    def _wanted(self, request: ModelRequest, tenant: str, size: Size) -> Wanted:
         needs = {Capability.COMPLETION, *request.needs}
         if request.tools:
             needs.add(Capability.TOOLS)
@@ -230,6 +230,7 @@ class Router(ModelRouter):
             request.model,
             frozenset(needs),
             request.locality or Locality(self._settings.locality),
+            tenant,
             size,
             request.max_tokens,
             request.context_tokens,
@@ -306,8 +307,10 @@ def _attempt(attempt: Attempt, failures: list[ModelFailure], *, drop: bool) -> D
     )
 
 
-def _fallback(first: Candidate, given: Candidate, failures: list[ModelFailure]) -> Told:
+def _fallback(first: Candidate | Refused, given: Candidate, failures: list[ModelFailure]) -> Told:
     why = failures[0] if failures else None
+    if isinstance(first, Refused):
+        why = first.failure
     data: dict[str, Any] = {
         "from": "/".join(first.key),
         "to": "/".join(given.key),

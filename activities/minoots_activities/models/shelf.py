@@ -42,12 +42,24 @@ class Shelf:
         self._clock = clock
         self._lists = {name: _List() for name in providers}
 
-    async def find(self, provider: Provider, model: str) -> FoundModel | None:
+    async def find(self, provider: Provider, model: str, *, fresh: bool = False) -> FoundModel | None:
         """Return a model; ``None`` where the provider has none of this name.
 
+        Args:
+            provider: whose.
+            model: its name.
+            fresh: whether what was heard before does not do.
+
         Raises:
-            ModelFailure: when the provider cannot be asked, and was not before.
+            ModelFailure: when the provider cannot be asked, and was not before; with ``fresh``, whenever it
+                cannot.
         """
+        shelf = self._lists[provider.name]
+        if fresh:
+            # One question for all who want to know at the same time.
+            await self._ask(provider)
+            if shelf.failure is not None:
+                raise shelf.failure
         shelf = await self._listed(provider)
         found = _named(shelf.models, model)
         if found is None and self._age(shelf) > _FRESH:

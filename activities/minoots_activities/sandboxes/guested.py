@@ -9,7 +9,7 @@ import asyncio
 import errno
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
@@ -118,7 +118,7 @@ class GuestedSandbox(WithSnapshots):
                 os.close(fd)
         reader = _Reader(output, self.limits.output_kb * 1024)
         moving = [
-            asyncio.create_task(_feed(feed, program.stdin)),
+            asyncio.create_task(_feed(feed, program.stdin, program.source)),
             *(asyncio.create_task(reader.read(name, reading)) for name, (reading, _) in pipes.items()),
         ]
         killed_before = self._group.killed_for_memory() if self._group else 0
@@ -130,6 +130,9 @@ class GuestedSandbox(WithSnapshots):
             wall_ms = (time.monotonic() - began) * 1000
             if why is None and self._group and self._group.killed_for_memory() > killed_before:
                 why = Ended.OUT_OF_MEMORY
+            if program.source is not None:
+                # Nobody reads any more, and who writes may not know it yet.
+                moving[0].cancel()
             await _finished(moving)
         except BaseException:
             if not self._channel.ended.is_set() and not ending.done():
@@ -213,6 +216,10 @@ class GuestedSandbox(WithSnapshots):
     async def resume(self) -> None:
         """Let it go on."""
         await self._channel.ask({"do": "pause", "off": True})
+
+    async def ended(self) -> None:
+        """Return when its guest has gone."""
+        await self._channel.ended.wait()
 
     async def destroy(self) -> None:
         """End everything in it."""
@@ -324,10 +331,10 @@ class _Reader:
             transport.close()
 
 
-async def _feed(fd: int, data: bytes) -> None:
-    """Write ``data`` for a program to read, and close it."""
+async def _feed(fd: int, data: bytes, source: AsyncIterator[bytes] | None) -> None:
+    """Write ``data``, and then what comes, for a program to read; close it at the end."""
     file = os.fdopen(fd, "wb", buffering=0)
-    if not data:
+    if not data and source is None:
         file.close()
         return
     loop = asyncio.get_running_loop()
@@ -338,8 +345,17 @@ async def _feed(fd: int, data: bytes) -> None:
         # A program may well end without having read all of it.
         with suppress(BrokenPipeError, ConnectionResetError):
             await writer.drain()
+            async for piece in source or _nothing():
+                writer.write(piece)
+                await writer.drain()
     finally:
         writer.close()
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    """Yield nothing."""
+    return
+    yield b""
 
 
 async def _finished(moving: list[asyncio.Task[None]]) -> None:

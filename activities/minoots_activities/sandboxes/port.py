@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Literal
@@ -51,12 +51,14 @@ class Program:
         command: the program and its arguments.
         env: its environment, all of it beside what every sandbox has.
         stdin: what it reads.
+        source: what it reads after that, as it comes; its end is the end of what it reads.
         seconds: how long it may run; by default as long as the limits of the sandbox say.
     """
 
     command: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
     stdin: bytes = b""
+    source: AsyncIterator[bytes] | None = None
     seconds: float | None = None
 
 
@@ -173,6 +175,10 @@ class Sandbox(ABC):
     @abstractmethod
     async def resume(self) -> None:
         """Let it go on."""
+
+    @abstractmethod
+    async def ended(self) -> None:
+        """Return when it has ended without having been destroyed: nothing in it will go on."""
 
     def console(self) -> str:
         """Return the end of what its machine has written to a console; nothing where there is none."""

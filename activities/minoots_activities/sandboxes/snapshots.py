@@ -8,11 +8,16 @@ import tarfile
 from collections.abc import Iterable
 from typing import Final
 
+from pydantic import TypeAdapter
+
+from minoots.contracts.sandboxes import FilePath
 from minoots.errors import Failure, FailureKind
 
 from .port import File, Sandbox
 
 _MOST_FILES: Final = 10_000
+_MEGABYTE: Final = 1024 * 1024
+_PATH: Final[TypeAdapter[str]] = TypeAdapter(FilePath)
 
 
 class WithSnapshots(Sandbox):
@@ -36,7 +41,8 @@ class WithSnapshots(Sandbox):
 
     async def restore(self, snapshot: bytes) -> None:
         """Put the files of a snapshot into the working folder."""
-        for file, data in await asyncio.to_thread(unpack, snapshot):
+        most = self.limits.disk_mb * _MEGABYTE
+        for file, data in await asyncio.to_thread(unpack, snapshot, most):
             await self.put(file.path, data, executable=file.executable)
 
 
@@ -52,21 +58,37 @@ def pack(files: Iterable[tuple[File, bytes]]) -> bytes:
     return packed.getvalue()
 
 
-def unpack(packed: bytes) -> list[tuple[File, bytes]]:
+def unpack(packed: bytes, most: int) -> list[tuple[File, bytes]]:
     """Return the files of an archive; links, devices and the like are left out.
 
+    It may be a stranger's: a name leads nowhere else, and what is said to be large does not become so here.
+
+    Args:
+        packed: the archive.
+        most: bytes of all files together.
+
     Raises:
-        Failure: invalid, for bytes that are no archive.
+        Failure: invalid, for bytes that are no archive, and for paths that are none below a working folder;
+            too_large, beyond ``most`` bytes or the files of a snapshot.
     """
-    found = []
+    found: list[tuple[File, bytes]] = []
     try:
         with tarfile.open(fileobj=io.BytesIO(packed), mode="r:") as archive:
             for about in archive:
-                content = archive.extractfile(about) if about.isreg() else None
+                if not about.isreg():
+                    continue
+                most -= about.size
+                if most < 0 or len(found) >= _MOST_FILES:
+                    raise Failure(
+                        FailureKind.TOO_LARGE,
+                        f"the snapshot has more bytes than limits.disk_mb, or more than {_MOST_FILES} files",
+                        remedy="Raise limits.disk_mb, or take a smaller one.",
+                    )
+                content = archive.extractfile(about)
                 if content is not None:
-                    file = File(about.name, about.size, bool(about.mode & 0o100))
-                    found.append((file, content.read()))
-    except (tarfile.TarError, OSError, ValueError) as error:
+                    path = _PATH.validate_python(about.name)
+                    found.append((File(path, about.size, bool(about.mode & 0o100)), content.read()))
+    except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
         raise Failure(
             FailureKind.INVALID, f"expected a snapshot of a sandbox; {error}", remedy="Take it anew."
         ) from error

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -13,8 +14,9 @@ from minoots.errors import FailureKind
 from minoots_activities.egress.gate import Attempt, Bounds, Gate, Heard
 from minoots_activities.egress.rules import Rules
 from minoots_activities.http.names import Resolver, SystemResolver
+from minoots_activities.vms.engines import Engine
 from minoots_activities.vms.machines import Machines, end_left_behind
-from minoots_activities.vms.qemu import BINARY
+from minoots_activities.vms.starting import Qemu
 from minoots_platform.addresses import AddressPolicy
 
 from . import cgroups
@@ -23,6 +25,7 @@ from .containers import Containers
 from .engines import ContainerEngine
 from .port import NeverStarted, Sandbox, Sandboxes, never_started
 from .process import Processes, remove_folders_left_behind
+from .room import Room
 from .watching import Watching
 
 STRONG: Final = frozenset({Tier.BUBBLEWRAP, Tier.CONTAINER, Tier.VM})
@@ -97,18 +100,19 @@ class Tiers:
         strong: which of the other tiers may be used.
         ceilings: the most that limits may be.
         vm_image: the folder of the image of virtual machines.
-        qemu: what runs these.
+        machines: what runs these; by default QEMU, without states.
         network: what they may have of the network.
         engine: what runs containers.
         images: the images that these may have, the first one by default.
         watching: who watches them.
+        room: the memory that they have together; without it nobody counts.
     """
 
     def __init__(
         self,
         *,
         vm_image: Path,
-        qemu: str = BINARY,
+        machines: Engine | None = None,
         allow_process: bool = False,
         read_only: Iterable[Path] = (),
         use_cgroups: bool = True,
@@ -118,19 +122,38 @@ class Tiers:
         engine: ContainerEngine | None = None,
         images: Sequence[str] = (),
         watching: Watching | None = None,
+        room: Room | None = None,
     ) -> None:
         self._strong = frozenset(strong)
         self._ceilings = ceilings or Ceilings()
         self.network = network or Network()
         self.watching = watching or Watching()
         self._place = cgroups.place() if use_cgroups else None
+        self._room = room
+        if room is not None and self._place is not None and "memory" in self._place.folders:
+            room.groups = (self._place.folders["memory"],)
         self._containers = Containers(self._place, engine or ContainerEngine(), tuple(images))
         self._given: dict[Tier, Sandboxes] = {
             Tier.PROCESS: Processes(self._place, allowed=allow_process),
             Tier.BUBBLEWRAP: Bubblewrap(self._place, tuple(read_only)),
             Tier.CONTAINER: self._containers,
-            Tier.VM: Machines(vm_image, qemu),
+            Tier.VM: Machines(machines or Qemu(vm_image)),
         }
+
+    @asynccontextmanager
+    async def hold(self, tier: Tier, name: str, limits: Limits, priority: int) -> AsyncIterator[None]:
+        """Wait until the machine has memory for a sandbox, and keep it as long as this lasts.
+
+        Whoever creates one for a stranger holds room first, and lets go of it when that one is destroyed.
+
+        Raises:
+            NeverStarted: nobody can tell what there is room for.
+        """
+        if self._room is None:
+            yield
+            return
+        async with self._room.hold(name, tier, limits, priority):
+            yield
 
     async def create(
         self,
@@ -163,6 +186,8 @@ class Tiers:
                 remedy="Choose another tier, or have the operator add it to sandbox.tiers.",
             )
         self._ceilings.hold(limits)
+        if self._room is not None:
+            self._room.require(tier, limits)
         given = self._given[tier]
         rules = self.network.hold(network)
         if network and given.no_network is not None:

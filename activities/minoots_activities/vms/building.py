@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from . import images, modules
+from . import images, kernels, modules
 from .cpio import Archive
 from .faults import ImageFault
 from .guest import VERSION
@@ -34,13 +34,14 @@ _TOOLS: Final = {
 _PATIENCE: Final = 600
 
 
-def build(folder: Path, packages: Sequence[Path] = ()) -> images.Image:
+def build(folder: Path, packages: Sequence[Path] = (), *, unpacked_kernel: bool = False) -> images.Image:
     """Build an image into ``folder`` and return it; what was there is replaced when the new one is whole.
 
     Args:
         folder: where it goes.
         packages: Debian packages (kernel and busybox-static) that are here already; else they are fetched
             by apt.
+        unpacked_kernel: whether the kernel is put there unpacked, too, as Firecracker takes it.
 
     Raises:
         ImageFault: it cannot be built; nothing is changed.
@@ -55,7 +56,10 @@ def build(folder: Path, packages: Sequence[Path] = ()) -> images.Image:
         versions = dict(_unpack(file, unpacked) for file in files)
         made = work / "made"
         made.mkdir()
-        shutil.copyfile(_only(unpacked / "boot", "vmlinuz-*", "a kernel"), made / images.KERNEL)
+        kernel = _only(unpacked / "boot", "vmlinuz-*", "a kernel")
+        shutil.copyfile(kernel, made / images.KERNEL)
+        if unpacked_kernel:
+            (made / images.UNPACKED_KERNEL).write_bytes(kernels.unpacked(kernel.read_bytes()))
         busybox = _only(unpacked, "**/bin/busybox", "busybox")
         (made / images.INITRAMFS).write_bytes(_initramfs(work, unpacked, busybox))
         images.describe(made, images.About(VERSION, "x86_64", versions, images.sums(made)))
@@ -120,10 +124,14 @@ def _initramfs(work: Path, unpacked: Path, busybox: Path) -> bytes:
             archive.link(f"bin/{applet}", "busybox")
     archive.file("etc/passwd", _USERS)
     archive.file("etc/group", _GROUPS)
-    ordered = modules.in_order(unpacked)
-    archive.file("modules/order", "".join(f"/modules/{path.name}\n" for path in ordered).encode())
-    for path in ordered:
-        archive.file(f"modules/{path.name}", path.read_bytes())
+    first = modules.in_order(unpacked, modules.FIRST)
+    lists = {"order": first}
+    for name, wanted in (("vsock", modules.VSOCK), ("late", modules.LATE)):
+        lists[name] = [path for path in modules.in_order(unpacked, wanted) if path not in first]
+    for name, ordered in lists.items():
+        archive.file(f"modules/{name}", "".join(f"/modules/{path.name}\n" for path in ordered).encode())
+        for path in ordered:
+            archive.file(f"modules/{path.name}", path.read_bytes())
     return archive.close()
 
 

@@ -18,11 +18,14 @@ MOST_INPUT: Final = 131_072
 _HEADER: Final = struct.Struct("<IIB3x")
 _RESULT: Final = struct.Struct("<iiIII")
 _COUNT: Final = struct.Struct("<I")
+_BEGINNING: Final = struct.Struct("<QIII64s16s")
 
 
 class Kind(IntEnum):
-    """What a frame says: the first six to a machine, the rest from it."""
+    """What a frame says: up to `POWER_OFF` to a machine, the rest from it."""
 
+    BEGIN = ord("B")
+    """The first of them: what is this machine's own."""
     RUN = ord("R")
     INPUT = ord("I")
     """Nothing in it: the end of the input."""
@@ -32,6 +35,9 @@ class Kind(IntEnum):
     THAW = ord("T")
     POWER_OFF = ord("Q")
     HELLO = ord("H")
+    """It is there; its state may be kept now, for nothing in it is anybody's yet."""
+    READY = ord("Y")
+    """It has begun."""
     STARTED = ord("S")
     FAILED = ord("F")
     OUTPUT = ord("O")
@@ -91,6 +97,21 @@ async def read_frame(reader: asyncio.StreamReader) -> Frame | None:
         return Frame(Kind(kind), run, payload)
     except ValueError:
         raise ProtocolError(f"there is no frame of kind {kind}") from None
+
+
+def begin_frame(time_ns: int, memory_mb: int, processes: int, randomness: bytes, name: str) -> Frame:
+    """Return what a machine has to be told before it does anything.
+
+    Args:
+        time_ns: nanoseconds since 1970.
+        memory_mb: for all of its programs together.
+        processes: likewise.
+        randomness: 64 bytes that nobody else has.
+        name: up to 15 letters.
+    """
+    seconds, nanoseconds = divmod(time_ns, 1_000_000_000)
+    own = _BEGINNING.pack(seconds, nanoseconds, memory_mb, processes, randomness, name.encode("ascii")[:15])
+    return Frame(Kind.BEGIN, 0, own)
 
 
 def run_frame(run: int, folder: str, command: tuple[str, ...], env: dict[str, str]) -> Frame:

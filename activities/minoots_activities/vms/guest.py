@@ -28,7 +28,7 @@ from .frames import (
     run_frame,
 )
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the wire; the guest says which it speaks."""
 _HELD: Final = 32
 """Frames that wait for a slow reader before the machine is made to wait."""
@@ -48,20 +48,21 @@ class Guest:
         self._listening = asyncio.create_task(self._listen(), name="listen to a machine")
 
     @classmethod
-    async def meet(cls, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Guest | None:
-        """Return the guest when it has said who it is; ``None`` when it ended before.
+    async def begin(
+        cls, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, own: Frame
+    ) -> Guest | None:
+        """Tell a machine what is its own; return its guest when it has begun, ``None`` when it ended before.
 
         Raises:
-            ProtocolError: it is none of ours, or of another version.
+            ProtocolError: it is none of ours.
         """
         guest = None
         try:
-            hello = await read_frame(reader)
-            if hello is not None and (hello.kind, hello.run) != (Kind.HELLO, VERSION):
-                raise ProtocolError(
-                    f"expected a machine of version {VERSION}; build it anew: minoots vm build-image"
-                )
-            guest = cls(reader, writer) if hello is not None else None
+            writer.write(own.encode())
+            ready = await read_frame(reader)
+            if ready is not None and ready.kind is not Kind.READY:
+                raise ProtocolError(f"a machine that begins says {ready.kind.name}")
+            guest = cls(reader, writer) if ready is not None else None
             return guest
         finally:
             if guest is None:
@@ -239,6 +240,18 @@ class _Room:
     def free(self, count: int) -> None:
         self._left += count
         self._freed.set()
+
+
+async def greeted(reader: asyncio.StreamReader) -> bool:
+    """Wait until a machine has come up; tell whether it has, and did not end before.
+
+    Raises:
+        ProtocolError: it is none of ours, or of another version.
+    """
+    hello = await read_frame(reader)
+    if hello is not None and (hello.kind, hello.run) != (Kind.HELLO, VERSION):
+        raise ProtocolError(f"expected a machine of version {VERSION}; build it anew: minoots vm build-image")
+    return hello is not None
 
 
 async def connect(path: Path, within: float) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:

@@ -11,6 +11,7 @@ from typing import Final
 from .faults import ImageFault
 
 KERNEL: Final = "vmlinuz"
+UNPACKED_KERNEL: Final = "vmlinux"
 INITRAMFS: Final = "initramfs"
 MANIFEST: Final = "image.json"
 _BUILD: Final = "Build one: minoots vm build-image"
@@ -43,6 +44,11 @@ class Image:
     def kernel(self) -> Path:
         """The kernel."""
         return self.folder / KERNEL
+
+    @property
+    def unpacked_kernel(self) -> Path | None:
+        """The kernel as an ELF file, where the image has it."""
+        return self.folder / UNPACKED_KERNEL if UNPACKED_KERNEL in self.about.sha256 else None
 
     @property
     def initramfs(self) -> Path:
@@ -89,4 +95,7 @@ def sums(folder: Path) -> dict[str, str]:
     Raises:
         OSError: one is missing or cannot be read.
     """
-    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in (KERNEL, INITRAMFS)}
+    names = [KERNEL, INITRAMFS]
+    if (folder / UNPACKED_KERNEL).exists():
+        names.append(UNPACKED_KERNEL)
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}

@@ -25,20 +25,17 @@ from minoots_activities.sandboxes.port import (
     Ended,
     File,
     Listing,
+    NeverStarted,
     Output,
     Program,
     Ran,
     Sandboxes,
     Stream,
     gone,
-    never_started,
 )
 from minoots_activities.sandboxes.snapshots import WithSnapshots
 
-from . import images, qemu
-from .accelerators import Accelerator, Chosen
-from .faults import ImageFault
-from .guest import VERSION
+from .engines import Engine, Started
 
 _ENVIRONMENT: Final = {"PATH": PATH, "HOME": "/work", "TMPDIR": "/tmp", "LANG": "C.UTF-8"}  # noqa: S108
 _WORK: Final = "/work"
@@ -61,27 +58,18 @@ class Machines(Sandboxes):
     """What gives machines on this host.
 
     Args:
-        image: the folder of the image.
-        binary: QEMU.
+        engine: what starts them.
     """
 
     tier = Tier.VM
     no_network = "machines have no network yet"
 
-    def __init__(self, image: Path, binary: str = qemu.BINARY) -> None:
-        self._folder = image
-        self._binary = binary
-        self._chosen = Chosen()
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
 
     async def missing(self) -> tuple[str, ...]:
         """Return what this host lacks."""
-        lacks = []
-        for look in (lambda: qemu.Host.find(self._binary), self._image):
-            try:
-                await asyncio.to_thread(look)
-            except ImageFault as fault:
-                lacks.append(str(fault))
-        return tuple(lacks)
+        return await self.engine.missing()
 
     async def create(self, name: str, limits: Limits, image: str | None = None) -> Machine:
         """Return a new machine.
@@ -89,24 +77,15 @@ class Machines(Sandboxes):
         Raises:
             NeverStarted: it did not come up.
         """
-        try:
-            host = qemu.Host.find(self._binary)
-            loaded = await asyncio.to_thread(self._image)
-        except ImageFault as fault:
-            raise never_started(fault.detail, fault.remedy) from fault
-        accelerator = await self._chosen.get(host, loaded)
         # Not below our own data: paths of sockets are short.
         folder = Path(tempfile.mkdtemp(prefix=f"{name_of(name)[:60]}-"))
         try:
-            machine = await qemu.boot(host, loaded, accelerator.name, limits, folder, accelerator.patience)
-            (folder / "pid").write_text(str(machine.process.pid))
+            started = await self.engine.start(limits, folder)
+            (folder / "pid").write_text(str(started.machine.process.pid))
         except BaseException:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
             raise
-        return Machine(machine, limits, accelerator, folder)
-
-    def _image(self) -> images.Image:
-        return images.load(self._folder, VERSION)
+        return Machine(started, limits, folder)
 
 
 class Machine(WithSnapshots):
@@ -114,11 +93,10 @@ class Machine(WithSnapshots):
 
     tier = Tier.VM
 
-    def __init__(self, machine: qemu.Machine, limits: Limits, accelerator: Accelerator, folder: Path) -> None:
-        self._machine = machine
+    def __init__(self, started: Started, limits: Limits, folder: Path) -> None:
+        self._machine = started.machine
         self._folder = folder
         self.limits = limits
-        self.accelerator = accelerator
         self.held_by: Mapping[str, str] = {
             "time": "clock",
             "output": "count",
@@ -126,11 +104,17 @@ class Machine(WithSnapshots):
             "memory": "machine",
             "processes": "machine",
             "cpus": "machine",
-            "accelerator": accelerator.name,
+            **started.held_by,
         }
 
     async def exec(self, program: Program, output: Output) -> Ran:
         """Run a program to its end."""
+        if program.source is not None:
+            raise NeverStarted(
+                FailureKind.INVALID,
+                "a program in a machine cannot be talked with while it runs",
+                remedy="Choose the tier bubblewrap or container.",
+            )
         bounds = _Bounds(output, self.limits.output_kb * 1024)
         seconds = program.seconds or self.limits.time.total_seconds()
         timer = asyncio.get_running_loop().call_later(seconds, bounds.stop, Ended.TIMED_OUT)
@@ -226,6 +210,10 @@ class Machine(WithSnapshots):
     async def resume(self) -> None:
         """Let it go on."""
         self._machine.guest.thaw()
+
+    async def ended(self) -> None:
+        """Return when the machine is off."""
+        await self._machine.process.wait()
 
     async def destroy(self) -> None:
         """End the machine; nothing of it is left when this returns."""

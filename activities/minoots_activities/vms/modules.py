@@ -8,12 +8,16 @@ from typing import Final
 
 from .faults import ImageFault
 
-NEEDED: Final = ("virtio_pci", "virtio_blk", "virtio_console", "virtio_rng")
-"""Bus, disk, serial port, and a source of randomness."""
+FIRST: Final = ("virtio_pci", "virtio_console", "virtio_rng")
+"""Bus, serial port, and a source of randomness."""
+VSOCK: Final = ("virtio_mmio", "vmw_vsock_virtio_transport")
+"""What a machine of Firecracker takes besides: its bus, and the socket to the host."""
+LATE: Final = ("virtio_blk",)
+"""The disk: its driver keeps what it has learned of it, which must not be another machine's."""
 _DEPENDS: Final = b"\x00depends="
 
 
-def in_order(folder: Path, wanted: Iterable[str] = NEEDED) -> list[Path]:
+def in_order(folder: Path, wanted: Iterable[str] = FIRST + LATE) -> list[Path]:
     """Return the modules below ``folder`` that ``wanted`` take, each after those that it depends on.
 
     What a kernel has built in has no file, and is not among them.

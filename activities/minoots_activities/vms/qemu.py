@@ -9,33 +9,29 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-import shutil
-import signal
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, TypeAlias, cast
 
 from qemu.qmp import QMPClient, QMPError
 
 from minoots.contracts.sandboxes import Limits
 from minoots_activities.sandboxes.port import NeverStarted, never_started
 
+from . import disks, programs, states
 from .console import Console
-from .faults import ImageFault
+from .engines import KERNEL_MB, own
 from .frames import ProtocolError
-from .guest import Guest, connect
+from .guest import Guest, connect, greeted
 from .images import Image
 
 BINARY: Final = "qemu-system-x86_64"
-_KERNEL_MB: Final = 96
-"""Memory beside that of the programs: the kernel, its first file system and the guest."""
-_LEAST_DISK_MB: Final = 8
-"""Less does not hold a file system."""
-_MEGABYTE: Final = 1024 * 1024
 _SHOWN: Final = 2000
 _LISTENS_WITHIN: Final = 20.0
+
+CameUp: TypeAlias = Callable[[QMPClient], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -45,28 +41,20 @@ class Host:
     Attributes:
         qemu: QEMU.
         mkfs: what makes a file system on a disk.
-        setpriv: what has the kernel end QEMU when its parent dies, where there is such a thing.
     """
 
     qemu: str
     mkfs: str
-    setpriv: str | None
 
     @classmethod
     def find(cls, qemu: str = BINARY) -> Host:
         """Return this machine's.
 
         Raises:
-            ImageFault: a program is missing.
+            ImageFault: one of them is missing.
         """
-        found = {name: shutil.which(name, path=_search_path()) for name in (qemu, "mkfs.ext4")}
-        packages = {qemu: "qemu-system-x86", "mkfs.ext4": "e2fsprogs"}
-        missing = [f"{name} (package {packages[name]})" for name, path in found.items() if path is None]
-        if missing:
-            raise ImageFault(
-                f"machines take programs that are not here: {', '.join(missing)}", "Install the packages."
-            )
-        return cls(str(found[qemu]), str(found["mkfs.ext4"]), shutil.which("setpriv"))
+        found = programs.find({qemu: "package qemu-system-x86", **disks.MKFS})
+        return cls(found[qemu], found["mkfs.ext4"])
 
 
 @dataclass
@@ -81,16 +69,23 @@ class Machine:
     async def end(self) -> None:
         """End it; nothing of it runs when this returns. May be called again."""
         self.guest.close()
-        with suppress(QMPError, EOFError, OSError, asyncio.InvalidStateError):
-            await self.monitor.disconnect()
-        await _ended(self.process)
+        await _left(self.monitor)
+        await programs.end(self.process)
         await self.console.end()
 
 
 async def boot(
-    host: Host, image: Image, accelerator: str, limits: Limits, folder: Path, within: float
+    host: Host,
+    image: Image,
+    accelerator: str,
+    limits: Limits,
+    folder: Path,
+    within: float,
+    *,
+    state: Path | None = None,
+    came_up: CameUp | None = None,
 ) -> Machine:
-    """Start a machine and wait for its guest.
+    """Start a machine and wait until it has begun.
 
     Args:
         host: what runs it.
@@ -99,31 +94,42 @@ async def boot(
         limits: of its programs together; it has no more than these.
         folder: an empty folder of its own, with a short path: sockets are made in it.
         within: seconds until its guest has to have answered.
+        state: that of another machine, from which it goes on instead of coming up by itself.
+        came_up: what is done with a machine that has come up by itself, before it is told what is its own.
 
     Raises:
         NeverStarted: it did not come up; the error has what it said.
     """
     disk = folder / "disk"
-    await _make_disk(host, disk, limits)
+    await disks.make(host.mkfs, disk, limits)
     agent, monitor = folder / "guest.sock", folder / "qmp.sock"
-    process = await asyncio.create_subprocess_exec(
-        *_guarded(host),
-        *_command(host, image, accelerator, limits, disk, agent, monitor),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
+    command = _command(host, image, accelerator, limits, disk, agent, monitor)
+    process = await _spawn(command, state)
     assert process.stdout is not None  # noqa: S101 - for the type checker: it is a pipe
     console = Console(process.stdout)
+    client = QMPClient("machine")
+    ways: list[asyncio.StreamWriter] = []
     try:
         async with asyncio.timeout(within):
-            guest = await _meet(process, agent)
-        client = QMPClient("machine")
-        await client.connect(str(monitor))
-        await _require(client, accelerator)
+            reader, writer = await _connected(process, agent)
+            ways.append(writer)
+            if state is None:
+                if not await greeted(reader):
+                    raise never_started("the machine did not start", "")
+                await _watch(client, monitor, accelerator)
+                if came_up is not None:
+                    await came_up(client)
+            guest = await Guest.begin(reader, writer, own(limits))
+            if guest is None:
+                raise never_started("the machine did not start", "")
+            if state is not None:
+                # Only now: QEMU takes the connection to the guest before it listens for this one.
+                await _watch(client, monitor, accelerator)
     except BaseException as error:
-        await _ended(process)
+        for way in ways:
+            way.close()
+        await programs.end(process)
+        await _left(client)
         await console.end()
         if isinstance(error, TimeoutError | ProtocolError | QMPError):
             said = f"{error}" or f"it did not answer within {within:g} s"
@@ -132,6 +138,26 @@ async def boot(
             raise _failed(accelerator, await _said(process), console) from error
         raise
     return Machine(process, guest, client, console)
+
+
+def kind_of(host: Host, image: Image, accelerator: str, limits: Limits) -> states.Kind:
+    """Return which states fit a machine."""
+    nowhere = Path("/")
+    command = _command(host, image, accelerator, limits, nowhere, nowhere, nowhere)
+    size = (limits.memory_mb + KERNEL_MB, math.ceil(limits.cpus))
+    return states.Kind.of(command, image.digest, accelerator, *size)
+
+
+async def _spawn(command: list[str], state: Path | None) -> asyncio.subprocess.Process:
+    """Start QEMU; where there is a state, it inherits the open file."""
+    file = None if state is None else os.open(state, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if file is None:
+            return await programs.start(command)
+        return await programs.start([*command, "-incoming", f"fd:{file}"], inherits=[file])
+    finally:
+        if file is not None:
+            os.close(file)
 
 
 def _command(
@@ -143,12 +169,8 @@ def _command(
     agent: Path,
     monitor: Path,
 ) -> list[str]:
-    memory_mb = limits.memory_mb + _KERNEL_MB
-    # The kernel gives what it does not know to the first program as its environment.
-    boot_line = (
-        "console=ttyS0 quiet panic=-1 random.trust_cpu=on "
-        f"minoots_memory_mb={limits.memory_mb} minoots_processes={limits.processes}"
-    )
+    memory_mb = limits.memory_mb + KERNEL_MB
+    boot_line = "console=ttyS0 quiet panic=-1 random.trust_cpu=on"
     return [
         host.qemu,
         # Nothing that is not named here.
@@ -174,37 +196,23 @@ def _command(
     ]
 
 
-def _guarded(host: Host) -> list[str]:
-    # The kernel ends it when we die, whatever we die of.
-    return [host.setpriv, "--pdeathsig", "KILL", "--"] if host.setpriv else []
-
-
-async def _make_disk(host: Host, disk: Path, limits: Limits) -> None:
-    # Sparse: it takes up what is written to it.
-    with disk.open("wb") as file:
-        file.truncate(max(limits.disk_mb, _LEAST_DISK_MB) * _MEGABYTE)
-    making = await asyncio.create_subprocess_exec(
-        host.mkfs,
-        *("-q", "-F", "-m", "0", "-O", "^has_journal", "-E", "lazy_itable_init=1,nodiscard", str(disk)),
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    _, said = await making.communicate()
-    if making.returncode != 0:
-        raise never_started(
-            f"no disk could be made for the machine: {said.decode(errors='replace').strip()[-300:]}",
-            "See whether there is room where temporary files are kept.",
-        )
-
-
-async def _require(client: QMPClient, accelerator: str) -> None:
+async def _watch(client: QMPClient, monitor: Path, accelerator: str) -> None:
     """Make sure that the machine runs by what was asked for: what it is must be true in every result."""
+    await client.connect(str(monitor))
     kvm = cast(Mapping[str, bool], await client.execute("query-kvm"))
     if kvm["enabled"] != (accelerator == "kvm"):
         raise ProtocolError(f"QEMU says that KVM is {'on' if kvm['enabled'] else 'off'}")
 
 
-async def _meet(process: asyncio.subprocess.Process, agent: Path) -> Guest:
+async def _left(monitor: QMPClient) -> None:
+    with suppress(QMPError, EOFError, OSError, asyncio.InvalidStateError):
+        await monitor.disconnect()
+
+
+async def _connected(
+    process: asyncio.subprocess.Process, agent: Path
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Return the way to the guest of a machine that is starting."""
     connection = asyncio.create_task(connect(agent, _LISTENS_WITHIN))
     ending = asyncio.create_task(process.wait())
     try:
@@ -212,10 +220,7 @@ async def _meet(process: asyncio.subprocess.Process, agent: Path) -> Guest:
         ends = connection.result() if connection.done() else None
         if ends is None:
             raise never_started("the machine did not start", "")
-        guest = await Guest.meet(*ends)
-        if guest is None:
-            raise never_started("the machine did not start", "")
-        return guest
+        return ends
     finally:
         connection.cancel()
         ending.cancel()
@@ -238,16 +243,3 @@ async def _said(process: asyncio.subprocess.Process) -> str:
     # That it waited for us is no reason to end.
     said = " ".join(line for line in lines if ": info: " not in line).strip()
     return said or f"QEMU ended with {process.returncode}"
-
-
-async def _ended(process: asyncio.subprocess.Process) -> None:
-    # Not by process.kill(): that looks whether it has ended, and takes its end from who waits for it.
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGKILL)
-    await process.wait()
-
-
-def _search_path() -> str:
-    # Programs that make file systems are where only administrators look for them.
-    return os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])

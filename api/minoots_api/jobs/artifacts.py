@@ -33,7 +33,17 @@ _BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary
 )
 async def hand_in_artifact(request: Request, gateway: Here, principal: JobsWriter) -> Content:
     """Hand in bytes that jobs may name by their hash; what no job names for a day is forgotten."""
-    most = gateway.settings.jobs.max_artifact_bytes
+    data = await body_of(request, gateway.settings.jobs.max_artifact_bytes, "the artifact")
+    sha256 = await contents.keep(gateway.database, principal.tenant, data, gateway.clock())
+    return Content(sha256=sha256, bytes=len(data))
+
+
+async def body_of(request: Request, most: int, what: str) -> bytes:
+    """Return the bytes of a request.
+
+    Raises:
+        Failure: too_large, beyond ``most`` bytes of ``what``; invalid, when they do not all come.
+    """
     data = bytearray()
     try:
         async for part in request.stream():
@@ -42,14 +52,13 @@ async def hand_in_artifact(request: Request, gateway: Here, principal: JobsWrite
                 problem = FieldProblem(field="body", expected=f"at most {most} bytes", got="more")
                 raise Failure(
                     FailureKind.TOO_LARGE,
-                    f"the artifact is larger than {most} bytes",
+                    f"{what} is larger than {most} bytes",
                     remedy="Divide or compress it, or raise jobs.max_artifact_bytes.",
                     errors=(problem,),
                 )
     except ClientDisconnect as gone:
-        raise Failure(FailureKind.INVALID, "the connection ended before the artifact did") from gone
-    sha256 = await contents.keep(gateway.database, principal.tenant, bytes(data), gateway.clock())
-    return Content(sha256=sha256, bytes=len(data))
+        raise Failure(FailureKind.INVALID, f"the connection ended before {what} did") from gone
+    return bytes(data)
 
 
 @router.get(

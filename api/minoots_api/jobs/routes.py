@@ -70,7 +70,7 @@ async def submit_job(
 ) -> Response:
     """Submit a job: a question to a language model (``llm``), a program (``exec``), or an ``agent``.
 
-    An agent that may set timers needs a key that may, too.
+    An agent that may set timers, or read sessions and documents, needs a key that may, too.
     """
     require_tools_allowed(job, principal)
 

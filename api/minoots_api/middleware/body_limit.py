@@ -20,9 +20,13 @@ class BodyLimit:
         app: what is served.
         most: bytes of a body.
         larger: of those to certain paths, which read no more of it than they have to.
+        larger_below: of those that put something below certain paths, likewise.
     """
 
-    def __init__(self, app: ASGIApp, most: int, larger: Mapping[str, int]) -> None:
+    def __init__(
+        self, app: ASGIApp, most: int, larger: Mapping[str, int], larger_below: Mapping[str, int]
+    ) -> None:
+        self._larger_below = larger_below
         self._app = app
         self._most = most
         self._larger = larger
@@ -34,6 +38,9 @@ class BodyLimit:
             return
         request = Request(scope)
         most = self._larger.get(scope["path"], self._most)
+        if scope["method"] == "PUT":
+            for prefix, larger in self._larger_below.items():
+                most = larger if scope["path"].startswith(prefix) else most
         announced = request.headers.get("content-length", "0")
         if announced.isdigit() and int(announced[:18]) > most:
             await self._refuse(request, most, receive, send)

@@ -47,7 +47,7 @@ def require_allowed(
 
 
 def require_tools_allowed(job: LlmJob | ExecJob | AgentJob, principal: Principal) -> None:
-    """Refuse an agent that may do what whoever submits it may not: set timers.
+    """Refuse a job that may do what whoever submits it may not: see `authority.scopes_for`.
 
     Raises:
         Failure: denied.

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from minoots.cli import output
 from minoots_platform.clock import utc_now
-from minoots_platform.records import cleaning
+from minoots_platform.records import Database, cleaning
 from minoots_platform.settings import SettingsError, load_settings
 
-from .on_records import AsJson, Config, DataDir, fail, run_on_records
+from .on_records import AsJson, Config, DataDir, fail, run_with_records
 
 
 def clean(
@@ -54,9 +53,9 @@ def clean(
         fail(str(error))
     whose = tenant or settings.capture.tenant
 
-    async def work(connection: AsyncConnection) -> cleaning.Cleaned:
+    async def work(database: Database) -> cleaning.Cleaned:
         return await cleaning.clean(
-            connection,
+            database,
             whose,
             sessions_before=None if sessions is None else now - timedelta(days=sessions),
             recordings_before=None if recordings is None else now - timedelta(days=recordings),
@@ -65,7 +64,7 @@ def clean(
 
     done = cleaning.Cleaned()
     if sessions is not None or recordings is not None:
-        done = run_on_records(config, data_dir, work)
+        done = run_with_records(config, data_dir, work)
     freed = _clean_logs(data_dir or settings.data_dir, dry_run=dry_run) if logs else 0
     if as_json:
         typer.echo(json.dumps({**asdict(done), "log_bytes": freed, "dry_run": dry_run}))

@@ -15,7 +15,7 @@ from minoots.cli.session import Session, remote
 from minoots.cli.sessions import session_id
 from minoots_platform.writers import Look, Rendered, installed
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(help="Write a captured session as one file.", add_completion=False)
 
 
 @remote(app)

@@ -1,4 +1,4 @@
-"""What commands share that work directly on the records: options, one transaction, errors with a remedy."""
+"""What commands share that work directly on the records: options, transactions, errors with a remedy."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from minoots.errors import Failure
-from minoots_platform.records import Database
-from minoots_platform.records.migrate import migrate
+from minoots_platform.records import Database, revision
 from minoots_platform.settings import SettingsError, load_settings
 
 T = TypeVar("T")
@@ -30,6 +29,18 @@ def run_on_records(
 ) -> T:
     """Return what ``work`` returns, done in one transaction of the records."""
 
+    async def in_one(database: Database) -> T:
+        async with database.write() as connection:
+            return await work(connection)
+
+    return run_with_records(config, data_dir, in_one)
+
+
+def run_with_records(
+    config: Path | None, data_dir: Path | None, work: Callable[[Database], Awaitable[T]]
+) -> T:
+    """Return what ``work`` returns, which opens transactions of the records as it likes."""
+
     async def run() -> T:
         settings = load_settings(config)
         if data_dir is not None:
@@ -37,9 +48,8 @@ def run_on_records(
         if settings.records.url.startswith("sqlite"):
             _require_file(Path(sa.make_url(settings.records.url).database or ""), chosen=data_dir is not None)
         async with Database(settings.records.url) as database:
-            await migrate(database)
-            async with database.write() as connection:
-                return await work(connection)
+            await revision.bring_up(database)
+            return await work(database)
 
     try:
         return asyncio.run(run())

@@ -31,6 +31,10 @@ class Scope(StrEnum):
     """Read jobs, what was written in them, and what they made."""
     JOBS_WRITE = "jobs:write"
     """Submit and cancel jobs: have models asked and programs run; includes reading them."""
+    SANDBOXES_READ = "sandboxes:read"
+    """Read sandboxes that stand, their files included."""
+    SANDBOXES_WRITE = "sandboxes:write"
+    """Open, change and close them; includes reading them. Programs in them need ``jobs:write``, too."""
     MODELS_READ = "models:read"
     """See which language models there are, and what the tenant's calls of them took."""
     ADMIN = "admin"
@@ -43,6 +47,7 @@ _INCLUDED = {
     Scope.ESCALATIONS_READ: frozenset({Scope.ESCALATIONS_WRITE}),
     Scope.SOURCES_READ: frozenset({Scope.SOURCES_WRITE}),
     Scope.JOBS_READ: frozenset({Scope.JOBS_WRITE}),
+    Scope.SANDBOXES_READ: frozenset({Scope.SANDBOXES_WRITE}),
 }
 
 

@@ -68,6 +68,7 @@ def _model(
         context_tokens=about.get("context") or (known.context if known else None),
         max_output_tokens=about.get("max_output") or (known.max_output if known else None),
         digest=about.get("digest"),
+        pinned=spec.is_pinned(name, about.get("digest")),
         price=None
         if price is None
         else ModelPrice(since=price.since, input=price.input, output=price.output, cached=price.cached),

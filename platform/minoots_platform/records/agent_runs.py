@@ -139,7 +139,8 @@ async def due(connection: AsyncConnection, job_id: str, now: datetime) -> Due:
     run = await run_of(connection, job_id)
     pending = await open_calls(connection, job_id)
     if not pending:
-        return Due(Next.THINK, run.step)
+        # Before its model is asked the first time, its servers are asked what they offer.
+        return Due(Next.ACT if run.offers == "" else Next.THINK, run.step)
     call = pending[0]
     if call.state == CallState.ASKED.value:
         return Due(Next.WAIT, run.step)
@@ -234,6 +235,19 @@ async def prepare(
     said = await agent_words.say(connection, run, messages, now)
     run = await _change(connection, run.job_id, said)
     return replace(step, run=await _hear(connection, run, now))
+
+
+async def offered(
+    connection: AsyncConnection, step: Step, offers: str, events: Sequence[NewJobEvent], now: datetime
+) -> Due | None:
+    """Keep what the servers of an agent offer, by its hash; as `acted`."""
+    row = await _mine(connection, step)
+    if row is None:
+        return None
+    await agent_words.name(connection, row.tenant, row.id, [offers])
+    await _change(connection, row.id, {"offers": offers, "step": step.number + 1})
+    await job_progress.append_to(connection, row, events, now)
+    return await due(connection, row.id, now)
 
 
 async def thought(

@@ -23,6 +23,11 @@ LOCAL: Final = Principal("dev", "local", frozenset({Scope.ADMIN}))
 """Whoever uses a development stack from its own machine, without a key."""
 _BEGUN_BY: Final = {"escalation": schema.escalations, "heartbeat": schema.heartbeats}
 """What begins something itself, in the name of whoever has set it."""
+NEEDED: Final = {
+    AgentTool.SET_TIMER: (Scope.TIMERS_WRITE,),
+    AgentTool.CONTEXT: (Scope.SESSIONS_READ, Scope.SOURCES_READ),
+}
+"""What somebody has to be allowed for an agent of theirs to have a tool."""
 _MOST_STEPS: Final = 4
 """From a notice over its escalation and the heartbeat that began it to a key, and one to spare."""
 
@@ -73,10 +78,13 @@ async def behind(
 
 def scopes_for(job: LlmJob | ExecJob | AgentJob) -> tuple[Scope, ...]:
     """Return what whoever submits a job has to be allowed: what the job itself may do, too."""
-    needed = [Scope.JOBS_WRITE]
-    if isinstance(job, AgentJob) and any(rule.name is AgentTool.SET_TIMER for rule in job.tools or ()):
-        needed.append(Scope.TIMERS_WRITE)
-    return tuple(needed)
+    tools = [rule.name for rule in job.tools or ()] if isinstance(job, AgentJob) else []
+    standing = isinstance(job, ExecJob) and job.sandbox is not None
+    return (
+        Scope.JOBS_WRITE,
+        *(scope for tool in tools for scope in NEEDED.get(tool, ())),
+        *((Scope.SANDBOXES_WRITE,) if standing else ()),
+    )
 
 
 async def require_behind(

@@ -16,14 +16,14 @@ from minoots.contracts.conversations import ConversationEvent, ConversationEvent
 from minoots_platform.ids import derived_id
 
 from . import schema
+from .enclosures import keep_enclosures
 from .inserting import insert_new
 from .words import words_of
 
 TABLE = schema.conversations
 EVENTS = schema.conversation_events
 FILES = schema.transcripts
-MAX_ENCLOSURE: Final = 20 * 1024 * 1024
-"""Bytes of an image or document that are kept; of a larger one, only what it was."""
+CLEANED = schema.cleaned_events
 _TITLE: Final = 500
 _RESUMES: Final = "resume"
 """Of a conversation whose file begins with another: its program does not say so, but what is copied does."""
@@ -132,9 +132,10 @@ async def keep(
             .where(EVENTS.c.tenant == conversation.tenant, EVENTS.c.id.in_(latest))
         )
     }
-    if conversation.cleaned:
-        latest = _not_let_go(conversation, latest, known)
-    await _keep_enclosures(connection, conversation.tenant, enclosures, now)
+    latest = await _not_let_go(connection, conversation, latest, known)
+    wanted = {about for event in latest.values() for about in event.enclosed}
+    with_data = {about: data for about, data in enclosures.items() if about in wanted}
+    await keep_enclosures(connection, conversation.tenant, with_data, now)
     number = conversation.events
     fresh: list[dict[str, Any]] = []
     revised = taken = 0
@@ -215,19 +216,26 @@ async def _may_resume(connection: AsyncConnection, conversation: sa.Row[Any], ot
     return above is None
 
 
-def _not_let_go(
-    conversation: sa.Row[Any], events: Mapping[str, ConversationEvent], known: Collection[str]
+async def _not_let_go(
+    connection: AsyncConnection,
+    conversation: sa.Row[Any],
+    events: Mapping[str, ConversationEvent],
+    known: Collection[str],
 ) -> dict[str, ConversationEvent]:
     """Return events without those that were let go of: a file that was moved or copied tells them again.
 
-    They are known by their time; one without a time cannot be told from a new one.
+    They are known by their ids, so that what is written late counts as new, whatever its time. Those that
+    went before ids were kept are known by their time; one of them without a time passes for a new one.
     """
-    until = conversation.cleaned_until
-
-    def is_gone(event: ConversationEvent) -> bool:
-        return until is not None and event.ts is not None and event.ts <= until and event.id not in known
-
-    return {name: event for name, event in events.items() if not is_gone(event)}
+    fresh = [name for name in events if name not in known]
+    if not fresh:
+        return dict(events)
+    query = sa.select(CLEANED.c.id).where(CLEANED.c.tenant == conversation.tenant, CLEANED.c.id.in_(fresh))
+    gone = set(await connection.scalars(query))
+    if (until := conversation.cleaned_until) is not None:
+        times = ((name, events[name].ts) for name in fresh)
+        gone |= {name for name, ts in times if ts is not None and ts <= until}
+    return {name: event for name, event in events.items() if name not in gone}
 
 
 async def lock(connection: AsyncConnection, conversation_id: str) -> sa.Row[Any] | None:
@@ -457,24 +465,6 @@ async def children_of(connection: AsyncConnection, tenant: str, conversation_id:
     """Return the conversations that were begun in one, the oldest first."""
     query = sa.select(TABLE).where(TABLE.c.tenant == tenant, TABLE.c.parent_id == conversation_id)
     return list(await connection.execute(query.order_by(TABLE.c.created_at, TABLE.c.id)))
-
-
-async def enclosure(connection: AsyncConnection, tenant: str, sha256: str) -> bytes | None:
-    """Return the bytes of an image or document; ``None`` for those that were not kept."""
-    table = schema.blobs
-    query = sa.select(table.c.data).where(table.c.tenant == tenant, table.c.sha256 == sha256)
-    found: bytes | None = (await connection.execute(query)).scalar_one_or_none()
-    return found
-
-
-async def _keep_enclosures(
-    connection: AsyncConnection, tenant: str, enclosures: Mapping[Enclosed, bytes], now: datetime
-) -> None:
-    for about, data in enclosures.items():
-        if len(data) <= MAX_ENCLOSURE:
-            # The same bytes are kept once, whatever they came with.
-            row = about.model_dump() | {"tenant": tenant, "data": data, "created_at": now}
-            await insert_new(connection, schema.blobs, row)
 
 
 def searched(event: ConversationEvent) -> str:

@@ -15,6 +15,7 @@ from minoots.contracts import (
     IngestState,
     NodeState,
     PlanState,
+    SandboxState,
     ScheduleState,
     TimerState,
 )
@@ -26,6 +27,7 @@ _LOOKED_AT: Final = {
     "escalation": schema.escalations,
     "ingest": schema.ingests,
     "job": schema.jobs,
+    "sandbox": schema.sandboxes,
 }
 # As the partial indexes have it: SQLite takes them only where the very words stand in the query.
 _PLANNED: Final = sa.literal_column("deliveries.state IN ('retrying', 'waiting')", sa.Boolean)
@@ -62,7 +64,7 @@ class DeliveryHandover:
 
 @dataclass(frozen=True)
 class LookHandover:
-    """A plan, escalation, heartbeat, ingest or job that the engine is to look at, as it stands."""
+    """A plan, escalation, heartbeat, ingest, job or sandbox that the engine is to look at, as it stands."""
 
     kind: str
     tenant: str
@@ -284,6 +286,11 @@ async def job(connection: AsyncConnection, job_id: str) -> LookHandover:
     return await _one(connection, "job", job_id)
 
 
+async def sandbox(connection: AsyncConnection, sandbox_id: str) -> LookHandover:
+    """Return the hand-over of a sandbox that is known to exist."""
+    return await _one(connection, "sandbox", sandbox_id)
+
+
 async def owners_of_awaiting(connection: AsyncConnection, escalation_id: str) -> Owners | None:
     """Return who waits for the timer that awaits an escalation, if it has ended."""
     table, escalations = timers.TABLE, schema.escalations
@@ -345,14 +352,27 @@ async def jobs_behind(
     return tuple(_look("job", row) for row in await connection.execute(query.limit(limit)))
 
 
+async def sandboxes_behind(
+    connection: AsyncConnection, *, before: datetime, limit: int
+) -> tuple[LookHandover, ...]:
+    """Return sandboxes that were asked for or closed before ``before`` without the engine being told."""
+    table = schema.sandboxes
+    query = sa.select(table).where(
+        table.c.ended_at.is_(None),
+        table.c.armed_generation < table.c.generation,
+        table.c.updated_at < before,
+    )
+    return tuple(_look("sandbox", row) for row in await connection.execute(query.limit(limit)))
+
+
 async def looks_overdue(
     connection: AsyncConnection, *, before: datetime, limit: int
 ) -> tuple[LookHandover, ...]:
     """Return what should have been looked at before ``before``.
 
     Running plans in which a deadline passed, or nothing runs that should; escalations and heartbeats whose
-    time has come; ingests with files that wait; jobs past their deadline. Usually nobody is there to look;
-    but the engine may also have lost them.
+    time has come; ingests with files that wait; jobs past their deadline; sandboxes past their lifetime, or
+    that should stand by now. Usually nobody is there to look; but the engine may also have lost them.
     """
     table, nodes = schema.plans, schema.plan_nodes
     mine = nodes.c.plan_id == table.c.id
@@ -379,6 +399,12 @@ async def looks_overdue(
     jobs = schema.jobs
     overdue = sa.select(jobs).where(jobs.c.ended_at.is_(None), jobs.c.deadline_at < before)
     found += [_look("job", row) for row in await connection.execute(overdue.limit(limit))]
+    boxes = schema.sandboxes
+    late_opening = sa.and_(boxes.c.state == SandboxState.OPENING.value, boxes.c.open_by < before)
+    unseen = sa.select(boxes).where(
+        boxes.c.ended_at.is_(None), sa.or_(boxes.c.expires_at < before, late_opening)
+    )
+    found += [_look("sandbox", row) for row in await connection.execute(unseen.limit(limit))]
     return tuple(found)
 
 

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -57,12 +57,14 @@ class Look:
 
     Attributes:
         kind: what it does; ``None`` when it has ended.
+        sandbox_id: the sandbox that stands and that its program runs in.
     """
 
     state: JobState
     kind: JobKind | None
     deadline: datetime
     attempt: int
+    sandbox_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,8 @@ async def look(connection: AsyncConnection, tenant: str, job_id: str, now: datet
         if outcome is not None:
             row = await end(connection, row, outcome, now)
     state = JobState(row.state)
-    return Look(state, None if state.final else JobKind(row.kind), row.deadline_at, row.attempt)
+    kind = None if state.final else JobKind(row.kind)
+    return Look(state, kind, row.deadline_at, row.attempt, row.sandbox_id)
 
 
 async def stop(connection: AsyncConnection, tenant: str, job_id: str, now: datetime) -> Look:
@@ -149,6 +152,20 @@ async def stop(connection: AsyncConnection, tenant: str, job_id: str, now: datet
     if row.state not in FINAL:
         row = await end(connection, row, Outcome(JobState.CANCELLED), now)
     return Look(JobState(row.state), None, row.deadline_at, row.attempt)
+
+
+async def waiting(
+    connection: AsyncConnection, tenant: str, job_id: str
+) -> LlmJob | ExecJob | AgentJob | None:
+    """Return what a job wants done that may be begun; ``None`` for one that is over, or is to be.
+
+    Raises:
+        Failure: not_found.
+    """
+    row = await row_of(connection, tenant, job_id)
+    if row.state in FINAL or row.cancel_requested_at is not None:
+        return None
+    return REQUEST.validate_python(row.spec)
 
 
 async def begin(
@@ -332,9 +349,9 @@ async def _insert(
     )
 
 
-def problem_of(failure: Failure) -> JobProblem:
-    """Return why a job failed."""
-    return JobProblem(kind=failure.kind, detail=failure.detail, remedy=failure.remedy)
+def problem_of(failure: Failure, outcome: Literal["never_started", "unknown"] | None = None) -> JobProblem:
+    """Return why a job failed; ``outcome`` says what is known of its program."""
+    return JobProblem(kind=failure.kind, detail=failure.detail, remedy=failure.remedy, outcome=outcome)
 
 
 def _too_late(row: sa.Row[Any]) -> JobProblem:

@@ -35,7 +35,12 @@ async def standing(connection: AsyncConnection, row: sa.Row[Any]) -> JobQueue | 
     if row.state != JobState.QUEUED.value:
         return None
     kinds = next(kinds for kinds in _WORKERS if row.kind in kinds)
-    same = (_JOBS.c.kind.in_(kinds), _JOBS.c.ended_at.is_(None))
+    same = (
+        _JOBS.c.kind.in_(kinds),
+        _JOBS.c.ended_at.is_(None),
+        # In a sandbox that stands, programs wait for one another and for nobody else.
+        _JOBS.c.sandbox_id.is_not_distinct_from(row.sandbox_id),
+    )
     before = sa.or_(
         _JOBS.c.priority < row.priority,
         sa.and_(

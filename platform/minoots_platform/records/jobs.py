@@ -31,7 +31,7 @@ from minoots.contracts.sandboxes import MAX_TIME
 from minoots.errors import Failure, FailureKind
 from minoots_platform.ids import new_id
 
-from . import contents, events, job_queue, schema
+from . import contents, events, job_queue, sandboxes, schema
 from .paging import newest_first
 
 TABLE: Final = schema.jobs
@@ -81,12 +81,16 @@ async def accept(
 
     Raises:
         Failure: throttled, when too many of the tenant's are not finished; invalid, for a deadline that has
-            passed or is too far away, and for contents that are not kept.
+            passed or is too far away, and for contents that are not kept; not_found or conflict, for a
+            sandbox that is not there or does not stand.
     """
     deadline = _deadline(request, admission, now)
     await _require_room(connection, tenant, admission.most_unfinished)
     named = contents_of(request)
     await contents.require(connection, tenant, named, now)
+    sandbox_id = request.sandbox if isinstance(request, ExecJob) else None
+    if sandbox_id is not None:
+        await sandboxes.require_standing(connection, tenant, sandbox_id, now)
     wire = request.model_dump(mode="json", exclude_unset=True)
     row = (
         await connection.execute(
@@ -100,6 +104,7 @@ async def accept(
                 priority=request.priority,
                 spec=wire,
                 labels=dict(request.labels),
+                sandbox_id=sandbox_id,
                 deadline_at=deadline,
                 created_at=now,
                 updated_at=now,
@@ -113,7 +118,8 @@ async def accept(
         inputs = [{"job_id": row.id, "tenant": tenant, "sha256": one} for one in sorted(named)]
         await connection.execute(sa.insert(schema.job_inputs), inputs)
     if isinstance(request, AgentJob):
-        await connection.execute(sa.insert(schema.agent_runs).values(job_id=row.id, tenant=tenant, usage={}))
+        run = {"job_id": row.id, "tenant": tenant, "usage": {}, "offers": "" if request.mcp else None}
+        await connection.execute(sa.insert(schema.agent_runs).values(**run))
     told = {"kind": row.kind, "name": row.name, "by": actor}
     await tell(connection, row, EventType.JOB_ACCEPTED, now, told)
     return view(row)

@@ -631,7 +631,7 @@ conversations = sa.Table(
     sa.Column("revised", sa.BigInteger, nullable=False, server_default="0"),
     # Up to this event nothing is kept any more.
     sa.Column("cleaned", sa.BigInteger, nullable=False, server_default="0"),
-    # The time of the last of them.
+    # The time of the last of them, where their ids were not kept: by now they are in `cleaned_events`.
     sa.Column("cleaned_until", Moment),
     # Up to this event commands were looked for.
     sa.Column("obeyed", sa.BigInteger, nullable=False, server_default="0"),
@@ -705,6 +705,16 @@ conversation_events = sa.Table(
     sa.UniqueConstraint("conversation_id", "number"),
     # On SQLite, the table conversation_words and its triggers: see migration 0008.
     sa.Index(None, "words", postgresql_using="gin").ddl_if("postgresql"),
+)
+
+# Events that were let go of: whatever file tells them again, they do not come back.
+cleaned_events = sa.Table(
+    "cleaned_events",
+    metadata,
+    _tenant(),
+    sa.Column("id", _ID, nullable=False),
+    sa.PrimaryKeyConstraint("tenant", "id"),
+    sqlite_with_rowid=False,
 )
 
 blobs = sa.Table(
@@ -1021,6 +1031,21 @@ known_models = sa.Table(
     sa.Column("seen_at", Moment, nullable=False),
 )
 
+model_ratios = sa.Table(
+    "model_ratios",
+    metadata,
+    # Empty: all tenants together.
+    sa.Column("tenant", sa.String(63), primary_key=True),
+    sa.Column("provider", sa.String(63), primary_key=True),
+    sa.Column("model", sa.String(200), primary_key=True),
+    # Bytes that a token has: of the last answers, and of the densest of them.
+    sa.Column("mean", sa.Float, nullable=False),
+    sa.Column("least", sa.Float, nullable=False),
+    sa.Column("answers", sa.Integer, nullable=False),
+    sa.Column("updated_at", Moment, nullable=False),
+    sa.Index("ix_model_ratios_updated", "updated_at"),
+)
+
 jobs = sa.Table(
     "jobs",
     metadata,
@@ -1051,6 +1076,9 @@ jobs = sa.Table(
     sa.Column("ended_at", Moment),
     sa.Column("created_by", sa.String(255), nullable=False),
     sa.Column("traceparent", sa.String(64)),
+    # Of one whose program runs in a sandbox that stands: which.
+    sa.Column("sandbox_id", _ID),
+    sa.Index(None, "sandbox_id"),
     sa.Index(None, "tenant", "created_at", "id"),
     sa.Index(None, "ended_at"),
     sa.Index(
@@ -1168,6 +1196,8 @@ agent_runs = sa.Table(
     # Messages to it: how many were sent, and how many it has read.
     sa.Column("told", sa.Integer, nullable=False, server_default="0"),
     sa.Column("heard", sa.Integer, nullable=False, server_default="0"),
+    # What its MCP servers offer, by hash; empty until they were asked, nothing where it has none.
+    sa.Column("offers", sa.String(64)),
 )
 
 agent_messages = sa.Table(
@@ -1211,4 +1241,62 @@ agent_calls = sa.Table(
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("ended_at", Moment),
     sa.Index(None, "job_id", "signature"),
+)
+
+sandboxes = sa.Table(
+    "sandboxes",
+    metadata,
+    # Sandboxes that stand. Each time one is opened raises the epoch: whoever held it before holds nothing.
+    sa.Column("id", _ID, primary_key=True),
+    _tenant(),
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    # What was asked for, as it was sent.
+    _json("spec"),
+    _json("labels"),
+    sa.Column("generation", sa.Integer, nullable=False, server_default="1"),
+    sa.Column("armed_generation", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("epoch", sa.Integer, nullable=False, server_default="0"),
+    # How often it stood.
+    sa.Column("opened", sa.Integer, nullable=False, server_default="0"),
+    # The task queue of the worker that holds it.
+    sa.Column("queue", sa.String(200)),
+    sa.Column("held_by", sa.JSON(none_as_null=True)),
+    # The last snapshot of it, by hash.
+    sa.Column("snapshot", sa.String(64)),
+    sa.Column("idle_seconds", sa.Float, nullable=False),
+    # Until when it has to stand, and until when it may.
+    sa.Column("open_by", Moment, nullable=False),
+    sa.Column("expires_at", Moment, nullable=False),
+    sa.Column("used_at", Moment),
+    sa.Column("close_requested_at", Moment),
+    sa.Column("reason", sa.String(16)),
+    sa.Column("problem", sa.JSON(none_as_null=True)),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("updated_at", Moment, nullable=False),
+    sa.Column("opened_at", Moment),
+    sa.Column("ended_at", Moment),
+    sa.Column("created_by", sa.String(255), nullable=False),
+    sa.Column("traceparent", sa.String(64)),
+    sa.Index(None, "tenant", "created_at", "id"),
+    sa.Index(None, "ended_at"),
+    sa.Index(
+        "ix_sandboxes_unfinished",
+        "tenant",
+        "expires_at",
+        sqlite_where=sa.text("ended_at IS NULL"),
+        postgresql_where=sa.text("ended_at IS NULL"),
+    ),
+)
+
+sandbox_contents = sa.Table(
+    "sandbox_contents",
+    metadata,
+    # Snapshots that were taken of a sandbox, and the one that it began with: kept as long as its row.
+    sa.Column("sandbox_id", _ID, sa.ForeignKey("sandboxes.id"), primary_key=True),
+    sa.Column("sha256", sa.String(64), primary_key=True),
+    _tenant(),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Index(None, "tenant", "sha256"),
 )

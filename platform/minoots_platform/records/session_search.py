@@ -17,7 +17,7 @@ from minoots.contracts.sessions import SessionHit
 from minoots.errors import Failure, FailureKind
 
 from . import conversations, schema
-from .words import LONGEST, words_of, written_in
+from .words import LONGEST, folded, words_of, written_in
 
 _EVENTS = schema.conversation_events
 _SESSIONS = schema.conversations
@@ -26,6 +26,8 @@ _WORDS = sa.table("conversation_words", sa.column("rowid", sa.Integer), sa.colum
 _PREFIXES: Final = (2_000, 20_000, LONGEST)
 _MOST_LOOKED_AT: Final = 2_000_000
 """Characters of all hits of a page in which words are looked for; of those behind, a beginning is shown."""
+_WALKED: Final = 500
+"""Events that are looked through, the newest first, before the index is asked: some milliseconds."""
 _AROUND: Final = 120
 """Characters shown before and behind the first word that was found."""
 _TERM: Final = re.compile(r'"(?P<phrase>[^"]*)"|(?P<word>\S+)')
@@ -80,38 +82,93 @@ async def search(
     connection: AsyncConnection, tenant: str, wanted: Search, *, limit: int, before: int | None
 ) -> Page[SessionHit]:
     """Return events in which all terms stand, the newest first; the cursor is the key of the last."""
-    query = (
-        sa.select(
-            *(column for column in _EVENTS.c if column.name != "words"),
-            _SESSIONS.c.provider,
-            _SESSIONS.c.title,
-        )
-        .join(_SESSIONS, _SESSIONS.c.id == _EVENTS.c.conversation_id)
-        .where(_EVENTS.c.tenant == tenant)
-    )
-    key: sa.ColumnElement[int] = _EVENTS.c.key
-    if connection.dialect.name == "sqlite":
-        # By the index's own numbers, so that it is walked from the newest and left when the page is full.
-        key = _WORDS.c.rowid
-        query = query.join(_WORDS, _WORDS.c.rowid == _EVENTS.c.key).where(
-            _WORDS.c.conversation_words.op("MATCH")(_quoted(wanted.terms))
-        )
-    else:
-        asked = sa.cast(sa.literal(_lexemes(wanted.terms), sa.Text), postgresql.TSQUERY)
-        query = query.where(_EVENTS.c.words.op("@@")(asked))
-    if before is not None:
-        query = query.where(key < before)
-    if wanted.session_id is not None:
-        query = query.where(_EVENTS.c.conversation_id == wanted.session_id)
-    if wanted.kind is not None:
-        query = query.where(_EVENTS.c.kind == wanted.kind)
-    if wanted.provider is not None:
-        query = query.where(_SESSIONS.c.provider == wanted.provider)
-    rows = (await connection.execute(query.order_by(key.desc()).limit(limit + 1))).all()
+    walk = _in_sqlite if connection.dialect.name == "sqlite" else _in_postgres
+    rows = await walk(connection, _Range(tenant, wanted, before), limit + 1)
     more = len(rows) > limit
     # In a thread: where a word stands in a long output takes a tenth of a second to find.
     hits = await asyncio.to_thread(_hits, rows[:limit], wanted.terms)
     return Page(items=hits, next_cursor=str(rows[limit - 1].key) if more else None)
+
+
+@dataclass(frozen=True)
+class _Range:
+    """What an event has to be, beside having the words."""
+
+    tenant: str
+    wanted: Search
+    before: int | None
+
+    def held_against(
+        self,
+        events: sa.FromClause,
+        key: sa.ColumnElement[int],
+        tenant: sa.ColumnElement[str] | None = None,
+    ) -> list[sa.ColumnElement[bool]]:
+        found = [(events.c.tenant if tenant is None else tenant) == self.tenant]
+        if self.before is not None:
+            found.append(key < self.before)
+        if self.wanted.session_id is not None:
+            found.append(events.c.conversation_id == self.wanted.session_id)
+        if self.wanted.kind is not None:
+            found.append(events.c.kind == self.wanted.kind)
+        if self.wanted.provider is not None:
+            found.append(_SESSIONS.c.provider == self.wanted.provider)
+        return found
+
+
+def _shown(events: sa.FromClause, session: sa.ColumnElement[str]) -> sa.Select[Any]:
+    """Return the query of what a hit is made of, from events and their sessions."""
+    columns = (column for column in events.c if column.name != "words")
+    return sa.select(*columns, _SESSIONS.c.provider, _SESSIONS.c.title).join_from(
+        events, _SESSIONS, _SESSIONS.c.id == session
+    )
+
+
+async def _in_sqlite(connection: AsyncConnection, within: _Range, most: int) -> Sequence[sa.Row[Any]]:
+    # By the index's own numbers, so that it is walked from the newest and left when the page is full.
+    key = _WORDS.c.rowid
+    query = (
+        _shown(_EVENTS, _EVENTS.c.conversation_id)
+        .join(_WORDS, key == _EVENTS.c.key)
+        .where(_WORDS.c.conversation_words.op("MATCH")(_quoted(within.wanted.terms)))
+        .where(*within.held_against(_EVENTS, key))
+    )
+    return tuple((await connection.execute(query.order_by(key.desc()).limit(most))).all())
+
+
+async def _in_postgres(connection: AsyncConnection, within: _Range, most: int) -> Sequence[sa.Row[Any]]:
+    """Look through the newest events first, then into the index.
+
+    An index of words knows no order, and a walk from the newest no end where a word is rare. Which of them is
+    better the planner guesses from statistics, or blindly for a statement that it prepared: so each is asked
+    for what it is good at.
+    """
+    asked = sa.cast(sa.literal(_lexemes(within.wanted.terms), sa.Text), postgresql.TSQUERY)
+    newest = sa.select(_EVENTS).order_by(_EVENTS.c.key.desc()).limit(_WALKED)
+    if within.before is not None:
+        newest = newest.where(_EVENTS.c.key < within.before)
+    recent = newest.subquery("recent")
+    query = (
+        _shown(recent, recent.c.conversation_id)
+        .where(recent.c.words.op("@@")(asked))
+        .where(*within.held_against(recent, recent.c.key))
+    )
+    rows = tuple((await connection.execute(query.order_by(recent.c.key.desc()).limit(most))).all())
+    if len(rows) == most:
+        return rows
+    # By a sum, and a tenant with nothing added: their own indexes would lead through all that a tenant has.
+    page = (
+        sa.select(_EVENTS.c.key)
+        .where(_EVENTS.c.words.op("@@")(asked))
+        .where(*within.held_against(_EVENTS, _EVENTS.c.key, _EVENTS.c.tenant.concat("")))
+        .order_by((_EVENTS.c.key + 0).desc())
+        .limit(most)
+    )
+    if within.wanted.provider is not None:
+        page = page.join(_SESSIONS, _SESSIONS.c.id == _EVENTS.c.conversation_id)
+    found = page.subquery("page")
+    query = _shown(_EVENTS, _EVENTS.c.conversation_id).join(found, found.c.key == _EVENTS.c.key)
+    return tuple((await connection.execute(query.order_by(_EVENTS.c.key.desc()))).all())
 
 
 def _quoted(terms: tuple[Term, ...]) -> str:
@@ -169,6 +226,15 @@ def snippet_of(text: str, terms: tuple[Term, ...]) -> tuple[str, tuple[tuple[int
     move = len(before) - begin
     marks = tuple((first + move, last + move) for first, last in found if begin <= first and last <= end)
     return before + text[begin:end] + behind, marks
+
+
+def stand_in(text: str, terms: tuple[Term, ...]) -> bool:
+    """Tell whether all terms stand in a text."""
+    plain = folded(text)
+    # Most texts have not even the letters.
+    if not all(word in plain for term in terms for word in term.words):
+        return False
+    return all(next(_places(text, (term,)), None) is not None for term in dict.fromkeys(terms))
 
 
 def _places(text: str, terms: tuple[Term, ...]) -> Iterator[tuple[int, int]]:

@@ -89,6 +89,7 @@ class ProviderSpec:
         pins: digests that models must have, by the model's name.
         rate: what it may be asked in a minute.
         keep_alive: how long it keeps a model in memory, where that can be said.
+        truncate: whether it may drop what is beyond a model's context, where it can be told not to.
     """
 
     name: str
@@ -100,6 +101,16 @@ class ProviderSpec:
     pins: tuple[tuple[str, str], ...] = ()
     rate: RateSpec = RateSpec()
     keep_alive: str | None = None
+    truncate: bool = True
+
+    def pin_of(self, name: str) -> str | None:
+        """Return the digest that a model must have; ``None`` for one that is not pinned."""
+        return next((digest for model, digest in self.pins if _whole(model) == _whole(name)), None)
+
+    def is_pinned(self, name: str, digest: str | None) -> bool | None:
+        """Tell whether a digest is the pinned one, of which at least twelve digits are given."""
+        pin = self.pin_of(name)
+        return None if pin is None else (digest or "").removeprefix("sha256:").startswith(pin)
 
 
 class BreakerSettings(Section):
@@ -138,7 +149,7 @@ class BudgetSettings(Section):
     )
     count: Literal["bound", "estimate"] = Field(
         "bound",
-        description="What a call reserves for its input: the most that it can be, or what it likely is.",
+        description="What a call reserves for its input: its most, or what was learnt of texts.",
     )
     hold_seconds: float = Field(
         60.0,
@@ -218,6 +229,7 @@ class ModelsSettings(Section):
     wait_seconds: float = Field(
         10.0, ge=0, le=600, description="Seconds that a call waits for its turn at a provider's rate."
     )
+    at_once: int = Field(1000, ge=1, le=100_000, description="Calls of jobs of one worker at a time.")
     look_seconds: float = Field(
         60.0, ge=0.5, le=3600, description="Seconds between looks at which models there are."
     )
@@ -276,6 +288,7 @@ class ModelsSettings(Section):
                     local=self._is_local(name, kind, url),
                     default=defaults.get(name),
                     keep_alive=self.keep_alive,
+                    truncate=self.on_truncation != "fail",
                     pins=tuple((model, digest) for whose, model, digest in pins if whose == name),
                     rate=RateSpec()
                     if rate is None
@@ -295,6 +308,11 @@ class ModelsSettings(Section):
 
 def _name(provider: str) -> str:
     return re.split("[:=]", provider, maxsplit=1)[0]
+
+
+def _whole(model: str) -> str:
+    """Return the name of a model as Ollama has it: one without a tag has this one."""
+    return model if ":" in model.rpartition("/")[2] else f"{model}:latest"
 
 
 def _kind(provider: str) -> str:

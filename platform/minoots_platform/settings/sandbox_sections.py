@@ -55,6 +55,31 @@ class ContainerSettings(Section):
     )
 
 
+class StandingSettings(Section):
+    """Sandboxes that stand until they are closed."""
+
+    per_worker: int = Field(8, ge=1, le=1000, description="Sandboxes that one worker holds open at a time.")
+    per_tenant: int = Field(10, ge=1, le=100_000, description="Sandboxes of one tenant at a time.")
+    idle_timeout: float = Field(
+        900.0,
+        ge=1,
+        le=86_400,
+        description="Seconds that a sandbox which says nothing else may stand unused.",
+    )
+    lifetime: float = Field(
+        3600.0, ge=1, le=86_400, description="Seconds that a sandbox which says nothing else may stand."
+    )
+    max_lifetime: float = Field(
+        86_400.0, ge=1, le=86_400, description="Most seconds that a sandbox may ask to stand."
+    )
+    open_within: float = Field(
+        60.0,
+        ge=1,
+        le=3600,
+        description="Seconds within which a worker must have opened a sandbox, or it has failed.",
+    )
+
+
 class SandboxSettings(Section):
     """Sandboxes that programs run in."""
 
@@ -68,6 +93,16 @@ class SandboxSettings(Section):
         True, description="Whether limits are held by control groups where these can be written."
     )
     at_once: int = Field(4, ge=1, le=1000, description="Sandboxes of one worker at a time.")
+    memory_mb: int | None = Field(
+        None,
+        ge=64,
+        le=100_000_000,
+        description="Megabytes of memory that the sandboxes of a machine have together; more wait. Default: "
+        "all that the machine or the worker's control group has, but `spare_memory_mb`.",
+    )
+    spare_memory_mb: int = Field(
+        512, ge=0, le=100_000_000, description="Megabytes that sandboxes leave to everything else."
+    )
     tiers: tuple[Literal["bubblewrap", "container", "vm"], ...] = Field(
         ("bubblewrap", "container", "vm"),
         max_length=3,
@@ -89,9 +124,28 @@ class SandboxSettings(Section):
     container: ContainerSettings = Field(
         default_factory=ContainerSettings, description="Containers that programs run in."
     )
+    standing: StandingSettings = Field(
+        default_factory=StandingSettings, description="Sandboxes that stand until they are closed."
+    )
     vm_image: LocalPath | None = Field(
         None,
         description="Folder of the image of virtual machines. Default: `vm-image` in the data directory.",
+    )
+    vm_states: int = Field(
+        4,
+        ge=0,
+        le=64,
+        description="States of virtual machines that are kept in `vm-states` of the data directory, each of "
+        "a hundred megabytes or more, so that the next machine of the same size starts several times faster. "
+        "With 0 none is kept.",
+    )
+    vm_engine: Literal["qemu", "firecracker"] = Field(
+        "qemu",
+        description="What runs virtual machines. `firecracker` takes KVM and an image built with "
+        "`--unpacked-kernel`, and has not been exercised on real hardware.",
+    )
+    firecracker: str = Field(
+        "firecracker", min_length=1, max_length=256, description="Firecracker, by name or path; 1.8 or newer."
     )
     qemu: str = Field(
         "qemu-system-x86_64", min_length=1, max_length=256, description="QEMU, by name or path."

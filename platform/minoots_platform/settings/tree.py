@@ -98,6 +98,11 @@ class Settings(BaseSettings):
         """The folder of the image of virtual machines."""
         return self.sandbox.vm_image or self.data_dir / "vm-image"
 
+    @property
+    def vm_states(self) -> Path:
+        """The folder of the states of virtual machines."""
+        return self.data_dir / "vm-states"
+
     def with_overrides(self, overrides: Mapping[str, Any]) -> Settings:
         """Return these settings with the nested ``overrides`` on top, validated anew.
 

@@ -112,13 +112,13 @@ def submit(
         wanted["prompt"] = text(prompt, "--prompt")
     elif task is not None:
         tools = None if tool is None else [_rule(one) for one in tool]
-        wanted |= given(system=system, files=_files(file), tools=tools, max_turns=turns)
+        wanted |= given(system=system, files=file_fields(file), tools=tools, max_turns=turns)
         wanted["task"] = text(task, "--task")
     else:
-        wanted |= given(command=command, files=_files(file))
+        wanted |= given(command=command, files=file_fields(file))
     job = session.client.jobs.submit(**wanted)
     if watch:
-        _watch(session, job.id)
+        follow(session, job.id)
     else:
         _show(session, job)
 
@@ -126,7 +126,7 @@ def submit(
 @remote(app)
 def watch(session: Session, job_id: JobId) -> None:
     """Follow a job from its beginning to its end; exit code 8 if it ends badly."""
-    _watch(session, job_id)
+    follow(session, job_id)
 
 
 @remote(app)
@@ -278,7 +278,8 @@ def artifacts(
         output.table(("NAME", "BYTES", "KIND", "SHA-256"), rows)
 
 
-def _watch(session: Session, job_id: str) -> None:
+def follow(session: Session, job_id: str) -> None:
+    """Print what happens in a job until it has ended; leave with exit code 8 if it ends badly."""
     seen = Transcript()
     for event in session.client.jobs.events(job_id):
         dropped = seen.add(event)
@@ -371,7 +372,8 @@ def _result(job: Job) -> Sequence[tuple[str, Any]]:
     return found
 
 
-def _files(given_files: Sequence[str] | None) -> list[dict[str, str]]:
+def file_fields(given_files: Sequence[str] | None) -> list[dict[str, str]]:
+    """Return the files of a job from what was given as ``PATH=TEXT`` or ``PATH=@FILE``."""
     found = mapping(given_files, "--file", "=")
     return [{"path": path, "text": text(what, "--file")} for path, what in found.items()]
 

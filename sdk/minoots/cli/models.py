@@ -12,8 +12,8 @@ from minoots.contracts.usage import UsageBy, UsageSum
 from . import output
 from .session import Session, group, remote
 
-app = group("See which language models there are.")
-usage = group("See what calls of language models took.")
+app = group("List providers in the order in which they are asked, each with its models.")
+usage = group("Show tokens and money, and what is left of the budgets today.")
 
 _MILLION = 1_000_000
 
@@ -33,6 +33,8 @@ def list_models(session: Session) -> None:
         for model in provider.models:
             able = "" if model.capabilities is None else ",".join(sorted(model.capabilities))
             state = model.reason if model.breaker != "closed" else (provider.problem or "ready")
+            if model.pinned is False:
+                state = "NOT what is pinned: refused"
             name = f"{model.name} (default)" if model.default else model.name
             context = "" if model.context_tokens is None else str(model.context_tokens)
             rows.append(

@@ -1,6 +1,7 @@
 """What every remote command has: the options for everywhere, a client, errors that end in an exit code.
 
-Owns the decorator `remote`. A command is a function of a `Session` and its own options.
+Owns the decorator `remote`. A command is a function of a `Session` and its own options. The client and the
+models are imported when one runs: the top level and its help need neither.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from minoots.client import Minoots
-from minoots.contracts.problems import Problem
 from minoots.errors import FAILURES, APIError, Failure, FailureKind, MinootsError, WaitTimeout
 
 from .exits import EPILOG, Exit, exit_code
+
+if TYPE_CHECKING:
+    from minoots.client import Minoots
+    from minoots.contracts.problems import Problem
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON: one object, or one a line.")]
 UrlOption = Annotated[
@@ -65,6 +68,8 @@ def remote(app: typer.Typer, name: str | None = None) -> Callable[[Callable[...,
     def register(function: Callable[..., None]) -> Callable[..., None]:
         @wraps(function)
         def command(context: typer.Context, **given: Any) -> None:
+            from minoots.client import Minoots
+
             defaults = context.find_root().obj or Defaults()
             json = given.pop("json_output") or defaults.json
             url, key = given.pop("url") or defaults.url, given.pop("api_key") or defaults.api_key
@@ -113,6 +118,8 @@ def tell(error: MinootsError, *, as_json: bool = False) -> int:
 
 def _as_problem(error: MinootsError) -> Problem:
     """Return what ``error`` says; one that never reached the service has status 0."""
+    from minoots.contracts.problems import Problem
+
     if isinstance(error, APIError):
         return error.problem
     if isinstance(error, Failure):

@@ -93,6 +93,7 @@ from .jobs import (
     VmJob,
     VmResult,
 )
+from .mcp_servers import McpServer, McpToolRule
 from .models import (
     Budget,
     Capability,
@@ -149,6 +150,16 @@ from .schedules import (
     ScheduleState,
 )
 from .secrets import Secret, SecretCreate, SecretCreated, SecretRotate, SecretVersion
+from .standing import (
+    CloseReason,
+    Sandbox,
+    SandboxCreate,
+    SandboxFile,
+    SandboxFiles,
+    SandboxSnapshot,
+    SandboxState,
+    SandboxWritten,
+)
 from .templates import BodyTemplate, RenderedBody, TemplatePreview
 from .timers import (
     Account,
@@ -197,6 +208,7 @@ __all__ = [
     "Checked",
     "Chunk",
     "CircuitPolicy",
+    "CloseReason",
     "Command",
     "CommandCreate",
     "CommandState",
@@ -260,6 +272,8 @@ __all__ = [
     "LlmJob",
     "LlmResult",
     "Locality",
+    "McpServer",
+    "McpToolRule",
     "Message",
     "Misfire",
     "ModelAnswer",
@@ -313,6 +327,13 @@ __all__ = [
     "RotationSave",
     "Rule",
     "Rung",
+    "Sandbox",
+    "SandboxCreate",
+    "SandboxFile",
+    "SandboxFiles",
+    "SandboxSnapshot",
+    "SandboxState",
+    "SandboxWritten",
     "Schedule",
     "SchedulePatch",
     "SchedulePreview",

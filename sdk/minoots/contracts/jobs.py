@@ -18,6 +18,7 @@ from minoots.errors import FailureKind
 from .agent_jobs import AgentProgress
 from .base import Instant, Labels, Matching, Name, Part, Request, View
 from .ingest import MEDIA_TYPE_PATTERN
+from .mcp_servers import MAX_SERVERS, McpServer
 from .models import (
     Budget,
     ContentHash,
@@ -32,7 +33,7 @@ from .models import (
     Tokens,
 )
 from .payloads import Metadata
-from .sandboxes import FilePath, ImageReference, Limits, NetworkHost, Tier
+from .sandboxes import FilePath, ImageReference, Limits, NetworkHost, SandboxId, Tier
 from .tools import MAX_CALLS, AgentTool, PathPattern, ToolRule
 
 MAX_COMMAND_BYTES: Final = 96 * 1024
@@ -181,9 +182,24 @@ class ExecJob(_InSandbox):
     ] = Field(default_factory=dict)
     """Beside PATH, HOME, TMPDIR and LANG. Kept as it is: no place for secrets."""
     stdin: Annotated[str, Field(max_length=MAX_TEXT)] = ""
+    sandbox: SandboxId | None = None
+    """Run it in a sandbox that stands, in the working folder as it is there, after what runs there already.
+    Tier, image, network and limits are the sandbox's then; ``limits.time`` may be less."""
     on_lost: OnLost | None = None
-    """Default: ``rerun`` where nothing gets out of the sandbox; ``fail`` in the tier ``process``, and with
-    ``network``."""
+    """Default: ``rerun`` where nothing gets out of the sandbox; ``fail`` in the tier ``process``, with
+    ``network``, and in a sandbox that stands."""
+
+    @model_validator(mode="after")
+    def _as_the_sandbox_is(self) -> Self:
+        if self.sandbox is None:
+            return self
+        beside = sorted(self.model_fields_set & {"tier", "image", "network"})
+        beside += [f"limits.{name}" for name in sorted(self.limits.model_fields_set - {"time"})]
+        if beside:
+            raise ValueError(
+                f"expected none of what the sandbox has already beside sandbox; got {', '.join(beside)}"
+            )
+        return self
 
 
 class VmJob(ExecJob):
@@ -196,6 +212,8 @@ class VmJob(ExecJob):
     def _machine_has(self) -> Self:
         if self.image is not None or self.network:
             raise ValueError("expected neither image nor network: machines have one image and no network yet")
+        if self.sandbox is not None:
+            raise ValueError("expected no sandbox; a program in one that stands is of the kind exec")
         return self
 
 
@@ -218,6 +236,8 @@ class AgentJob(_InSandbox):
     think: bool | None = None
     tools: Annotated[tuple[ToolRule, ...], Field(max_length=len(AgentTool))] | None = None
     """The tools that it has; default: all that stay in the sandbox, and ``sleep``."""
+    mcp: Annotated[tuple[McpServer, ...], Field(max_length=MAX_SERVERS)] = ()
+    """Servers whose tools it has beside these."""
     max_turns: Annotated[int, Field(ge=1, le=1000)] = 50
     """How often the model may be asked."""
     max_calls: Annotated[int, Field(ge=1, le=MAX_CALLS)] = 500
@@ -230,6 +250,9 @@ class AgentJob(_InSandbox):
         names = [rule.name for rule in self.tools or ()]
         if len(set(names)) != len(names):
             raise ValueError("expected one rule for each tool; got two for one")
+        servers = [server.name for server in self.mcp]
+        if len(set(servers)) != len(servers):
+            raise ValueError("expected servers of different names in mcp; got one twice")
         return self
 
 
@@ -341,6 +364,8 @@ class JobProblem(View):
     kind: FailureKind
     detail: str
     remedy: str | None = None
+    outcome: Literal["never_started", "unknown"] | None = None
+    """Of a program: ``never_started`` is safe to submit again; ``unknown`` asks for a look at what it did."""
 
 
 class Job(View):

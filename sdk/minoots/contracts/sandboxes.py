@@ -60,6 +60,11 @@ ImageReference = Annotated[
 """An image of containers. By digest alone: what a tag names changes."""
 
 
+SANDBOX_ID_PATTERN: Final = r"^sbx_[0-7][0-9A-HJKMNP-TV-Z]{25}$"
+
+SandboxId = Annotated[str, Matching(SANDBOX_ID_PATTERN, "the id of a sandbox that stands: sbx_…")]
+
+
 class Tier(StrEnum):
     """How strongly a program is shut in, the weakest first. What a machine cannot give is never replaced."""
 

@@ -30,6 +30,8 @@ class AgentTool(StrEnum):
     """Runs a command of the shell in the sandbox."""
     HTTP = "http"
     """Sends a request to a host of the job's ``network``: it leaves the sandbox."""
+    CONTEXT = "context"
+    """Searches what was captured of sessions, and documents, and reads on there. Never there by itself."""
     SLEEP = "sleep"
     """Waits, for hours if need be and through every crash; a message ends it."""
     SET_TIMER = "set_timer"

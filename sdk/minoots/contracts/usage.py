@@ -87,6 +87,8 @@ class ModelInfo(View):
     context_tokens: int | None = None
     max_output_tokens: int | None = None
     digest: str | None = None
+    pinned: bool | None = None
+    """Whether it is what a pin says it must be; None where it is not pinned. When false it is not used."""
     price: ModelPrice | None = None
     default: bool = False
     """Whether its provider is asked for it when none is named."""

@@ -74,6 +74,8 @@ class NewJob(TypedDict, total=False):
     """What is put into the sandbox; as a mapping, texts by path."""
     outputs: Sequence[str]
     tier: str
+    sandbox: str
+    """Of one that stands: a program runs in it, in the files that are there."""
     image: str
     limits: Limits | Mapping[str, Any]
     on_lost: str

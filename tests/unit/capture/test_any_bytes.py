@@ -17,8 +17,8 @@ from transcripts import READERS
 
 from minoots.contracts.conversations import ConversationEvent
 from minoots_activities.capture.compressed import Damaged, expanded
-from minoots_activities.capture.ingest import head_of
 from minoots_activities.capture.lines import lines_from
+from minoots_activities.capture.parts import beginning_of
 from minoots_activities.capture.readers import Parsed, Reader
 from minoots_activities.capture.readers.gemini import records_of_whole
 from minoots_activities.capture.readers.reader import Identity
@@ -187,7 +187,7 @@ PROVIDERS = sorted(READERS)
 def taken_in(reader: Reader, name: str, data: bytes) -> Parsed:
     """Read some bytes as a transcript is read."""
     parsed, file = Parsed(), io.BytesIO(data)
-    head = head_of(reader, file)
+    head = beginning_of(reader, file).head
     # Also where it is nobody's: what a parser takes does not depend on how its file is called.
     identity = reader.identify(PurePath("/home/x", name), head) or Identity("session")
     whole = records_of_whole(data) if reader.cursor == "whole" else None

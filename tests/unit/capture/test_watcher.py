@@ -574,6 +574,30 @@ async def test_a_file_that_is_written_over_with_another_conversation_is_told_as_
     assert ground.told[-1].conversation_id == Whose("qwen", "other").id_for(TENANT)
 
 
+async def test_a_look_while_files_are_told_again_finds_out_anew_whose_they_are(ground: Ground) -> None:
+    watcher = ground.watcher(Source(Qwen(), ground.folder))
+    first = ground.write(1, b'{"sessionId": "the first"}\n')
+    second = ground.write(2, b'{"sessionId": "the second"}\n')
+    await watcher.look()
+    with second.open("r+b") as file:  # the same file, and no shorter
+        file.truncate()
+        file.write(b'{"sessionId": "other"}\n' + b'{"type": "user"}\n' * 9)
+    tell, looks = ground.tell, 0
+
+    async def telling(start: CaptureStart, file: FileChanged) -> None:
+        nonlocal looks
+        await tell(start, file)
+        looks += 1
+        if looks == 1:
+            await watcher.look()
+
+    watcher._tell = telling
+    ground.told.clear()
+    await watcher.again([str(first), str(second)])
+    told = {file.conversation_id for file in ground.told if file.path == str(second)}
+    assert told == {Whose("qwen", "other").id_for(TENANT)}
+
+
 async def test_files_are_told_again_when_that_is_asked_for(ground: Ground) -> None:
     watcher = ground.watcher()
     path = ground.write()

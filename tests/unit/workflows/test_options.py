@@ -46,13 +46,18 @@ def test_queues_are_named_by_what_a_machine_needs() -> None:
 
 
 def test_the_named_option_sets_are_these() -> None:
-    assert NAMED.keys() == {"SENDING", "RECORDS", "LOOKING", "FILES", "MODEL", "PROGRAM"}
+    assert NAMED.keys() == {"SENDING", "RECORDS", "LOOKING", "FILES", "MODEL", "PROGRAM", "OPENING"}
 
 
 @pytest.mark.parametrize("name", NAMED)
 def test_an_option_set_never_gives_up_and_never_waits_long(name: str) -> None:
     chosen = NAMED[name]
-    elsewhere = {"FILES": Queue.FILES, "MODEL": Queue.LLM, "PROGRAM": Queue.SANDBOX}
+    elsewhere = {
+        "FILES": Queue.FILES,
+        "MODEL": Queue.LLM,
+        "PROGRAM": Queue.SANDBOX,
+        "OPENING": Queue.SANDBOX,
+    }
     assert chosen["task_queue"] is elsewhere.get(name, Queue.IO)
     policy = chosen["retry_policy"]
     assert policy.maximum_attempts == 0, "what was accepted is never given up for a fault of ours"
@@ -88,7 +93,7 @@ def test_every_activity_is_called_with_a_named_option_set() -> None:
             ):
                 spread = [ast.unparse(one.value) for one in node.keywords if one.arg is None]
                 assert len(spread) == 1, f"{path.name}:{node.lineno} takes no option set"
-                if spread[0].startswith("options.on_host("):
+                if spread[0].startswith(("options.on_host(", "options.holder_")):
                     continue
                 # A summary for the Temporal UI may be added; no number may.
                 known = re.fullmatch(r"options\.([A-Z]+)( \| \{'summary': [^,]*\})?", spread[0])
@@ -153,3 +158,20 @@ def test_what_one_host_alone_can_do_is_tried_there_until_it_works() -> None:
     assert chosen["task_queue"] == "files-ada"
     assert chosen["retry_policy"] == options.RECORDS["retry_policy"]
     assert chosen["heartbeat_timeout"] < chosen["start_to_close_timeout"]
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [options.holder_watch("q"), options.holder_call("q", "put"), options.holder_program("q")],
+    ids=["watch", "call", "program"],
+)
+def test_what_only_the_holder_of_a_sandbox_can_do_is_asked_of_it_once_and_taken_soon(chosen: Any) -> None:
+    assert chosen["task_queue"] == "q"
+    assert chosen["retry_policy"].maximum_attempts == 1, "nobody else can do it"
+    assert chosen["schedule_to_start_timeout"] <= timedelta(seconds=20), "a dead worker is noticed"
+    assert chosen["heartbeat_timeout"] <= timedelta(seconds=10)
+
+
+def test_a_sandbox_is_watched_for_longer_than_any_stands() -> None:
+    assert options.holder_watch("q")["start_to_close_timeout"] > MAX_TIME
+    assert Settings().sandbox.standing.max_lifetime <= MAX_TIME.total_seconds()

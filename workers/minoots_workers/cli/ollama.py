@@ -30,7 +30,7 @@ Model = Annotated[str, typer.Argument(help="Name of a model: qwen3:8b.")]
 @app.command("list")
 def list_models(config: Config = None, provider: Name = None, as_json: AsJson = False) -> None:
     """List the models that are pulled, and which of them are in memory."""
-    from minoots_activities.models.providers.ollama_models import loaded, pin_of
+    from minoots_activities.models.providers.ollama_models import loaded
 
     async def work(server: OllamaServer) -> None:
         warm = {one.name: one for one in await loaded(server)}
@@ -39,13 +39,12 @@ def list_models(config: Config = None, provider: Name = None, as_json: AsJson = 
             there = warm.get(model.name)
             moment = None if there is None else there.until
             until = "" if moment is None else moment.isoformat(timespec="seconds")
-            pin = pin_of(server, model.name)
-            kept = not pin or (model.digest or "").removeprefix("sha256:").startswith(pin)
+            pinned = server.spec.is_pinned(model.name, model.digest)
             able = () if model.capabilities is None else sorted(model.capabilities)
             told = {
                 "name": model.name,
                 "digest": model.digest,
-                "pinned": None if pin is None else kept,
+                "pinned": pinned,
                 "context": model.context,
                 "capabilities": list(able),
                 "remote": model.remote,
@@ -53,7 +52,7 @@ def list_models(config: Config = None, provider: Name = None, as_json: AsJson = 
             }
             if as_json:
                 typer.echo(json.dumps(told))
-            state = "" if pin is None else ("pinned" if kept else "NOT what is pinned")
+            state = "" if pinned is None else ("pinned" if pinned else "NOT what is pinned")
             digest, context = (model.digest or "")[:12], str(model.context or "")
             rows.append((model.name, digest, state, context, ",".join(able), until))
         if not as_json:
@@ -75,6 +74,20 @@ def pull(model: Model, config: Config = None, provider: Name = None, as_json: As
                 typer.echo(f"{step.status}: {100 * (step.completed or 0) // step.total} %")
             else:
                 typer.echo(step.status)
+
+    _run(config, provider, work)
+
+
+@app.command()
+def pin(model: Model, config: Config = None, provider: Name = None) -> None:
+    """Print what pins a model to the digest that it has now, as the setting `models.pins` wants it."""
+
+    async def work(server: OllamaServer) -> None:
+        found = await server.look(model)
+        if found is None or found.digest is None:
+            there = ", ".join(one.name for one in await server.models()) or "none"
+            _fail(f"{server.name} has no model {model} that could be pinned; it has {there}", 5)
+        typer.echo(f"{server.name}/{found.name}=sha256:{found.digest.removeprefix('sha256:')}")
 
     _run(config, provider, work)
 

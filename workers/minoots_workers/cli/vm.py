@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from minoots_platform.settings import Settings, SettingsError, load_settings
 from minoots_workers.embedded.faults import CONFIG
+
+if TYPE_CHECKING:
+    from minoots_activities.vms.engines import Engine
 
 app = typer.Typer(
     help="Virtual machines: build their image, see whether they start here.", no_args_is_help=True
@@ -30,6 +33,9 @@ def build_image(
             dir_okay=False,
         ),
     ] = None,
+    unpacked_kernel: Annotated[
+        bool, typer.Option("--unpacked-kernel", help="With the kernel unpacked, too: Firecracker takes it.")
+    ] = False,
     config: _Config = None,
 ) -> None:
     """Build the image from Debian's kernel, busybox and Minoots' own guest.
@@ -42,7 +48,7 @@ def build_image(
 
     settings = _settings(config)
     try:
-        image = building.build(settings.vm_image, package or ())
+        image = building.build(settings.vm_image, package or (), unpacked_kernel=unpacked_kernel)
     except ImageFault as fault:
         typer.echo(f"minoots vm: {fault}", err=True)
         raise typer.Exit(1) from None
@@ -57,20 +63,19 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as one JSON object.")] = False,
     config: _Config = None,
 ) -> None:
-    """Start a machine, say by which accelerator and how fast, and why not by a faster one.
+    """Start machines, say by which accelerator and how fast, and why not by a faster one.
+
+    The state of one of them is kept for the jobs to come, where settings allow that.
 
     Exit codes: 0 it started, 1 it did not, 2 settings.
     """
     from minoots.errors import Failure
-    from minoots_activities.vms import accelerators, images, qemu
     from minoots_activities.vms.faults import ImageFault
-    from minoots_activities.vms.guest import VERSION
+    from minoots_workers.machines import engine_of
 
     settings = _settings(config)
     try:
-        host = qemu.Host.find(settings.sandbox.qemu)
-        image = images.load(settings.vm_image, VERSION)
-        chosen = asyncio.run(accelerators.choose(host, image))
+        found = asyncio.run(_found(settings, engine_of(settings)))
     except ImageFault as fault:
         typer.echo(f"minoots vm: {fault}", err=True)
         raise typer.Exit(1) from None
@@ -78,20 +83,45 @@ def check(
         typer.echo(f"minoots vm: {failure.detail}. {failure.remedy or ''}".strip(), err=True)
         raise typer.Exit(1) from None
     if as_json:
-        found = {
-            "accelerator": chosen.name,
-            "boot_ms": round(chosen.boot_ms),
-            "refused": chosen.refused,
-            "image": str(image.folder),
-            "digest": image.digest,
-            "packages": image.about.packages,
-        }
         typer.echo(json.dumps(found))
         return
-    typer.echo(f"accelerator  {chosen.name}, ready after {chosen.boot_ms:.0f} ms")
-    for name, why in chosen.refused.items():
+    typer.echo(f"engine       {found['engine']}")
+    typer.echo(f"accelerator  {found['accelerator']}, ready after {found['boot_ms']} ms")
+    if found["restored_ms"] is not None:
+        typer.echo(f"kept state   ready after {found['restored_ms']} ms")
+    elif settings.sandbox.vm_states and settings.sandbox.vm_engine == "qemu":
+        typer.echo("kept state   none could be kept; the log says why")
+    for name, why in found["refused"].items():
         typer.echo(f"not by {name}   {why}")
-    typer.echo(f"image        {image.folder} ({image.digest[:12]})")
+    typer.echo(f"image        {found['image']} ({found['digest'][:12]})")
+
+
+async def _found(settings: Settings, engine: Engine) -> dict[str, Any]:
+    """Start machines; return what there is to say of them."""
+    from minoots_activities.vms import accelerators, images, qemu
+    from minoots_activities.vms.guest import VERSION
+    from minoots_activities.vms.starting import tried, tried_by
+    from minoots_activities.vms.states import States
+
+    if settings.sandbox.vm_engine == "firecracker":
+        boot_ms, held_by = await tried_by(engine)
+        found: dict[str, Any] = {**held_by, "boot_ms": round(boot_ms), "restored_ms": None, "refused": {}}
+        image = images.load(settings.vm_image, VERSION)
+    else:
+        host = qemu.Host.find(settings.sandbox.qemu)
+        image = images.load(settings.vm_image, VERSION)
+        chosen = await accelerators.choose(host, image)
+        states = States(settings.vm_states, settings.sandbox.vm_states)
+        restored = await tried(host, image, chosen, states) if settings.sandbox.vm_states else None
+        found = {
+            "engine": "qemu",
+            "accelerator": chosen.name,
+            "boot_ms": round(chosen.boot_ms),
+            "restored_ms": None if restored is None else round(restored),
+            "refused": chosen.refused,
+        }
+    about = {"image": str(image.folder), "digest": image.digest, "packages": image.about.packages}
+    return {**found, **about}
 
 
 def _settings(config: Path | None) -> Settings:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from minoots.errors import Failure
-from minoots_platform.collector import leave_alone_what_is_loaded
+from minoots_platform.collector import loading
 from minoots_platform.parent import watch_parent
 from minoots_platform.settings import Settings, SettingsError, load_settings, require_startable
 from minoots_platform.telemetry import get_logger, start_logs, start_telemetry
@@ -44,10 +44,9 @@ def watch(
 
 
 def _serve(settings: Settings, ready_fd: int | None) -> int:
-    from minoots_workers.process import stop_on_signals
-    from minoots_workers.watching import run_watch
-
-    leave_alone_what_is_loaded()
+    with loading():
+        from minoots_workers.process import stop_on_signals
+        from minoots_workers.watching import run_watch
 
     def tell(line: str) -> None:
         if ready_fd is not None:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from minoots.errors import Failure
-from minoots_platform.collector import leave_alone_what_is_loaded
+from minoots_platform.collector import loading
 from minoots_platform.parent import watch_parent
 from minoots_platform.settings import Settings, SettingsError, load_settings, require_startable
 from minoots_platform.telemetry import get_logger, serve_metrics, start_logs, start_telemetry
@@ -57,9 +57,8 @@ def _metrics_listener(settings: Settings, descriptor: int | None) -> socket.sock
 
 
 def _serve(settings: Settings, queues: list[Queue], metrics: socket.socket | None) -> int:
-    from minoots_workers.process import run_worker
-
-    leave_alone_what_is_loaded()
+    with loading():
+        from minoots_workers.process import run_worker
 
     with start_telemetry(settings, "worker") as telemetry:
         if metrics is not None:

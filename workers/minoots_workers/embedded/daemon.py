@@ -108,12 +108,12 @@ class Daemon:
             )
         ready = _first_line(process)
         if ready is None:
-            with suppress(ProcessLookupError):
-                process.terminate()
-            code = process.wait(STOPPED_WITHIN)
+            code = _end(process)
             told = log.read_bytes()[begin:].decode(errors="replace").strip().splitlines()[-_SHOWN:]
             raise StackFault(
-                code or CHILD_FAILED, "it did not become ready:\n  " + "\n  ".join(told), f"The log is {log}."
+                code if code > 0 else CHILD_FAILED,
+                "it did not become ready:\n  " + "\n  ".join(told),
+                f"The log is {log}.",
             )
         about = json.loads(ready)
         running = Running(process.pid, about, tuple(arguments), datetime.now(UTC))
@@ -126,9 +126,7 @@ class Daemon:
         try:
             write_whole(self.data_dir / _FILE, json.dumps(values, indent=2) + "\n")
         except OSError as error:
-            with suppress(ProcessLookupError):
-                process.terminate()
-            process.wait(STOPPED_WITHIN)
+            _end(process)
             raise StackFault(
                 CONFIG,
                 f"where it runs cannot be noted in {self.data_dir}: {error.strerror}; it was stopped again",
@@ -174,6 +172,18 @@ class Daemon:
             )
         except (OSError, ValueError, KeyError, TypeError):
             return None
+
+
+def _end(process: subprocess.Popen[bytes]) -> int:
+    """End a process that is of no use; return its exit code."""
+    with suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        return process.wait(STOPPED_WITHIN)
+    except subprocess.TimeoutExpired:
+        # What it began ends with it.
+        process.kill()
+        return process.wait()
 
 
 def _holder(lock: Path) -> int | None:

@@ -57,7 +57,7 @@ class Ollama:
     async def tags(self, _: Request) -> Response:
         """Which models there are."""
         there = [model for model in self._playing.script.models if model.name in self._playing.pulled]
-        return JSONResponse({"models": [_listed(model) for model in there]})
+        return JSONResponse({"models": [self._listed(model) for model in there]})
 
     async def ps(self, _: Request) -> Response:
         """Which models are in memory, and until when."""
@@ -69,7 +69,7 @@ class Ollama:
             if model is not None:
                 told.append(
                     {
-                        **_listed(model),
+                        **self._listed(model),
                         "expires_at": until.isoformat(),
                         "size_vram": 0,
                         "context_length": self._playing.script.context,
@@ -136,12 +136,12 @@ class Ollama:
         if model is None:
             lines.append({"error": "pull model manifest: file does not exist"})
         else:
-            digest, total = f"sha256:{model.digest}", model.size
+            digest, total = f"sha256:{model.newest}", model.size
             for part in (0, total // 2, total):
-                told = {"status": f"pulling {model.digest[:12]}", "digest": digest, "total": total}
+                told = {"status": f"pulling {model.newest[:12]}", "digest": digest, "total": total}
                 lines.append(told | {"completed": part})
             lines += [{"status": "verifying sha256 digest"}, {"status": "success"}]
-            self._playing.pulled.add(model.name)
+            self._playing.pulled[model.name] = model.newest
         if body.get("stream", True):
             return StreamingResponse(_lines(lines), media_type=_NDJSON)
         return JSONResponse(lines[-1], status_code=500 if "error" in lines[-1] else 200)
@@ -152,7 +152,7 @@ class Ollama:
         model = self._playing.model(str(body.get("model") or body.get("name") or ""))
         if model is None:
             return _unknown(body)
-        self._playing.pulled.discard(model.name)
+        self._playing.pulled.pop(model.name, None)
         return Response(status_code=200)
 
     async def _answer(self, request: Request, *, chat: bool) -> Response:
@@ -177,10 +177,23 @@ class Ollama:
         script = self._playing.script
         most = int(options.get("num_ctx") or script.context)
         seen = min(sent, most if script.most_context is None else min(most, script.most_context))
+        if seen < sent and script.refuses and body.get("truncate") is False:
+            return JSONResponse({"error": "the input length exceeds the context length"}, status_code=400)
         answer = _Answer(body, turn, heard, chat=chat, evaluated=seen, loading=_LOADING if fresh else 0)
         if body.get("stream", True):
             return StreamingResponse(answer.lines(), media_type=_NDJSON)
         return await answer.whole()
+
+    def _listed(self, model: Model) -> dict[str, Any]:
+        return {
+            "name": model.name,
+            "model": model.name,
+            "modified_at": _MODIFIED,
+            "size": model.size,
+            "digest": self._playing.pulled.get(model.name, model.digest),
+            "details": _details(),
+            **({"remote_host": "https://ollama.com:443", "remote_model": model.name} if model.remote else {}),
+        }
 
     def _load(self, model: Model, keep_alive: Any) -> bool:
         """Keep a model in memory for as long as is asked; return whether it had to be loaded."""
@@ -305,18 +318,6 @@ def _kept_for(keep_alive: Any) -> timedelta | None:
     if text.startswith("-"):
         return None
     return parse_duration(float(text) if text.replace(".", "", 1).isdigit() else text)
-
-
-def _listed(model: Model) -> dict[str, Any]:
-    return {
-        "name": model.name,
-        "model": model.name,
-        "modified_at": _MODIFIED,
-        "size": model.size,
-        "digest": model.digest,
-        "details": _details(),
-        **({"remote_host": "https://ollama.com:443", "remote_model": model.name} if model.remote else {}),
-    }
 
 
 def _details() -> dict[str, Any]:

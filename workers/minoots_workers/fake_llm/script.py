@@ -39,11 +39,18 @@ class Model(_Part):
     size: int = 1_000_000_000
     pulled: bool = True
     """Whether it is there from the beginning."""
+    changes: bool = False
+    """Whether a pull brings another version than the one that is there from the beginning."""
 
     @property
     def digest(self) -> str:
         """What pins it."""
         return hashlib.sha256(self.name.encode()).hexdigest()
+
+    @property
+    def newest(self) -> str:
+        """What pins the version that a pull brings."""
+        return hashlib.sha256(f"{self.name} anew".encode()).hexdigest() if self.changes else self.digest
 
 
 class ToolCall(_Part):
@@ -123,6 +130,8 @@ class Script(_Part):
     the front without a word, as the real one does."""
     most_context: Annotated[int, Field(ge=16)] | None = None
     """The most that Ollama's wire looks at, whatever ``num_ctx`` says: a server that has less memory."""
+    refuses: bool = True
+    """Whether Ollama's wire refuses what is too long when it is told not to truncate; old ones do not."""
 
     def model(self, name: str) -> Model | None:
         """Return a model by its name, with or without ``:latest``."""
@@ -135,7 +144,8 @@ class Playing:
 
     def __init__(self, script: Script) -> None:
         self.script = script
-        self.pulled = {model.name for model in script.models if model.pulled}
+        self.pulled = {model.name: model.digest for model in script.models if model.pulled}
+        """Models that are there, each with the digest that it has."""
         self._used = [0] * len(script.turns)
 
     def next(self, model: str, messages: Sequence[Mapping[str, Any]]) -> Turn:

@@ -34,6 +34,12 @@ class JobLook(Contract):
     """Of an agent: the number of what is next."""
     wake_at: datetime | None = None
     """Of one that waits: until when; ``None`` while it waits for somebody."""
+    sandbox_id: str = ""
+    """Of a program in a sandbox that stands: which."""
+    epoch: int = 0
+    """Which opening of it."""
+    queue: str = ""
+    """The task queue of the worker that holds it."""
 
     @property
     def over(self) -> bool:
@@ -48,6 +54,10 @@ class StepDue(Contract):
     job_id: str
     step: int = 0
     """Of an agent: the number of what is to be done; once something else has been, nothing is."""
+    sandbox_id: str = ""
+    """Of a program in a sandbox that stands: which."""
+    epoch: int = 0
+    """Which opening of it: another one has other files."""
 
 
 class StepDone(Contract):

@@ -96,13 +96,19 @@ class AgentJobWorkflow:
         except TimeoutError:
             pass
         except asyncio.CancelledError:
-            await _stopped(step)
+            await _stopped(step, elsewhere=bool(look.queue))
             raise
         self._stop = False
-        return await _stopped(step)
+        return await _stopped(step, elsewhere=bool(look.queue))
 
     def _begin(self, look: JobLook) -> workflow.ActivityHandle[StepDone]:
-        due = StepDue(tenant=self._job.tenant, job_id=self._job.id, step=look.step)
+        due = StepDue(
+            tenant=self._job.tenant,
+            job_id=self._job.id,
+            step=look.step,
+            sandbox_id=look.sandbox_id,
+            epoch=look.epoch,
+        )
         if look.does is Does.THINK:
             return workflow.start_activity_method(
                 ThinkingPort.think, due, **options.MODEL | {"summary": "ask a model"}
@@ -115,13 +121,20 @@ class AgentJobWorkflow:
             return workflow.start_activity_method(
                 ModelCallsPort.call_model, due, **options.MODEL | {"summary": "ask a model"}
             )
+        if look.queue:
+            return workflow.start_activity_method(
+                ProgramsPort.run_program, due, **options.holder_program(look.queue)
+            )
         return workflow.start_activity_method(
             ProgramsPort.run_program, due, **options.PROGRAM | {"summary": "run a program"}
         )
 
 
-async def _stopped(step: workflow.ActivityHandle[StepDone]) -> JobLook | None:
-    """Wait until a step has ended, and call it off if it has not; return what is next if it says."""
+async def _stopped(step: workflow.ActivityHandle[StepDone], *, elsewhere: bool = False) -> JobLook | None:
+    """Wait until a step has ended, and call it off if it has not; return what is next if it says.
+
+    ``elsewhere`` says that only one worker can do it, which may be gone: then the records say what is next.
+    """
     called_off = not step.done()
     if called_off:
         step.cancel()
@@ -130,7 +143,7 @@ async def _stopped(step: workflow.ActivityHandle[StepDone]) -> JobLook | None:
     except (ActivityError, asyncio.CancelledError) as error:
         # However one ended that was called off, the records say what is next: it may not have answered in
         # time. Anything else is a fault, and ends the workflow.
-        if not called_off and not is_cancelled_exception(error):
+        if not called_off and not elsewhere and not is_cancelled_exception(error):
             raise
         return None
     return None if called_off else done.next

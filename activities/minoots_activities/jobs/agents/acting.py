@@ -1,7 +1,8 @@
 """`ActingPort`: the calls that an agent's model wants are made, each kept with what it has changed.
 
-Owns the order: one call after the other, each a step of its own. A call that a dead worker had begun is made
-again where nothing of it can be left, and told as unknown where something may be.
+Owns the order: what servers offer first, then one call after the other, each a step of its own. A call that
+a dead worker had begun is made again where nothing of it can be left, and told as unknown where something may
+be.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
@@ -20,14 +21,23 @@ from minoots.contracts import AgentJob, AgentTool, JobEventType, JobState, Messa
 from minoots.errors import Failure, FailureKind
 from minoots_activities.jobs.adapter import agent_look
 from minoots_activities.jobs.reaching import heard_by, reaches_out
+from minoots_activities.jobs.servers.calling import Servers
+from minoots_activities.jobs.servers.offers import SEPARATOR, kept_offers, rule_of, server_of
 from minoots_activities.jobs.telling import Teller
 from minoots_activities.jobs.working import UnwantedError, while_wanted, without_words
-from minoots_activities.sandboxes.port import NeverStarted, Stream
+from minoots_activities.sandboxes.port import NeverStarted
 from minoots_activities.sandboxes.tiers import Tiers
 from minoots_platform.clock import Clock
 from minoots_platform.connectors import ConnectorFault, check_action
-from minoots_platform.identity import Scope
-from minoots_platform.records import Database, agent_runs, agent_words, authority, job_progress, timers
+from minoots_platform.records import (
+    Database,
+    agent_runs,
+    agent_words,
+    authority,
+    contents,
+    job_progress,
+    timers,
+)
 from minoots_platform.records.agent_runs import CallState, Done, Due, Step
 from minoots_platform.records.job_progress import NewJobEvent
 from minoots_platform.settings import Settings
@@ -35,13 +45,16 @@ from minoots_platform.telemetry import audit
 from minoots_workflows.jobs.contracts import StepDone, StepDue
 from minoots_workflows.jobs.port import ActingPort
 
-from .arguments import Http, Run, SetTimer, Sleep, parsed
+from .arguments import Context, Http, Run, SetTimer, Sleep, parsed
 from .ending import Ending
 from .fetching import LONGEST, Fetching
 from .file_tools import TOOLS
 from .files import Files, listing
+from .looking_up import look_up
 from .policy import call_id, clean, rules_of
+from .preparing import prepared
 from .running import Commands, Where
+from .serving import LONGEST_START, Serving
 
 _MOST_TOLD: Final = 64 * 1024
 """Characters of what a call brings that the model is told."""
@@ -86,6 +99,7 @@ class Acting(ActingPort):
         self._watching = tiers.watching
         self._fetching = Fetching(tiers.network)
         self._commands = Commands(tiers, jobs.max_artifact_bytes, jobs.max_output_bytes)
+        self._serving = Serving(Servers(self._commands, tiers.network))
         self._ending = Ending(database, settings.jobs, clock)
 
     @activity.defn(name="jobs.act")
@@ -107,7 +121,7 @@ class Acting(ActingPort):
                     now=self._clock(),
                     only_new=only_new,
                 )
-            if step is None or step.call is None:
+            if step is None or (step.call is None and step.run.offers != ""):
                 return StepDone(state="")
             begun = step.begun
             self._watching.metrics.waited(begun.request.kind, begun.waited)
@@ -117,6 +131,9 @@ class Acting(ActingPort):
             except UnwantedError:
                 return StepDone(state="")
             except NeverStarted as failure:
+                async with self._database.read() as connection:
+                    # What it begins with may have been kept meanwhile.
+                    step = replace(step, run=await agent_runs.run_of(connection, due.job_id))
                 outcome = await self._ending.outcome(step, problem=job_progress.problem_of(failure))
                 async with self._database.write() as connection:
                     await job_progress.finish(connection, begun, outcome, self._clock())
@@ -130,7 +147,7 @@ class Acting(ActingPort):
     async def _call(self, step: Step, teller: Teller) -> Due | None:
         row = step.call
         if row is None:
-            raise AssertionError("a step that acts has a call")
+            return await self._introduced(step, teller)
         call = await self._wanted(step)
         if row.state == CallState.READY.value and row.tool == AgentTool.SLEEP.value:
             return await self._sleep(step, call)
@@ -155,6 +172,8 @@ class Acting(ActingPort):
         if row.state == CallState.DENIED.value:
             why = f": {row.reason}" if row.reason else ""
             return _Came(f"error: somebody looked at this call and denied it{why}", "denied")
+        if SEPARATOR in row.tool:
+            return await self._served(step, job, call, teller)
         tool = AgentTool(row.tool)
         wanted = parsed(tool, call)
         if row.state == CallState.SLEEPING.value:
@@ -166,12 +185,14 @@ class Acting(ActingPort):
         if isinstance(wanted, SetTimer):
             with self._watching.tool(tool.value, step.begun.job_id, call.id):
                 return self._timer(step, wanted)
+        if isinstance(wanted, Context):
+            with self._watching.tool(tool.value, step.begun.job_id, call.id):
+                return await self._look_up(step, wanted)
         rule = rules_of(job)[tool]
         if isinstance(wanted, Http):
             with self._watching.tool(tool.value, step.begun.job_id, call.id):
                 return await self._fetch(step, job, wanted, rule, teller)
-        tree = await listing(self._database, step.run.tenant, step.run.tree)
-        files = Files(self._database, step.run.tenant, tree, job.limits.disk_mb * _MEGABYTE, self._clock())
+        files = await self._files(step, job)
         await self._require_room(step)
         with self._watching.tool(tool.value, step.begun.job_id, call.id):
             if isinstance(wanted, Run):
@@ -185,16 +206,65 @@ class Acting(ActingPort):
         if reaches_out(job) and not await self._first(step):
             text = "error: the worker died while this ran, and nobody knows how far it came; look first"
             return _Came(text, "unknown")
-        left = (step.begun.deadline - self._clock()).total_seconds()
-        seconds = min(wanted.seconds or longest.total_seconds(), longest.total_seconds(), left)
-        name = f"{step.begun.job_id}-{step.begun.attempt}-{step.number}"
-
-        async def hear(stream: Stream, data: bytes) -> None:
-            await teller.log(stream, data)
-
+        seconds = min(wanted.seconds or longest.total_seconds(), longest.total_seconds())
         async with teller.telling():
-            where = Where(name, job, max(0.01, seconds), heard_by(step.begun, teller))
-            return _Came(await self._commands.run(where, files, wanted, hear), files=files)
+            where = self._where(step, job, seconds, teller)
+            return _Came(await self._commands.run(where, files, wanted, teller.log), files=files)
+
+    async def _files(self, step: Step, job: AgentJob) -> Files:
+        tree = await listing(self._database, step.run.tenant, step.run.tree)
+        return Files(self._database, step.run.tenant, tree, job.limits.disk_mb * _MEGABYTE, self._clock())
+
+    def _where(self, step: Step, job: AgentJob, seconds: float, teller: Teller) -> Where:
+        """Return where something of this step runs, for so many seconds unless the job ends before."""
+        left = (step.begun.deadline - self._clock()).total_seconds()
+        name = f"{step.begun.job_id}-{step.begun.attempt}-{step.number}"
+        return Where(name, job, max(0.01, min(seconds, left)), heard_by(step.begun, teller))
+
+    async def _introduced(self, step: Step, teller: Teller) -> Due | None:
+        """Keep what the servers of an agent offer; without them it is not asked anything.
+
+        Raises:
+            NeverStarted: one cannot be used.
+        """
+        job = cast(AgentJob, step.begun.request)
+        try:
+            begun = await prepared(self._database, step, self._clock)
+            if begun is None:
+                return None
+            files = await self._files(begun, job)
+            where = self._where(begun, job, LONGEST_START, teller)
+            async with teller.telling():
+                kept, events = await self._serving.offered(job, where, files, teller.log)
+            sha256 = await contents.keep(self._database, step.run.tenant, kept, self._clock())
+        except NeverStarted:
+            raise
+        except Failure as failure:
+            raise NeverStarted(failure.kind, failure.detail, remedy=failure.remedy) from failure
+        async with self._database.write() as connection:
+            return await agent_runs.offered(connection, begun, sha256, events, self._clock())
+
+    async def _served(self, step: Step, job: AgentJob, call: ToolCall, teller: Teller) -> _Came:
+        """Call a tool of a server."""
+        offer = (await kept_offers(self._database, step.run))[call.name]
+        server = server_of(job, offer.server)
+        rule = rule_of(server, offer.tool)
+        assert rule is not None  # noqa: S101 - for the type checker: without a rule the call was refused
+        leaves = server.url is not None or reaches_out(job)
+        if leaves and not rule.idempotent and not await self._first(step):
+            text = (
+                "error: the worker died while this was under way, and nobody knows what came of it; it is "
+                "not called again; look first"
+            )
+            return _Came(text, "unknown")
+        usual = job.limits.time.total_seconds() if server.url is None else LONGEST
+        files = await self._files(step, job)
+        await self._require_room(step)
+        where = self._where(step, job, usual if rule.time is None else rule.time.total_seconds(), teller)
+        with self._watching.tool(offer.name, step.begun.job_id):
+            async with teller.telling():
+                told = await self._serving.call(step.begun, where, offer, call, files, teller.log)
+        return _Came(*told, files=files)
 
     async def _require_room(self, step: Step) -> None:
         """Refuse more work on files to a job of which very much is kept: every version of each file."""
@@ -233,7 +303,7 @@ class Acting(ActingPort):
 
         async def effect(connection: AsyncConnection) -> str:
             now = self._clock()
-            await self._require_may_set(connection, step, now)
+            await self._require_behind(connection, step, AgentTool.SET_TIMER, now)
             timer = await timers.accept(
                 connection,
                 step.begun.tenant,
@@ -248,17 +318,32 @@ class Acting(ActingPort):
 
         return _Came("the timer is set", effect=effect)
 
-    async def _require_may_set(self, connection: AsyncConnection, step: Step, now: datetime) -> None:
-        """Refuse a timer in the name of somebody who may set none any more: it would outlast the job.
+    async def _look_up(self, step: Step, wanted: Context) -> _Came:
+        async with self._database.read() as connection:
+            await self._require_behind(connection, step, AgentTool.CONTEXT, self._clock())
+        # Without the words: they may be what is not to be known.
+        audit(
+            "job.context",
+            actor=step.begun.actor,
+            tenant=step.begun.tenant,
+            decision="allow",
+            job=step.begun.job_id,
+            **({"searched": wanted.where} if wanted.read is None else {"read": wanted.read}),
+        )
+        return _Came(await look_up(self._database, step.run.tenant, wanted))
+
+    async def _require_behind(
+        self, connection: AsyncConnection, step: Step, tool: AgentTool, now: datetime
+    ) -> None:
+        """Refuse what reaches beyond the job to an agent of somebody who may not do it any more.
 
         Raises:
             Failure: denied.
         """
-        local = self._settings.gateway.allow_dev_tenant
-        begun, needed = step.begun, (Scope.TIMERS_WRITE,)
+        begun, local = step.begun, self._settings.gateway.allow_dev_tenant
         try:
             await authority.require_behind(
-                connection, begun.tenant, begun.actor, needed, now=now, local=local
+                connection, begun.tenant, begun.actor, authority.NEEDED[tool], now=now, local=local
             )
         except Failure as failure:
             audit(
@@ -267,7 +352,7 @@ class Acting(ActingPort):
                 tenant=begun.tenant,
                 decision="deny",
                 job=begun.job_id,
-                tool=AgentTool.SET_TIMER.value,
+                tool=tool.value,
                 reason=failure.detail,
             )
             raise

@@ -137,6 +137,28 @@ class Http(_Arguments):
         return self.method in ("GET", "HEAD", "OPTIONS")
 
 
+class Context(_Arguments):
+    """Search what was said in sessions of your team, and its documents; or read on where something was found.
+
+    Give query to search, or read (and at) to read.
+    """
+
+    query: Annotated[
+        str | None,
+        Field(max_length=400, description='Words, "phrases", begin*: all have to stand in one place.'),
+    ] = None
+    where: Annotated[Literal["all", "sessions", "documents"], Field(description="What to search.")] = "all"
+    read: Annotated[str | None, Field(max_length=40, description="An id that a search has found.")] = None
+    at: Annotated[int, Field(ge=1, le=2**53, description="From which place on to read.")] = 1
+    limit: Annotated[int, Field(ge=1, le=20, description="How many places.")] = 8
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.query is None) == (self.read is None):
+            raise ValueError("expected either query or read; got both or neither")
+        return self
+
+
 class Sleep(_Arguments):
     """Wait. A message to you ends it."""
 
@@ -179,6 +201,7 @@ ARGUMENTS: Final[dict[AgentTool, type[_Arguments]]] = {
     AgentTool.SEARCH_FILES: SearchFiles,
     AgentTool.RUN: Run,
     AgentTool.HTTP: Http,
+    AgentTool.CONTEXT: Context,
     AgentTool.SLEEP: Sleep,
     AgentTool.SET_TIMER: SetTimer,
 }
@@ -200,10 +223,8 @@ def parsed(tool: AgentTool, call: ToolCall) -> Any:
     Raises:
         MalformedError: they are no JSON object, or none that the tool takes.
     """
-    if call.malformed is not None:
-        raise MalformedError("the arguments are no JSON object; send one that follows the tool's schema")
+    require_json(call)
     try:
-        check_json(call.arguments, "arguments")
         return ARGUMENTS[tool].model_validate(call.arguments)
     except ValidationError as error:
         told = []
@@ -211,5 +232,19 @@ def parsed(tool: AgentTool, call: ToolCall) -> Any:
             expected, got = expected_and_got(item)
             told.append(f"{'.'.join(place(item))}: expected {expected}; got {str(got)[:200]}")
         raise MalformedError("; ".join(told)) from error
+    except ValueError as error:
+        raise MalformedError(str(error)[:500]) from error
+
+
+def require_json(call: ToolCall) -> None:
+    """Refuse arguments that are none.
+
+    Raises:
+        MalformedError: they are no JSON object, or one that could not be kept.
+    """
+    if call.malformed is not None:
+        raise MalformedError("the arguments are no JSON object; send one that follows the tool's schema")
+    try:
+        check_json(call.arguments, "arguments")
     except ValueError as error:
         raise MalformedError(str(error)[:500]) from error

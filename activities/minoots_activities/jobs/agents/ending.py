@@ -94,7 +94,7 @@ class Ending:
             calls=run.calls,
             refused=run.refused,
             messages=len(said),
-            head=head,
+            head=head or contents.sha256_of(b""),
             workspace=run.tree or contents.sha256_of(b"[]"),
             changed=paths[:_NAMED],
             changes=len(paths),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -48,7 +49,7 @@ class Fetching:
         Raises:
             Failure: it may not be sent, or brought no answer.
         """
-        await self._judge(job, wanted, heard)
+        await require_reachable(self._network, job.network, *place_of(wanted.url), heard)
         transport = GuardedTransport(self._network.policy, resolver=self._network.resolver)
         headers = {"accept-encoding": "identity", "user-agent": "minoots-agent", **wanted.headers}
         try:
@@ -67,25 +68,36 @@ class Fetching:
         shown = [f"{name}: {answer.headers[name]}" for name in _SHOWN if name in answer.headers]
         return "\n".join([f"{answer.status_code} {answer.reason_phrase}".rstrip(), *shown, "", body])
 
-    async def _judge(self, job: AgentJob, wanted: Http, heard: Heard) -> None:
-        """Have the attempt judged and written down, whatever comes of it."""
-        host, port = place_of(wanted)
-        reason = ""
-        if not self._network.hold(job.network).allow(host, port):
-            reason = f"{host}:{port} is not among the hosts of this job (network)"
-        else:
-            try:
-                await checked_addresses(
-                    host, port, self._network.policy, self._network.resolver, setting=_SETTING
-                )
-            except (AddressRefused, NameNotFound) as fault:
-                reason = str(fault)
+
+async def require_reachable(
+    network: Network, hosts: Sequence[str], host: str, port: int, heard: Heard
+) -> None:
+    """Have an attempt judged and written down, whatever comes of it.
+
+    Args:
+        network: what jobs may have of the network.
+        hosts: what this job may reach of it.
+        host: which host is wanted.
+        port: and which port.
+        heard: who writes it down.
+
+    Raises:
+        Failure: it may not be reached.
+    """
+    reason = ""
+    if not network.hold(hosts).allow(host, port):
+        reason = f"{host}:{port} is not among the hosts of this job (network)"
+    else:
         try:
-            heard(Attempt(host, port, reason))
-        except OSError as error:
-            raise _failed("this attempt cannot be recorded, and so it is refused") from error
-        if reason:
-            raise Failure(FailureKind.DENIED, reason)
+            await checked_addresses(host, port, network.policy, network.resolver, setting=_SETTING)
+        except (AddressRefused, NameNotFound) as fault:
+            reason = str(fault)
+    try:
+        heard(Attempt(host, port, reason))
+    except OSError as error:
+        raise _failed("this attempt cannot be recorded, and so it is refused") from error
+    if reason:
+        raise Failure(FailureKind.DENIED, reason)
 
 
 async def _body(answer: httpx.Response) -> str:
@@ -99,9 +111,9 @@ async def _body(answer: httpx.Response) -> str:
     return data.decode(charset if _CHARSET.fullmatch(charset) else "utf-8", "replace")
 
 
-def place_of(wanted: Http) -> tuple[str, int]:
-    """Return host and port of a request."""
-    parts = urlsplit(wanted.url)
+def place_of(url: str) -> tuple[str, int]:
+    """Return host and port of a URL."""
+    parts = urlsplit(url)
     return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 

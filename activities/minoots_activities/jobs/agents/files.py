@@ -90,7 +90,11 @@ class Files:
         before = self.tree.get(path)
         room = self._most_bytes - size_of(self.tree) + (before.bytes if before else 0)
         if size > room:
-            raise Failure(FailureKind.TOO_LARGE, f"{path} has {size} bytes, and there is room for {room}")
+            raise Failure(
+                FailureKind.TOO_LARGE,
+                f"{path} has {size} bytes, and there is room for {room}",
+                remedy="Raise limits.disk_mb, or send less.",
+            )
 
     async def keep(self, data: bytes) -> str:
         """Keep bytes that a file is going to have; return their hash."""

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
-from minoots.contracts import AgentJob, AgentTool, Approval, Message, Role, ToolCall, ToolRule
+from minoots.contracts import AgentJob, AgentTool, Approval, McpToolRule, Message, Role, ToolCall, ToolRule
 from minoots.contracts.base import check_json
 from minoots_activities.jobs.globs import TooMuchWorkError, Work, matches
 from minoots_activities.jobs.reaching import reaches_out
+from minoots_activities.jobs.servers.offers import Offer, Offers, rule_of, server_of
+from minoots_activities.jobs.servers.schemas import faults
 from minoots_platform.records.agent_runs import CallState, NewCall
 
-from .arguments import MalformedError, parsed
+from .arguments import MalformedError, parsed, require_json
 
 BY_DEFAULT: Final = (
     AgentTool.READ_FILE,
@@ -44,9 +47,9 @@ def rules_of(job: AgentJob) -> dict[AgentTool, ToolRule]:
     return {rule.name: rule for rule in rules}
 
 
-def needs_approval(rule: ToolRule, job: AgentJob) -> bool:
+def needs_approval(rule: ToolRule | McpToolRule, job: AgentJob) -> bool:
     """Tell whether somebody has to say yes to each use of a tool."""
-    if rule.approval is not None:
+    if isinstance(rule, McpToolRule) or rule.approval is not None:
         return rule.approval is Approval.ALWAYS
     if rule.name is AgentTool.RUN:
         return reaches_out(job)
@@ -54,7 +57,11 @@ def needs_approval(rule: ToolRule, job: AgentJob) -> bool:
 
 
 def judge(
-    job: AgentJob, calls: Sequence[ToolCall], made: Mapping[str, int], total: int
+    job: AgentJob,
+    calls: Sequence[ToolCall],
+    made: Mapping[str, int],
+    total: int,
+    offers: Offers = MappingProxyType({}),
 ) -> tuple[NewCall, ...]:
     """Return what becomes of the calls that a model wants to make.
 
@@ -63,13 +70,14 @@ def judge(
         calls: what the model wants, in order.
         made: how many calls of each tool were made before.
         total: how many calls were wanted before.
+        offers: what its servers offer.
     """
     rules = rules_of(job)
     counted = dict(made)
     judged = []
     for call in calls:
         total += 1
-        verdict = _judge(job, rules, call, counted, total)
+        verdict = _judge(job, rules, offers, call, counted, total)
         if verdict.state is not CallState.REFUSED:
             counted[verdict.tool] = counted.get(verdict.tool, 0) + 1
         judged.append(verdict)
@@ -77,7 +85,12 @@ def judge(
 
 
 def _judge(
-    job: AgentJob, rules: Mapping[AgentTool, ToolRule], call: ToolCall, made: Mapping[str, int], total: int
+    job: AgentJob,
+    rules: Mapping[AgentTool, ToolRule],
+    offers: Offers,
+    call: ToolCall,
+    made: Mapping[str, int],
+    total: int,
 ) -> NewCall:
     name = clean(call.name)[:_LONGEST_NAME]
     preview = _preview(call)
@@ -85,9 +98,12 @@ def _judge(
     def refused(reason: str, *, audited: bool = True) -> NewCall:
         return NewCall(name, preview, CallState.REFUSED, reason, audited)
 
-    listed = ", ".join(rules)
+    listed = ", ".join([*rules, *offers])
     known = name in _TOOLS
-    rule = rules.get(AgentTool(name)) if known else None
+    offer = offers.get(name)
+    rule: ToolRule | McpToolRule | None = rules.get(AgentTool(name)) if known else None
+    if offer is not None:
+        rule = rule_of(server_of(job, offer.server), offer.tool)
     if rule is None:
         what = f"you may not use the tool {name}" if known else f"there is no tool {name}"
         return refused(f"{what}; yours are {listed or 'none'}")
@@ -96,20 +112,39 @@ def _judge(
     if rule.max_calls is not None and made.get(name, 0) >= rule.max_calls:
         return refused(f"{name} may be used {rule.max_calls} times, and was; go on without it")
     try:
-        wanted = parsed(rule.name, call)
+        wanted = _wanted(rule, offer, call)
     except MalformedError as error:
         return refused(f"the arguments of {name} do not do: {error}", audited=False)
-    path = getattr(wanted, "path", None)
-    if path is not None and not allowed(rule, path):
-        return refused(f"{name} may touch only {', '.join(rule.paths)}; not {path}")
-    seconds = getattr(wanted, "seconds", None)
-    if rule.time is not None and seconds is not None and seconds > rule.time.total_seconds():
-        longest = f"{rule.time.total_seconds():g}"
-        return refused(f"{name} may take {longest} seconds at most; ask for less", audited=False)
+    if isinstance(rule, ToolRule):
+        path = getattr(wanted, "path", None)
+        if path is not None and not allowed(rule, path):
+            return refused(f"{name} may touch only {', '.join(rule.paths)}; not {path}")
+        seconds = getattr(wanted, "seconds", None)
+        if rule.time is not None and seconds is not None and seconds > rule.time.total_seconds():
+            longest = f"{rule.time.total_seconds():g}"
+            return refused(f"{name} may take {longest} seconds at most; ask for less", audited=False)
     if needs_approval(rule, job):
         # All of it: nobody can say yes to what they are not shown, and a model could hide the end of it.
         return NewCall(name, _arguments(call), CallState.ASKED)
     return NewCall(name, preview, CallState.READY)
+
+
+def _wanted(rule: ToolRule | McpToolRule, offer: Offer | None, call: ToolCall) -> Any:
+    """Return the arguments of a call.
+
+    Raises:
+        MalformedError: they are none that the tool takes.
+    """
+    if offer is None:
+        return parsed(AgentTool(rule.name), call)
+    require_json(call)
+    try:
+        wrong = faults(offer.parameters, call.arguments)
+    except TooMuchWorkError:
+        raise MalformedError("it takes too long to hold them against the tool's schema") from None
+    if wrong:
+        raise MalformedError("; ".join(wrong))
+    return call.arguments
 
 
 def allowed(rule: ToolRule, path: str, work: Work | None = None) -> bool:

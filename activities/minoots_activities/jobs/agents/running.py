@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,7 +39,7 @@ _HEAD: Final = 6 * 1024
 _TAIL: Final = 18 * 1024
 """Bytes of what was written that the model is told: the beginning and the end."""
 
-_ENVIRONMENT: Final = {"PYTHONDONTWRITEBYTECODE": "1"}
+ENVIRONMENT: Final = {"PYTHONDONTWRITEBYTECODE": "1"}
 """Python takes its bytecode for that of a source of the same size and second, and an agent edits in less: the
 next command would run what it has just mended."""
 
@@ -88,15 +89,13 @@ class Commands:
             written.extend(data)
             await hear(stream, data)
 
-        sandbox = await self._create(where)
-        try:
-            await self._fill(sandbox, files)
-            program = Program(
-                ("sh", "-c", wanted.command),
-                env=_ENVIRONMENT,
-                stdin=wanted.stdin.encode(),
-                seconds=where.seconds,
-            )
+        program = Program(
+            ("sh", "-c", wanted.command),
+            env=ENVIRONMENT,
+            stdin=wanted.stdin.encode(),
+            seconds=where.seconds,
+        )
+        async with self.opened(where, files) as sandbox:
             try:
                 with self._tiers.watching.running(sandbox.tier) as ended:
                     ran = await sandbox.exec(program, listen)
@@ -105,10 +104,24 @@ class Commands:
                 raise Failure(
                     FailureKind.UNAVAILABLE, f"{unknown.detail}; the files are as they were before"
                 ) from unknown
-            await self._take_over(sandbox, files)
-        finally:
-            await asyncio.shield(sandbox.destroy())
-        return f"{_how(ran, where)}\n{_shortened(bytes(written))}".rstrip()
+            await self.take_over(sandbox, files)
+        return f"{how(ran, where)}\n{_shortened(bytes(written))}".rstrip()
+
+    @asynccontextmanager
+    async def opened(self, where: Where, files: Files) -> AsyncIterator[Sandbox]:
+        """Yield a sandbox that has the files; nothing of it is left afterwards.
+
+        Raises:
+            NeverStarted: there is none to be had.
+        """
+        request = where.request
+        async with self._tiers.hold(request.tier, where.name, request.limits, request.priority):
+            sandbox = await self._create(where)
+            try:
+                await self._fill(sandbox, files)
+                yield sandbox
+            finally:
+                await asyncio.shield(sandbox.destroy())
 
     async def _create(self, where: Where) -> Sandbox:
         request = where.request
@@ -135,8 +148,12 @@ class Commands:
             for path, data in some.items():
                 await sandbox.put(path, data, executable=files.tree[path].executable)
 
-    async def _take_over(self, sandbox: Sandbox, files: Files) -> None:
-        """Keep the files that are in a sandbox now."""
+    async def take_over(self, sandbox: Sandbox, files: Files) -> None:
+        """Keep the files that are in a sandbox now.
+
+        Raises:
+            Failure: too_large; the files are as they were before.
+        """
         listing = await sandbox.list(MOST_FILES)
         if listing.cut:
             raise Failure(
@@ -174,7 +191,8 @@ def _nameable(file: File) -> bool:
     return re.fullmatch(FILE_PATH_PATTERN, file.path) is not None and not {"", ".", ".."} & set(parts)
 
 
-def _how(ran: Ran, where: Where) -> str:
+def how(ran: Ran, where: Where) -> str:
+    """Return how a program ended, in words."""
     limits = where.request.limits
     if ran.ended is Ended.EXITED:
         return f"exit code {ran.exit_code}"

@@ -25,16 +25,16 @@ from minoots.contracts import (
     ModelAnswer,
     ModelRequest,
     ModelUsage,
-    Role,
     ToolSpec,
 )
 from minoots.errors import Failure, FailureKind
 from minoots_activities.jobs.adapter import agent_look
 from minoots_activities.jobs.answers import ask, pause_after, problem_of
+from minoots_activities.jobs.servers.offers import Offers, kept_offers
 from minoots_activities.jobs.telling import Teller
 from minoots_activities.jobs.working import UnwantedError, while_wanted, without_words
 from minoots_platform.clock import Clock
-from minoots_platform.records import Database, agent_runs, agent_words, contents, job_progress
+from minoots_platform.records import Database, agent_runs, agent_words, job_progress
 from minoots_platform.records.agent_runs import Due, Step
 from minoots_platform.settings import JobsSettings
 from minoots_platform.telemetry import audit
@@ -47,15 +47,9 @@ from minoots_workflows.models.ports import ModelRouter
 
 from .arguments import spec_of
 from .ending import Ending, usage_of
-from .files import Files
 from .policy import MOST_FAULTS, bounded, judge, rules_of, said
+from .preparing import prepared
 
-SYSTEM: Final = (
-    "You work on a task by yourself, with the tools that you are given, in a working folder of your own. "
-    "Look before you change something, make small changes, and check them. A command runs in a sandbox: of "
-    "what it leaves, the files of the working folder last, and nothing else does. When you are done, or "
-    "cannot go on, answer without calling a tool: say what you did and what is left."
-)
 _ASKED: Final = (
     "provider",
     "model",
@@ -142,11 +136,10 @@ class Thinking(ThinkingPort):
         return StepDone(state=JobState.RUNNING, next=agent_look(next_one, begun))
 
     async def _turn(self, step: Step, teller: Teller) -> Due | None:
-        if step.run.tree is None:
-            prepared = await self._prepared(step)
-            if prepared is None:
-                return None
-            step = prepared
+        begun = await prepared(self._database, step, self._clock)
+        if begun is None:
+            return None
+        step = begun
         job = cast(AgentJob, step.begun.request)
         problem = _given_up(step, job)
         if problem is not None:
@@ -157,18 +150,19 @@ class Thinking(ThinkingPort):
             detail = f"more than {_MOST_MESSAGES} messages were said"
             await self._fail(step, JobProblem(kind=FailureKind.EXHAUSTED, detail=detail))
             return None
+        offers = await kept_offers(self._database, step.run)
         answer = await ask(
-            self._router, _request(step, job, messages), _caller(step, job), teller, step.begun
+            self._router, _request(step, job, messages, offers), _caller(step, job), teller, step.begun
         )
-        return await self._kept(step, job, answer)
+        return await self._kept(step, job, offers, answer)
 
-    async def _kept(self, step: Step, job: AgentJob, answer: ModelAnswer) -> Due | None:
+    async def _kept(self, step: Step, job: AgentJob, offers: Offers, answer: ModelAnswer) -> Due | None:
         message = said(answer.text, answer.tool_calls, step.run.calls + 1)
         usage = _sum(usage_of(step), answer.usage)
         async with self._database.read() as connection:
             made = await agent_runs.counts(connection, step.run.job_id)
         # In a thread: patterns of strangers are held against paths of strangers, in steps that are bounded.
-        calls = await asyncio.to_thread(judge, job, message.tool_calls, made, step.run.calls)
+        calls = await asyncio.to_thread(judge, job, message.tool_calls, made, step.run.calls, offers)
         calls = bounded(calls, len(answer.tool_calls))
         for call in calls:
             if call.audited:
@@ -190,26 +184,6 @@ class Thinking(ThinkingPort):
         async with self._database.write() as connection:
             return await agent_runs.thought(connection, step, message, calls, usage, outcome, self._clock())
 
-    async def _prepared(self, step: Step) -> Step | None:
-        """Keep what the agent begins with: its files, and what it is told."""
-        job = cast(AgentJob, step.begun.request)
-        files = Files(self._database, step.run.tenant, {}, job.limits.disk_mb * 1024 * 1024, self._clock())
-        for file in job.files:
-            if file.artifact is None:
-                data = (file.text or "").encode()
-            else:
-                data = await contents.read(self._database, step.run.tenant, file.artifact)
-            await files.write(file.path, data, executable=file.executable)
-        tree = await files.keep_listing()
-        messages = (
-            Message(role=Role.SYSTEM, text=SYSTEM if job.system is None else job.system),
-            Message(role=Role.USER, text=job.task),
-        )
-        async with self._database.write() as connection:
-            return await agent_runs.prepare(
-                connection, step, messages, tree, tuple(files.added), self._clock()
-            )
-
     async def _fail(self, step: Step, problem: JobProblem) -> None:
         """End a job that fails, with what there is."""
         async with self._database.read() as connection:
@@ -220,16 +194,16 @@ class Thinking(ThinkingPort):
             await job_progress.finish(connection, step.begun, outcome, self._clock())
 
 
-def _request(step: Step, job: AgentJob, messages: tuple[Message, ...]) -> ModelRequest:
+def _request(step: Step, job: AgentJob, messages: tuple[Message, ...], offers: Offers) -> ModelRequest:
     asked = {name: getattr(job, name) for name in _ASKED}
-    return ModelRequest(messages=messages, tools=tools_of(job), **asked).model_copy(
+    return ModelRequest(messages=messages, tools=tools_of(job, offers), **asked).model_copy(
         update={"deadline": step.begun.deadline}
     )
 
 
-def tools_of(job: AgentJob) -> tuple[ToolSpec, ...]:
-    """Return what the model of a job is told of its tools."""
-    return tuple(spec_of(tool) for tool in rules_of(job))
+def tools_of(job: AgentJob, offers: Offers) -> tuple[ToolSpec, ...]:
+    """Return what the model of a job is told of its tools, and of those of its servers."""
+    return (*(spec_of(tool) for tool in rules_of(job)), *(offer.spec() for offer in offers.values()))
 
 
 def _caller(step: Step, job: AgentJob) -> ModelCaller:

@@ -175,6 +175,9 @@ class OllamaServer(Provider):
             "keep_alive": keep_alive(self.spec.keep_alive),
             "think": request.think,
             "format": request.json_schema,
+            # It can be told to refuse what it would drop, at the beginning or while it answers. Old ones do
+            # not know these words, and are seen through by what they evaluate.
+            **({} if self.spec.truncate else {"truncate": False, "shift": False}),
             "tools": [tool_json(tool.name, tool.description, tool.parameters) for tool in request.tools]
             or None,
         }
@@ -241,7 +244,7 @@ def _message(message: Message, images: dict[str, bytes]) -> dict[str, Any]:
 
 def _done(part: ollama.ChatResponse, *, called: bool) -> Done:
     finish = FinishReason.STOP
-    if part.done_reason == "length":
+    if part.done_reason in ("length", "limit"):
         finish = FinishReason.LENGTH
     elif called:
         finish = FinishReason.TOOL_CALLS

@@ -16,6 +16,7 @@ import httpx
 import ollama
 
 from minoots.contracts.models import ModelErrorKind
+from minoots_activities.models.pins import require_pinned
 from minoots_workflows.models.failures import ModelFailure
 
 from .faults import broken, garbled
@@ -38,6 +39,8 @@ class Loaded:
     name: str
     context: int | None
     until: datetime | None
+    """When it leaves, unless it is asked something before."""
+    digest: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,25 +65,43 @@ async def loaded(server: OllamaServer) -> tuple[Loaded, ...]:
     """Return the models in memory."""
     told = (await server.ask("GET", "/api/ps")).get("models") or ()
     return tuple(
-        Loaded(str(row.get("name") or row.get("model")), row.get("context_length"), _moment(row))
+        Loaded(
+            str(row.get("name") or row.get("model")),
+            row.get("context_length"),
+            _moment(row),
+            row.get("digest"),
+        )
         for row in told
     )
 
 
-async def warm_up(server: OllamaServer, model: str, context_tokens: int | None = None) -> Loaded:
-    """Have a model in memory, with a context of at least ``context_tokens``; return what is there then.
+async def warm_up(
+    server: OllamaServer, model: str, context_tokens: int | None = None, *, until: datetime | None = None
+) -> Loaded:
+    """Have a model in memory; return what is there then.
+
+    Args:
+        server: whose memory.
+        model: its name.
+        context_tokens: the context that it has at least.
+        until: it stays until then at least, as far as the setting ``models.keep_alive`` lets it.
 
     Raises:
-        ModelFailure: unknown_model; provider_fault, when it does not stay in memory.
+        ModelFailure: unknown_model; denied, for another one than is pinned; provider_fault, when it does not
+            stay in memory.
     """
     name = with_tag(model)
+    if server.spec.pin_of(name) is not None:
+        require_pinned(server.spec, name, await _digest(server, name))
     there = next((one for one in await loaded(server) if one.name == name), None)
-    enough = context_tokens is None or (
-        there is not None and there.context is not None and there.context >= context_tokens
-    )
-    if there is not None and enough:
+    has = 0 if there is None or there.context is None else there.context
+    enough = context_tokens is None or has >= context_tokens
+    stays = until is None or there is None or there.until is None or there.until >= until
+    if there is not None and enough and stays:
         return there
-    options = {} if context_tokens is None else {"num_ctx": context_tokens}
+    # With another context than it has it would be loaded anew.
+    context = max(has, context_tokens or 0)
+    options = {"num_ctx": context} if context else {}
     body: dict[str, Any] = {"model": name, "stream": False, "options": options}
     kept = keep_alive(server.spec.keep_alive)
     await server.ask("POST", "/api/generate", body | ({} if kept is None else {"keep_alive": kept}))
@@ -91,6 +112,9 @@ async def warm_up(server: OllamaServer, model: str, context_tokens: int | None =
             f"expected {server.name} to have {name} in memory; it was loaded and is not there",
             remedy="Look whether there is memory enough, and at the setting models.keep_alive.",
         )
+    if there.digest is not None:
+        # Somebody may have pulled another one meanwhile.
+        require_pinned(server.spec, name, there.digest)
     return there
 
 
@@ -130,27 +154,7 @@ async def pull(server: OllamaServer, model: str) -> AsyncGenerator[Pulling, None
         raise broken(server.name, f"pulling {name}: {type(error).__name__}") from error
     if not done:
         raise broken(server.name, f"pulling {name} ended before it was done")
-    require_pinned(server, name, digest=(await _digest(server, name)))
-
-
-def require_pinned(server: OllamaServer, name: str, *, digest: str | None) -> None:
-    """Refuse a model of another digest than its pinned one.
-
-    Raises:
-        ModelFailure: denied.
-    """
-    wanted = pin_of(server, name)
-    if wanted is not None and not (digest or "").removeprefix("sha256:").startswith(wanted):
-        raise ModelFailure(
-            ModelErrorKind.DENIED,
-            f"expected {name} of the digest {wanted}, which is pinned; {server.name} has {digest}",
-            remedy="Pull what is pinned, or change the setting models.pins if the other one is meant.",
-        )
-
-
-def pin_of(server: OllamaServer, name: str) -> str | None:
-    """Return the digest that a model must have; ``None`` for one that is not pinned."""
-    return next((digest for model, digest in server.spec.pins if with_tag(model) == with_tag(name)), None)
+    require_pinned(server.spec, name, await _digest(server, name))
 
 
 async def _digest(server: OllamaServer, name: str) -> str | None:

@@ -1,17 +1,23 @@
 /*
  * First and only program of a Minoots virtual machine: it prepares the machine, then runs what the host asks for.
  *
- * Owns the guest's end of the wire (protocol.py is the host's). It must not interpret files or commands: whatever
+ * Owns the guest's end of the wire (frames.py is the host's). It must not interpret files or commands: whatever
  * is put in, taken out or listed is a program that the host asks for.
  *
  * A frame is 12 bytes of header and a payload of at most 64 KiB, little-endian:
  *     u32 length of the payload · u32 number of the run · u8 kind · 3 bytes of zero
  * Every run has a control group of its own, so that ending it ends whatever it started, however it hid.
+ *
+ * A machine has two halves of a start. Up to its first word, nothing in it is anybody's: the host may keep its state
+ * there and have other machines go on from it. What is a machine's own (limits, disk, clock, name, randomness) comes
+ * with the host's first word.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/random.h>
+#include <linux/vm_sockets.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -19,21 +25,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/reboot.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-#define VERSION 1
+#define VERSION 2
 #define MOST_RUNS 32
 #define MOST_PAYLOAD 65536
 #define MOST_FIELDS 4096
 #define USER 1000
+#define HOST_PORT 1024
 /* A request to run: folder, number of arguments, the arguments, the environment; each ends with a zero. */
 #define FIXED 2
 /* What the host may have under way to the input of one program; it waits for acknowledgements beyond. */
@@ -55,6 +65,16 @@ struct result {
     uint32_t peak_kb; /* of the largest of its processes */
 };
 
+/* The host's first word: what is this machine's own. */
+struct beginning {
+    uint64_t seconds; /* since 1970 */
+    uint32_t nanoseconds;
+    uint32_t memory_mb;
+    uint32_t processes;
+    uint8_t randomness[64];
+    char name[16]; /* ends with a zero */
+} __attribute__((packed));
+
 struct run {
     uint32_t number;
     pid_t process; /* 0: free */
@@ -69,6 +89,9 @@ struct run {
 
 static struct run runs[MOST_RUNS];
 static int port = -1;
+static int begun;
+/* Firecracker has no switch for its power: its machines end by a restart. */
+static int how_to_end = RB_POWER_OFF;
 
 static void say(const char *format, ...) {
     va_list arguments;
@@ -82,7 +105,7 @@ static void say(const char *format, ...) {
 /* A machine that cannot go on is switched off: the host sees it at once, and has this line on the console. */
 static void give_up(const char *what) {
     say("%s: %s", what, strerror(errno));
-    reboot(RB_POWER_OFF);
+    reboot(how_to_end);
     _exit(1);
 }
 
@@ -364,8 +387,17 @@ static void reap(void) {
             }
 }
 
+static void begin(const char *payload, uint32_t length);
+
 static void obey(struct header *header, char *payload) {
+    if (begun == (header->kind == 'B')) {
+        errno = EPROTO;
+        give_up("a machine begins once, and first of all");
+    }
     switch (header->kind) {
+    case 'B':
+        begin(payload, header->length);
+        break;
     case 'R':
         if (header->length > 0)
             start(header->run, payload, header->length);
@@ -385,7 +417,7 @@ static void obey(struct header *header, char *payload) {
         break;
     case 'Q':
         sync();
-        reboot(RB_POWER_OFF);
+        reboot(how_to_end);
         break;
     default:
         errno = EPROTO;
@@ -401,7 +433,7 @@ static void listen_to_host(void) {
         return;
     if (length <= 0) {
         /* The host is gone: a machine that nobody speaks to is of no use. */
-        reboot(RB_POWER_OFF);
+        reboot(how_to_end);
         return;
     }
     held += (size_t)length;
@@ -464,7 +496,7 @@ static void serve(void) {
         if (ready[0].revents & POLLIN)
             listen_to_host();
         else if (ready[0].revents & (POLLHUP | POLLERR))
-            reboot(RB_POWER_OFF);
+            reboot(how_to_end);
     }
 }
 
@@ -477,11 +509,11 @@ static void load(const char *path) {
     close(file);
 }
 
-static void load_modules(void) {
-    FILE *list = fopen("/modules/order", "re");
+static void load_modules(const char *which) {
+    FILE *list = fopen(which, "re");
     char line[256];
     if (list == NULL)
-        give_up("/modules/order");
+        give_up(which);
     while (fgets(line, sizeof line, list)) {
         line[strcspn(line, "\n")] = '\0';
         if (*line)
@@ -494,6 +526,21 @@ static void mounted(const char *what, const char *where, const char *kind, unsig
     mkdir(where, 0755);
     if (mount(what, where, kind, flags, options))
         give_up(where);
+}
+
+/* To the host by its port of this number, where a machine has no serial ports of this kind (Firecracker). */
+static void open_socket(void) {
+    struct sockaddr_vm host = {.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HOST, .svm_port = HOST_PORT};
+    for (int tries = 0; tries < 500; tries++) {
+        port = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (port >= 0 && connect(port, (struct sockaddr *)&host, sizeof host) == 0) {
+            fcntl(port, F_SETFL, O_NONBLOCK);
+            return;
+        }
+        shut(&port);
+        usleep(10000);
+    }
+    give_up("the host's socket");
 }
 
 static void open_port(void) {
@@ -520,24 +567,48 @@ static void mount_work(void) {
         give_up("/work");
 }
 
-static const char *asked_for(const char *name) {
-    const char *value = getenv(name);
-    errno = EINVAL;
-    if (value == NULL || *value < '0' || *value > '9')
-        give_up(name);
-    return value;
-}
-
 /* All programs together: what a job eats up must not silence the machine. */
-static void limit_jobs(void) {
-    char bytes[32];
-    snprintf(bytes, sizeof bytes, "%llu", strtoull(asked_for("minoots_memory_mb"), NULL, 10) * 1024 * 1024);
+static void limit_jobs(uint32_t memory_mb, uint32_t processes) {
+    char bytes[32], count[32];
+    snprintf(bytes, sizeof bytes, "%llu", (unsigned long long)memory_mb * 1024 * 1024);
+    snprintf(count, sizeof count, "%u", processes);
     mkdir("/sys/fs/cgroup/jobs", 0755);
     if (put("/sys/fs/cgroup/cgroup.subtree_control", "+memory +pids") ||
         put("/sys/fs/cgroup/jobs/cgroup.subtree_control", "+memory +pids") ||
-        put("/sys/fs/cgroup/jobs/memory.max", bytes) ||
-        put("/sys/fs/cgroup/jobs/pids.max", asked_for("minoots_processes")))
+        put("/sys/fs/cgroup/jobs/memory.max", bytes) || put("/sys/fs/cgroup/jobs/pids.max", count))
         give_up("control groups");
+}
+
+/* Machines from one state would draw the same random numbers: what the host sends goes in, and all is drawn anew. */
+static void renew_randomness(const uint8_t *randomness, size_t length) {
+    struct { struct rand_pool_info about; uint8_t data[64]; } entropy = {
+        .about = {.entropy_count = (int)(8 * length), .buf_size = (int)length},
+    };
+    int file = open("/dev/urandom", O_RDWR | O_CLOEXEC);
+    memcpy(entropy.data, randomness, length);
+    if (file < 0 || ioctl(file, RNDADDENTROPY, &entropy) || ioctl(file, RNDRESEEDCRNG))
+        give_up("randomness");
+    close(file);
+    explicit_bzero(&entropy, sizeof entropy);
+}
+
+/* The second half of a start. The driver of the disk only learns now how large it is. */
+static void begin(const char *payload, uint32_t length) {
+    struct beginning own;
+    errno = EPROTO;
+    if (length != sizeof own || payload[length - 1] != '\0')
+        give_up("a machine's beginning");
+    memcpy(&own, payload, sizeof own);
+    renew_randomness(own.randomness, sizeof own.randomness);
+    explicit_bzero((char *)payload, length);
+    struct timespec now = {.tv_sec = (time_t)own.seconds, .tv_nsec = own.nanoseconds};
+    if (clock_settime(CLOCK_REALTIME, &now) || sethostname(own.name, strlen(own.name)))
+        give_up("clock and name");
+    load_modules("/modules/late");
+    limit_jobs(own.memory_mb, own.processes);
+    mount_work();
+    begun = 1;
+    tell('Y', 0, "", 0);
 }
 
 int main(void) {
@@ -547,10 +618,16 @@ int main(void) {
     mounted("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "");
     mounted("cgroup2", "/sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, "");
     mounted("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777,size=25%");
-    load_modules();
-    limit_jobs();
-    mount_work();
-    open_port();
+    load_modules("/modules/order");
+    /* The kernel gives what it does not know of its command line to us, as environment. */
+    const char *way = getenv("minoots_port");
+    if (way != NULL && strcmp(way, "vsock") == 0) {
+        how_to_end = RB_AUTOBOOT;
+        load_modules("/modules/vsock");
+        open_socket();
+    } else {
+        open_port();
+    }
     tell('H', VERSION, "", 0);
     serve();
     return 1;

@@ -1,0 +1,161 @@
+"""The servers of an agent: what they offer is kept before its model is asked, and their tools are called.
+
+Owns what is kept, and what the model is told. Whether a call may be made again is the rule's to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from mcp import types
+from pydantic import ValidationError
+
+from minoots.contracts import AgentJob, JobEventType, McpServer, ToolCall
+from minoots.errors import Failure, FailureKind
+from minoots_activities.jobs.servers.calling import Servers, Unanswered, told_of
+from minoots_activities.jobs.servers.offers import (
+    MOST_DESCRIPTION,
+    MOST_OFFERS,
+    Offer,
+    encode,
+    hash_of,
+    name_for,
+    require_named,
+    rule_of,
+    server_of,
+)
+from minoots_activities.jobs.servers.results import Answer
+from minoots_activities.sandboxes.port import NeverStarted
+from minoots_platform.records.job_progress import Begun, NewJobEvent
+from minoots_platform.telemetry import audit
+
+from .files import Files
+from .policy import clean
+from .running import Hear, Where
+
+LONGEST_START: Final = 60.0
+"""Seconds for a server to start and to say what it offers."""
+MOST_BYTES: Final = 256 * 1024
+"""Of what all servers of a job offer: every turn of its model has all of it."""
+
+
+class Serving:
+    """Servers of one agent after the other.
+
+    Args:
+        servers: what speaks to them.
+    """
+
+    def __init__(self, servers: Servers) -> None:
+        self._servers = servers
+
+    async def offered(
+        self, job: AgentJob, where: Where, files: Files, hear: Hear
+    ) -> tuple[bytes, Sequence[NewJobEvent]]:
+        """Ask all servers what they offer; return it as it is kept, and what is told of it.
+
+        Raises:
+            NeverStarted: one of them cannot be used; the error says which, and why.
+        """
+        offers: list[Offer] = []
+        events = []
+        try:
+            for server in job.mcp:
+                tools = await self._servers.offered(where, server, files, hear)
+                found = _offers(server, tools)
+                require_named(server, [offer.tool for offer in found], [tool.name for tool in tools])
+                offers += found
+                told = {"server": server.name, "tools": [offer.name for offer in found]}
+                events.append(NewJobEvent(JobEventType.STATUS, {"mcp": told}))
+            kept = encode(offers)
+            if len(offers) > MOST_OFFERS or len(kept) > MOST_BYTES:
+                raise Failure(
+                    FailureKind.TOO_LARGE,
+                    f"the MCP servers offer {len(offers)} tools in {len(kept)} bytes; an agent has no more "
+                    f"than {MOST_OFFERS} in {MOST_BYTES}",
+                    remedy="Name the tools that it needs in mcp, for each server.",
+                )
+        except NeverStarted:
+            raise
+        except Failure as failure:
+            remedy = failure.remedy or "Look at mcp of the job: each server has to start, and to speak MCP."
+            raise NeverStarted(failure.kind, failure.detail, remedy=remedy) from failure
+        return kept, events
+
+    async def call(
+        self, begun: Begun, where: Where, offer: Offer, call: ToolCall, files: Files, hear: Hear
+    ) -> tuple[str, str]:
+        """Call a tool; return what the model is told, and how it ended."""
+        server = server_of(where.request, offer.server)
+        try:
+            answer = await self._servers.call(
+                where, server, files, hear, tool=offer.tool, arguments=call.arguments, sha256=offer.sha256
+            )
+        except Unanswered as unknown:
+            outside = server.url is not None
+            left = (
+                "it may have done something all the same" if outside else "the files are as they were before"
+            )
+            return f"error: {unknown.detail}; {left}", "failed"
+        except NeverStarted:
+            raise
+        except Failure as failure:
+            if failure.kind is FailureKind.DENIED:
+                audit(
+                    "job.tool_denied",
+                    actor=begun.actor,
+                    tenant=begun.tenant,
+                    decision="deny",
+                    job=begun.job_id,
+                    tool=offer.name,
+                    reason=failure.detail,
+                )
+            return f"error: {failure.detail}", "failed"
+        text = await _told(answer, call.id, files)
+        return (f"error: {text}", "failed") if answer.failed else (text, "done")
+
+
+def _offers(server: McpServer, tools: Sequence[types.Tool]) -> list[Offer]:
+    """Return what of a server's tools its agent has; of two of one name the first."""
+    found: dict[str, Offer] = {}
+    names: set[str] = set()
+    for tool in tools:
+        if tool.name in found or rule_of(server, tool.name) is None:
+            continue
+        name = name_for(server.name, tool.name, names)
+        said = " ".join((tool.description or tool.title or "").split())
+        try:
+            offer = Offer(
+                name=name,
+                server=server.name,
+                tool=tool.name,
+                description=clean(said)[:MOST_DESCRIPTION],
+                parameters=tool.input_schema,
+                sha256=hash_of(told_of(tool)),
+            )
+            offer.spec()
+        except ValidationError:
+            # No model could be told of it; a rule that names it says so.
+            continue
+        if name not in names:
+            names.add(name)
+            found[tool.name] = offer
+    return list(found.values())
+
+
+async def _told(answer: Answer, call_id: str, files: Files) -> str:
+    """Return the text of an answer; what is none is kept in files of the agent."""
+    told = []
+    for number, part in enumerate(answer.parts, start=1):
+        if isinstance(part, str):
+            told.append(part)
+            continue
+        path = f"mcp/{call_id}-{number}{part.ending}"
+        try:
+            await files.write(path, part.data, executable=False)
+        except Failure as failure:
+            told.append(f"({part.media_type}, {len(part.data)} bytes: not kept, for {failure.detail})")
+        else:
+            told.append(f"({part.media_type}, {len(part.data)} bytes: kept as {path})")
+    return "\n".join(told) or "(no answer but that it is done)"

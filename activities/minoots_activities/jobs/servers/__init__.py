@@ -1,0 +1,1 @@
+"""MCP servers of agents: what they offer, and calls of it."""

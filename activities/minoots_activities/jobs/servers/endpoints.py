@@ -1,0 +1,73 @@
+"""A server behind a URL: the official client speaks to it through the walls that jobs have around them.
+
+Owns which requests go out: to the one host of the URL, which is judged and written down before the first of
+them, at addresses that may be, and with answers that have an end.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import httpx2
+from mcp.client.streamable_http import streamable_http_client
+
+from minoots_activities.egress.gate import Heard
+from minoots_activities.http.guarded import Guarded
+from minoots_activities.http.transport import GuardedTransport
+from minoots_activities.jobs.agents.fetching import place_of, require_reachable
+from minoots_activities.sandboxes.tiers import Network
+
+# It logs what a server has answered, with a traceback.
+logging.getLogger("mcp.client.streamable_http").setLevel(logging.CRITICAL)
+
+MOST_ANSWER: Final = 1024 * 1024
+"""Bytes of one answer: lists of tools are long."""
+
+
+@asynccontextmanager
+async def reached(
+    url: str, hosts: Sequence[str], network: Network, heard: Heard, seconds: float
+) -> AsyncIterator[Any]:
+    """Yield what the client speaks through to a server behind a URL.
+
+    Args:
+        url: its endpoint.
+        hosts: what the job may reach of the network.
+        network: what jobs may have of it here.
+        heard: who writes an attempt down before it is made.
+        seconds: how long one request may take.
+
+    Raises:
+        Failure: it may not be reached.
+    """
+    await require_reachable(network, hosts, *place_of(url), heard)
+    transport = GuardedTransport(network.policy, resolver=network.resolver, most_bytes=MOST_ANSWER)
+    headers = {"accept-encoding": "identity", "user-agent": "minoots-agent"}
+    async with (
+        httpx2.AsyncClient(
+            transport=_OneHost(transport, url), headers=headers, timeout=seconds, trust_env=False
+        ) as client,
+        # Without a goodbye: a server that does not answer it would hold up what it has answered.
+        streamable_http_client(url, http_client=client, terminate_on_close=False) as streams,
+    ):
+        yield streams
+
+
+class _OneHost(httpx2.AsyncBaseTransport):
+    """The guarded transport, for one host and port: no answer can send the client to another."""
+
+    def __init__(self, inner: GuardedTransport, url: str) -> None:
+        self._inner = inner
+        self._guarded = Guarded(inner)
+        self._place = place_of(url)
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        if place_of(str(request.url)) != self._place:
+            raise httpx2.UnsupportedProtocol("a server may not send its client to another host")
+        return await self._guarded.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()

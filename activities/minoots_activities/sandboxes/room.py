@@ -1,0 +1,224 @@
+"""Room for sandboxes: none begins for which this machine has no memory, whatever the others still take.
+
+Owns the list of what has room and who waits for it, a folder that all workers of this machine share: each
+entry is a file that tells by its name whose it is, so that what the dead had is free again. What counts is
+what sandboxes may take, not what they have taken so far: ten that have just begun use next to nothing.
+
+Who waits longest is next, the more important ones before; nobody goes before him because he needs less, or
+large ones would wait for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from minoots.contracts.sandboxes import Limits, Tier
+from minoots.errors import FailureKind
+from minoots_platform.telemetry import get_logger
+
+from .memory import Memory, of_machine, used_by
+from .names import is_left_behind, name_of
+from .port import NeverStarted, never_started
+
+_LOOK: Final = 0.25
+"""Seconds between two looks of one who waits: what other processes give back is told to nobody."""
+_OF_A_MACHINE: Final = 192
+"""Megabytes that QEMU takes beside the memory of its guest."""
+_TELL_AFTER: Final = 240
+"""Looks after which the log is told that somebody still waits."""
+_ALIVE: Final = 30.0
+"""Seconds without a look after which nobody heeds one who waits: his worker may be stopped, and not dead."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A sandbox that has room, or waits for it.
+
+    Attributes:
+        mb: what it may take.
+        priority: 1 goes first.
+        since: when it came, in nanoseconds since this machine was started.
+        taken: whether it has it.
+    """
+
+    mb: int
+    priority: int
+    since: int
+    taken: bool
+
+
+class Room:
+    """The memory that sandboxes of this machine have together.
+
+    Args:
+        most: megabytes that they may have; by default all that there is but ``spare``.
+        spare: megabytes that are left to everything else.
+        folder: where the list is; all workers of this machine have the same (`folder_of`).
+        memory: what the machine has.
+        groups: where control groups of sandboxes are made.
+    """
+
+    def __init__(
+        self,
+        most: int | None = None,
+        spare: int = 512,
+        *,
+        folder: Path,
+        memory: Callable[[], Memory] = of_machine,
+        groups: tuple[Path, ...] = (),
+    ) -> None:
+        self._most = most
+        self._spare = spare
+        self._folder = folder
+        self._memory = memory
+        self.groups = groups
+        self._changed = asyncio.Event()
+
+    @property
+    def most(self) -> int:
+        """Megabytes that one sandbox can have when there is no other."""
+        there = max(0, self._memory().total - self._spare)
+        return there if self._most is None else min(self._most, there)
+
+    def require(self, tier: Tier, limits: Limits) -> None:
+        """Refuse what could never begin here.
+
+        Raises:
+            NeverStarted: it needs more than there is.
+        """
+        wanted, most = cost(tier, limits), self.most
+        if wanted > most:
+            more = "" if wanted == limits.memory_mb else f" ({wanted} with what a machine takes itself)"
+            raise NeverStarted(
+                FailureKind.INVALID,
+                f"limits.memory_mb is {limits.memory_mb}{more}, and sandboxes of this worker's machine have "
+                f"{most} together",
+                remedy="Ask for less, or have the operator raise sandbox.memory_mb or take a larger machine.",
+            )
+
+    @asynccontextmanager
+    async def hold(self, label: str, tier: Tier, limits: Limits, priority: int = 3) -> AsyncIterator[None]:
+        """Wait until there is room for a sandbox, and keep it as long as this lasts.
+
+        What could never begin is not waited for: `require` refuses it.
+
+        Args:
+            label: what the sandbox will be called.
+            tier: which it will be.
+            limits: what it may take.
+            priority: 1 goes first.
+
+        Raises:
+            NeverStarted: the list cannot be kept.
+        """
+        wanted = cost(tier, limits)
+        if wanted > self.most:
+            yield
+            return
+        path = self._folder / name_of(label)
+        try:
+            await self._wait(path, Entry(wanted, priority, time.monotonic_ns(), taken=False))
+        except BaseException as error:
+            self._leave(path)
+            if isinstance(error, OSError):
+                raise never_started(
+                    f"the list of sandboxes in {self._folder} cannot be kept: {error.strerror}",
+                    "Let the worker write there, or give it another TMPDIR.",
+                ) from error
+            raise
+        try:
+            yield
+        finally:
+            self._leave(path)
+
+    async def _wait(self, path: Path, mine: Entry) -> None:
+        looks = 0
+        while not self._take(path, mine):
+            looks += 1
+            if looks % _TELL_AFTER == 1:
+                log = get_logger("minoots.sandboxes")
+                log.info("sandbox.waits_for_memory", mb=mine.mb, most=self.most, free=self._memory().free)
+            self._changed.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK):
+                    await self._changed.wait()
+
+    def _leave(self, path: Path) -> None:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        self._changed.set()
+
+    def _take(self, path: Path, mine: Entry) -> bool:
+        """Take room if it is there and nobody is before; tell whether it was.
+
+        In the thread of the loop: a few small files, and nobody who is called off leaves an entry behind.
+        """
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        if self._folder.stat().st_uid != os.getuid():
+            raise PermissionError(errno.EPERM, "it is somebody else's")
+        with (self._folder / "lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                # Somebody is at it this very moment.
+                return False
+            fits = self._fits(path, mine)
+            path.write_text(json.dumps(asdict(replace(mine, taken=fits))))
+            return fits
+
+    def _fits(self, path: Path, mine: Entry) -> bool:
+        others = {other: entry for other, entry in self._entries() if other != path}
+        for other, entry in others.items():
+            place = (entry.priority, entry.since, other.name)
+            if not entry.taken and place < (mine.priority, mine.since, path.name):
+                return False
+        taken = {other: entry.mb for other, entry in others.items() if entry.taken}
+        if sum(taken.values()) + mine.mb > self.most:
+            return False
+        free = self._memory().free
+        # What others may still take is as good as gone.
+        coming = sum(max(0, mb - self._used(other)) for other, mb in taken.items())
+        return free is None or free - self._spare - coming >= mine.mb
+
+    def _entries(self) -> Iterator[tuple[Path, Entry]]:
+        """Yield who has room, and who waits for it and is alive."""
+        for path in self._folder.iterdir():
+            if is_left_behind(path.name):
+                path.unlink(missing_ok=True)
+                continue
+            with suppress(OSError, ValueError, TypeError):
+                entry = Entry(**json.loads(path.read_text()))
+                # Each look of one who waits writes his entry anew.
+                if entry.taken or time.time() - path.stat().st_mtime < _ALIVE:
+                    yield path, entry
+
+    def _used(self, entry: Path) -> int:
+        # Its groups and folders begin with the same words, of which a folder has the first sixty letters.
+        begins = entry.name.rpartition("-")[0][:60]
+        return used_by(begins, self.groups, Path(tempfile.gettempdir()))
+
+
+def folder_of(data: Path) -> Path:
+    """Return where the list of those workers is that have this data directory.
+
+    Not in it: several machines may share that, and each has its own memory.
+    """
+    which = hashlib.sha256(str(data.absolute()).encode()).hexdigest()[:12]
+    return Path(tempfile.gettempdir(), f"minoots-room-{os.getuid()}-{which}")
+
+
+def cost(tier: Tier, limits: Limits) -> int:
+    """Return the megabytes that a sandbox may take of the machine."""
+    return limits.memory_mb + (_OF_A_MACHINE if tier is Tier.VM else 0)

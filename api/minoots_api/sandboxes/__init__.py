@@ -1,0 +1,1 @@
+"""Sandboxes that stand, over HTTP."""

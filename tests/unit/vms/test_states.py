@@ -1,0 +1,64 @@
+"""Which state of a machine fits, and how many are kept."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from minoots_activities.vms.states import Kind, States
+
+
+def kind(binary: Path, *options: str, image: str = "i", accelerator: str = "tcg", memory: int = 64) -> Kind:
+    return Kind.of([str(binary), *options], image, accelerator, memory, 1)
+
+
+def test_a_state_fits_where_all_is_the_same(tmp_path: Path) -> None:
+    binary = tmp_path / "qemu"
+    binary.write_text("a")
+    first = kind(binary, "-m", "64")
+    assert first == kind(binary, "-m", "64")
+    assert first.shape == "tcg-64m-1c"
+    others = [
+        kind(binary, "-m", "65"),
+        kind(binary, "-m", "64", image="j"),
+        kind(binary, "-m", "64", accelerator="kvm"),
+    ]
+    binary.write_text("another one")
+    others.append(kind(binary, "-m", "64"))
+    assert len({first.fingerprint, *(one.fingerprint for one in others)}) == 5
+
+
+def test_a_state_of_the_same_shape_that_does_not_fit_is_removed(tmp_path: Path) -> None:
+    states = States(tmp_path, 2)
+    mine, old, other = (
+        Kind("tcg-64m-1c", "a" * 32),
+        Kind("tcg-64m-1c", "b" * 32),
+        Kind("tcg-65m-1c", "c" * 32),
+    )
+    assert states.find(mine) is None
+    for one in (mine, old, other):
+        (tmp_path / one.file).touch()
+    assert states.find(mine) == tmp_path / mine.file
+    assert sorted(os.listdir(tmp_path)) == sorted([mine.file, other.file])
+    states.drop(mine, "no reason")
+    assert states.find(mine) is None
+
+
+def test_those_that_were_used_last_are_kept_and_nothing_else_is_touched(tmp_path: Path) -> None:
+    kinds = [Kind(f"tcg-{number}m-1c", "a" * 32) for number in range(4)]
+    for age, one in enumerate(kinds):
+        path = tmp_path / one.file
+        path.touch()
+        os.utime(path, (1000 - age, 1000 - age))
+    (tmp_path / "notes").touch()
+    states = States(tmp_path, 2)
+    states.find(kinds[3])
+    states.prune()
+    assert sorted(os.listdir(tmp_path)) == sorted([kinds[0].file, kinds[3].file, "notes"])
+
+
+def test_none_is_looked_for_where_none_is_to_be_kept(tmp_path: Path) -> None:
+    one = Kind("tcg-64m-1c", "a" * 32)
+    (tmp_path / one.file).touch()
+    assert States(tmp_path, 0).find(one) is None
+    assert States(tmp_path / "none", 1).find(one) is None

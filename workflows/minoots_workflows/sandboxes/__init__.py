@@ -1,0 +1,1 @@
+"""Sandboxes that stand, as workflows: opened, held, closed for certain."""
