@@ -261,7 +261,7 @@ class Acting(ActingPort):
         files = await self._files(step, job)
         await self._require_room(step)
         where = self._where(step, job, usual if rule.time is None else rule.time.total_seconds(), teller)
-        with self._watching.tool(offer.name, step.begun.job_id):
+        with self._watching.tool(offer.name, step.begun.job_id, call.id):
             async with teller.telling():
                 told = await self._serving.call(step.begun, where, offer, call, files, teller.log)
         return _Came(*told, files=files)
