@@ -22,6 +22,7 @@ from . import (
     capture,
     creation,
     fanout,
+    first_token,
     inbox,
     punctuality,
     recovery,
@@ -42,6 +43,7 @@ LANES = (
     "capture",
     "searching",
     "router",
+    "first_token",
     "agents",
     "sandboxes",
     "cancelling",
@@ -113,6 +115,9 @@ def run(lanes: list[str]) -> dict[str, object]:
     if "router" in lanes:
         found["router"] = asyncio.run(router.measure())
         print(found["router"])
+    if "first_token" in lanes:
+        found["first_token"] = asyncio.run(first_token.measure())
+        print(found["first_token"])
     if "agents" in lanes:
         found["agents"] = asyncio.run(agents.measure())
         print(found["agents"])

@@ -63,7 +63,7 @@ def write(path: Path, found: dict[str, Any]) -> None:
     within = [run for run in capacity if run.p95 <= 250]
     memory, inbox, fan = found["memory"], found["inbox"], found["fanout"]
     total = sum(memory.values()) / 1e6
-    captured, added = found["capture"], found["router"]
+    captured, added, first = found["capture"], found["router"], found["first_token"]
     parts = ", ".join(f"{name} {size / 1e6:.0f} MB" for name, size in memory.items())
     rows = "\n".join(
         f"| {run.rate:g} | {run.count} | {run.p50:.1f} | {run.p95:.1f} | {run.worst:.0f} | {run.missing} |"
@@ -179,6 +179,16 @@ once; no budget. What a call takes is what the router adds to it.
 | added to a call, P50 | {added.p50:.2f} ms | 1 ms |
 | added to a call, P99 | {added.p99:.2f} ms | 5 ms |
 | calls a second that one process can make | {added.most_a_second:.0f} | |
+
+From an accepted job to its first token at a reader's, over HTTP and the whole stack, with a model
+server that plays a script; {first.count} jobs, one after the other.
+
+| what | measured |
+|---|---|
+| beyond what the model takes, P50 | {first.p50:.1f} ms |
+| beyond what the model takes, P95 | {first.p95:.1f} ms |
+| the model's first token without us, P50 | {first.model_p50:.1f} ms |
+| from before the submission, all in all, P50 | {first.sent_p50:.1f} ms |
 
 {agents_section(found["agents"])}
 ## Sandboxes

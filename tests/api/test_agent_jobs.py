@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from agents_at_work import call, result_of, serving
 from dev_stacks import run
 from gateways import Door, open_door
@@ -16,6 +17,7 @@ from stacks import eventually
 from temporalio.testing import WorkflowEnvironment
 
 from minoots import AsyncMinoots, Conflict, InvalidRequest, JobState, Minoots
+from minoots.cli.arguments import mcp_server
 from minoots.contracts import AgentResult, JobDetail, JobEventType
 from minoots_api.events.tailer import Tailer
 from minoots_api.gateway import Gateway
@@ -157,6 +159,17 @@ async def test_only_agents_take_decisions_and_messages(door: Door) -> None:
     with pytest.raises(InvalidRequest):
         async with AsyncMinoots(door.url) as client:
             await client.jobs.message(job_id, "")
+
+
+def test_servers_are_named_on_the_command_line() -> None:
+    assert mcp_server("a=python3 'my server.py' x=1") == {
+        "name": "a",
+        "command": ["python3", "my server.py", "x=1"],
+    }
+    assert mcp_server("b=https://example.org/mcp?x=1") == {"name": "b", "url": "https://example.org/mcp?x=1"}
+    for wrong in ("a", "a=", "a='"):
+        with pytest.raises(typer.BadParameter, match="NAME=COMMAND or NAME=URL"):
+            mcp_server(wrong)
 
 
 async def test_what_an_agent_may_do_is_bound_to_the_key(door: Door) -> None:

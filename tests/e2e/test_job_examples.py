@@ -41,7 +41,8 @@ async def test_the_examples_of_jobs_run(dev_stack: Callable[..., DevStack], tmp_
 
     played = tomllib.loads((EXAMPLES / "fix_tests.toml").read_text())
     sky = {"when": "sky", "text": "It scatters."}
-    async with model_server(turns=[sky, *played["turns"]]) as models:
+    asked = tomllib.loads((EXAMPLES / "ask_server.toml").read_text())
+    async with model_server(turns=[sky, *asked["turns"], *played["turns"]]) as models:
         (tmp_path / "minoots.toml").write_text(
             f'[models]\nproviders = ["ollama={models}"]\n[sandbox]\nallow_process = true\n'
         )
@@ -50,6 +51,9 @@ async def test_the_examples_of_jobs_run(dev_stack: Callable[..., DevStack], tmp_
         told = await run("run_program.py", stack.url)
         assert "3 the\n" in told
         assert "longest.txt 8 bytes" in told
+        told = await run("ask_server.py", stack.url)
+        assert "< stock__in_stock 12\n" in told
+        assert "There are 12 of tea" in told
         told = await run("fix_tests.py", stack.url)
         assert "The tests pass" in told
         assert "+    return sum(prices) * (100 - discount) // 100\n" in told

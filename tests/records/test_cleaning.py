@@ -24,6 +24,7 @@ from minoots_platform.records import (
     cleaning,
     conversations,
     enclosures,
+    fleet,
     recordings,
     schema,
     session_search,
@@ -101,6 +102,9 @@ async def test_what_is_quiet_for_long_goes_and_the_rest_stays(database: Database
     assert await clean(database) == Cleaned(sessions=1, events=2)
     assert await clean(database) == Cleaned(), "it is gone already"
     assert await listed(database) == ["new"]
+    async with database.read() as connection:
+        told = await fleet.status(connection, TENANT, NOW)
+    assert (told.sessions, told.events) == (1, 1)
     async with database.read() as connection:
         wanted = Search(session_search.terms_of("tea"))
         hits = await session_search.search(connection, TENANT, wanted, limit=9, before=None)

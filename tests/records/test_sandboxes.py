@@ -1,4 +1,4 @@
-"""Sandboxes that stand, in the records: who held one before changes nothing, and none is forgotten early."""
+"""Sandboxes that stand, in the records: an earlier holder changes nothing, nothing is forgotten early."""
 
 from __future__ import annotations
 

@@ -68,6 +68,20 @@ async def test_what_comes_of_it_later_is_added_and_the_recording_stays_as_it_is(
     assert (desk.root / "tea.md").read_bytes() == before
 
 
+async def test_each_has_an_id_of_its_own_that_stays(desk: Desk) -> None:
+    chat = await begun(desk)
+    for name in (AGENT, "9f8e7d6c"):
+        agent = helper(desk, name)
+        agent.answers("Found some.")
+        await agent.look()
+        result(chat, name)
+    await chat.look()
+    await desk.write()
+    files = [desk.root / "tea.md", *sorted((desk.root / FOLDER).iterdir())]
+    ids = [file.read_text().split("\n")[1] for file in files]
+    assert ids == [ids[0], f"{ids[0]}-{AGENT}", f"{ids[0]}-9f8e7d6c"]
+
+
 async def test_one_that_no_result_names_is_not_written(desk: Desk) -> None:
     chat, agent = await begun(desk), helper(desk, "stranger")
     agent.answers("unheard")

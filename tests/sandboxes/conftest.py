@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import container_images
@@ -24,10 +25,15 @@ def images() -> Iterator[tuple[str, ...]]:
 
 
 @pytest.fixture(scope="session")
-async def tiers(tmp_path_factory: pytest.TempPathFactory, images: tuple[str, ...]) -> Tiers:
+def vm_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the image of machines, which is there once one was opened."""
+    return shared_folder(tmp_path_factory) / "vm-image"
+
+
+@pytest.fixture(scope="session")
+async def tiers(vm_image: Path, images: tuple[str, ...]) -> Tiers:
     """What this machine gives."""
-    folder = shared_folder(tmp_path_factory) / "vm-image"
-    return Tiers(allow_process=True, vm_image=folder, images=images)
+    return Tiers(allow_process=True, vm_image=vm_image, images=images)
 
 
 @pytest.fixture

@@ -212,3 +212,13 @@ async def test_nothing_is_left_when_it_is_destroyed(open_sandbox: Open, tier: Ti
     await box.sandbox.destroy()
     _, alive = await asyncio.to_thread(psutil.wait_procs, family, 20)
     assert alive == []
+
+
+async def test_whoever_waits_for_its_end_hears_of_it(open_sandbox: Open, tier: Tier) -> None:
+    box = await open_sandbox(tier)
+    ended = asyncio.create_task(box.sandbox.ended())
+    assert (await box.sh("true")).ran.exit_code == 0
+    assert not ended.done()
+    await box.sandbox.destroy()
+    async with asyncio.timeout(60):
+        await ended

@@ -26,12 +26,16 @@ def lacks() -> str | None:
 
 
 @contextmanager
-def made_image() -> Iterator[str | None]:
-    """Make an image; yield its reference by digest, ``None`` where none can be made; remove it."""
+def made_image(*, plain: bool = False) -> Iterator[str | None]:
+    """Make an image; yield its reference by digest, ``None`` where none can be made; remove it.
+
+    Args:
+        plain: whether it is as most images are: with no folder of our name, and a /tmp for everybody.
+    """
     if lacks() is not None:
         yield None
         return
-    name = f"localhost/minoots-test-{os.getpid()}"
+    name = f"localhost/minoots-test-{os.getpid()}{'-plain' if plain else ''}"
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder, "root")
         for one in ("bin", "etc", "tmp", "work", "run", "proc", "sys", "dev"):
@@ -45,6 +49,9 @@ def made_image() -> Iterator[str | None]:
                 (root / "bin" / applet).symlink_to("busybox")
         # What an image has there is neither seen nor written to.
         (root / "work" / "of-the-image").write_text("x")
+        if plain:
+            shutil.rmtree(root / "work")
+            (root / "tmp").chmod(0o1777)
         # A place that an image wants to be written to, by whoever runs in it.
         (root / "cache").mkdir()
         (root / "cache").chmod(0o1777)

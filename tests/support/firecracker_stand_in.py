@@ -99,15 +99,15 @@ class Guest:
 
     def serve(self) -> None:
         """Answer until the host is gone."""
-        self._say("H", 2)
+        self._say("H", 4)
         while len(header := self._read(HEADER.size)) == HEADER.size:
             length, run, kind = HEADER.unpack(header)
             payload = self._read(length)
             if kind == ord("B"):
-                assert length == 100, length
+                assert length == 104, length
                 self._say("Y", 0)
             elif kind == ord("R"):
-                self._run(run, payload.decode().split("\0")[2:])
+                self._run(run, payload.decode().split("\0")[3:])
             elif kind == ord("K"):
                 self._exit(run, signal=9)
 

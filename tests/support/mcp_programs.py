@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import uvicorn
 from mcp.server import MCPServer
@@ -100,12 +101,14 @@ class Desk:
 
     Attributes:
         called: what its tools were called with.
+        shown: what requests came with as authorization.
         go_on: what ends the call that waits.
     """
 
     url: str
     place: str
     called: list[str] = field(default_factory=list)
+    shown: list[str | None] = field(default_factory=list)
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -135,9 +138,17 @@ async def desk() -> AsyncIterator[Desk]:
         """Say very much."""
         return "z" * size
 
+    inner = server.streamable_http_app()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+            kept.shown.append(headers.get("authorization"))
+        await inner(scope, receive, send)
+
     running = uvicorn.Server(
         uvicorn.Config(
-            server.streamable_http_app(),
+            app,
             log_config=None,
             timeout_graceful_shutdown=1,
         )

@@ -107,8 +107,16 @@ async def test_a_program_is_killed_when_its_time_is_over(engine: Firecracker) ->
 def test_every_request_fits_the_published_api_and_what_does_not_is_seen() -> None:
     here = Path("/x")
     sent = requests(
-        kernel=here, initramfs=here, boot_line="quiet", memory_mb=160, processors=32, disk=here, way=here
+        kernel=here,
+        initramfs=here,
+        boot_line="quiet",
+        memory_mb=160,
+        processors=32,
+        disk=here,
+        way=here,
+        root=here,
     )
+    assert [one.path for one in sent if one.body.get("is_read_only")] == ["/drives/root"]
     assert [faults("PUT", one.path, one.body) for one in sent] == [""] * len(sent)
     for wrong in (
         Request("/machine-config", {"vcpu_count": 33, "mem_size_mib": 1}),

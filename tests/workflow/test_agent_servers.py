@@ -162,12 +162,12 @@ async def test_a_tool_that_its_server_tells_otherwise_of_is_not_called(serve: Se
 
 
 async def test_one_that_hangs_or_says_too_much_is_ended_and_the_model_is_told(serve: Serve) -> None:
-    tools = [{"name": "*", "approval": "never", "time": "3s"}]
+    tools = [{"name": "*", "approval": "never", "time": "8s"}]
     async with serve(call("hand__echo", text="x"), call("read_file", path="log.txt"), "done") as (stack, _):
         job = await submit(stack, **by_hand("hang", tools=tools))
         assert (await ended(stack, job)).state is JobState.SUCCEEDED
         told = await results(stack, job)
-        assert "did not answer within 3 s; the files are as they were before" in told[0]
+        assert "did not answer within 8 s" in told[0]
         assert "there is no file log.txt" in told[1]
     async with serve(call("hand__echo", text="x"), "done") as (stack, _):
         job = await submit(stack, **by_hand("huge"))
@@ -280,3 +280,23 @@ async def test_what_is_behind_a_url_and_speaks_no_mcp_fails_the_job(serve: Serve
         assert done.problem is not None
         assert "the MCP server desk" in done.problem.detail
         assert await heard(url) == []
+
+
+async def test_a_token_of_the_settings_is_shown_to_its_server_and_told_to_nobody(
+    serve: Serve, tmp_path: Path
+) -> None:
+    async with desk() as server:
+        tokens = {"jobs": {"mcp_tokens": [f"other {server.url} wr0ng", f"{TENANT} {server.url} t0ken"]}}
+        async with serve(call("desk__note", text="tea"), "done", **reaching(server.place), **tokens) as (
+            stack,
+            url,
+        ):
+            job = await submit(stack, **behind(server.url, server.place))
+            done = await ended(stack, job)
+            assert done.state is JobState.SUCCEEDED, done
+            assert set(server.shown) == {"Bearer t0ken"}
+            handle = stack.client.get_workflow_handle(f"job:{TENANT}:{job.id}")
+            told = [(await handle.fetch_history()).to_json(), done.model_dump_json()]
+            told += [one.model_dump_json() for one in await events(stack, job)]
+            told += [json.dumps(await heard(url)), json.dumps(await results(stack, job))]
+            assert all("t0ken" not in one for one in told)

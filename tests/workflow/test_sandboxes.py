@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from working import reaches as job_reaches
 
 from minoots.contracts import CloseReason, ExecResult, Job, JobState, Sandbox, SandboxState
 from minoots.errors import Failure
+from minoots_activities.sandboxes.room import folder_of
 from minoots_platform.clock import utc_now
 from minoots_platform.records import Database, contents
 from minoots_platform.settings import Settings
@@ -187,6 +189,19 @@ async def test_what_never_opens_fails_and_says_why(stack: Stack) -> None:
     assert failed.problem.outcome == "never_started"
 
 
+async def test_a_tier_that_no_worker_can_give_fails_soon_and_says_what_is_missing(
+    sqlite_database: Database, temporal: WorkflowEnvironment, namespace: str, telemetry: Telemetry
+) -> None:
+    settings = Settings().with_overrides({"sandbox": {"qemu": "no-such-qemu"}})
+    address = temporal.client.service_client.config.target_host
+    async with stack_of(sqlite_database, address, namespace, telemetry, settings=settings) as stack:
+        wanted = await want(stack, tier="vm")
+        assert await stack.handover.sandbox(wanted.id)
+        failed = await reaches(stack, wanted, SandboxState.FAILED)
+        assert failed.problem is not None
+        assert "this worker cannot give the tier vm" in failed.problem.detail
+
+
 async def test_one_that_is_closed_before_any_worker_opened_it_is_never_opened(stack: Stack) -> None:
     await stack.stop_workers()
     wanted = await want(stack)
@@ -260,6 +275,31 @@ async def test_one_that_is_suspended_with_a_program_in_it_can_be_closed(stack: S
     done = await ended(stack, job)
     assert done.problem is not None
     assert done.problem.outcome == "unknown"
+
+
+async def test_one_that_stands_has_its_memory_until_it_is_closed_and_a_program_waits_for_that(
+    sqlite_database: Database,
+    temporal: WorkflowEnvironment,
+    namespace: str,
+    telemetry: Telemetry,
+    tmp_path: Path,
+) -> None:
+    memory = {"memory_mb": 700, "spare_memory_mb": 0}
+    settings = Settings().with_overrides({"data_dir": str(tmp_path), "sandbox": memory})
+    address = temporal.client.service_client.config.target_host
+    limits = {"limits": {"memory_mb": 400}}
+    async with stack_of(sqlite_database, address, namespace, telemetry, settings=settings) as stack:
+        sandbox = await opened(stack, **limits)
+        job = await submit(stack, kind="exec", tier="process", command=["true"], **limits)
+        listed = folder_of(tmp_path)
+
+        async def waiting() -> int:
+            return sum('"taken": false' in one.read_text() for one in listed.glob("minoots-*"))
+
+        await eventually(waiting, lambda count: count == 1)
+        await close(stack, sandbox)
+        done = await ended(stack, job)
+        assert done.state is JobState.SUCCEEDED, done
 
 
 async def test_a_worker_has_room_for_so_many_and_the_next_one_waits_for_it(

@@ -1,4 +1,7 @@
-"""Building the parts of a worker process from its settings, and taking them down in order."""
+"""Building the parts of a worker process from its settings, and taking them down in order.
+
+What only one queue needs is imported when that is served: each process of a stack serves a few.
+"""
 
 from __future__ import annotations
 
@@ -8,45 +11,12 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from temporalio.client import Client
 
-from minoots.contracts.sandboxes import Tier
-from minoots_activities.checks.adapter import Checks
-from minoots_activities.connectors import HealthWatch, World, connectors
-from minoots_activities.deliveries.adapter import Deliveries
-from minoots_activities.deliveries.attempt import Attempts
-from minoots_activities.egress.gate import Bounds
-from minoots_activities.egress.rules import Rules
-from minoots_activities.escalations.adapter import Escalations
-from minoots_activities.escalations.heartbeats import Heartbeats
-from minoots_activities.http import WebhookSender
-from minoots_activities.ingest.adapter import Ingests
-from minoots_activities.ingest.reading import Plan
-from minoots_activities.jobs.adapter import Jobs
-from minoots_activities.jobs.agents.acting import Acting
-from minoots_activities.jobs.agents.thinking import Thinking
-from minoots_activities.jobs.contents import KeptContents
-from minoots_activities.jobs.model_calls import ModelCalls
-from minoots_activities.jobs.programs import Programs
-from minoots_activities.models.opening import open_router
-from minoots_activities.plans.adapter import Plans
-from minoots_activities.replays.adapter import Replays
-from minoots_activities.sandboxes.engines import ContainerEngine
-from minoots_activities.sandboxes.room import Room, folder_of
-from minoots_activities.sandboxes.tiers import Ceilings, Network, Tiers
-from minoots_activities.sandboxes.watching import Watching
-from minoots_activities.schedules.adapter import Schedules
-from minoots_activities.standing.adapter import StandingSandboxes
-from minoots_activities.standing.holder import Holder
-from minoots_activities.standing.holding import Holding
-from minoots_activities.standing.opening import Openings
-from minoots_activities.timers.adapter import Timers
-from minoots_activities.timers.lead import LeadWatch
-from minoots_platform.addresses import AddressPolicy
 from minoots_platform.clock import utc_now
-from minoots_platform.handover import HandOver
-from minoots_platform.links import Links
+from minoots_platform.collector import loading
 from minoots_platform.records import Database, revision
 from minoots_platform.records.job_cleaning import Keep
 from minoots_platform.redaction import Policy
@@ -54,10 +24,15 @@ from minoots_platform.settings import CaptureSettings, JobsSettings, Settings
 from minoots_platform.telemetry import Telemetry, temporal_runtime
 from minoots_platform.temporal import connect
 from minoots_platform.vault import Vault
-from minoots_workflows.handover import Engine
 
-from .machines import engine_of
 from .registry import Serving, serving_files, serving_held, serving_io, serving_llm, serving_sandbox
+
+if TYPE_CHECKING:
+    from minoots_activities.connectors import HealthWatch
+    from minoots_activities.sandboxes.tiers import Tiers
+    from minoots_activities.standing.holder import Holder
+    from minoots_activities.timers.lead import LeadWatch
+    from minoots_platform.handover import HandOver
 
 
 @asynccontextmanager
@@ -91,6 +66,10 @@ async def files_parts(settings: Settings) -> AsyncIterator[Serving]:
     Raises:
         Failure: unavailable, when the records are away or at another schema.
     """
+    with loading():
+        from minoots_activities.ingest.adapter import Ingests
+        from minoots_activities.ingest.reading import Plan
+
     ingest = settings.ingest
     async with _records(settings) as database:
         plan = Plan(
@@ -110,6 +89,12 @@ async def llm_parts(settings: Settings, telemetry: Telemetry) -> AsyncIterator[S
         Failure: unavailable, when the records are away or at another schema, or a plug-in is broken; invalid,
             for a catalogue of models that cannot be read.
     """
+    with loading():
+        from minoots_activities.jobs.agents.thinking import Thinking
+        from minoots_activities.jobs.contents import KeptContents
+        from minoots_activities.jobs.model_calls import ModelCalls
+        from minoots_activities.models.opening import open_router
+
     async with (
         _records(settings) as database,
         open_router(settings, database, telemetry, KeptContents(database)) as opened,
@@ -120,10 +105,23 @@ async def llm_parts(settings: Settings, telemetry: Telemetry) -> AsyncIterator[S
 
 def tiers_of(settings: Settings, telemetry: Telemetry | None = None) -> Tiers:
     """Return the sandboxes that settings allow on this machine, watched by ``telemetry``."""
+    from minoots.contracts.sandboxes import Tier
+    from minoots_activities.egress.gate import Bounds
+    from minoots_activities.egress.rules import Rules
+    from minoots_activities.sandboxes.engines import ContainerEngine
+    from minoots_activities.sandboxes.room import Room, folder_of
+    from minoots_activities.sandboxes.tiers import Ceilings, Network, Tiers
+    from minoots_activities.sandboxes.watching import Watching
+    from minoots_activities.vms.roots import Roots
+    from minoots_platform.addresses import AddressPolicy
+
+    from .machines import engine_of
+
     sandbox = settings.sandbox
     return Tiers(
         vm_image=settings.vm_image,
         machines=engine_of(settings),
+        vm_roots=Roots(settings.vm_roots),
         allow_process=sandbox.allow_process,
         read_only=sandbox.read_only,
         use_cgroups=sandbox.cgroups,
@@ -163,6 +161,11 @@ class SandboxParts:
 
 def sandboxes_of(settings: Settings, database: Database, tiers: Tiers, holder: Holder) -> SandboxParts:
     """Return what serves sandboxes by these parts."""
+    from minoots_activities.jobs.agents.acting import Acting
+    from minoots_activities.jobs.programs import Programs
+    from minoots_activities.standing.holding import Holding
+    from minoots_activities.standing.opening import Openings
+
     programs = Programs(database, tiers, settings.jobs, utc_now, holder)
     holding = Holding(database, holder, settings.jobs.max_artifact_bytes, utc_now)
     openings = Openings(database, tiers, holder, utc_now)
@@ -179,11 +182,15 @@ async def sandbox_parts(settings: Settings, telemetry: Telemetry) -> AsyncIterat
     Raises:
         Failure: unavailable, when the records are away or at another schema.
     """
+    from minoots_activities.standing.holder import Holder
+
     async with _records(settings) as database:
         tiers = tiers_of(settings, telemetry)
         await tiers.remove_left_behind()
         async with Holder(database, utc_now, settings.sandbox.standing.per_worker).holding() as holder:
-            yield sandboxes_of(settings, database, tiers, holder)
+            with loading():
+                parts = sandboxes_of(settings, database, tiers, holder)
+            yield parts
 
 
 @asynccontextmanager
@@ -213,9 +220,27 @@ async def io_parts(settings: Settings, telemetry: Telemetry, client: Client) -> 
 
     Raises:
         Failure: unavailable, when the records are away or at another schema; invalid, for settings that
-        cannot
-            work.
+            cannot work.
     """
+    with loading():
+        from minoots_activities.checks.adapter import Checks
+        from minoots_activities.connectors import HealthWatch, World, connectors
+        from minoots_activities.deliveries.adapter import Deliveries
+        from minoots_activities.deliveries.attempt import Attempts
+        from minoots_activities.escalations.adapter import Escalations
+        from minoots_activities.escalations.heartbeats import Heartbeats
+        from minoots_activities.http import WebhookSender
+        from minoots_activities.jobs.adapter import Jobs
+        from minoots_activities.plans.adapter import Plans
+        from minoots_activities.replays.adapter import Replays
+        from minoots_activities.schedules.adapter import Schedules
+        from minoots_activities.standing.adapter import StandingSandboxes
+        from minoots_activities.timers.adapter import Timers
+        from minoots_activities.timers.lead import LeadWatch
+        from minoots_platform.handover import HandOver
+        from minoots_platform.links import Links
+        from minoots_workflows.handover import Engine
+
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(_records(settings))
         vault = Vault([key.get_secret_value() for key in settings.secrets.master_keys])

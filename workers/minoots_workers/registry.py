@@ -4,26 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from minoots_activities.capture.adapter import Capture
-from minoots_activities.checks.adapter import Checks
-from minoots_activities.deliveries.adapter import Deliveries
-from minoots_activities.escalations.adapter import Escalations
-from minoots_activities.escalations.heartbeats import Heartbeats
-from minoots_activities.ingest.adapter import Ingests
-from minoots_activities.jobs.adapter import Jobs
-from minoots_activities.jobs.agents.acting import Acting
-from minoots_activities.jobs.agents.thinking import Thinking
-from minoots_activities.jobs.model_calls import ModelCalls
-from minoots_activities.jobs.programs import Programs
-from minoots_activities.plans.adapter import Plans
-from minoots_activities.replays.adapter import Replays
-from minoots_activities.schedules.adapter import Schedules
-from minoots_activities.standing.adapter import StandingSandboxes
-from minoots_activities.standing.holding import Holding
-from minoots_activities.standing.opening import Openings
-from minoots_activities.timers.adapter import Timers
 from minoots_workflows.capture.workflow import CaptureWorkflow
 from minoots_workflows.capture.writer import WriterWorkflow
 from minoots_workflows.checks.workflow import CheckWorkflow
@@ -37,6 +19,26 @@ from minoots_workflows.replays.workflow import ReplayWorkflow
 from minoots_workflows.sandboxes.workflow import SandboxWorkflow
 from minoots_workflows.schedules.workflow import ScheduleWorkflow
 from minoots_workflows.timers.workflow import TimerWorkflow
+
+if TYPE_CHECKING:
+    from minoots_activities.capture.adapter import Capture
+    from minoots_activities.checks.adapter import Checks
+    from minoots_activities.deliveries.adapter import Deliveries
+    from minoots_activities.escalations.adapter import Escalations
+    from minoots_activities.escalations.heartbeats import Heartbeats
+    from minoots_activities.ingest.adapter import Ingests
+    from minoots_activities.jobs.adapter import Jobs
+    from minoots_activities.jobs.agents.acting import Acting
+    from minoots_activities.jobs.agents.thinking import Thinking
+    from minoots_activities.jobs.model_calls import ModelCalls
+    from minoots_activities.jobs.programs import Programs
+    from minoots_activities.plans.adapter import Plans
+    from minoots_activities.replays.adapter import Replays
+    from minoots_activities.schedules.adapter import Schedules
+    from minoots_activities.standing.adapter import StandingSandboxes
+    from minoots_activities.standing.holding import Holding
+    from minoots_activities.standing.opening import Openings
+    from minoots_activities.timers.adapter import Timers
 
 WORKFLOWS: tuple[type, ...] = (
     TimerWorkflow,

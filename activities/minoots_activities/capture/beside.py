@@ -22,6 +22,7 @@ from minoots_platform.writers import Beside, Look, Rendered, Writer, agent_file
 
 from . import placing
 from .answering import beating
+from .filenames import slug
 from .gate import Target, WriteDenied, folder_of
 
 _DEEPEST: Final = 5
@@ -136,6 +137,8 @@ class BesideFiles:
 
     def _look_of(self, child: sa.Row[Any]) -> Look:
         about = {
+            # Of its own: two files of one id are one to programs that go by it.
+            "id": f"{self._look.id}-{slug(child.agent_id, 24) or 'agent'}",
             "title": child.title or f"Sub-agent {child.agent_id}",
             "session_id": child.session_id,
             "agent_id": child.agent_id,

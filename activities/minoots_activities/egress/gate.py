@@ -117,6 +117,15 @@ class Gate:
         """Take connections from a socket that listens where only the sandbox can reach it."""
         self._server = await asyncio.start_server(self._taken, sock=listening, limit=MOST_HEAD)
 
+    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take one connection that has come by another way, and carry it to its end.
+
+        Args:
+            reader: holds `MOST_HEAD` bytes, as its limit.
+            writer: closed at the end.
+        """
+        await self._taken(reader, writer)
+
     async def aclose(self) -> None:
         """End every connection."""
         server, self._server = self._server, None

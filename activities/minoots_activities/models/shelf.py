@@ -84,7 +84,10 @@ class Shelf:
         """Ask every provider, and write down what there is. Those in the cloud only where requests may go."""
         for name, provider in self.providers.items():
             lacks = provider.lacks()
-            about: dict[str, Any] = {"well": lacks is None, "problem": None if lacks is None else lacks}
+            about: dict[str, Any] = {
+                "well": lacks is None,
+                "problem": None if lacks is None else f"lacks {lacks}",
+            }
             models: dict[str, dict[str, Any]] | None = None
             if lacks is None and (provider.spec.local or self._settings.locality == "allow_cloud"):
                 await self._ask(provider)

@@ -1,4 +1,4 @@
-"""The tier ``container``: the root file system of an image, read-only, by podman.
+"""The tier ``container``: the root file system of an image, read-only, by podman or docker.
 
 What a program sees: the files of the image; a working folder, /tmp and /dev/shm in memory, each of a size;
 its own processes; no network but a loopback of its own; no capabilities, no way to gain rights, the filter of
@@ -29,6 +29,7 @@ from . import seccomp
 from .carrying import INSIDE, carry, command
 from .cgroups import Group, Place
 from .channel import Channel
+from .engine_words import Wanted
 from .engines import ContainerEngine
 from .guested import GuestedSandbox
 from .names import PREFIX, is_left_behind, name_of
@@ -45,11 +46,11 @@ _NEEDED: Final = frozenset({"memory", "pids"})
 
 
 class Containers(Sandboxes):
-    """Sandboxes of podman.
+    """Sandboxes of podman or docker.
 
     Args:
         place: where control groups can be made; without them there is no limit to what a container takes.
-        engine: podman.
+        engine: which of them.
         images: those that may be run, by digest.
     """
 
@@ -128,25 +129,10 @@ class Containers(Sandboxes):
         """Remove containers whose worker is no more; return how many there were."""
         if not (self._engine.found() and self._images):
             return 0
-        names = await self._names()
-        left = [name for name in names if is_left_behind(name)]
+        left = [name for name in await self._engine.names(PREFIX) if is_left_behind(name)]
         for name in left:
-            await self._remove(name)
+            await self._engine.remove(name)
         return len(left)
-
-    async def _names(self) -> list[str]:
-        try:
-            code, told = await self._engine.ask(
-                "ps", "--all", "--filter", f"name=^{PREFIX}", "--format", "{{.Names}}"
-            )
-        except OSError:
-            return []
-        return told.split() if code == 0 else []
-
-    async def _remove(self, name: str) -> None:
-        # Whatever it says: what is gone already is no fault, and what stays is found by the next worker.
-        with suppress(OSError):
-            await self._engine.ask("rm", "--force", "--time", "0", "--ignore", name)
 
     async def _carry(self) -> Path:
         """Return the folder with a Python for the guest; it is there as long as this worker."""
@@ -166,15 +152,11 @@ class Containers(Sandboxes):
     async def _start(self, name: str, limits: Limits, image: str, python: Path, group: Group) -> Sandbox:
         full = name_of(name)
         async with _listening(full) as (folder, listening):
-            process = await asyncio.create_subprocess_exec(
-                *self._command(full, limits, image, python, folder),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
-                env=self._engine.environment(),
-                # Signals for the worker's terminal are none for its containers.
-                start_new_session=True,
-            )
+            try:
+                process = await self._engine.begin(self._wanted(full, limits, image, python, folder))
+            except BaseException:
+                await self._engine.remove(full)
+                raise
             try:
                 sock = await _accepted(listening, process)
             except BaseException:
@@ -184,6 +166,11 @@ class Containers(Sandboxes):
         guest = -1
         try:
             pid = _peer(sock)
+            if pid <= 0:
+                raise never_started(
+                    f"{self._engine.binary} runs containers where this worker sees no processes",
+                    "Run the worker on the engine's own machine, outside of a container.",
+                )
             # By descriptor: a number may be another's by the time that it is used.
             guest = os.pidfd_open(pid)
             group.add(pid)
@@ -201,13 +188,14 @@ class Containers(Sandboxes):
 
         async def tidy() -> None:
             os.close(guest)
-            await self._remove(full)
+            await self._engine.remove(full)
 
+        kind = await self._engine.kind()
         each, held_by = limits_of(limits, group, processes=False)
         return GuestedSandbox(
             self.tier,
             limits,
-            {**held_by, "disk": "tmpfs", "image": image},
+            {**held_by, "disk": "tmpfs", "image": image, "engine": kind},
             each,
             process,
             channel,
@@ -217,36 +205,25 @@ class Containers(Sandboxes):
             kill,
         )
 
-    def _command(self, name: str, limits: Limits, image: str, python: Path, folder: Path) -> list[str]:
-        size = f"{limits.disk_mb}m"
-        # Owned by the program's user: where an image has such a folder, runc gives the new one its mode.
-        memory = f"type=tmpfs,tmpfs-size={size},tmpfs-mode=1777,U=true,notmpcopyup,destination="
-        files = _limit(resource.RLIMIT_NOFILE, 1024)
-        # Of all that is nobody's on this machine; the number of each container is its group's to hold.
-        processes = _limit(resource.RLIMIT_NPROC, 16_384)
-        loader, *arguments = command(f"{_WAY}/guest")
-        return self._engine.command(
-            "run", "--rm", "--name", name, "--pull", "never", "--log-driver", "none",
-            "--network", "none", "--no-hosts", "--hostname", "sandbox", "--http-proxy=false",
-            "--read-only", "--read-only-tmpfs=false", "--cap-drop", "all",
-            # Volumes of an image would be folders of this machine without a size, and its health checks
-            # processes outside the group.
-            "--image-volume", "ignore", "--no-healthcheck",
-            "--security-opt", "no-new-privileges", "--user", f"{_USER}:{_USER}",
-            "--ulimit", f"nofile={files}:{files}",
-            "--ulimit", f"nproc={processes}:{processes}",
-            "--mount", f"{memory}/work",
-            "--mount", f"{memory}/tmp",  # noqa: S108 - the container's own
-            "--shm-size", size,
-            "--volume", f"{python}:{INSIDE}:ro", "--volume", f"{folder}:{_WAY}:ro",
-            "--workdir", "/work", "--entrypoint", loader, image, *arguments,
-        )  # fmt: skip
+    def _wanted(self, name: str, limits: Limits, image: str, python: Path, folder: Path) -> Wanted:
+        return Wanted(
+            name=name,
+            image=image,
+            size_mb=limits.disk_mb,
+            user=_USER,
+            files=_limit(resource.RLIMIT_NOFILE, 1024),
+            # Of all that is nobody's on this machine; the number of each container is its group's to hold.
+            processes=_limit(resource.RLIMIT_NPROC, 16_384),
+            folders={INSIDE: python, _WAY: folder},
+            entry=tuple(command(f"{_WAY}/guest")),
+            as_worker=os.geteuid() != 0,
+        )
 
     async def _undo(self, name: str, process: asyncio.subprocess.Process) -> None:
         with suppress(ProcessLookupError):
             process.kill()
         await process.wait()
-        await self._remove(name)
+        await self._engine.remove(name)
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from minoots_activities.egress.rules import Rules
 from minoots_activities.http.names import Resolver, SystemResolver
 from minoots_activities.vms.engines import Engine
 from minoots_activities.vms.machines import Machines, end_left_behind
+from minoots_activities.vms.roots import Roots
 from minoots_activities.vms.starting import Qemu
 from minoots_platform.addresses import AddressPolicy
 
@@ -101,6 +102,7 @@ class Tiers:
         ceilings: the most that limits may be.
         vm_image: the folder of the image of virtual machines.
         machines: what runs these; by default QEMU, without states.
+        vm_roots: what they may have as the root of their files.
         network: what they may have of the network.
         engine: what runs containers.
         images: the images that these may have, the first one by default.
@@ -113,6 +115,7 @@ class Tiers:
         *,
         vm_image: Path,
         machines: Engine | None = None,
+        vm_roots: Roots | None = None,
         allow_process: bool = False,
         read_only: Iterable[Path] = (),
         use_cgroups: bool = True,
@@ -137,7 +140,7 @@ class Tiers:
             Tier.PROCESS: Processes(self._place, allowed=allow_process),
             Tier.BUBBLEWRAP: Bubblewrap(self._place, tuple(read_only)),
             Tier.CONTAINER: self._containers,
-            Tier.VM: Machines(machines or Qemu(vm_image)),
+            Tier.VM: Machines(machines or Qemu(vm_image), vm_roots),
         }
 
     @asynccontextmanager
@@ -173,7 +176,7 @@ class Tiers:
             limits: how much it may take.
             network: the hosts that its programs may reach.
             heard: who is told of every attempt to reach one.
-            image: its root file system, in the tier ``container``.
+            image: its root file system, in the tiers ``container`` and ``vm``.
 
         Raises:
             NeverStarted: this machine cannot give it, or settings do not allow it; the error says what is
@@ -194,13 +197,13 @@ class Tiers:
             raise NeverStarted(
                 FailureKind.INVALID,
                 f"the tier {tier} cannot hold a program to the hosts in network: {given.no_network}",
-                remedy="Leave network out, or choose the tier bubblewrap or container.",
+                remedy="Leave network out, or choose the tier bubblewrap, container or vm.",
             )
-        if image is not None and tier is not Tier.CONTAINER:
+        if image is not None and tier not in (Tier.CONTAINER, Tier.VM):
             raise NeverStarted(
                 FailureKind.INVALID,
                 f"the tier {tier} has no images",
-                remedy="Leave image out, or choose the tier container.",
+                remedy="Leave image out, or choose the tier container or vm.",
             )
         lacks = await given.missing()
         if lacks:

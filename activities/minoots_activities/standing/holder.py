@@ -12,12 +12,13 @@ import re
 import secrets
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
 import sqlalchemy as sa
 
+from minoots.errors import FailureKind
 from minoots_activities.sandboxes.port import NeverStarted, OutcomeUnknown, Sandbox, never_started
 from minoots_platform.clock import Clock
 from minoots_platform.records import Database, sandbox_progress
@@ -28,12 +29,17 @@ _TIDY: Final = 5.0
 """Seconds between two looks whether what is held is still wanted."""
 
 
+class NoRoom(NeverStarted):
+    """This worker holds as many as it may."""
+
+
 @dataclass
 class Held:
     """One sandbox that this worker holds.
 
     Attributes:
         epoch: which opening of it.
+        memory: what lets go of the machine's memory for it.
         keeps: whether it is to begin again when it is lost.
         gone: set when nothing of it is left, or will be.
     """
@@ -42,6 +48,7 @@ class Held:
     sandbox_id: str
     epoch: int
     sandbox: Sandbox
+    memory: AsyncExitStack = field(default_factory=AsyncExitStack)
     keeps: bool = False
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -93,6 +100,11 @@ class Held:
             self.gone.set()
             raise
 
+    async def end(self) -> None:
+        """End it; nothing of it is left when this returns. May be repeated."""
+        await self.sandbox.destroy()
+        await self.memory.aclose()
+
     async def pause(self, *, off: bool) -> None:
         """Let whatever runs in it stand still, or go on."""
         async with self.files() as sandbox:
@@ -127,12 +139,13 @@ class Holder:
         """Keep room for one that is being opened.
 
         Raises:
-            NeverStarted: there is none.
+            NoRoom: there is none.
         """
         if len(self._held) + self._opening >= self.most:
-            raise never_started(
+            raise NoRoom(
+                FailureKind.UNAVAILABLE,
                 f"the worker holds {self.most} sandboxes already",
-                "Close some, start another worker, or raise sandbox.standing.per_worker.",
+                remedy="Close some, start another worker, or raise sandbox.standing.per_worker.",
             )
         self._opening += 1
         try:
@@ -167,7 +180,7 @@ class Holder:
         if held is None or epoch not in (None, held.epoch):
             return
         held.gone.set()
-        await held.sandbox.destroy()
+        await held.end()
         if self._held.get(sandbox_id) is held:
             del self._held[sandbox_id]
 

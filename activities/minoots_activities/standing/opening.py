@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Final
 
@@ -12,7 +13,6 @@ from temporalio.exceptions import ApplicationError
 from minoots.errors import Failure, FailureKind
 from minoots_activities.egress.gate import Attempt, Heard
 from minoots_activities.jobs.working import beating, without_words
-from minoots_activities.sandboxes.port import Sandbox
 from minoots_activities.sandboxes.tiers import Tiers
 from minoots_platform.clock import Clock
 from minoots_platform.records import Database, contents, job_progress, sandbox_progress
@@ -21,10 +21,14 @@ from minoots_platform.telemetry import audit
 from minoots_workflows.pacing import Subject
 from minoots_workflows.sandboxes.port import OpeningPort
 
-from .holder import Held, Holder
+from .holder import Held, Holder, NoRoom
 
+_PRIORITY: Final = 3
+"""Among jobs that wait for memory, as those that say nothing else."""
 _AGAIN: Final = timedelta(seconds=1)
 """Until it is tried again, here or by another worker: one may be closed any moment."""
+_TRIES: Final = 10
+"""After so many, no worker is taken to be able to."""
 
 
 class Openings(OpeningPort):
@@ -55,7 +59,10 @@ class Openings(OpeningPort):
                 with self._holder.room():
                     await self._open(opening)
             except Failure as failure:
-                final = failure.kind is not FailureKind.UNAVAILABLE
+                # Room comes; what a machine lacks, another one may have, or none.
+                tries = activity.info().attempt
+                hopeless = tries >= _TRIES and not isinstance(failure, NoRoom)
+                final = failure.kind is not FailureKind.UNAVAILABLE or hopeless
                 # What was begun of it is gone: nothing has happened.
                 problem = job_progress.problem_of(failure, "never_started")
                 async with self._database.write() as connection:
@@ -73,16 +80,20 @@ class Openings(OpeningPort):
         if opening.snapshot is not None:
             # Read first: a sandbox waits for nothing.
             snapshot = await contents.read(self._database, opening.tenant, opening.snapshot)
-        spec = opening.spec
-        sandbox = await self._tiers.create(
-            spec.tier,
-            f"{opening.sandbox_id}-{opening.epoch}",
-            spec.limits,
-            network=spec.network,
-            heard=_heard_by(opening),
-            image=spec.image,
-        )
-        held = Held(opening.tenant, opening.sandbox_id, opening.epoch, sandbox, spec.keep)
+        spec, name = opening.spec, f"{opening.sandbox_id}-{opening.epoch}"
+        async with AsyncExitStack() as stack:
+            # Of the machine's memory, as long as it stands.
+            await stack.enter_async_context(self._tiers.hold(spec.tier, name, spec.limits, _PRIORITY))
+            sandbox = await self._tiers.create(
+                spec.tier,
+                name,
+                spec.limits,
+                network=spec.network,
+                heard=_heard_by(opening),
+                image=spec.image,
+            )
+            memory = stack.pop_all()
+        held = Held(opening.tenant, opening.sandbox_id, opening.epoch, sandbox, memory, spec.keep)
         try:
             if snapshot is not None:
                 await sandbox.restore(snapshot)
@@ -92,14 +103,14 @@ class Openings(OpeningPort):
                     connection, opening, self._holder.queue, sandbox.held_by, self._clock()
                 )
         except BaseException:
-            await asyncio.shield(self._end(held, sandbox))
+            await asyncio.shield(self._end(held))
             raise
         if not stands:
-            await self._end(held, sandbox)
+            await self._end(held)
 
-    async def _end(self, held: Held, sandbox: Sandbox) -> None:
+    async def _end(self, held: Held) -> None:
         await self._holder.close(held.sandbox_id, held.epoch)
-        await sandbox.destroy()
+        await held.end()
 
 
 def _heard_by(opening: Opening) -> Heard:

@@ -52,20 +52,22 @@ class Engine(ABC):
         """Return what this host lacks for it, each in a sentence."""
 
     @abstractmethod
-    async def start(self, limits: Limits, folder: Path) -> Started:
+    async def start(self, limits: Limits, folder: Path, root: Path | None = None) -> Started:
         """Return a machine that has begun.
 
         Args:
             limits: of its programs together.
             folder: an empty folder of its own, with a short path: sockets are made in it.
+            root: the file of a second disk, which it may only read.
 
         Raises:
             NeverStarted: it did not come up; the error has what it said.
         """
 
 
-def own(limits: Limits) -> Frame:
+def own(limits: Limits, *, root: bool) -> Frame:
     """Return what a new machine is told first."""
     # Nothing that tells of the job: a program may read it.
     name = f"machine-{secrets.token_hex(3)}"
-    return begin_frame(time.time_ns(), limits.memory_mb, limits.processes, secrets.token_bytes(64), name)
+    randomness = secrets.token_bytes(64)
+    return begin_frame(time.time_ns(), limits.memory_mb, limits.processes, randomness, name, root=root)

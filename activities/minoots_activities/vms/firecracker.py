@@ -74,11 +74,13 @@ class Firecracker(Engine):
             lacks.append(f"{self._device} is not there, or not for this user: Firecracker takes KVM")
         return tuple(lacks)
 
-    async def start(self, limits: Limits, folder: Path) -> Started:
+    async def start(self, limits: Limits, folder: Path, root: Path | None = None) -> Started:
         """Return a machine that has begun."""
         lacks = await self.missing()
         if lacks:
-            raise never_started("; ".join(lacks), "Put that right, or set sandbox.vm_engine to qemu.")
+            raise never_started(
+                "; ".join(lacks).rstrip("."), "Put that right, or set sandbox.vm_engine to qemu."
+            )
         processors = math.ceil(limits.cpus)
         if processors > _MOST_PROCESSORS:
             raise NeverStarted(
@@ -86,7 +88,7 @@ class Firecracker(Engine):
                 f"limits.cpus is {limits.cpus:g}, and Firecracker gives no more than {_MOST_PROCESSORS}",
                 remedy="Ask for less.",
             )
-        machine = await _boot(self._programs(), self._image(), limits, folder, self._within)
+        machine = await _boot(self._programs(), self._image(), limits, folder, self._within, root)
         about = f"firecracker {machine.version} ({UNTRIED})"
         return Started(machine, {"accelerator": "kvm", "start": "booted", "engine": about})
 
@@ -122,7 +124,14 @@ class Machine:
         await _settled(self._errors)
 
 
-async def _boot(found: dict[str, str], image: Image, limits: Limits, folder: Path, within: float) -> Machine:
+async def _boot(
+    found: dict[str, str],
+    image: Image,
+    limits: Limits,
+    folder: Path,
+    within: float,
+    root: Path | None,
+) -> Machine:
     disk, way, api = folder / "disk", folder / "v.sock", folder / "api.sock"
     await disks.make(found["mkfs"], disk, limits)
     door = await _Door.open(Path(f"{way}_{HOST_PORT}"))
@@ -145,12 +154,17 @@ async def _boot(found: dict[str, str], image: Image, limits: Limits, folder: Pat
                     processors=math.ceil(limits.cpus),
                     disk=disk,
                     way=way,
+                    root=root,
                 ):
                     await asking.put(request)
             ends = await door.first(process)
             # Programs in the machine could knock as well: nobody else is let in.
             await door.close()
-            guest = await Guest.begin(*ends, own(limits)) if await greeted(ends[0]) else None
+            guest = (
+                await Guest.begin(*ends, own(limits, root=root is not None))
+                if await greeted(ends[0])
+                else None
+            )
             if guest is None:
                 raise Refused("the machine ended before it had begun")
         return Machine(process, guest, console, version, errors)

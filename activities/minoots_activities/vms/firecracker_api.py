@@ -35,7 +35,15 @@ class Request:
 
 
 def requests(
-    *, kernel: Path, initramfs: Path, boot_line: str, memory_mb: int, processors: int, disk: Path, way: Path
+    *,
+    kernel: Path,
+    initramfs: Path,
+    boot_line: str,
+    memory_mb: int,
+    processors: int,
+    disk: Path,
+    way: Path,
+    root: Path | None = None,
 ) -> list[Request]:
     """Return what makes a machine and starts it.
 
@@ -46,6 +54,7 @@ def requests(
         memory_mb: all that it has.
         processors: likewise, 32 at most.
         disk: the file of its disk.
+        root: the file of a second disk, which it may only read.
         way: where sockets to the guest are; the host listens at this path, an underscore and `HOST_PORT`.
     """
     return [
@@ -57,21 +66,25 @@ def requests(
             "/boot-source",
             {"kernel_image_path": str(kernel), "initrd_path": str(initramfs), "boot_args": boot_line},
         ),
-        Request(
-            f"/drives/{DRIVE}",
-            {
-                "drive_id": DRIVE,
-                "path_on_host": str(disk),
-                "is_root_device": False,
-                "is_read_only": False,
-                # Nobody needs what is on it when the host has gone down.
-                "cache_type": "Unsafe",
-            },
-        ),
+        _drive(DRIVE, disk, read_only=False),
+        *([_drive("root", root, read_only=True)] if root else []),
         Request("/vsock", {"guest_cid": GUEST_CID, "uds_path": str(way)}),
         Request("/entropy", {}),
         Request("/actions", {"action_type": "InstanceStart"}),
     ]
+
+
+def _drive(name: str, file: Path, *, read_only: bool) -> Request:
+    about = {
+        "drive_id": name,
+        "path_on_host": str(file),
+        # Of the kernel, which has its first file system in memory.
+        "is_root_device": False,
+        "is_read_only": read_only,
+        # Nobody needs what is on it when the host has gone down.
+        "cache_type": "Unsafe",
+    }
+    return Request(f"/drives/{name}", about)
 
 
 class Api:

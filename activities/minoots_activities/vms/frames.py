@@ -18,11 +18,11 @@ MOST_INPUT: Final = 131_072
 _HEADER: Final = struct.Struct("<IIB3x")
 _RESULT: Final = struct.Struct("<iiIII")
 _COUNT: Final = struct.Struct("<I")
-_BEGINNING: Final = struct.Struct("<QIII64s16s")
+_BEGINNING: Final = struct.Struct("<QIIII64s16s")
 
 
 class Kind(IntEnum):
-    """What a frame says: up to `POWER_OFF` to a machine, the rest from it."""
+    """What a frame says: up to `POWER_OFF` to a machine, the rest from it, the last three either way."""
 
     BEGIN = ord("B")
     """The first of them: what is this machine's own."""
@@ -33,6 +33,8 @@ class Kind(IntEnum):
     FREEZE = ord("Z")
     """Everything that runs stands still, until `THAW`."""
     THAW = ord("T")
+    LISTEN = ord("L")
+    """For programs that want to reach the network, on the loopback."""
     POWER_OFF = ord("Q")
     HELLO = ord("H")
     """It is there; its state may be kept now, for nothing in it is anybody's yet."""
@@ -45,6 +47,16 @@ class Kind(IntEnum):
     ACCEPTED = ord("A")
     """So many bytes of input were taken."""
     EXITED = ord("X")
+    LISTENING = ord("P")
+    """On this port."""
+    CONNECT = ord("C")
+    """A program has come to that port; the number is that of its connection from now on."""
+    DATA = ord("D")
+    """Of a connection, both ways; nothing in it: the program is at its end."""
+    TAKEN = ord("G")
+    """So many bytes of a connection were taken, both ways."""
+    CLOSED = ord("U")
+    """A connection is over, both ways."""
 
 
 class ProtocolError(Exception):
@@ -99,7 +111,9 @@ async def read_frame(reader: asyncio.StreamReader) -> Frame | None:
         raise ProtocolError(f"there is no frame of kind {kind}") from None
 
 
-def begin_frame(time_ns: int, memory_mb: int, processes: int, randomness: bytes, name: str) -> Frame:
+def begin_frame(
+    time_ns: int, memory_mb: int, processes: int, randomness: bytes, name: str, *, root: bool = False
+) -> Frame:
     """Return what a machine has to be told before it does anything.
 
     Args:
@@ -108,19 +122,20 @@ def begin_frame(time_ns: int, memory_mb: int, processes: int, randomness: bytes,
         processes: likewise.
         randomness: 64 bytes that nobody else has.
         name: up to 15 letters.
+        root: whether it has a second disk, with a root for its programs.
     """
     seconds, nanoseconds = divmod(time_ns, 1_000_000_000)
-    own = _BEGINNING.pack(seconds, nanoseconds, memory_mb, processes, randomness, name.encode("ascii")[:15])
-    return Frame(Kind.BEGIN, 0, own)
+    numbers = (seconds, nanoseconds, memory_mb, processes, int(root))
+    return Frame(Kind.BEGIN, 0, _BEGINNING.pack(*numbers, randomness, name.encode("ascii")[:15]))
 
 
-def run_frame(run: int, folder: str, command: tuple[str, ...], env: dict[str, str]) -> Frame:
+def run_frame(run: int, folder: str, root: str, command: tuple[str, ...], env: dict[str, str]) -> Frame:
     """Return the request to run a program.
 
     Raises:
         ValueError: it is too long, or has a NUL in it.
     """
-    fields = [folder, str(len(command)), *command, *(f"{name}={value}" for name, value in env.items())]
+    fields = [folder, root, str(len(command)), *command, *(f"{name}={value}" for name, value in env.items())]
     if any("\x00" in one for one in fields):
         raise ValueError("expected a command and an environment without NUL characters")
     payload = b"".join(one.encode() + b"\x00" for one in fields)
@@ -129,14 +144,19 @@ def run_frame(run: int, folder: str, command: tuple[str, ...], env: dict[str, st
     return Frame(Kind.RUN, run, payload)
 
 
-def accepted_by(frame: Frame) -> int:
-    """Return how many bytes of input a machine has taken.
+def number_frame(kind: Kind, run: int, number: int) -> Frame:
+    """Return a frame that says a number."""
+    return Frame(kind, run, _COUNT.pack(number))
+
+
+def number_of(frame: Frame) -> int:
+    """Return the number that a frame says: of bytes that were taken, or of a port.
 
     Raises:
-        ProtocolError: it does not say.
+        ProtocolError: it says none.
     """
     if len(frame.payload) != _COUNT.size:
-        raise ProtocolError("expected a number of bytes")
+        raise ProtocolError("expected a number")
     return int(_COUNT.unpack(frame.payload)[0])
 
 

@@ -12,23 +12,27 @@ from pathlib import Path
 from typing import Final
 
 from minoots.errors import FailureKind
-from minoots_activities.sandboxes.port import NeverStarted, Output, gone, not_started
+from minoots_activities.egress.gate import Gate
+from minoots_activities.sandboxes.port import NeverStarted, Output, gone, never_started, not_started
 
 from .frames import (
-    MOST_INPUT,
     MOST_PAYLOAD,
     Exit,
     Frame,
     Kind,
     ProtocolError,
-    accepted_by,
     exit_of,
+    number_of,
     read_frame,
     refusal_of,
     run_frame,
 )
+from .relaying import RELAYED, Relay
+from .rooms import Room
 
-VERSION: Final = 2
+VERSION: Final = 4
+OTHER_ROOT: Final = "/other"
+"""Where a machine has the files of its second disk."""
 """Of the wire; the guest says which it speaks."""
 _HELD: Final = 32
 """Frames that wait for a slow reader before the machine is made to wait."""
@@ -44,6 +48,9 @@ class Guest:
         self._writer = writer
         self._runs: dict[int, asyncio.Queue[Frame | None]] = {}
         self._number = 0
+        self._relay: Relay | None = None
+        self._listens = asyncio.Event()
+        self._port = 0
         self.ended = asyncio.Event()
         self._listening = asyncio.create_task(self._listen(), name="listen to a machine")
 
@@ -76,6 +83,7 @@ class Guest:
         env: Mapping[str, str],
         stdin: bytes = b"",
         folder: str = "/work",
+        root: str = "/",
         stop: asyncio.Event | None = None,
     ) -> Exit:
         """Run a program to its end. When this is cancelled, the program is killed before it returns.
@@ -86,6 +94,7 @@ class Guest:
             env: its environment, all of it.
             stdin: what it reads.
             folder: where it begins.
+            root: what it has as the root of all files; `OTHER_ROOT`, where there is a second disk.
             stop: when it is set, the program is killed, and how it ended is returned.
 
         Raises:
@@ -95,7 +104,7 @@ class Guest:
         self._number += 1
         number = self._number
         try:
-            request = run_frame(number, folder, command, dict(env))
+            request = run_frame(number, folder, root, command, dict(env))
         except ValueError as error:
             raise NeverStarted(
                 FailureKind.INVALID, str(error), remedy="Put what is long into a file."
@@ -109,7 +118,7 @@ class Guest:
             first = await self._first(frames)
             if first.kind is Kind.FAILED:
                 raise not_started(command[0], *refusal_of(first))
-            room = _Room()
+            room = Room()
             beside = [asyncio.create_task(self._feed(number, stdin, room))]
             if stop is not None:
                 beside.append(asyncio.create_task(self._kill_when(stop, number)))
@@ -121,6 +130,28 @@ class Guest:
                 await asyncio.gather(*beside, return_exceptions=True)
         finally:
             self._runs.pop(number, None)
+
+    async def listen(self, gate: Gate) -> int:
+        """Have the machine listen for its programs, and carry what they say to a gate; return the port.
+
+        Once, before any program runs: it can be no other's port.
+
+        Raises:
+            NeverStarted: it does not listen.
+        """
+        self._relay = Relay(gate, self._send, self._writer.drain)
+        self._send(Frame(Kind.LISTEN, 0, b""))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_GRACE):
+                await self._listens.wait()
+        if not 0 < self._port < 65536:
+            raise never_started("the machine has no loopback to listen on", "See how-to/machines.md.")
+        return self._port
+
+    async def ended_relaying(self) -> None:
+        """Wait until no connection of a program is carried any more; the machine has been closed."""
+        if self._relay is not None:
+            await self._relay.aclose()
 
     def freeze(self) -> None:
         """Have everything that runs stand still; what is started later runs."""
@@ -148,7 +179,7 @@ class Guest:
         return first
 
     async def _follow(
-        self, number: int, frames: asyncio.Queue[Frame | None], output: Output, room: _Room
+        self, number: int, frames: asyncio.Queue[Frame | None], output: Output, room: Room
     ) -> Exit:
         try:
             while (frame := await frames.get()) is not None:
@@ -158,7 +189,7 @@ class Guest:
                     case Kind.ERRORS:
                         await output("stderr", frame.payload)
                     case Kind.ACCEPTED:
-                        room.free(accepted_by(frame))
+                        room.free(number_of(frame))
                     case Kind.EXITED:
                         return exit_of(frame)
                     case _:
@@ -190,7 +221,7 @@ class Guest:
         except TimeoutError:
             self.close()
 
-    async def _feed(self, number: int, stdin: bytes, room: _Room) -> None:
+    async def _feed(self, number: int, stdin: bytes, room: Room) -> None:
         for begin in range(0, len(stdin), MOST_PAYLOAD):
             piece = stdin[begin : begin + MOST_PAYLOAD]
             await room.take(len(piece))
@@ -200,6 +231,9 @@ class Guest:
     async def _listen(self) -> None:
         try:
             while (frame := await read_frame(self._reader)) is not None:
+                if frame.kind in RELAYED:
+                    self._hear(frame)
+                    continue
                 frames = self._runs.get(frame.run)
                 if frames is not None:
                     await frames.put(frame)
@@ -207,6 +241,15 @@ class Guest:
             self._writer.close()
         finally:
             self._end()
+
+    def _hear(self, frame: Frame) -> None:
+        if self._relay is None:
+            raise ProtocolError(f"a machine without network says {frame.kind.name}")
+        if frame.kind is not Kind.LISTENING:
+            self._relay.hear(frame)
+        elif not self._listens.is_set():
+            self._port = number_of(frame)
+            self._listens.set()
 
     def _send(self, frame: Frame) -> None:
         # What is sent is bounded by the room of each run, so that nothing piles up here.
@@ -217,29 +260,14 @@ class Guest:
         if self.ended.is_set():
             return
         self.ended.set()
+        self._listens.set()
+        if self._relay is not None:
+            self._relay.close()
         for frames in self._runs.values():
             with suppress(asyncio.QueueEmpty):
                 if frames.full():
                     frames.get_nowait()
             frames.put_nowait(None)
-
-
-class _Room:
-    """How much may be under way to the input of a program."""
-
-    def __init__(self) -> None:
-        self._left = MOST_INPUT
-        self._freed = asyncio.Event()
-
-    async def take(self, count: int) -> None:
-        while self._left < count:
-            self._freed.clear()
-            await self._freed.wait()
-        self._left -= count
-
-    def free(self, count: int) -> None:
-        self._left += count
-        self._freed.set()
 
 
 async def greeted(reader: asyncio.StreamReader) -> bool:

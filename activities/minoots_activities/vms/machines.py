@@ -19,6 +19,7 @@ from typing import Final
 
 from minoots.contracts.sandboxes import Limits, Tier
 from minoots.errors import Failure, FailureKind
+from minoots_activities.egress.gate import Gate, environment
 from minoots_activities.sandboxes.names import PREFIX, is_left_behind, name_of
 from minoots_activities.sandboxes.port import (
     PATH,
@@ -36,6 +37,8 @@ from minoots_activities.sandboxes.port import (
 from minoots_activities.sandboxes.snapshots import WithSnapshots
 
 from .engines import Engine, Started
+from .guest import OTHER_ROOT
+from .roots import Roots, no_root
 
 _ENVIRONMENT: Final = {"PATH": PATH, "HOME": "/work", "TMPDIR": "/tmp", "LANG": "C.UTF-8"}  # noqa: S108
 _WORK: Final = "/work"
@@ -59,13 +62,14 @@ class Machines(Sandboxes):
 
     Args:
         engine: what starts them.
+        roots: what they may have as the root of their files, beside what the image has.
     """
 
     tier = Tier.VM
-    no_network = "machines have no network yet"
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, roots: Roots | None = None) -> None:
         self.engine = engine
+        self._roots = roots
 
     async def missing(self) -> tuple[str, ...]:
         """Return what this host lacks."""
@@ -77,15 +81,20 @@ class Machines(Sandboxes):
         Raises:
             NeverStarted: it did not come up.
         """
+        root = None
+        if image is not None:
+            if self._roots is None:
+                raise no_root(image)
+            root = await asyncio.to_thread(self._roots.find, image)
         # Not below our own data: paths of sockets are short.
         folder = Path(tempfile.mkdtemp(prefix=f"{name_of(name)[:60]}-"))
         try:
-            started = await self.engine.start(limits, folder)
+            started = await self.engine.start(limits, folder, root)
             (folder / "pid").write_text(str(started.machine.process.pid))
         except BaseException:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
             raise
-        return Machine(started, limits, folder)
+        return Machine(started, limits, folder, "/" if root is None else OTHER_ROOT)
 
 
 class Machine(WithSnapshots):
@@ -93,9 +102,12 @@ class Machine(WithSnapshots):
 
     tier = Tier.VM
 
-    def __init__(self, started: Started, limits: Limits, folder: Path) -> None:
+    def __init__(self, started: Started, limits: Limits, folder: Path, root: str = "/") -> None:
         self._machine = started.machine
+        self._root = root
         self._folder = folder
+        self._env = dict(_ENVIRONMENT)
+        self._gate: Gate | None = None
         self.limits = limits
         self.held_by: Mapping[str, str] = {
             "time": "clock",
@@ -123,8 +135,9 @@ class Machine(WithSnapshots):
             done = await self._machine.guest.run(
                 program.command,
                 bounds,
-                env={**_ENVIRONMENT, **program.env},
+                env={**self._env, **program.env},
                 stdin=program.stdin,
+                root=self._root,
                 stop=bounds.reached,
             )
         finally:
@@ -203,6 +216,11 @@ class Machine(WithSnapshots):
         )
         return Listing(tuple(files[:most]), len(files) > most)
 
+    async def let_out(self, gate: Gate) -> None:
+        """Give its programs a way to the network."""
+        self._env |= environment(await self._machine.guest.listen(gate))
+        self._gate, self.network = gate, gate.used
+
     async def suspend(self) -> None:
         """Stop whatever runs, until `resume`."""
         self._machine.guest.freeze()
@@ -217,7 +235,10 @@ class Machine(WithSnapshots):
 
     async def destroy(self) -> None:
         """End the machine; nothing of it is left when this returns."""
+        if self._gate is not None:
+            await self._gate.aclose()
         await self._machine.end()
+        await self._machine.guest.ended_relaying()
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
     def console(self) -> str:

@@ -82,6 +82,7 @@ async def boot(
     folder: Path,
     within: float,
     *,
+    root: Path | None = None,
     state: Path | None = None,
     came_up: CameUp | None = None,
 ) -> Machine:
@@ -94,6 +95,7 @@ async def boot(
         limits: of its programs together; it has no more than these.
         folder: an empty folder of its own, with a short path: sockets are made in it.
         within: seconds until its guest has to have answered.
+        root: the file of a second disk, which it may only read.
         state: that of another machine, from which it goes on instead of coming up by itself.
         came_up: what is done with a machine that has come up by itself, before it is told what is its own.
 
@@ -103,7 +105,7 @@ async def boot(
     disk = folder / "disk"
     await disks.make(host.mkfs, disk, limits)
     agent, monitor = folder / "guest.sock", folder / "qmp.sock"
-    command = _command(host, image, accelerator, limits, disk, agent, monitor)
+    command = _command(host, image, accelerator, limits, disk, agent, monitor, root)
     process = await _spawn(command, state)
     assert process.stdout is not None  # noqa: S101 - for the type checker: it is a pipe
     console = Console(process.stdout)
@@ -119,7 +121,7 @@ async def boot(
                 await _watch(client, monitor, accelerator)
                 if came_up is not None:
                     await came_up(client)
-            guest = await Guest.begin(reader, writer, own(limits))
+            guest = await Guest.begin(reader, writer, own(limits, root=root is not None))
             if guest is None:
                 raise never_started("the machine did not start", "")
             if state is not None:
@@ -140,12 +142,13 @@ async def boot(
     return Machine(process, guest, client, console)
 
 
-def kind_of(host: Host, image: Image, accelerator: str, limits: Limits) -> states.Kind:
-    """Return which states fit a machine."""
+def kind_of(host: Host, image: Image, accelerator: str, limits: Limits, *, root: bool = False) -> states.Kind:
+    """Return which states fit a machine; whatever is on its second disk, for it has not been read yet."""
     nowhere = Path("/")
-    command = _command(host, image, accelerator, limits, nowhere, nowhere, nowhere)
+    other = nowhere if root else None
+    command = _command(host, image, accelerator, limits, nowhere, nowhere, nowhere, other)
     size = (limits.memory_mb + KERNEL_MB, math.ceil(limits.cpus))
-    return states.Kind.of(command, image.digest, accelerator, *size)
+    return states.Kind.of(command, image.digest, accelerator, *size, disks=2 if root else 1)
 
 
 async def _spawn(command: list[str], state: Path | None) -> asyncio.subprocess.Process:
@@ -168,6 +171,7 @@ def _command(
     disk: Path,
     agent: Path,
     monitor: Path,
+    root: Path | None,
 ) -> list[str]:
     memory_mb = limits.memory_mb + KERNEL_MB
     boot_line = "console=ttyS0 quiet panic=-1 random.trust_cpu=on"
@@ -189,11 +193,17 @@ def _command(
         *("-device", "virtserialport,chardev=guest,name=minoots"),
         *("-drive", f"file={disk},if=none,id=work,format=raw,cache=unsafe,discard=unmap"),
         *("-device", "virtio-blk-pci,drive=work"),
+        *(_second_disk(root) if root else ()),
         *("-device", "virtio-rng-pci"),
         *("-qmp", f"unix:{monitor},server=on,wait=off"),
         # What a program in the machine could make of QEMU itself may start nothing and become nobody else.
         *("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"),
     ]
+
+
+def _second_disk(root: Path) -> list[str]:
+    drive = f"file={root},if=none,id=root,format=raw,read-only=on"
+    return ["-drive", drive, "-device", "virtio-blk-pci,drive=root"]
 
 
 async def _watch(client: QMPClient, monitor: Path, accelerator: str) -> None:

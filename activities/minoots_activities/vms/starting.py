@@ -53,7 +53,7 @@ class Qemu(Engine):
                 lacks.append(str(fault))
         return tuple(lacks)
 
-    async def start(self, limits: Limits, folder: Path) -> Started:
+    async def start(self, limits: Limits, folder: Path, root: Path | None = None) -> Started:
         """Return a machine that has begun."""
         try:
             host = self._host()
@@ -61,7 +61,7 @@ class Qemu(Engine):
         except ImageFault as fault:
             raise never_started(fault.detail, fault.remedy) from fault
         accelerator = await self.chosen.get(host, image)
-        machine, start = await started(host, image, accelerator, limits, folder, self._states)
+        machine, start = await started(host, image, accelerator, limits, folder, self._states, root)
         return Started(machine, {"accelerator": accelerator.name, "start": start})
 
     def _host(self) -> qemu.Host:
@@ -78,6 +78,7 @@ async def started(
     limits: Limits,
     folder: Path,
     states: States | None,
+    root: Path | None = None,
 ) -> tuple[qemu.Machine, Start]:
     """Return a machine that has begun, and how it came to be.
 
@@ -88,14 +89,15 @@ async def started(
         limits: of its programs together.
         folder: an empty folder of its own.
         states: where states are kept; the first machine of its kind leaves one there.
+        root: the file of a second disk.
 
     Raises:
         NeverStarted: it did not come up.
     """
     how = (host, image, accelerator.name, limits, folder, accelerator.patience)
     if states is None:
-        return await qemu.boot(*how), "booted"
-    kind = qemu.kind_of(host, image, accelerator.name, limits)
+        return await qemu.boot(*how, root=root), "booted"
+    kind = qemu.kind_of(host, image, accelerator.name, limits, root=root is not None)
     kept = states
 
     async def keep(monitor: QMPClient) -> None:
@@ -104,11 +106,11 @@ async def started(
     state = await asyncio.to_thread(states.find, kind)
     if state is not None:
         try:
-            return await qemu.boot(*how, state=state), "restored"
+            return await qemu.boot(*how, root=root, state=state), "restored"
         except (NeverStarted, FileNotFoundError) as error:
             why = error.detail if isinstance(error, NeverStarted) else "it was removed meanwhile"
             await asyncio.to_thread(states.drop, kind, why)
-    return await qemu.boot(*how, came_up=keep), "booted"
+    return await qemu.boot(*how, root=root, came_up=keep), "booted"
 
 
 async def tried_by(engine: Engine) -> tuple[float, Mapping[str, str]]:

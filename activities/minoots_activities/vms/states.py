@@ -24,7 +24,7 @@ from qemu.qmp import QMPClient
 from minoots_platform.telemetry import get_logger
 
 _VERSION: Final = 1
-_NAME: Final = re.compile(r"^[a-z]+-[0-9]+m-[0-9]+c-[0-9a-f]{32}\.state$")
+_NAME: Final = re.compile(r"^[a-z]+-[0-9]+m-[0-9]+c-[0-9]d-[0-9a-f]{32}\.state$")
 _UNBOUNDED: Final = 2**60
 _OF_PROCESSOR: Final = ("vendor_id", "cpu family", "model", "stepping", "microcode", "flags")
 
@@ -34,7 +34,7 @@ class Kind:
     """Which machines a state fits.
 
     Attributes:
-        shape: what a job may ask for: accelerator, memory, processors.
+        shape: what a job may ask for: accelerator, memory, processors, disks.
         fingerprint: of all that has to be the same besides.
     """
 
@@ -43,7 +43,14 @@ class Kind:
 
     @classmethod
     def of(
-        cls, command: Sequence[str], image: str, accelerator: str, memory_mb: int, processors: int
+        cls,
+        command: Sequence[str],
+        image: str,
+        accelerator: str,
+        memory_mb: int,
+        processors: int,
+        *,
+        disks: int = 1,
     ) -> Kind:
         """Return the kind of a machine.
 
@@ -53,6 +60,7 @@ class Kind:
             accelerator: by which it runs.
             memory_mb: all that it has.
             processors: likewise.
+            disks: how many.
         """
         binary = Path(command[0]).resolve()
         about = binary.stat()
@@ -62,7 +70,7 @@ class Kind:
             host += [platform.release(), _processor()]
         told = json.dumps([_VERSION, list(command), image, host])
         digest = hashlib.sha256(told.encode()).hexdigest()[:32]
-        return cls(f"{accelerator}-{memory_mb}m-{processors}c", digest)
+        return cls(f"{accelerator}-{memory_mb}m-{processors}c-{disks}d", digest)
 
     @property
     def file(self) -> str:
@@ -133,7 +141,13 @@ class States:
             self._keeping.discard(kind)
 
     def prune(self) -> None:
-        """Remove those that were not used for longest, until as many are left as may be."""
+        """Remove those that were not used for longest, until as many are left as may be.
+
+        And what a worker that was killed has left half written.
+        """
+        for half in self._folder.glob("*.state.*"):
+            if not _runs(half.suffix.removeprefix(".")):
+                half.unlink(missing_ok=True)
         kept = [path for path in self._folder.iterdir() if _NAME.match(path.name)]
         kept.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
         for path in kept[self._most :]:
@@ -176,6 +190,16 @@ async def _go_on(monitor: QMPClient) -> None:
             break
         await asyncio.sleep(0.005)
     await monitor.execute("cont")
+
+
+def _runs(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, ValueError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _processor() -> list[str]:

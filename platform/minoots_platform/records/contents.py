@@ -155,17 +155,17 @@ async def require(connection: AsyncConnection, tenant: str, wanted: Collection[s
 async def forget_unnamed(
     connection: AsyncConnection, now: datetime, *, limit: int = FORGOTTEN_AT_ONCE
 ) -> int:
-    """Forget up to ``limit`` contents of long ago that neither a job names, now or later, nor a sandbox.
-
-    Return how many.
-    """
-    naming = (schema.job_artifacts, schema.job_inputs, schema.sandbox_contents, schema.content_holds)
+    """Forget up to ``limit`` contents of long ago that no job or sandbox names, or will; return how many."""
+    named = schema.job_artifacts
+    inputs = schema.job_inputs
+    holds = schema.content_holds
+    snapshots = schema.sandbox_contents
     unnamed = (
         TABLE.c.created_at < now - LEFT_FOR,
-        *(
-            ~sa.exists().where(one.c.tenant == TABLE.c.tenant, one.c.sha256 == TABLE.c.sha256)
-            for one in naming
-        ),
+        ~sa.exists().where(named.c.tenant == TABLE.c.tenant, named.c.sha256 == TABLE.c.sha256),
+        ~sa.exists().where(inputs.c.tenant == TABLE.c.tenant, inputs.c.sha256 == TABLE.c.sha256),
+        ~sa.exists().where(snapshots.c.tenant == TABLE.c.tenant, snapshots.c.sha256 == TABLE.c.sha256),
+        ~sa.exists().where(holds.c.tenant == TABLE.c.tenant, holds.c.sha256 == TABLE.c.sha256),
     )
     found = (
         await connection.execute(sa.select(TABLE.c.tenant, TABLE.c.sha256).where(*unnamed).limit(limit))

@@ -22,8 +22,10 @@ _TROUBLED: Final = 20
 async def status(connection: AsyncConnection, tenant: str, now: datetime) -> CaptureStatus:
     """Return how everything stands at one moment."""
     table, files = schema.conversations, schema.recordings
-    counted = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(table.c.events), 0))
-    many, said = (await connection.execute(counted.where(table.c.tenant == tenant))).one()
+    # Without those that were let go of: the list has them no more either.
+    there = (table.c.tenant == tenant, table.c.events > table.c.cleaned)
+    kept = sa.func.coalesce(sa.func.sum(table.c.events - table.c.cleaned), 0)
+    many, said = (await connection.execute(sa.select(sa.func.count(), kept).where(*there))).one()
     states = sa.select(files.c.state, sa.func.count().label("many")).where(files.c.tenant == tenant)
     found = await connection.execute(states.group_by(files.c.state))
     writing = await sessions.recordings_page(

@@ -88,6 +88,15 @@ def _told(value: str) -> str:
     raise ValueError('who is told, such as "person:ada", "rotation:on-call" or "agent:builder"')
 
 
+_MCP_TOKEN: Final = re.compile(r"(\*|[a-z0-9][a-z0-9_-]{0,62}) (https?://[!-~]{1,2000}) ([!-~]{1,4096})")
+
+
+def _mcp_token(value: SecretStr) -> SecretStr:
+    if _MCP_TOKEN.fullmatch(value.get_secret_value()):
+        return value
+    raise ValueError("a tenant or *, the URL of an MCP server, and its token, with single spaces between")
+
+
 Text = Annotated[str, Field(min_length=1, max_length=1024)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 LocalPath = Annotated[Path, AfterValidator(local_path)]
@@ -96,4 +105,5 @@ RecordsUrl = Annotated[str, Field(max_length=2048), AfterValidator(_records_url)
 Address = Annotated[str, Field(max_length=512), AfterValidator(_address)]
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
 Told = Annotated[str, Field(max_length=80), AfterValidator(_told)]
+McpToken = Annotated[SecretStr, AfterValidator(_mcp_token)]
 MasterKey = Annotated[SecretStr, AfterValidator(_master_key)]

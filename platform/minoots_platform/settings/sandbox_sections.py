@@ -47,11 +47,16 @@ class ContainerSettings(Section):
         description="Images that jobs may have, by digest; the first is that of jobs that name none. They "
         "have to be there: nothing is fetched.",
     )
-    engine: str = Field("podman", min_length=1, max_length=256, description="podman, by name or path.")
+    engine: str | None = Field(
+        None,
+        min_length=1,
+        max_length=256,
+        description="podman or docker, by name or path. Default: podman where it is, docker elsewhere.",
+    )
     options: tuple[Text, ...] = Field(
         (),
         max_length=16,
-        description="Options of podman itself, such as `--runtime`, `runc`, `--cgroup-manager`, `cgroupfs`.",
+        description="Options of the engine itself, such as `--cgroup-manager`, `cgroupfs`.",
     )
 
 

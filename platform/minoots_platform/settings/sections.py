@@ -17,7 +17,19 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 
 from minoots._version import __version__
 
-from .kinds import Address, HttpUrl, LocalPath, MasterKey, Network, Port, RecordsUrl, Text, Told, local_path
+from .kinds import (
+    Address,
+    HttpUrl,
+    LocalPath,
+    MasterKey,
+    McpToken,
+    Network,
+    Port,
+    RecordsUrl,
+    Text,
+    Told,
+    local_path,
+)
 
 LOOPBACK_HOSTS: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -418,6 +430,20 @@ class JobsSettings(Section):
         le=1_073_741_824,
         description="Bytes of one job's events; what is written beyond is only in its artifacts.",
     )
+    mcp_tokens: tuple[McpToken, ...] = Field(
+        (),
+        max_length=64,
+        description="Bearer tokens for MCP servers of agents: `TENANT URL TOKEN`, with `*` for every tenant.",
+    )
+
+    def mcp_token(self, tenant: str, url: str) -> str | None:
+        """Return the token that jobs of a tenant send to an MCP server, if there is one."""
+        found: dict[str, str] = {}
+        for one in self.mcp_tokens:
+            whose, where, token = one.get_secret_value().split(" ")
+            if where == url:
+                found.setdefault(whose, token)
+        return found.get(tenant, found.get("*"))
 
 
 class ConnectorsSettings(Section):

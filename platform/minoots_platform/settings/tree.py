@@ -99,6 +99,11 @@ class Settings(BaseSettings):
         return self.sandbox.vm_image or self.data_dir / "vm-image"
 
     @property
+    def vm_roots(self) -> Path:
+        """The folder of the root file systems of virtual machines."""
+        return self.data_dir / "vm-roots"
+
+    @property
     def vm_states(self) -> Path:
         """The folder of the states of virtual machines."""
         return self.data_dir / "vm-states"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
@@ -59,3 +60,21 @@ def json_value(given: str, option: str) -> Any:
 def given(**values: Any) -> dict[str, Any]:
     """Return the values that are not ``None`` or empty."""
     return {name: value for name, value in values.items() if value not in (None, {}, [], ())}
+
+
+def mcp_server(text: str) -> dict[str, Any]:
+    """Return the MCP server that ``NAME=COMMAND`` or ``NAME=URL`` means.
+
+    Raises:
+        typer.BadParameter: it is neither.
+    """
+    name, _, where = text.partition("=")
+    if where.startswith(("http://", "https://")):
+        return {"name": name, "url": where}
+    try:
+        command = shlex.split(where)
+    except ValueError:
+        command = []
+    if not command:
+        raise typer.BadParameter(f"expected NAME=COMMAND or NAME=URL; got {text!r}", param_hint="--mcp")
+    return {"name": name, "command": command}

@@ -27,7 +27,7 @@ from minoots.errors import Failure, FailureKind
 from minoots.job_following import Transcript
 
 from . import output
-from .arguments import duration, given, mapping, text
+from .arguments import duration, given, mapping, mcp_server, text
 from .exits import Exit
 from .moments import local
 from .session import Session, group, remote
@@ -56,6 +56,13 @@ def submit(
             show_default=False,
         ),
     ] = None,
+    mcp: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="An MCP server whose tools it may use after a yes: NAME=COMMAND or NAME=URL; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
     turns: Annotated[
         int | None, typer.Option(help="How often the agent's model may be asked.", min=1)
     ] = None,
@@ -73,7 +80,7 @@ def submit(
     stdin: Annotated[str | None, typer.Option(help="What the program reads; @FILE or -.")] = None,
     tier: Annotated[Tier | None, typer.Option(help="How strongly it is shut in.", show_default=False)] = None,
     image: Annotated[
-        str | None, typer.Option(help="Its root file system, by digest, in the tier container.")
+        str | None, typer.Option(help="Its root file system, by digest, in the tiers container and vm.")
     ] = None,
     network: Annotated[
         list[str] | None,
@@ -112,7 +119,8 @@ def submit(
         wanted["prompt"] = text(prompt, "--prompt")
     elif task is not None:
         tools = None if tool is None else [_rule(one) for one in tool]
-        wanted |= given(system=system, files=file_fields(file), tools=tools, max_turns=turns)
+        servers = None if mcp is None else [mcp_server(one) for one in mcp]
+        wanted |= given(system=system, files=file_fields(file), tools=tools, mcp=servers, max_turns=turns)
         wanted["task"] = text(task, "--task")
     else:
         wanted |= given(command=command, files=file_fields(file))

@@ -147,7 +147,8 @@ class _InSandbox(_Job):
     """What is kept of the working folder as artifacts: paths, with ``*``, ``?`` and ``**`` for any."""
     tier: Tier = Tier.BUBBLEWRAP
     image: ImageReference | None = None
-    """The root file system in the tier ``container``; default: the first that the operator allows."""
+    """The root file system in the tiers ``container`` (default: the first that the operator allows) and
+    ``vm`` (default: what the image of machines has)."""
     limits: Limits = Field(default_factory=Limits)
     """``time`` is that of one program."""
     network: Annotated[tuple[NetworkHost, ...], Field(max_length=64)] = ()
@@ -209,9 +210,7 @@ class VmJob(ExecJob):
     tier: Literal[Tier.VM] = Tier.VM
 
     @model_validator(mode="after")
-    def _machine_has(self) -> Self:
-        if self.image is not None or self.network:
-            raise ValueError("expected neither image nor network: machines have one image and no network yet")
+    def _of_its_own(self) -> Self:
         if self.sandbox is not None:
             raise ValueError("expected no sandbox; a program in one that stands is of the kind exec")
         return self
@@ -253,6 +252,11 @@ class AgentJob(_InSandbox):
         servers = [server.name for server in self.mcp]
         if len(set(servers)) != len(servers):
             raise ValueError("expected servers of different names in mcp; got one twice")
+        if self.tier is Tier.VM and any(server.command is not None for server in self.mcp):
+            raise ValueError(
+                "expected servers in mcp with a url: programs in machines cannot be talked with yet; choose "
+                "the tier bubblewrap or container"
+            )
         return self
 
 

@@ -73,7 +73,7 @@ class Tier(StrEnum):
     BUBBLEWRAP = "bubblewrap"
     """Namespaces, no network, a read-only system, limits and a filter of system calls."""
     CONTAINER = "container"
-    """A root file system of an image, read-only, in a container of podman; no network, no rights, limits."""
+    """A root file system of an image, read-only, by podman or docker; no network, no rights, limits."""
     VM = "vm"
     """A virtual machine: a kernel of its own, no network, and no more than the programs of its image."""
 

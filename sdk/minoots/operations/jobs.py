@@ -64,6 +64,8 @@ class NewJob(TypedDict, total=False):
     json_schema: Mapping[str, Any]
     tools: Sequence[Any]
     """Of an agent: rules, or names of tools that it may use by the default rule."""
+    mcp: Sequence[Mapping[str, Any]]
+    """Of an agent: MCP servers whose tools it has: ``name``, ``command`` or ``url``, and ``tools``."""
     context_tokens: int
     seed: int
     think: bool

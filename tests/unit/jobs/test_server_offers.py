@@ -61,6 +61,12 @@ def test_what_is_no_server_is_refused(server: dict[str, object], says: str) -> N
         job({"name": "files", "command": ["x"]}, {"name": "files", "command": ["y"]})
 
 
+def test_a_machine_cannot_run_a_server_yet() -> None:
+    server = {"name": "files", "command": ["x"]}
+    with pytest.raises(ValidationError, match="programs in machines cannot be talked with"):
+        AgentJob.model_validate({"kind": "agent", "task": "x", "tier": "vm", "mcp": [server]})
+
+
 def test_texts_are_told_and_bytes_become_files() -> None:
     text = types.TextResourceContents(uri="file:///a", text="inner")
     blob = types.BlobResourceContents(uri="file:///b", blob="AAE=", mime_type="application/pdf")

@@ -86,6 +86,7 @@ def test_every_setting_has_a_variable_a_type_and_a_description() -> None:
         "temporal.api_key",
         "connectors.email.password",
         "models.keys",
+        "jobs.mcp_tokens",
         "secrets.master_keys",
     ]
     assert settings["records.url"].has_password

@@ -14,8 +14,8 @@ from minoots_activities.vms.frames import (
     Frame,
     Kind,
     ProtocolError,
-    accepted_by,
     exit_of,
+    number_of,
     read_frame,
     refusal_of,
     run_frame,
@@ -52,7 +52,7 @@ def test_whatever_a_machine_sends_is_read_or_refused(data: bytes) -> None:
         asyncio.run(read_all(data))
     except ProtocolError:
         pass
-    for read in (accepted_by, exit_of, refusal_of):
+    for read in (number_of, exit_of, refusal_of):
         try:
             read(Frame(Kind.EXITED, 1, data))
         except ProtocolError:
@@ -67,7 +67,7 @@ async def test_a_frame_that_is_too_long_is_refused_before_it_is_waited_for() -> 
 @pytest.mark.parametrize("command", [("a\x00b",), ("x" * MOST_PAYLOAD,)])
 def test_a_command_that_no_frame_holds_is_refused(command: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="command"):
-        run_frame(1, "/work", command, {})
+        run_frame(1, "/work", "/", command, {})
 
 
 def test_a_signal_is_no_exit_code() -> None:

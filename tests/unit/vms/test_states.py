@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 from minoots_activities.vms.states import Kind, States
@@ -17,7 +18,7 @@ def test_a_state_fits_where_all_is_the_same(tmp_path: Path) -> None:
     binary.write_text("a")
     first = kind(binary, "-m", "64")
     assert first == kind(binary, "-m", "64")
-    assert first.shape == "tcg-64m-1c"
+    assert first.shape == "tcg-64m-1c-1d"
     others = [
         kind(binary, "-m", "65"),
         kind(binary, "-m", "64", image="j"),
@@ -31,9 +32,9 @@ def test_a_state_fits_where_all_is_the_same(tmp_path: Path) -> None:
 def test_a_state_of_the_same_shape_that_does_not_fit_is_removed(tmp_path: Path) -> None:
     states = States(tmp_path, 2)
     mine, old, other = (
-        Kind("tcg-64m-1c", "a" * 32),
-        Kind("tcg-64m-1c", "b" * 32),
-        Kind("tcg-65m-1c", "c" * 32),
+        Kind("tcg-64m-1c-1d", "a" * 32),
+        Kind("tcg-64m-1c-1d", "b" * 32),
+        Kind("tcg-65m-1c-1d", "c" * 32),
     )
     assert states.find(mine) is None
     for one in (mine, old, other):
@@ -45,7 +46,7 @@ def test_a_state_of_the_same_shape_that_does_not_fit_is_removed(tmp_path: Path) 
 
 
 def test_those_that_were_used_last_are_kept_and_nothing_else_is_touched(tmp_path: Path) -> None:
-    kinds = [Kind(f"tcg-{number}m-1c", "a" * 32) for number in range(4)]
+    kinds = [Kind(f"tcg-{number}m-1c-1d", "a" * 32) for number in range(4)]
     for age, one in enumerate(kinds):
         path = tmp_path / one.file
         path.touch()
@@ -57,8 +58,19 @@ def test_those_that_were_used_last_are_kept_and_nothing_else_is_touched(tmp_path
     assert sorted(os.listdir(tmp_path)) == sorted([kinds[0].file, kinds[3].file, "notes"])
 
 
+def test_what_a_killed_worker_left_half_written_is_removed(tmp_path: Path) -> None:
+    with subprocess.Popen(["true"]) as gone:
+        gone.wait()
+    kept = Kind("tcg-64m-1c-1d", "a" * 32).file
+    mine, theirs = f"{kept}.{os.getpid()}", f"{kept}.{gone.pid}"
+    for name in (kept, mine, theirs):
+        (tmp_path / name).touch()
+    States(tmp_path, 2).prune()
+    assert sorted(os.listdir(tmp_path)) == sorted([kept, mine])
+
+
 def test_none_is_looked_for_where_none_is_to_be_kept(tmp_path: Path) -> None:
-    one = Kind("tcg-64m-1c", "a" * 32)
+    one = Kind("tcg-64m-1c-1d", "a" * 32)
     (tmp_path / one.file).touch()
     assert States(tmp_path, 0).find(one) is None
     assert States(tmp_path / "none", 1).find(one) is None

@@ -58,6 +58,38 @@ def build_image(
     typer.echo("See whether it starts: minoots vm check")
 
 
+@app.command("add-root")
+def add_root(
+    name: Annotated[str, typer.Argument(help="What it is called: small letters, digits and . _ : / -")],
+    archive: Annotated[
+        Path, typer.Argument(help="A tar archive of a root file system.", exists=True, dir_okay=False)
+    ],
+    config: _Config = None,
+) -> None:
+    """Let jobs in machines have the files of an archive, such as `podman export` writes, as their root.
+
+    Exit codes: 0 added (its name for jobs is printed), 1 it cannot be used (nothing is changed), 2 settings.
+    """
+    from minoots_activities.vms.faults import ImageFault
+    from minoots_activities.vms.roots import Roots
+
+    try:
+        root = Roots(_settings(config).vm_roots).add(name, archive)
+    except ImageFault as fault:
+        typer.echo(f"minoots vm: {fault}", err=True)
+        raise typer.Exit(1) from None
+    typer.echo(root.reference)
+
+
+@app.command()
+def roots(config: _Config = None) -> None:
+    """List what jobs in machines may have as their root (`image`), and how large each is."""
+    from minoots_activities.vms.roots import Roots
+
+    for root in Roots(_settings(config).vm_roots).all():
+        typer.echo(f"{root.bytes // 1_048_576:>6} MB  {root.reference}")
+
+
 @app.command()
 def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as one JSON object.")] = False,

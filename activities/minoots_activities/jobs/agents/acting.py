@@ -34,7 +34,6 @@ from minoots_platform.records import (
     agent_runs,
     agent_words,
     authority,
-    contents,
     job_progress,
     timers,
 )
@@ -49,19 +48,17 @@ from .arguments import Context, Http, Run, SetTimer, Sleep, parsed
 from .ending import Ending
 from .fetching import LONGEST, Fetching
 from .file_tools import TOOLS
-from .files import Files, listing
+from .files import Files, files_of
 from .looking_up import look_up
 from .policy import call_id, clean, rules_of
-from .preparing import prepared
-from .running import Commands, Where
-from .serving import LONGEST_START, Serving
+from .running import Commands, where_of
+from .serving import Serving
 
 _MOST_TOLD: Final = 64 * 1024
 """Characters of what a call brings that the model is told."""
 _PREVIEW: Final = 2000
 _VERSIONS: Final = 4
 """Times the bytes that a job may hand back, all versions of its files together."""
-_MEGABYTE: Final = 1024 * 1024
 
 
 @dataclass
@@ -99,7 +96,8 @@ class Acting(ActingPort):
         self._watching = tiers.watching
         self._fetching = Fetching(tiers.network)
         self._commands = Commands(tiers, jobs.max_artifact_bytes, jobs.max_output_bytes)
-        self._serving = Serving(Servers(self._commands, tiers.network))
+        servers = Servers(self._commands, tiers.network, jobs.mcp_token)
+        self._serving = Serving(database, servers, clock)
         self._ending = Ending(database, settings.jobs, clock)
 
     @activity.defn(name="jobs.act")
@@ -147,7 +145,7 @@ class Acting(ActingPort):
     async def _call(self, step: Step, teller: Teller) -> Due | None:
         row = step.call
         if row is None:
-            return await self._introduced(step, teller)
+            return await self._serving.introduced(step, teller)
         call = await self._wanted(step)
         if row.state == CallState.READY.value and row.tool == AgentTool.SLEEP.value:
             return await self._sleep(step, call)
@@ -192,7 +190,7 @@ class Acting(ActingPort):
         if isinstance(wanted, Http):
             with self._watching.tool(tool.value, step.begun.job_id, call.id):
                 return await self._fetch(step, job, wanted, rule, teller)
-        files = await self._files(step, job)
+        files = await files_of(self._database, step.run, job, self._clock())
         await self._require_room(step)
         with self._watching.tool(tool.value, step.begun.job_id, call.id):
             if isinstance(wanted, Run):
@@ -208,41 +206,8 @@ class Acting(ActingPort):
             return _Came(text, "unknown")
         seconds = min(wanted.seconds or longest.total_seconds(), longest.total_seconds())
         async with teller.telling():
-            where = self._where(step, job, seconds, teller)
+            where = where_of(step, seconds, teller, self._clock())
             return _Came(await self._commands.run(where, files, wanted, teller.log), files=files)
-
-    async def _files(self, step: Step, job: AgentJob) -> Files:
-        tree = await listing(self._database, step.run.tenant, step.run.tree)
-        return Files(self._database, step.run.tenant, tree, job.limits.disk_mb * _MEGABYTE, self._clock())
-
-    def _where(self, step: Step, job: AgentJob, seconds: float, teller: Teller) -> Where:
-        """Return where something of this step runs, for so many seconds unless the job ends before."""
-        left = (step.begun.deadline - self._clock()).total_seconds()
-        name = f"{step.begun.job_id}-{step.begun.attempt}-{step.number}"
-        return Where(name, job, max(0.01, min(seconds, left)), heard_by(step.begun, teller))
-
-    async def _introduced(self, step: Step, teller: Teller) -> Due | None:
-        """Keep what the servers of an agent offer; without them it is not asked anything.
-
-        Raises:
-            NeverStarted: one cannot be used.
-        """
-        job = cast(AgentJob, step.begun.request)
-        try:
-            begun = await prepared(self._database, step, self._clock)
-            if begun is None:
-                return None
-            files = await self._files(begun, job)
-            where = self._where(begun, job, LONGEST_START, teller)
-            async with teller.telling():
-                kept, events = await self._serving.offered(job, where, files, teller.log)
-            sha256 = await contents.keep(self._database, step.run.tenant, kept, self._clock())
-        except NeverStarted:
-            raise
-        except Failure as failure:
-            raise NeverStarted(failure.kind, failure.detail, remedy=failure.remedy) from failure
-        async with self._database.write() as connection:
-            return await agent_runs.offered(connection, begun, sha256, events, self._clock())
 
     async def _served(self, step: Step, job: AgentJob, call: ToolCall, teller: Teller) -> _Came:
         """Call a tool of a server."""
@@ -258,9 +223,10 @@ class Acting(ActingPort):
             )
             return _Came(text, "unknown")
         usual = job.limits.time.total_seconds() if server.url is None else LONGEST
-        files = await self._files(step, job)
+        files = await files_of(self._database, step.run, job, self._clock())
         await self._require_room(step)
-        where = self._where(step, job, usual if rule.time is None else rule.time.total_seconds(), teller)
+        longest = usual if rule.time is None else rule.time.total_seconds()
+        where = where_of(step, longest, teller, self._clock())
         with self._watching.tool(offer.name, step.begun.job_id, call.id):
             async with teller.telling():
                 told = await self._serving.call(step.begun, where, offer, call, files, teller.log)

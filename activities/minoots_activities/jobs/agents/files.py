@@ -7,7 +7,11 @@ nowhere else. Nothing here changes the listing of the job; that is kept with the
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
+import sqlalchemy as sa
+
+from minoots.contracts import AgentJob
 from minoots.errors import Failure, FailureKind
 from minoots_platform.records import Database, contents
 
@@ -105,6 +109,12 @@ class Files:
     async def keep_listing(self) -> str:
         """Keep the listing as it stands; return its hash."""
         return await self.keep(encode(self.tree))
+
+
+async def files_of(database: Database, run: sa.Row[Any], job: AgentJob, now: datetime) -> Files:
+    """Return the files of an agent as they are kept."""
+    tree = await listing(database, run.tenant, run.tree)
+    return Files(database, run.tenant, tree, job.limits.disk_mb * 1024 * 1024, now)
 
 
 async def listing(database: Database, tenant: str, sha256: str) -> dict[str, Entry]:

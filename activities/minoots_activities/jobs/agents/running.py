@@ -11,12 +11,15 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from datetime import datetime
+from typing import Final, cast
 
 from minoots.contracts import AgentJob
 from minoots.contracts.sandboxes import FILE_PATH_PATTERN
 from minoots.errors import Failure, FailureKind
 from minoots_activities.egress.gate import Heard
+from minoots_activities.jobs.reaching import heard_by
+from minoots_activities.jobs.telling import Teller
 from minoots_activities.sandboxes.port import (
     Ended,
     File,
@@ -28,6 +31,7 @@ from minoots_activities.sandboxes.port import (
     Stream,
 )
 from minoots_activities.sandboxes.tiers import Tiers
+from minoots_platform.records.agent_runs import Step
 
 from .arguments import Run
 from .files import Files
@@ -55,12 +59,23 @@ class Where:
         request: the job, which says what sandbox it is to be.
         seconds: how long the command may run.
         heard: who is told of every host that it wants to reach.
+        tenant: whose job it is.
     """
 
     name: str
     request: AgentJob
     seconds: float
     heard: Heard
+    tenant: str
+
+
+def where_of(step: Step, seconds: float, teller: Teller, now: datetime) -> Where:
+    """Return where something of a step runs, for so many seconds unless the job ends before."""
+    begun = step.begun
+    left = (begun.deadline - now).total_seconds()
+    name = f"{begun.job_id}-{begun.attempt}-{step.number}"
+    job = cast(AgentJob, begun.request)
+    return Where(name, job, max(0.01, min(seconds, left)), heard_by(begun, teller), begun.tenant)
 
 
 class Commands:

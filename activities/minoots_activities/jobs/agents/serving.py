@@ -6,7 +6,7 @@ Owns what is kept, and what the model is told. Whether a call may be made again 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
 from mcp import types
 from pydantic import ValidationError
@@ -26,13 +26,18 @@ from minoots_activities.jobs.servers.offers import (
     server_of,
 )
 from minoots_activities.jobs.servers.results import Answer
+from minoots_activities.jobs.telling import Teller
 from minoots_activities.sandboxes.port import NeverStarted
+from minoots_platform.clock import Clock
+from minoots_platform.records import Database, agent_runs, contents
+from minoots_platform.records.agent_runs import Due, Step
 from minoots_platform.records.job_progress import Begun, NewJobEvent
 from minoots_platform.telemetry import audit
 
-from .files import Files
+from .files import Files, files_of
 from .policy import clean
-from .running import Hear, Where
+from .preparing import prepared
+from .running import Hear, Where, where_of
 
 LONGEST_START: Final = 60.0
 """Seconds for a server to start and to say what it offers."""
@@ -44,43 +49,61 @@ class Serving:
     """Servers of one agent after the other.
 
     Args:
+        database: the records.
         servers: what speaks to them.
+        clock: the time.
     """
 
-    def __init__(self, servers: Servers) -> None:
+    def __init__(self, database: Database, servers: Servers, clock: Clock) -> None:
+        self._database = database
         self._servers = servers
+        self._clock = clock
 
-    async def offered(
-        self, job: AgentJob, where: Where, files: Files, hear: Hear
-    ) -> tuple[bytes, Sequence[NewJobEvent]]:
-        """Ask all servers what they offer; return it as it is kept, and what is told of it.
+    async def introduced(self, step: Step, teller: Teller) -> Due | None:
+        """Keep what the servers of an agent offer; without them it is not asked anything.
 
         Raises:
-            NeverStarted: one of them cannot be used; the error says which, and why.
+            NeverStarted: one cannot be used; the error says which, and why.
         """
-        offers: list[Offer] = []
-        events = []
+        job = cast(AgentJob, step.begun.request)
         try:
-            for server in job.mcp:
-                tools = await self._servers.offered(where, server, files, hear)
-                found = _offers(server, tools)
-                require_named(server, [offer.tool for offer in found], [tool.name for tool in tools])
-                offers += found
-                told = {"server": server.name, "tools": [offer.name for offer in found]}
-                events.append(NewJobEvent(JobEventType.STATUS, {"mcp": told}))
-            kept = encode(offers)
-            if len(offers) > MOST_OFFERS or len(kept) > MOST_BYTES:
-                raise Failure(
-                    FailureKind.TOO_LARGE,
-                    f"the MCP servers offer {len(offers)} tools in {len(kept)} bytes; an agent has no more "
-                    f"than {MOST_OFFERS} in {MOST_BYTES}",
-                    remedy="Name the tools that it needs in mcp, for each server.",
-                )
+            begun = await prepared(self._database, step, self._clock)
+            if begun is None:
+                return None
+            files = await files_of(self._database, begun.run, job, self._clock())
+            where = where_of(begun, LONGEST_START, teller, self._clock())
+            async with teller.telling():
+                kept, events = await self._offered(job, where, files, teller.log)
+            sha256 = await contents.keep(self._database, step.run.tenant, kept, self._clock())
         except NeverStarted:
             raise
         except Failure as failure:
             remedy = failure.remedy or "Look at mcp of the job: each server has to start, and to speak MCP."
             raise NeverStarted(failure.kind, failure.detail, remedy=remedy) from failure
+        async with self._database.write() as connection:
+            return await agent_runs.offered(connection, begun, sha256, events, self._clock())
+
+    async def _offered(
+        self, job: AgentJob, where: Where, files: Files, hear: Hear
+    ) -> tuple[bytes, Sequence[NewJobEvent]]:
+        """Ask all servers what they offer; return it as it is kept, and what is told of it."""
+        offers: list[Offer] = []
+        events = []
+        for server in job.mcp:
+            tools = await self._servers.offered(where, server, files, hear)
+            found = _offers(server, tools)
+            require_named(server, [offer.tool for offer in found], [tool.name for tool in tools])
+            offers += found
+            told = {"server": server.name, "tools": [offer.name for offer in found]}
+            events.append(NewJobEvent(JobEventType.STATUS, {"mcp": told}))
+        kept = encode(offers)
+        if len(offers) > MOST_OFFERS or len(kept) > MOST_BYTES:
+            raise Failure(
+                FailureKind.TOO_LARGE,
+                f"the MCP servers offer {len(offers)} tools in {len(kept)} bytes; an agent has no more "
+                f"than {MOST_OFFERS} in {MOST_BYTES}",
+                remedy="Name the tools that it needs in mcp, for each server.",
+            )
         return kept, events
 
     async def call(

@@ -8,7 +8,7 @@ a call that brought an answer.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -47,11 +47,13 @@ class Servers:
     Args:
         commands: what gives sandboxes with an agent's files.
         network: what jobs may have of the network.
+        token: what a tenant's jobs show to a server behind a URL, if anything.
     """
 
-    def __init__(self, commands: Commands, network: Network) -> None:
+    def __init__(self, commands: Commands, network: Network, token: Callable[[str, str], str | None]) -> None:
         self._commands = commands
         self._network = network
+        self._token = token
 
     async def offered(self, where: Where, server: McpServer, files: Files, hear: Hear) -> list[types.Tool]:
         """Return what a server offers, in its order.
@@ -108,7 +110,12 @@ class Servers:
         if server.url is not None:
             try:
                 way = reached(
-                    server.url, where.request.network, self._network, where.heard, max(1.0, where.seconds)
+                    server.url,
+                    where.request.network,
+                    self._network,
+                    where.heard,
+                    max(1.0, where.seconds),
+                    self._token(where.tenant, server.url),
                 )
                 async with _within(where.seconds, way) as client:
                     yield client

@@ -29,7 +29,7 @@ MOST_ANSWER: Final = 1024 * 1024
 
 @asynccontextmanager
 async def reached(
-    url: str, hosts: Sequence[str], network: Network, heard: Heard, seconds: float
+    url: str, hosts: Sequence[str], network: Network, heard: Heard, seconds: float, token: str | None
 ) -> AsyncIterator[Any]:
     """Yield what the client speaks through to a server behind a URL.
 
@@ -39,6 +39,7 @@ async def reached(
         network: what jobs may have of it here.
         heard: who writes an attempt down before it is made.
         seconds: how long one request may take.
+        token: what is shown to it; never told on.
 
     Raises:
         Failure: it may not be reached.
@@ -46,6 +47,8 @@ async def reached(
     await require_reachable(network, hosts, *place_of(url), heard)
     transport = GuardedTransport(network.policy, resolver=network.resolver, most_bytes=MOST_ANSWER)
     headers = {"accept-encoding": "identity", "user-agent": "minoots-agent"}
+    if token is not None:
+        headers["authorization"] = f"Bearer {token}"
     async with (
         httpx2.AsyncClient(
             transport=_OneHost(transport, url), headers=headers, timeout=seconds, trust_env=False

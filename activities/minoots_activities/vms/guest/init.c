@@ -18,6 +18,8 @@
 #include <grp.h>
 #include <linux/random.h>
 #include <linux/vm_sockets.h>
+#include <net/if.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -38,16 +40,21 @@
 #include <time.h>
 #include <unistd.h>
 
-#define VERSION 2
+#define VERSION 4
 #define MOST_RUNS 32
 #define MOST_PAYLOAD 65536
 #define MOST_FIELDS 4096
 #define USER 1000
 #define HOST_PORT 1024
-/* A request to run: folder, number of arguments, the arguments, the environment; each ends with a zero. */
-#define FIXED 2
-/* What the host may have under way to the input of one program; it waits for acknowledgements beyond. */
+/* A request to run: folder, root of its files, number of arguments, the arguments, the environment; each ends with a
+   zero. */
+#define FIXED 3
+/* Where the files of the second disk are, if there is one: a root for programs. */
+#define OTHER_ROOT "/other"
+/* What the host may have under way to the input of one program; it waits for acknowledgements beyond. Likewise for a
+   connection, each way. */
 #define MOST_INPUT 131072
+#define MOST_CONNECTIONS 64
 
 struct header {
     uint32_t length;
@@ -71,6 +78,7 @@ struct beginning {
     uint32_t nanoseconds;
     uint32_t memory_mb;
     uint32_t processes;
+    uint32_t other_root; /* whether there is a second disk */
     uint8_t randomness[64];
     char name[16]; /* ends with a zero */
 } __attribute__((packed));
@@ -87,7 +95,21 @@ struct run {
     char *pending;
 };
 
+/* A connection of a program to the port that we listen on: the host carries it on, and judges where to. */
+struct connection {
+    uint32_t number; /* 0: free */
+    int file;
+    int closing;  /* the host is at its end: what is pending is still passed on */
+    int spoken;   /* the program is at its end */
+    uint32_t out; /* bytes that the host has not taken yet */
+    size_t waiting;
+    char *pending;
+};
+
 static struct run runs[MOST_RUNS];
+static struct connection connections[MOST_CONNECTIONS];
+static uint32_t last_connection;
+static int listening = -1;
 static int port = -1;
 static int begun;
 /* Firecracker has no switch for its power: its machines end by a restart. */
@@ -200,8 +222,8 @@ static void shut(int *file) {
 
 /* In the child: become the program. Only reached with three pipes and a group that is its own. */
 static void become(char **fields, int count, int input, int output, int errors, int report) {
-    const char *folder = fields[0];
-    int arguments = atoi(fields[1]);
+    const char *folder = fields[0], *root = fields[1];
+    int arguments = atoi(fields[2]);
     char **argv = fields + FIXED, **environment = argv + arguments;
     char *own_argv[MOST_FIELDS + 1], *own_environment[MOST_FIELDS + 1];
     int at;
@@ -220,6 +242,8 @@ static void become(char **fields, int count, int input, int output, int errors, 
     if (dup2(input, 0) < 0 || dup2(output, 1) < 0 || dup2(errors, 2) < 0)
         goto failed;
     struct rlimit none_at_all = {0, 0};
+    if (strcmp(root, "/") != 0 && chroot(root))
+        goto failed;
     if (setrlimit(RLIMIT_CORE, &none_at_all) || setgroups(0, NULL) || setresgid(USER, USER, USER) ||
         setresuid(USER, USER, USER) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || chdir(folder))
         goto failed;
@@ -238,7 +262,7 @@ static void start(uint32_t number, char *payload, uint32_t length) {
     for (char *at = payload; at < payload + length && count < MOST_FIELDS; at += strlen(at) + 1)
         fields[count++] = at;
     errno = EINVAL;
-    if (count <= FIXED || payload[length - 1] != '\0' || atoi(fields[1]) < 1 || atoi(fields[1]) > count - FIXED) {
+    if (count <= FIXED || payload[length - 1] != '\0' || atoi(fields[2]) < 1 || atoi(fields[2]) > count - FIXED) {
         tell_failure(number, "the request cannot be read");
         return;
     }
@@ -387,6 +411,126 @@ static void reap(void) {
             }
 }
 
+static void let_go(struct connection *connection, int told) {
+    if (told)
+        tell('U', connection->number, "", 0);
+    shut(&connection->file);
+    free(connection->pending);
+    *connection = (struct connection){.file = -1};
+}
+
+/* The loopback is all the network that there is; what is said to this port goes to the host. */
+static void listen_for_programs(void) {
+    struct ifreq loopback = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    errno = EALREADY;
+    if (listening >= 0)
+        give_up("it listens already");
+    listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (listening < 0 || ioctl(listening, SIOCSIFFLAGS, &loopback) ||
+        bind(listening, (struct sockaddr *)&address, size) || listen(listening, MOST_CONNECTIONS) ||
+        getsockname(listening, (struct sockaddr *)&address, &size))
+        give_up("no loopback");
+    uint32_t number = ntohs(address.sin_port);
+    tell('P', 0, &number, sizeof number);
+}
+
+static struct connection *free_connection(void) {
+    for (int at = 0; at < MOST_CONNECTIONS; at++)
+        if (!connections[at].number)
+            return &connections[at];
+    return NULL;
+}
+
+static void accept_program(void) {
+    struct connection *connection = free_connection();
+    int file = connection ? accept4(listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK) : -1;
+    if (file < 0)
+        return;
+    char *pending = malloc(MOST_INPUT);
+    if (pending == NULL) {
+        close(file);
+        return;
+    }
+    if (++last_connection == 0)
+        last_connection = 1;
+    *connection = (struct connection){.number = last_connection, .file = file, .pending = pending};
+    tell('C', connection->number, "", 0);
+}
+
+static struct connection *find_connection(uint32_t number) {
+    for (int at = 0; at < MOST_CONNECTIONS && number; at++)
+        if (connections[at].number == number)
+            return &connections[at];
+    return NULL;
+}
+
+/* Pass on what is there; at the host's end, and when nothing is left, at ours too. */
+static void pass_to_program(struct connection *connection) {
+    if (connection->waiting > 0) {
+        ssize_t written = send(connection->file, connection->pending, connection->waiting, MSG_NOSIGNAL);
+        if (written < 0 && (errno == EAGAIN || errno == EINTR))
+            return;
+        if (written < 0) {
+            let_go(connection, 1);
+            return;
+        }
+        uint32_t taken = (uint32_t)written;
+        memmove(connection->pending, connection->pending + taken, connection->waiting - taken);
+        connection->waiting -= taken;
+        if (!connection->closing)
+            tell('G', connection->number, &taken, sizeof taken);
+    }
+    if (connection->closing && connection->waiting == 0)
+        let_go(connection, 0);
+}
+
+static void take_for_program(uint32_t number, const char *data, uint32_t length) {
+    struct connection *connection = find_connection(number);
+    if (connection == NULL)
+        return;
+    errno = ENOBUFS;
+    if (length > MOST_INPUT - connection->waiting || connection->closing)
+        give_up("the host sends more than it may");
+    memcpy(connection->pending + connection->waiting, data, length);
+    connection->waiting += length;
+    pass_to_program(connection);
+}
+
+static void pass_from_program(struct connection *connection) {
+    static char buffer[MOST_PAYLOAD];
+    size_t room = MOST_INPUT - connection->out;
+    ssize_t length = read(connection->file, buffer, room < sizeof buffer ? room : sizeof buffer);
+    if (length < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (length < 0) {
+        let_go(connection, !connection->closing);
+        return;
+    }
+    connection->spoken = length == 0;
+    connection->out += (uint32_t)length;
+    if (!connection->closing)
+        tell('D', connection->number, buffer, (uint32_t)length);
+}
+
+static void host_has_taken(uint32_t number, const char *payload, uint32_t length) {
+    struct connection *connection = find_connection(number);
+    uint32_t count;
+    if (connection == NULL || length != sizeof count)
+        return;
+    memcpy(&count, payload, sizeof count);
+    connection->out = count < connection->out ? connection->out - count : 0;
+}
+
+static void host_closes(uint32_t number) {
+    struct connection *connection = find_connection(number);
+    if (connection == NULL)
+        return;
+    connection->closing = 1;
+    pass_to_program(connection);
+}
+
 static void begin(const char *payload, uint32_t length);
 
 static void obey(struct header *header, char *payload) {
@@ -408,6 +552,18 @@ static void obey(struct header *header, char *payload) {
     case 'K':
         if (find(header->run) != NULL)
             end_group(header->run);
+        break;
+    case 'L':
+        listen_for_programs();
+        break;
+    case 'D':
+        take_for_program(header->run, payload, header->length);
+        break;
+    case 'G':
+        host_has_taken(header->run, payload, header->length);
+        break;
+    case 'U':
+        host_closes(header->run);
         break;
     case 'Z':
         freeze("1");
@@ -463,10 +619,23 @@ static void serve(void) {
     if (ended < 0)
         give_up("no signals");
     for (;;) {
-        struct pollfd ready[2 + 3 * MOST_RUNS] = {{.fd = port, .events = POLLIN}, {.fd = ended, .events = POLLIN}};
+        struct pollfd ready[3 + 3 * MOST_RUNS + MOST_CONNECTIONS] = {
+            {.fd = port, .events = POLLIN},
+            {.fd = ended, .events = POLLIN},
+            {.fd = free_connection() ? listening : -1, .events = POLLIN},
+        };
+        struct pollfd *of_connections = ready + 3 + 3 * MOST_RUNS;
+        for (int at = 0; at < MOST_CONNECTIONS; at++) {
+            struct connection *connection = &connections[at];
+            short events = (short)((connection->waiting > 0 ? POLLOUT : 0) |
+                                   (!connection->spoken && connection->out < MOST_INPUT ? POLLIN : 0));
+            /* Without anything to wait for not at all: its end would be told again and again. */
+            int file = connection->number && events ? connection->file : -1;
+            of_connections[at] = (struct pollfd){.fd = file, .events = events};
+        }
         for (int at = 0; at < MOST_RUNS; at++) {
             struct run *run = &runs[at];
-            struct pollfd *of_run = ready + 2 + 3 * at;
+            struct pollfd *of_run = ready + 3 + 3 * at;
             for (int one = 0; one < 3; one++)
                 of_run[one].fd = -1;
             if (!run->process)
@@ -482,7 +651,7 @@ static void serve(void) {
             reap();
         for (int at = 0; at < MOST_RUNS; at++) {
             struct run *run = &runs[at];
-            struct pollfd *of_run = ready + 2 + 3 * at;
+            struct pollfd *of_run = ready + 3 + 3 * at;
             if (!run->process)
                 continue;
             if (of_run[0].revents && run->input >= 0 && run->waiting > 0)
@@ -493,6 +662,16 @@ static void serve(void) {
                 pass_output_on(run, &run->errors, 'E');
             finish(run);
         }
+        for (int at = 0; at < MOST_CONNECTIONS; at++) {
+            struct connection *connection = &connections[at];
+            short happened = of_connections[at].fd < 0 ? 0 : of_connections[at].revents;
+            if (connection->number && connection->waiting > 0 && happened & (POLLOUT | POLLERR | POLLHUP))
+                pass_to_program(connection);
+            if (connection->number && !connection->spoken && happened & (POLLIN | POLLERR | POLLHUP))
+                pass_from_program(connection);
+        }
+        if (ready[2].fd >= 0 && ready[2].revents)
+            accept_program();
         if (ready[0].revents & POLLIN)
             listen_to_host();
         else if (ready[0].revents & (POLLHUP | POLLERR))
@@ -567,6 +746,25 @@ static void mount_work(void) {
         give_up("/work");
 }
 
+/* Read-only, with the folders over it that every program has: those are there in any root that the host makes. */
+static void mount_other_root(void) {
+    const char *shared[] = {"/proc", "/dev", "/sys", "/tmp", "/work"};
+    char path[64];
+    mkdir(OTHER_ROOT, 0755);
+    for (int tries = 0; tries < 500; tries++) {
+        if (mount("/dev/vdb", OTHER_ROOT, "ext4", MS_RDONLY | MS_NOSUID | MS_NODEV, "") == 0)
+            break;
+        if (tries == 499)
+            give_up(OTHER_ROOT);
+        usleep(10000);
+    }
+    for (size_t at = 0; at < sizeof shared / sizeof *shared; at++) {
+        snprintf(path, sizeof path, OTHER_ROOT "%s", shared[at]);
+        if (mount(shared[at], path, NULL, MS_BIND, NULL))
+            give_up(path);
+    }
+}
+
 /* All programs together: what a job eats up must not silence the machine. */
 static void limit_jobs(uint32_t memory_mb, uint32_t processes) {
     char bytes[32], count[32];
@@ -607,6 +805,8 @@ static void begin(const char *payload, uint32_t length) {
     load_modules("/modules/late");
     limit_jobs(own.memory_mb, own.processes);
     mount_work();
+    if (own.other_root)
+        mount_other_root();
     begun = 1;
     tell('Y', 0, "", 0);
 }
