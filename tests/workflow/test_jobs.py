@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 from keys_held import hold
 from stacks import TENANT, Stack, eventually
+from temporalio import activity
+from temporalio.worker import Worker
 from working import accept, artifacts, cancel, ended, events, get, made, reaches, read, submit
 
 from minoots.contracts import ExecResult, Job, JobEventType, JobState, TimerState
 from minoots.errors import Failure, FailureKind
+from minoots_activities.jobs.adapter import Jobs
 from minoots_platform.clock import utc_now
 from minoots_platform.identity import Scope
 from minoots_platform.records import contents, job_progress, jobs
 from minoots_workflows.ids import workflow_id
+from minoots_workflows.jobs.contracts import JobLook
+from minoots_workflows.jobs.port import JobsPort
 from minoots_workflows.jobs.workflow import AgentJobWorkflow
+from minoots_workflows.pacing import Subject
+from minoots_workflows.queues import Queue
 
 SHELL = {"kind": "exec", "tier": "process"}
 
@@ -119,6 +127,40 @@ async def test_an_operator_who_cancels_the_workflow_cancels_the_job(stack: Stack
     await reaches(stack, job, JobState.RUNNING)
     await stack.client.get_workflow_handle(workflow_id("job", TENANT, job.id)).cancel()
     assert (await ended(stack, job)).state is JobState.CANCELLED
+
+
+class Slow(JobsPort):
+    """The records, when a look at them takes longer than anybody waits."""
+
+    def __init__(self, jobs: JobsPort) -> None:
+        self._jobs = jobs
+        self.looked = asyncio.Event()
+
+    @activity.defn(name="jobs.next")
+    async def next(self, job: Subject) -> JobLook:
+        """Look until nobody wants to know any more."""
+        self.looked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    @activity.defn(name="jobs.stop")
+    async def stop(self, job: Subject) -> JobLook:
+        """End the job."""
+        return await self._jobs.stop(job)
+
+
+async def test_an_operator_who_cancels_it_while_it_looks_what_is_next_cancels_the_job(stack: Stack) -> None:
+    await stack.stop_workers()
+    slow = Slow(Jobs(stack.database, utc_now))
+    async with (
+        Worker(stack.client, task_queue=Queue.CORE, workflows=[AgentJobWorkflow]),
+        Worker(stack.client, task_queue=Queue.IO, activities=[slow.next, slow.stop]),
+    ):
+        job = await submit(stack, **shell("echo here"))
+        async with asyncio.timeout(60):
+            await slow.looked.wait()
+        await stack.client.get_workflow_handle(workflow_id("job", TENANT, job.id)).cancel()
+        assert (await ended(stack, job)).state is JobState.CANCELLED
 
 
 async def test_what_was_accepted_and_not_told_is_done_all_the_same(stack: Stack) -> None:

@@ -38,7 +38,9 @@ class AgentJobWorkflow:
         """Do what is next, until nothing is."""
         try:
             return await self._live(job)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, ActivityError) as error:
+            if not is_cancelled_exception(error):
+                raise
             # An operator's doing, in Temporal: the records have to know, too.
             self._seen = await workflow.execute_activity_method(JobsPort.stop, job, **options.RECORDS)
             raise
