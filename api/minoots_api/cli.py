@@ -12,7 +12,13 @@ import typer
 from minoots.errors import Failure
 from minoots_platform.collector import loading
 from minoots_platform.parent import watch_parent
-from minoots_platform.settings import Settings, SettingsError, load_settings, require_startable
+from minoots_platform.settings import (
+    Settings,
+    SettingsError,
+    load_settings,
+    require_startable,
+    with_overrides,
+)
 from minoots_platform.telemetry import get_logger, start_logs, start_telemetry
 
 
@@ -30,7 +36,7 @@ def gateway(
     try:
         settings = load_settings(config)
         if overrides:
-            settings = settings.with_overrides({"gateway": overrides})
+            settings = with_overrides(settings, {"gateway": overrides})
         require_startable(settings)
     except SettingsError as error:
         typer.echo(str(error), err=True)

@@ -17,7 +17,7 @@ from minoots_platform.clock import utc_now
 from minoots_platform.flags import Flags
 from minoots_platform.handover import HandOver
 from minoots_platform.records import Database
-from minoots_platform.settings import Settings
+from minoots_platform.settings import Settings, with_overrides
 from minoots_platform.telemetry import Telemetry
 from minoots_platform.vault import Vault
 from minoots_workflows.handover import Engine
@@ -26,13 +26,14 @@ from minoots_workflows.handover import Engine
 @pytest.fixture
 def settings() -> Settings:
     """Settings as `minoots dev` has them."""
-    return Settings().with_overrides(
+    return with_overrides(
+        Settings(),
         {
             "environment": "dev",
             "gateway": {"allow_dev_tenant": True},
             "flags": {"provider": "none"},
             "delivery": {"allowed_networks": ["127.0.0.0/8", "::1/128"]},
-        }
+        },
     )
 
 

@@ -18,7 +18,7 @@ from minoots.contracts import EventType
 from minoots_platform.clock import utc_now
 from minoots_platform.records import Database, events
 from minoots_platform.records.events import NewEvent
-from minoots_platform.settings import Settings
+from minoots_platform.settings import Settings, with_overrides
 
 TENANT = "dev"
 
@@ -26,12 +26,13 @@ TENANT = "dev"
 @pytest.fixture
 def settings() -> Settings:
     """Streams that lose their patience quickly."""
-    return Settings().with_overrides(
+    return with_overrides(
+        Settings(),
         {
             "environment": "dev",
             "gateway": {"allow_dev_tenant": True, "stream_heartbeat": 0.1, "stream_send_timeout": 1.5},
             "flags": {"provider": "none"},
-        }
+        },
     )
 
 

@@ -13,7 +13,7 @@ import pytest
 from gateways import Door
 from stacks import eventually
 
-from minoots_platform.settings import Settings
+from minoots_platform.settings import Settings, with_overrides
 
 TIMER = {"name": "t", "after": "1h", "actions": [{"url": "http://127.0.0.1:9/"}]}
 
@@ -133,12 +133,13 @@ class TestWithAnOrigin:
     @pytest.fixture
     def settings(self) -> Settings:
         """One origin is allowed."""
-        return Settings().with_overrides(
+        return with_overrides(
+            Settings(),
             {
                 "environment": "dev",
                 "gateway": {"allow_dev_tenant": True, "cors_origins": ["https://app.example"]},
                 "flags": {"provider": "none"},
-            }
+            },
         )
 
     async def test_only_that_origin_may_call(self, door: Door) -> None:
@@ -162,13 +163,14 @@ class TestWithTheFlagOff:
         }
         path = tmp_path / "flags.json"
         path.write_text(json.dumps({"flags": {"timers.accept": flag}}))
-        return Settings().with_overrides(
+        return with_overrides(
+            Settings(),
             {
                 "environment": "dev",
                 "gateway": {"allow_dev_tenant": True},
                 "flags": {"provider": "file", "path": str(path), "poll_ms": 100},
                 "delivery": {"allowed_networks": ["127.0.0.0/8"]},
-            }
+            },
         )
 
     async def test_new_timers_are_refused_until_it_is_on_again(self, door: Door, settings: Settings) -> None:

@@ -16,7 +16,7 @@ from gateways import Door
 from minoots_platform.clock import utc_now
 from minoots_platform.identity import Scope
 from minoots_platform.records import api_keys
-from minoots_platform.settings import Settings, TelemetrySettings
+from minoots_platform.settings import Settings, TelemetrySettings, with_overrides
 from minoots_platform.telemetry import start_logs
 
 TIMER = {"name": "t", "after": "1h", "actions": [{"url": "http://127.0.0.1:9/"}]}
@@ -87,7 +87,7 @@ class TestWithoutTheDevelopmentDoor:
     @pytest.fixture
     def settings(self) -> Settings:
         """No tenant without a key."""
-        return Settings().with_overrides({"environment": "dev", "flags": {"provider": "none"}})
+        return with_overrides(Settings(), {"environment": "dev", "flags": {"provider": "none"}})
 
     async def test_loopback_is_no_door(self, door: Door) -> None:
         assert (await door.http.get("/v1/timers")).status_code == 401

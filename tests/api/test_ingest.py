@@ -17,7 +17,7 @@ from minoots_api.ingest import routes
 from minoots_platform.clock import utc_now
 from minoots_platform.identity import Scope
 from minoots_platform.records import api_keys, schema
-from minoots_platform.settings import Settings
+from minoots_platform.settings import Settings, with_overrides
 
 FORM = "multipart/form-data; boundary=b"
 NOTHING = "ing_" + "0" * 26
@@ -28,7 +28,7 @@ TEA = {"tea.md": "# Tea\n\nLeaves.\n"}
 def settings(settings: Settings) -> Settings:
     """Limits that a test reaches quickly."""
     limits = {"max_request_bytes": 2_000_000, "max_file_bytes": 50_000, "max_files": 5}
-    return settings.with_overrides({"ingest": {**limits, "max_waiting_bytes": 100_000}})
+    return with_overrides(settings, {"ingest": {**limits, "max_waiting_bytes": 100_000}})
 
 
 def form(*parts: tuple[str, str | None, str | bytes], boundary: str = "b") -> bytes:

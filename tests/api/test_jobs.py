@@ -16,6 +16,7 @@ from minoots_platform.clock import utc_now
 from minoots_platform.identity import Scope
 from minoots_platform.records import api_keys, job_progress
 from minoots_platform.records.job_progress import NewJobEvent
+from minoots_platform.settings import with_overrides
 
 EXEC: dict[str, Any] = {"kind": "exec", "tier": "process", "command": ["echo", "hello"]}
 
@@ -115,7 +116,7 @@ async def test_lists_are_filtered(door: Door) -> None:
 
 
 async def test_too_many_unfinished_jobs_are_throttled(door: Door) -> None:
-    door.gateway.settings = door.gateway.settings.with_overrides({"jobs": {"max_unfinished": 1}})
+    door.gateway.settings = with_overrides(door.gateway.settings, {"jobs": {"max_unfinished": 1}})
     await submit(door)
     answer = await door.http.post("/v1/jobs", json=EXEC)
     assert answer.status_code == 429
@@ -159,7 +160,7 @@ async def test_contents_are_handed_in_and_out_by_their_hash(door: Door) -> None:
 
 async def test_an_artifact_that_is_too_big_is_refused(door: Door) -> None:
     most = 2_000_000
-    door.gateway.settings = door.gateway.settings.with_overrides({"jobs": {"max_artifact_bytes": most}})
+    door.gateway.settings = with_overrides(door.gateway.settings, {"jobs": {"max_artifact_bytes": most}})
     answer = await door.http.post("/v1/artifacts", content=b"x" * (most + 1))
     assert answer.status_code == 413
     assert str(most) in answer.json()["detail"]

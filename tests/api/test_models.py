@@ -11,19 +11,20 @@ from gateways import Door
 from minoots_platform.clock import utc_now
 from minoots_platform.ids import new_id
 from minoots_platform.records import Database, known_models, usage
-from minoots_platform.settings import Settings
+from minoots_platform.settings import Settings, with_overrides
 
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    return settings.with_overrides(
+    return with_overrides(
+        settings,
         {
             "models": {
                 "providers": ["ollama=http://127.0.0.1:11434", "openai"],
                 "defaults": ["openai=gpt-5-mini"],
                 "budget": {"tenant_day_tokens": 1000, "key_day_cost": 2.5, "day_tokens": 5},
             }
-        }
+        },
     )
 
 

@@ -16,6 +16,7 @@ from minoots.errors import InvalidRequest
 from minoots_platform.clock import utc_now
 from minoots_platform.identity import Scope
 from minoots_platform.records import api_keys
+from minoots_platform.settings import with_overrides
 
 PROCESS: dict[str, Any] = {"tier": "process"}
 SLOW = 60
@@ -75,8 +76,8 @@ async def test_the_same_key_opens_one_sandbox(door: Door) -> None:
     ],
 )
 async def test_what_is_not_valid_is_refused_by_field(door: Door, body: dict[str, Any], field: str) -> None:
-    door.gateway.settings = door.gateway.settings.with_overrides(
-        {"sandbox": {"standing": {"max_lifetime": 3600}}}
+    door.gateway.settings = with_overrides(
+        door.gateway.settings, {"sandbox": {"standing": {"max_lifetime": 3600}}}
     )
     answer = await door.http.post("/v1/sandboxes", json=body)
     assert answer.status_code == 422, answer.text
@@ -84,7 +85,9 @@ async def test_what_is_not_valid_is_refused_by_field(door: Door, body: dict[str,
 
 
 async def test_too_many_of_one_tenant_are_throttled(door: Door) -> None:
-    door.gateway.settings = door.gateway.settings.with_overrides({"sandbox": {"standing": {"per_tenant": 1}}})
+    door.gateway.settings = with_overrides(
+        door.gateway.settings, {"sandbox": {"standing": {"per_tenant": 1}}}
+    )
     await want(door)
     answer = await door.http.post("/v1/sandboxes", json=PROCESS)
     assert answer.status_code == 429
@@ -200,7 +203,7 @@ async def test_paths_of_files_lead_nowhere_else(full: Door, path: str) -> None:
 
 
 async def test_links_in_one_are_followed_nowhere_and_what_is_huge_is_refused(full: Door) -> None:
-    full.gateway.settings = full.gateway.settings.with_overrides({"jobs": {"max_artifact_bytes": 100_000}})
+    full.gateway.settings = with_overrides(full.gateway.settings, {"jobs": {"max_artifact_bytes": 100_000}})
     async with AsyncMinoots(full.url) as client:
         sandbox = await client.sandboxes.open(tier="process", limits={"disk_mb": 1}, wait=SLOW)
         job = await client.jobs.submit(

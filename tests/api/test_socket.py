@@ -19,7 +19,7 @@ from minoots_platform.clock import utc_now
 from minoots_platform.identity import Scope
 from minoots_platform.records import api_keys, events
 from minoots_platform.records.events import NewEvent
-from minoots_platform.settings import Settings
+from minoots_platform.settings import Settings, with_overrides
 
 HOOK = "http://127.0.0.1:9/hook"
 
@@ -27,13 +27,14 @@ HOOK = "http://127.0.0.1:9/hook"
 @pytest.fixture
 def settings() -> Settings:
     """Quick heartbeats and little patience."""
-    return Settings().with_overrides(
+    return with_overrides(
+        Settings(),
         {
             "environment": "dev",
             "gateway": {"allow_dev_tenant": True, "stream_heartbeat": 0.2, "stream_send_timeout": 1.0},
             "flags": {"provider": "none"},
             "delivery": {"allowed_networks": ["127.0.0.0/8"]},
-        }
+        },
     )
 
 

@@ -58,7 +58,7 @@ from minoots_platform.records import (
 )
 from minoots_platform.records.commands import CancelIt, FireNow, Pause, Reschedule, Resume, SnoozeBy
 from minoots_platform.records.migrate import migrate
-from minoots_platform.settings import Settings
+from minoots_platform.settings import Settings, with_overrides
 from minoots_platform.telemetry import start_telemetry
 from minoots_workflows.checks.asking import ask
 from minoots_workflows.checks.contracts import CheckStart
@@ -590,7 +590,7 @@ async def record() -> None:
             async with database.write() as connection:
                 await tenants.ensure(connection, TENANT, utc_now())
             address = environment.client.service_client.config.target_host
-            settings = Settings().with_overrides({"models": {"providers": [f"ollama={models}"]}})
+            settings = with_overrides(Settings(), {"models": {"providers": [f"ollama={models}"]}})
             async with stack_of(database, address, "default", telemetry, settings=settings) as stack:
                 for name, scene in SCENES.items():
                     path = HISTORIES / f"{name}.json"

@@ -20,7 +20,7 @@ from minoots_activities.capture.workspaces import FILE
 from minoots_platform.clock import utc_now
 from minoots_platform.records import conversations, recordings
 from minoots_platform.records.conversations import Whose
-from minoots_platform.settings import Settings
+from minoots_platform.settings import Settings, with_overrides
 from minoots_workers.watching import Host, host_of, serving, watch
 
 SESSION = "11110000-0000-4000-8000-000000000001"
@@ -134,9 +134,9 @@ async def capturing(stack: Stack, folder: Path, **settings: Any) -> AsyncIterato
         "rescan": 0.3,
         "settle": 0.02,
     } | settings
-    host = host_of(Settings().with_overrides({"capture": wanted}), stack.database, stack.client)
+    host = host_of(with_overrides(Settings(), {"capture": wanted}), stack.database, stack.client)
     async with serving(
-        host, stack.client, Settings().with_overrides({"workers": {"graceful_shutdown": 0.5}})
+        host, stack.client, with_overrides(Settings(), {"workers": {"graceful_shutdown": 0.5}})
     ):
         watching = asyncio.create_task(watch(host, stack.database, stack.client))
         try:

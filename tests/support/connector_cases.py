@@ -46,7 +46,7 @@ from minoots_platform.clock import utc_now
 from minoots_platform.connectors import ConnectorSpec, installed
 from minoots_platform.identity import Scope
 from minoots_platform.records import Database, agents, inboxes, jobs, timers
-from minoots_platform.settings import Settings
+from minoots_platform.settings import Settings, with_overrides
 from minoots_platform.telemetry import Telemetry
 from minoots_platform.vault import Vault
 
@@ -70,7 +70,7 @@ class Servers:
     def world(self, **connectors: Any) -> World:
         """What senders may use, with these settings of connectors."""
         overrides = {"connectors": connectors, "delivery": {"allowed_networks": ["127.0.0.0/8"]}}
-        settings = Settings().with_overrides(overrides)
+        settings = with_overrides(Settings(), overrides)
         tracer = self.telemetry.tracer
         return World(settings, self.client, self.http, self.database, self.vault, tracer, utc_now)
 

@@ -45,7 +45,7 @@ from minoots_platform.clock import utc_now
 from minoots_platform.handover import HandOver
 from minoots_platform.links import Links
 from minoots_platform.records import Database, attempts, commands, timers
-from minoots_platform.settings import Settings
+from minoots_platform.settings import Settings, with_overrides
 from minoots_platform.telemetry import Telemetry
 from minoots_platform.vault import Vault
 from minoots_workers.parts import policy_of, sandboxes_of, tiers_of
@@ -178,12 +178,13 @@ async def stack_of(
     settings: Settings | None = None,
 ) -> AsyncIterator[Stack]:
     """Yield the parts around ``database``, with workers serving."""
-    settings = (settings or Settings()).with_overrides(
+    settings = with_overrides(
+        settings or Settings(),
         {
             "workers": {"graceful_shutdown": 0.5},
             "delivery": {"allowed_networks": ["127.0.0.0/8"]},
             "sandbox": {"allow_process": True},
-        }
+        },
     )
     client = await Client.connect(
         address,

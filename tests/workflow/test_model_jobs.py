@@ -18,7 +18,7 @@ from minoots.contracts import FinishReason, Job, JobEventType, JobState, LlmResu
 from minoots.errors import FailureKind
 from minoots_platform.clock import utc_now
 from minoots_platform.records import Database, contents
-from minoots_platform.settings import Settings
+from minoots_platform.settings import Settings, with_overrides
 from minoots_platform.telemetry import Telemetry
 from minoots_workflows.ids import workflow_id
 
@@ -35,7 +35,7 @@ def serve(
     async def opened(*turns: dict[str, Any], **models: Any) -> AsyncIterator[tuple[Stack, str]]:
         address = temporal.client.service_client.config.target_host
         async with model_server(turns=turns) as url:
-            settings = Settings().with_overrides({"models": {"providers": [f"ollama={url}"], **models}})
+            settings = with_overrides(Settings(), {"models": {"providers": [f"ollama={url}"], **models}})
             stacking = stack_of(sqlite_database, address, namespace, telemetry, settings=settings)
             async with stacking as stack:
                 yield stack, url

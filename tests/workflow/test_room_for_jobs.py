@@ -16,7 +16,7 @@ from minoots.contracts import Job, JobState
 from minoots.errors import FailureKind
 from minoots_activities.sandboxes.room import folder_of
 from minoots_platform.records import Database
-from minoots_platform.settings import Settings
+from minoots_platform.settings import Settings, with_overrides
 from minoots_platform.telemetry import Telemetry
 
 
@@ -29,8 +29,8 @@ async def small(
     tmp_path: Path,
 ) -> AsyncIterator[Stack]:
     """A stack whose sandboxes have 100 megabytes together."""
-    settings = Settings().with_overrides(
-        {"data_dir": str(tmp_path), "sandbox": {"memory_mb": 100, "spare_memory_mb": 0}}
+    settings = with_overrides(
+        Settings(), {"data_dir": str(tmp_path), "sandbox": {"memory_mb": 100, "spare_memory_mb": 0}}
     )
     address = temporal.client.service_client.config.target_host
     async with stack_of(sqlite_database, address, namespace, telemetry, settings=settings) as stack:

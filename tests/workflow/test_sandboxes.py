@@ -19,7 +19,7 @@ from minoots.errors import Failure
 from minoots_activities.sandboxes.room import folder_of
 from minoots_platform.clock import utc_now
 from minoots_platform.records import Database, contents
-from minoots_platform.settings import Settings
+from minoots_platform.settings import Settings, with_overrides
 from minoots_platform.telemetry import Telemetry
 from minoots_workflows.ids import workflow_id
 from minoots_workflows.sandboxes.contracts import SandboxDoes, SandboxLook
@@ -192,7 +192,7 @@ async def test_what_never_opens_fails_and_says_why(stack: Stack) -> None:
 async def test_a_tier_that_no_worker_can_give_fails_soon_and_says_what_is_missing(
     sqlite_database: Database, temporal: WorkflowEnvironment, namespace: str, telemetry: Telemetry
 ) -> None:
-    settings = Settings().with_overrides({"sandbox": {"qemu": "no-such-qemu"}})
+    settings = with_overrides(Settings(), {"sandbox": {"qemu": "no-such-qemu"}})
     address = temporal.client.service_client.config.target_host
     async with stack_of(sqlite_database, address, namespace, telemetry, settings=settings) as stack:
         wanted = await want(stack, tier="vm")
@@ -285,7 +285,7 @@ async def test_one_that_stands_has_its_memory_until_it_is_closed_and_a_program_w
     tmp_path: Path,
 ) -> None:
     memory = {"memory_mb": 700, "spare_memory_mb": 0}
-    settings = Settings().with_overrides({"data_dir": str(tmp_path), "sandbox": memory})
+    settings = with_overrides(Settings(), {"data_dir": str(tmp_path), "sandbox": memory})
     address = temporal.client.service_client.config.target_host
     limits = {"limits": {"memory_mb": 400}}
     async with stack_of(sqlite_database, address, namespace, telemetry, settings=settings) as stack:
@@ -305,7 +305,7 @@ async def test_one_that_stands_has_its_memory_until_it_is_closed_and_a_program_w
 async def test_a_worker_has_room_for_so_many_and_the_next_one_waits_for_it(
     sqlite_database: Database, temporal: WorkflowEnvironment, namespace: str, telemetry: Telemetry
 ) -> None:
-    settings = Settings().with_overrides({"sandbox": {"standing": {"per_worker": 1}}})
+    settings = with_overrides(Settings(), {"sandbox": {"standing": {"per_worker": 1}}})
     address = temporal.client.service_client.config.target_host
     async with stack_of(sqlite_database, address, namespace, telemetry, settings=settings) as stack:
         first = await opened(stack)

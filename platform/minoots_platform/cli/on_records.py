@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from minoots.errors import Failure
 from minoots_platform.records import Database, revision
-from minoots_platform.settings import SettingsError, load_settings
+from minoots_platform.settings import SettingsError, load_settings, with_overrides
 
 T = TypeVar("T")
 Config = Annotated[Path | None, typer.Option("--config", help="Settings file (minoots.toml).")]
@@ -44,7 +44,7 @@ def run_with_records(
     async def run() -> T:
         settings = load_settings(config)
         if data_dir is not None:
-            settings = settings.with_overrides({"data_dir": str(data_dir)})
+            settings = with_overrides(settings, {"data_dir": str(data_dir)})
         if settings.records.url.startswith("sqlite"):
             _require_file(Path(sa.make_url(settings.records.url).database or ""), chosen=data_dir is not None)
         async with Database(settings.records.url) as database:

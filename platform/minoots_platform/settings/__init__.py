@@ -25,7 +25,7 @@ from .sections import (
     programs,
 )
 from .tree import SCHEMA_VERSION, Settings
-from .validation import require_startable, startup_faults
+from .validation import require_startable, startup_faults, with_overrides
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -57,4 +57,5 @@ __all__ = [
     "require_startable",
     "startup_faults",
     "to_environment",
+    "with_overrides",
 ]

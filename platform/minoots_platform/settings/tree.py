@@ -108,16 +108,6 @@ class Settings(BaseSettings):
         """The folder of the states of virtual machines."""
         return self.data_dir / "vm-states"
 
-    def with_overrides(self, overrides: Mapping[str, Any]) -> Settings:
-        """Return these settings with the nested ``overrides`` on top, validated anew.
-
-        Raises:
-            SettingsError: when an override is not valid or not known.
-        """
-        from .validation import validated
-
-        return validated(overlaid(self.model_dump(exclude_unset=True), overrides))
-
 
 def overlaid(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``base`` with ``top`` on it: tables are joined, anything else is replaced."""

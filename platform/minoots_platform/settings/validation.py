@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from .catalogue import Setting, settings_by_key
 from .faults import Fault, SettingsError, nearest
-from .tree import Settings
+from .tree import Settings, overlaid
 
 _HIDDEN: Final = "a value that is not shown"
 
@@ -28,6 +28,15 @@ def validated(data: Mapping[str, Any]) -> Settings:
         # Raised outside the except block: pydantic's own error, chained, would print values, secrets too.
         raise SettingsError(faults)
     return settings
+
+
+def with_overrides(settings: Settings, overrides: Mapping[str, Any]) -> Settings:
+    """Return settings with nested ``overrides`` on top, validated anew.
+
+    Raises:
+        SettingsError: when an override is not valid or not known.
+    """
+    return validated(overlaid(settings.model_dump(exclude_unset=True), overrides))
 
 
 def validate(

@@ -22,7 +22,7 @@ from minoots_activities.http import WebhookSender
 from minoots_platform.connectors import ConnectorFault, check_action, installed, masked_config
 from minoots_platform.links import Links
 from minoots_platform.records import Database
-from minoots_platform.settings import Settings
+from minoots_platform.settings import Settings, with_overrides
 
 
 async def test_a_message_arrives_with_its_name_and_payload(case: Case) -> None:
@@ -134,8 +134,8 @@ def test_an_action_that_cannot_be_is_refused(kind: str, config: dict[str, Any], 
     ],
 )
 def test_no_header_is_smuggled_into_a_mail(config: dict[str, Any], field: str) -> None:
-    settings = Settings().with_overrides(
-        {"connectors": {"email": {"host": "mail.example", "sender": "minoots@example.com"}}}
+    settings = with_overrides(
+        Settings(), {"connectors": {"email": {"host": "mail.example", "sender": "minoots@example.com"}}}
     )
     with pytest.raises(ConnectorFault) as caught:
         check_action(ConnectorAction(kind="email", config=config), settings)
@@ -145,7 +145,7 @@ def test_no_header_is_smuggled_into_a_mail(config: dict[str, Any], field: str) -
 @pytest.mark.parametrize("queue", ["core", "io", "others"])
 def test_workflows_start_only_on_queues_that_are_named_and_never_on_ours(queue: str) -> None:
     queues = {"task_queues": ["users", "core"]}
-    settings = Settings().with_overrides({"connectors": {"workflow": queues}})
+    settings = with_overrides(Settings(), {"connectors": {"workflow": queues}})
     action = ConnectorAction(kind="workflow", config={"workflow": "Timer", "task_queue": queue})
     with pytest.raises(ConnectorFault, match="one of users"):
         check_action(action, settings)
@@ -237,7 +237,7 @@ async def test_a_server_that_does_not_answer_is_told(servers: Servers) -> None:
 
 def test_mails_go_to_the_domains_that_are_named() -> None:
     email = {"host": "mail.example", "sender": "minoots@example.com", "domains": ["Example.com"]}
-    settings = Settings().with_overrides({"connectors": {"email": email}})
+    settings = with_overrides(Settings(), {"connectors": {"email": email}})
     check_action(ConnectorAction(kind="email", config={"to": ["ada@EXAMPLE.com"]}), settings)
     both = ConnectorAction(kind="email", config={"to": ["ada@example.com", "eve@evil.example"]})
     with pytest.raises(ConnectorFault, match=r"addresses at example\.com") as caught:

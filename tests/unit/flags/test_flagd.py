@@ -14,7 +14,7 @@ import pytest
 from openfeature.schemas.protobuf.flagd.evaluation.v2 import evaluation_pb2, evaluation_pb2_grpc
 
 from minoots_platform.flags import TIMERS_ACCEPT, Flags
-from minoots_platform.settings import Settings
+from minoots_platform.settings import Settings, with_overrides
 
 
 class Flagd(evaluation_pb2_grpc.ServiceServicer):
@@ -57,8 +57,8 @@ def flagd() -> Iterator[tuple[Flagd, int]]:
 
 async def test_a_remote_source_decides_for_each_tenant(flagd: tuple[Flagd, int]) -> None:
     service, port = flagd
-    settings = Settings().with_overrides(
-        {"environment": "dev", "flags": {"provider": "flagd", "host": "127.0.0.1", "port": port}}
+    settings = with_overrides(
+        Settings(), {"environment": "dev", "flags": {"provider": "flagd", "host": "127.0.0.1", "port": port}}
     )
     with Flags(settings) as flags:
         # The provider connects in the background; until then the default holds.

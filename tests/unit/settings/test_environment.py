@@ -15,7 +15,14 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from minoots_platform.settings import Settings, SettingsError, list_settings, load_settings, to_environment
+from minoots_platform.settings import (
+    Settings,
+    SettingsError,
+    list_settings,
+    load_settings,
+    to_environment,
+    with_overrides,
+)
 
 _texts = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=30)
 _networks = st.one_of(
@@ -49,20 +56,21 @@ _trees = st.fixed_dictionaries(
 @examples(deadline=None)
 @given(tree=_trees)
 def test_a_tree_survives_the_environment(tree: dict[str, Any]) -> None:
-    settings = Settings().with_overrides(tree)
+    settings = with_overrides(Settings(), tree)
     assert load_settings(environ=to_environment(settings)) == settings
 
 
 def test_a_child_process_loads_the_same_tree_whatever_file_lies_about(tmp_path: Path) -> None:
     (tmp_path / "minoots.toml").write_text("[gateway]\nport = 1\nhost = '127.0.0.9'\n")
     key = base64.urlsafe_b64encode(bytes(32)).decode()
-    settings = Settings().with_overrides(
+    settings = with_overrides(
+        Settings(),
         {
             "data_dir": "/srv/minoots",
             "secrets": {"master_keys": [key]},
             "delivery": {"allowed_networks": ["127.0.0.0/8"]},
             "temporal": {"api_key": "a, 'b' \"c\" €"},
-        }
+        },
     )
     program = (
         "from minoots_platform.settings import load_settings, to_environment as e; import json; "

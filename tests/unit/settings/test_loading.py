@@ -18,6 +18,7 @@ from minoots_platform.settings import (
     load_settings,
     load_with_origins,
     require_startable,
+    with_overrides,
 )
 
 KEY = Fernet.generate_key().decode()
@@ -192,19 +193,19 @@ def test_the_tree_is_frozen() -> None:
 
 def test_the_database_lies_in_the_data_dir_unless_it_is_set() -> None:
     assert Settings(data_dir=Path("/srv")).records.url == "sqlite:////srv/minoots.db"
-    moved = Settings().with_overrides({"data_dir": "/srv", "records": {"pool_size": 9}})
+    moved = with_overrides(Settings(), {"data_dir": "/srv", "records": {"pool_size": 9}})
     assert (moved.records.url, moved.records.pool_size) == ("sqlite:////srv/minoots.db", 9)
-    own = moved.with_overrides({"records": {"url": "postgresql+asyncpg://h/d"}, "gateway": {"port": 1}})
-    assert own.with_overrides({"data_dir": "/elsewhere"}).records.url == "postgresql+asyncpg://h/d"
+    own = with_overrides(moved, {"records": {"url": "postgresql+asyncpg://h/d"}, "gateway": {"port": 1}})
+    assert with_overrides(own, {"data_dir": "/elsewhere"}).records.url == "postgresql+asyncpg://h/d"
 
 
 def test_overrides_keep_what_they_do_not_name_and_are_validated() -> None:
     settings = load_settings(environ={"MINOOTS_SECRETS__MASTER_KEYS": KEY, "MINOOTS_GATEWAY__PORT": "5000"})
-    changed = settings.with_overrides({"gateway": {"host": "127.0.0.2"}})
+    changed = with_overrides(settings, {"gateway": {"host": "127.0.0.2"}})
     assert (changed.gateway.port, changed.gateway.host) == (5000, "127.0.0.2")
     assert changed.secrets == settings.secrets
     with pytest.raises(SettingsError, match=r"gateway\.port: expected integer from 0 to 65535; got -1"):
-        settings.with_overrides({"gateway": {"port": -1}})
+        with_overrides(settings, {"gateway": {"port": -1}})
 
 
 def test_production_does_not_start_without_master_keys() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from minoots.errors import Failure, FailureKind
-from minoots_platform.settings import Settings
+from minoots_platform.settings import Settings, with_overrides
 from minoots_platform.telemetry import Telemetry
 from minoots_workers.process import run_worker
 from minoots_workflows.queues import Queue
@@ -17,8 +17,8 @@ from minoots_workflows.queues import Queue
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """Settings of a worker whose Temporal is away."""
-    return Settings().with_overrides(
-        {"environment": "dev", "data_dir": str(tmp_path), "temporal": {"address": "127.0.0.1:9"}}
+    return with_overrides(
+        Settings(), {"environment": "dev", "data_dir": str(tmp_path), "temporal": {"address": "127.0.0.1:9"}}
     )
 
 

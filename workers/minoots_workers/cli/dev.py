@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from minoots.errors import Failure
-from minoots_platform.settings import Settings, SettingsError, load_settings
+from minoots_platform.settings import Settings, SettingsError, load_settings, with_overrides
 from minoots_workers.embedded.data_dir import DataDir
 from minoots_workers.embedded.faults import CONFIG, StackFault
 from minoots_workers.embedded.stack import Interrupted, Ready, Stack
@@ -68,7 +68,7 @@ def _settings(
             if value is not None
         },
     }
-    return settings.with_overrides(chosen)
+    return with_overrides(settings, chosen)
 
 
 async def _run(stack: Stack, *, as_json: bool) -> None:

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from minoots_platform.settings import Settings, to_environment
+from minoots_platform.settings import Settings, to_environment, with_overrides
 from minoots_platform.vault import load_or_create_dev_key
 
 from .child import Child, Spec
@@ -228,7 +228,7 @@ def _for_children(
     }
     if not settings.secrets.master_keys:
         overrides["secrets"] = {"master_keys": [load_or_create_dev_key(data_dir)]}
-    return settings.with_overrides(overrides)
+    return with_overrides(settings, overrides)
 
 
 def _addresses(settings: Settings, listener: socket.socket, server: TemporalServer | None) -> Addresses:
