@@ -76,6 +76,7 @@ def test_what_is_wrong_is_said(schema: dict[str, Any], arguments: dict[str, Any]
         (of() | {"additionalProperties": False, "patternProperties": {"^(a+)+$": {}}}, {"a" * 60 + "!": 1}),
         ({"properties": []}, {"a": 1}),
         ({"type": 1, "items": 3}, {"a": 1}),
+        (of(a={"type": ["string", 5]}), {"a": 1}),
     ],
 )
 def test_what_may_be_is_left_to_the_server(schema: dict[str, Any], arguments: dict[str, Any]) -> None:
@@ -101,3 +102,21 @@ def test_no_more_is_said_than_helps() -> None:
 def test_one_that_takes_for_ever_is_given_up(schema: dict[str, Any]) -> None:
     with pytest.raises(TooMuchWorkError):
         faults(schema, {"a": 1})
+
+
+@pytest.mark.parametrize(
+    ("schema", "arguments"),
+    [
+        # What is told of each fault would be written out, and sorted, again and again.
+        (of(a={"anyOf": [{"type": "null"}] * 4000}), {"a": ["x" * 100_000]}),
+        (
+            {"anyOf": [{"properties": {f"k{n}": {} for n in range(2000)}, "additionalProperties": False}]},
+            {f"z{n}": 1 for n in range(1000)},
+        ),
+    ],
+)
+def test_telling_of_what_is_wrong_is_work_that_has_an_end(
+    schema: dict[str, Any], arguments: dict[str, Any]
+) -> None:
+    with pytest.raises(TooMuchWorkError):
+        faults(schema, arguments)

@@ -71,7 +71,7 @@ class _Holding:
         if depth > _DEEPEST:
             raise TooMuchWorkError
         if schema is False:
-            yield f"{at}: expected nothing; got {_shown(value)}"
+            yield f"{at}: expected nothing; got {self._shown(value)}"
         if not isinstance(schema, dict):
             return
         yield from self._itself(schema, value, at)
@@ -88,19 +88,20 @@ class _Holding:
         """Yield what is wrong with a value, whatever is in it."""
         wanted = schema.get("type")
         names = [wanted] if isinstance(wanted, str) else wanted if isinstance(wanted, list) else []
-        tests = [_TYPES.get(name) for name in names if isinstance(name, str)]
+        # Of what is no name of a type nobody knows what it allows: all, as with a name that is not known.
+        tests = [_TYPES.get(name) if isinstance(name, str) else None for name in names]
         if tests and not any(test is None or test(value) for test in tests):
-            yield f"{at}: expected {' or '.join(names)}; got {_shown(value)}"
+            yield f"{at}: expected {' or '.join(names)}; got {self._shown(value)}"
             return
         choices = [schema["const"]] if "const" in schema else schema.get("enum")
         if isinstance(choices, list):
             self._work.take(len(choices))
             if not any(_same(value, choice) for choice in choices):
-                yield f"{at}: expected one of {_shown(choices)}; got {_shown(value)}"
+                yield f"{at}: expected one of {self._shown(choices)}; got {self._shown(value)}"
         for name, (kind, holds, said) in _BOUNDS.items():
             bound = schema.get(name)
             if _TYPES["number"](bound) and _TYPES[kind](value) and not holds(value, bound):
-                yield f"{at}: expected {said} {bound}; got {_shown(value)}"
+                yield f"{at}: expected {said} {bound}; got {self._shown(value)}"
 
     def _alternatives(self, schema: dict[str, Any], value: Any, at: str, depth: int) -> Iterator[str]:
         if isinstance(schema.get("$ref"), str):
@@ -131,7 +132,9 @@ class _Holding:
             if name in known:
                 yield from self.against(known[name], item, f"{at}.{name}", depth + 1)
             elif others is False:
-                yield f"{at}.{name[:_SHOWN]}: expected no such field; there are {_shown(sorted(known))}"
+                self._work.take(1 + len(known))
+                there = self._shown(sorted(known))
+                yield f"{at}.{name[:_SHOWN]}: expected no such field; there are {there}"
             else:
                 yield from self.against(others, item, f"{at}.{name[:_SHOWN]}", depth + 1)
 
@@ -148,6 +151,12 @@ class _Holding:
             found = found[key]
         return found
 
+    def _shown(self, value: Any) -> str:
+        """Return the beginning of a value as it is told; to write out a large one is work, too."""
+        text = json.dumps(value[: _SHOWN + 1] if isinstance(value, str) else value, ensure_ascii=False)
+        self._work.take(len(text) // _SHOWN)
+        return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
 
 def _schemas(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
@@ -156,8 +165,3 @@ def _schemas(value: Any) -> list[Any]:
 def _same(one: Any, other: Any) -> bool:
     # JSON knows truth from 1, and Python does not.
     return isinstance(one, bool) == isinstance(other, bool) and one == other
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
