@@ -113,6 +113,19 @@ async def test_a_search_that_does_not_look_at_all_documents_says_so(database: Da
     assert (hit.name, whole) == ("old.md", True)
 
 
+async def test_every_chunk_is_looked_at_once_also_of_documents_of_one_moment(database: Database) -> None:
+    await source(database, TENANT, "long.md", *(["needle"] * 250))
+    for number in range(210):
+        await source(database, TENANT, f"{number}.md", "needle", days=1)
+    await source(database, OTHERS, "theirs.md", "needle", days=1)
+    async with database.read() as connection:
+        hits, whole = await source_search.search(connection, TENANT, terms_of("needle"), limit=1000)
+    assert whole
+    assert len(hits) == len({(hit.source_id, hit.number) for hit in hits}) == 460
+    assert {hit.name for hit in hits[210:]} == {"long.md"}
+    assert [hit.number for hit in hits[210:]] == list(range(1, 251))
+
+
 @pytest.mark.parametrize("wanted", [{}, {"query": "a", "read": "cnv_1"}, {"query": "a", "limit": 21}])
 def test_what_asks_for_nothing_or_too_much_is_malformed(wanted: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
