@@ -10,6 +10,7 @@ import pytest
 from minoots.contracts import AgentJob, AgentTool, ToolCall
 from minoots_activities.jobs.agents.arguments import ARGUMENTS, spec_of
 from minoots_activities.jobs.agents.policy import BY_DEFAULT, judge, said
+from minoots_activities.jobs.servers.offers import Offer, name_for
 from minoots_platform.records import agent_words
 from minoots_platform.records.agent_runs import CallState, NewCall
 
@@ -67,6 +68,21 @@ def test_without_rules_there_is_what_stays_in_the_sandbox() -> None:
 )
 def test_what_leaves_the_sandbox_is_asked_about(more: dict[str, Any], state: CallState) -> None:
     assert [one.state for one in judged(job(**more), RUN)] == [state]
+
+
+def test_what_only_begins_like_the_tool_of_a_server_is_no_tool() -> None:
+    server = {
+        "name": "files",
+        "url": "https://example.org/mcp",
+        "tools": [{"name": "*", "approval": "never"}],
+    }
+    of = job(mcp=[server], network=["example.org"])
+    name = name_for("files", "x" * 100, ())
+    offer = Offer(name=name, server="files", tool="x" * 100, parameters={}, sha256="0" * 64)
+    calls = [call(name), call(f"{name}s")]
+    [there, none] = judge(of, calls, {}, 0, {name: offer})
+    assert (len(name), there.state, none.state) == (64, CallState.READY, CallState.REFUSED)
+    assert "there is no tool" in str(none.reason)
 
 
 def test_a_timer_is_asked_about_even_if_it_is_allowed() -> None:

@@ -92,7 +92,8 @@ def _judge(
     made: Mapping[str, int],
     total: int,
 ) -> NewCall:
-    name = clean(call.name)[:_LONGEST_NAME]
+    whole = clean(call.name)
+    name = whole[:_LONGEST_NAME]
     preview = _preview(call)
 
     def refused(reason: str, *, audited: bool = True) -> NewCall:
@@ -100,7 +101,8 @@ def _judge(
 
     listed = ", ".join([*rules, *offers])
     known = name in _TOOLS
-    offer = offers.get(name)
+    # By all of the name: one that only begins like a tool's is another, and would not be found again.
+    offer = offers.get(whole)
     rule: ToolRule | McpToolRule | None = rules.get(AgentTool(name)) if known else None
     if offer is not None:
         rule = rule_of(server_of(job, offer.server), offer.tool)
