@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from dev_stacks import run
-from stacks import TENANT
+from stacks import TENANT, eventually
 
 from minoots.contracts.conversations import ConversationEvent, ConversationEventKind, Enclosed
 from minoots.contracts.sessions import Activity
@@ -389,6 +390,26 @@ async def test_an_image_that_comes_again_while_others_go_stays(
     monkeypatch.setattr(enclosures, "_named", named)
     await clean(database)
     assert await pictures(database) == {b"comes again"}
+
+
+async def test_an_image_that_comes_again_in_a_transaction_that_goes_on_stays(postgres_url: str) -> None:
+    waits = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    async with Database(postgres_url) as database:
+        await picture(database, "old", "a", b"comes again", OLD)
+        about = Enclosed(sha256=sha256(b"comes again").hexdigest(), media_type="image/png", size=11)
+        told = ConversationEvent(id="c", kind=ConversationEventKind.USER, text="look", enclosed=(about,))
+        async with database.write() as connection:
+            row = await conversations.ensure(connection, TENANT, Whose("claude", "new"), NOW)
+            await conversations.keep(connection, row, [told], {}, NOW, {about: b"comes again"})
+            cleaning_up = asyncio.create_task(clean(database))
+
+            async def waiting() -> bool:
+                async with database.read() as other:
+                    return cleaning_up.done() or bool((await other.execute(waits)).scalar_one())
+
+            await eventually(waiting, bool)
+        await cleaning_up
+        assert await pictures(database) == {b"comes again"}
 
 
 async def test_sub_agents_of_a_session_that_is_recorded_stay(database: Database) -> None:

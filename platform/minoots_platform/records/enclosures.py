@@ -27,12 +27,19 @@ _AT_ONCE: Final = 500
 async def keep_enclosures(
     connection: AsyncConnection, tenant: str, enclosures: Mapping[Enclosed, bytes], now: datetime
 ) -> None:
-    """Keep the bytes of images and documents."""
-    for about, data in enclosures.items():
-        if len(data) <= LARGEST:
-            # The same bytes are kept once, whatever they came with.
-            row = about.model_dump() | {"tenant": tenant, "data": data, "created_at": now}
-            await insert_new(connection, TABLE, row)
+    """Keep the bytes of images and documents until the transaction ends, then as long as events name them."""
+    # In one order: two that keep the same ones cannot wait for each other.
+    for about, data in sorted(enclosures.items(), key=lambda one: one[0].sha256):
+        if len(data) > LARGEST:
+            continue
+        # The same bytes are kept once, whatever they came with.
+        row = about.model_dump() | {"tenant": tenant, "data": data, "created_at": now}
+        while not await insert_new(connection, TABLE, row):
+            # Held: else somebody who does not see our event yet could let go of them.
+            there = sa.select(TABLE.c.sha256).where(TABLE.c.tenant == tenant, TABLE.c.sha256 == about.sha256)
+            held = there.with_for_update(read=True, key_share=True)
+            if (await connection.execute(held)).one_or_none() is not None:
+                break
 
 
 async def enclosure(connection: AsyncConnection, tenant: str, sha256: str) -> bytes | None:
@@ -57,6 +64,12 @@ async def forget_unnamed(database: Database, tenant: str) -> int:
     if not unnamed:
         return 0
     async with database.write() as connection:
+        # First: whoever holds one of them is about to keep an event that names it, which is seen then.
+        of_them = sa.select(TABLE.c.sha256).where(TABLE.c.tenant == tenant).order_by(TABLE.c.sha256)
+        gone = sorted(unnamed)
+        for first in range(0, len(gone), _AT_ONCE):
+            part = gone[first : first + _AT_ONCE]
+            await connection.execute(of_them.where(TABLE.c.sha256.in_(part)).with_for_update())
         after = await _standing(connection, tenant)
         changed = [one for one, stands in after.items() if before.get(one) != stands]
         for first in range(0, len(changed), _AT_ONCE):
