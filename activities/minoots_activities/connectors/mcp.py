@@ -6,7 +6,6 @@ In the ``_meta`` of the call a tool finds ``minoots/id``, the same for every att
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final, cast
@@ -23,9 +22,6 @@ from minoots_activities.http.guarded import Guarded
 from minoots_platform.connectors.mcp import CallTool
 
 from .sender import Message, NotSent, Sender
-
-# It logs what a receiver has answered, with a traceback; what matters of it is in the attempt.
-logging.getLogger("mcp.client.streamable_http").setLevel(logging.CRITICAL)
 
 _TIMEOUT: Final = 20.0
 _PAGES: Final = 10

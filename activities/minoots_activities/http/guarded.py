@@ -1,17 +1,23 @@
 """The guarded transport for httpx2, the library that the official client of MCP speaks through.
 
 Owns the passage between the two libraries. What is allowed is the inner transport's to judge; answers that
-are packed are refused.
+are packed are refused. What that client would log of strangers' words is not logged.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
 import httpx2
+
+# What a server has answered, with a traceback for each message that is none: as many as it likes. What
+# matters of it is told to whoever asked. Its sessions log as `client`.
+for _name in ("mcp", "client"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 
 class Guarded(httpx2.AsyncBaseTransport):

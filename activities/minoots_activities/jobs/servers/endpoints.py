@@ -6,7 +6,6 @@ them, at addresses that may be, and with answers that have an end.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -19,9 +18,6 @@ from minoots_activities.http.guarded import Guarded
 from minoots_activities.http.transport import GuardedTransport
 from minoots_activities.jobs.agents.fetching import place_of, require_reachable
 from minoots_activities.sandboxes.tiers import Network
-
-# It logs what a server has answered, with a traceback.
-logging.getLogger("mcp.client.streamable_http").setLevel(logging.CRITICAL)
 
 MOST_ANSWER: Final = 1024 * 1024
 """Bytes of one answer: lists of tools are long."""
