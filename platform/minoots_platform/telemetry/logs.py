@@ -25,7 +25,7 @@ KEYS: Final = ("ts", "level", "service", "event", "request_id", "tenant", "workf
 """Keys that every line has, in this order; ``null`` where there is nothing to say."""
 
 _OWN_HANDLERS: Final = ("uvicorn", "uvicorn.error", "uvicorn.access")
-_CHATTY: Final = ("alembic", "httpx", "httpcore", "sqlalchemy.engine", "openfeature")
+_CHATTY: Final = ("alembic", "httpx", "httpx2", "httpcore", "httpcore2", "sqlalchemy.engine", "openfeature")
 _NOISE: Final = ("color_message", "taskName", "_record", "_from_structlog")
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
+import httpx2
 import pytest
 import structlog
 from opentelemetry.sdk.trace import TracerProvider
@@ -82,6 +84,16 @@ def test_bound_context_ends_with_its_block(stream: io.StringIO) -> None:
         get_logger("a").info("inside")
     get_logger("a").info("outside")
     assert [line["request_id"] for line in _lines(stream)] == ["req_2", None]
+
+
+@pytest.mark.usefixtures("_started")
+def test_addresses_that_are_asked_are_not_logged(stream: io.StringIO) -> None:
+    # Some hold a secret: of a webhook, of an MCP server.
+    with httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200))) as client:
+        client.get("https://example.org/hook?key=secret")
+    with httpx2.Client(transport=httpx2.MockTransport(lambda _: httpx2.Response(200))) as other:
+        other.get("https://example.org/mcp?key=secret")
+    assert stream.getvalue() == ""
 
 
 @pytest.mark.usefixtures("_started")
