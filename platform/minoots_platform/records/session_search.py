@@ -234,19 +234,40 @@ def stand_in(text: str, terms: tuple[Term, ...]) -> bool:
     # Most texts have not even the letters.
     if not all(word in plain for term in terms for word in term.words):
         return False
-    return all(next(_places(text, (term,)), None) is not None for term in dict.fromkeys(terms))
+    written = list(written_in(text))
+    return all(next(_standing(written, term), None) is not None for term in dict.fromkeys(terms))
 
 
 def _places(text: str, terms: tuple[Term, ...]) -> Iterator[tuple[int, int]]:
     """Yield where terms stand in a text."""
     written = list(written_in(text))
     for term in terms:
-        count = len(term.words)
-        for end in range(count - 1, len(written)):
-            last = written[end][0]
-            # The last word first: most are another, whatever stands before them.
-            if not (last.startswith(term.words[-1]) if term.prefix else last == term.words[-1]):
+        yield from _standing(written, term)
+
+
+def _standing(written: Sequence[tuple[str, int, int]], term: Term) -> Iterator[tuple[int, int]]:
+    """Yield where a term stands among words, looking at each about once, however long a phrase is."""
+    *before, last = term.words
+    back, reached = _repeats(before), 0
+    for place, (word, begin, end) in enumerate(written):
+        if reached == len(before):
+            if word.startswith(last) if term.prefix else word == last:
+                yield (written[place - reached][1] if before else begin), end
+            if not before:
                 continue
-            at = end - count + 1
-            if tuple(word for word, _, _ in written[at:end]) == term.words[:-1]:
-                yield written[at][1], written[end][2]
+            reached = back[-1]
+        while reached and word != before[reached]:
+            reached = back[reached - 1]
+        reached += word == before[reached]
+
+
+def _repeats(words: Sequence[str]) -> list[int]:
+    """Return with how many words each beginning of a phrase both begins and ends, itself left out."""
+    found = [0] * len(words)
+    reached = 0
+    for place in range(1, len(words)):
+        while reached and words[place] != words[reached]:
+            reached = found[reached - 1]
+        reached += words[place] == words[reached]
+        found[place] = reached
+    return found
