@@ -65,11 +65,11 @@ async def forget_unnamed(database: Database, tenant: str) -> int:
         return 0
     async with database.write() as connection:
         # First: whoever holds one of them is about to keep an event that names it, which is seen then.
-        of_them = sa.select(TABLE.c.sha256).where(TABLE.c.tenant == tenant).order_by(TABLE.c.sha256)
+        kept_here = sa.select(TABLE.c.sha256).where(TABLE.c.tenant == tenant).order_by(TABLE.c.sha256)
         gone = sorted(unnamed)
         for first in range(0, len(gone), _AT_ONCE):
             part = gone[first : first + _AT_ONCE]
-            await connection.execute(of_them.where(TABLE.c.sha256.in_(part)).with_for_update())
+            await connection.execute(kept_here.where(TABLE.c.sha256.in_(part)).with_for_update())
         after = await _standing(connection, tenant)
         changed = [one for one, stands in after.items() if before.get(one) != stands]
         for first in range(0, len(changed), _AT_ONCE):
