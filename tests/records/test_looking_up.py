@@ -120,6 +120,9 @@ async def test_every_chunk_is_looked_at_once_also_of_documents_of_one_moment(dat
     await source(database, OTHERS, "theirs.md", "needle", days=1)
     async with database.read() as connection:
         hits, whole = await source_search.search(connection, TENANT, terms_of("needle"), limit=1000)
+        fewer, complete = await source_search.search(connection, TENANT, terms_of("needle"), limit=459)
+        assert (fewer, complete) == (hits[:459], False)
+        assert await source_search.search(connection, TENANT, terms_of("needle"), limit=460) == (hits, True)
     assert whole
     assert len(hits) == len({(hit.source_id, hit.number) for hit in hits}) == 460
     assert {hit.name for hit in hits[210:]} == {"long.md"}

@@ -11,6 +11,7 @@ from typing import Any
 
 import uvicorn
 from mcp.server import MCPServer
+from starlette.responses import Response
 
 OFFICIAL = '''
 import sys
@@ -103,10 +104,12 @@ class Desk:
         called: what its tools were called with.
         shown: what requests came with as authorization.
         go_on: what ends the call that waits.
+        away: how many requests are still to be answered as if it were not there.
     """
 
     url: str
     place: str
+    away: int = 0
     called: list[str] = field(default_factory=list)
     shown: list[str | None] = field(default_factory=list)
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
@@ -144,6 +147,10 @@ async def desk() -> AsyncIterator[Desk]:
         if scope["type"] == "http":
             headers = {name.decode(): value.decode() for name, value in scope["headers"]}
             kept.shown.append(headers.get("authorization"))
+            if kept.away:
+                kept.away -= 1
+                await Response(status_code=503)(scope, receive, send)
+                return
         await inner(scope, receive, send)
 
     running = uvicorn.Server(

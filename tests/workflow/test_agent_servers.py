@@ -271,6 +271,15 @@ async def test_a_server_outside_the_hosts_of_the_job_or_at_no_public_address_is_
         assert server.called == []
 
 
+async def test_a_server_that_is_away_for_a_moment_is_asked_again(serve: Serve) -> None:
+    async with desk() as server:
+        server.away = 2
+        async with serve(call("desk__note", text="tea"), "done", **reaching(server.place)) as (stack, _):
+            done = await ended(stack, await submit(stack, **behind(server.url, server.place)))
+            assert done.state is JobState.SUCCEEDED, done
+        assert server.called == ["tea"]
+
+
 async def test_what_is_behind_a_url_and_speaks_no_mcp_fails_the_job(serve: Serve, receiver: Receiver) -> None:
     receiver.answers(Answer(200, {"Content-Type": "text/html"}, b"<p>hello"))
     place = receiver.url.split("/")[2]

@@ -199,9 +199,11 @@ class Holder:
             yield self
         finally:
             tidying.cancel()
-            with suppress(asyncio.CancelledError):
-                await tidying
-            await self.close_all()
+            try:
+                with suppress(asyncio.CancelledError):
+                    await tidying
+            finally:
+                await self.close_all()
 
     async def tidy(self) -> int:
         """End what has ended in the records, or stands in another worker by now; return how many."""

@@ -47,18 +47,18 @@ async def search(
     limit: int,
     most: int = MOST_LOOKED_AT,
 ) -> tuple[tuple[ChunkHit, ...], bool]:
-    """Return chunks of newest versions in which all terms stand, and whether all chunks were looked at."""
+    """Return chunks of newest versions in which all terms stand, and whether these are all that there are."""
     hits: list[ChunkHit] = []
     left, query = most, _chunks(tenant)
     while True:
         rows = (await connection.execute(query.limit(_ROWS))).all()
         # In a thread: a page of chunks takes some milliseconds.
-        hits += await asyncio.to_thread(_hits, rows, terms, limit - len(hits))
+        hits += await asyncio.to_thread(_hits, rows, terms, limit + 1 - len(hits))
         left -= sum(len(row.text) for row in rows)
-        if len(rows) < _ROWS or len(hits) >= limit:
-            return tuple(hits), True
-        if left <= 0:
-            return tuple(hits), False
+        if len(hits) > limit:
+            return tuple(hits[:limit]), False
+        if len(rows) < _ROWS or left <= 0:
+            return tuple(hits), len(rows) < _ROWS
         query = _behind(_chunks(tenant), rows[-1])
 
 

@@ -51,12 +51,12 @@ async def _search(connection: AsyncConnection, tenant: str, query: str, wanted: 
         if found.next_cursor is not None:
             told.append("(more in sessions: ask for more words, or for a higher limit)")
     if wanted.where != "sessions":
-        hits, all_seen = await source_search.search(connection, tenant, terms, limit=wanted.limit)
+        hits, complete = await source_search.search(connection, tenant, terms, limit=wanted.limit)
         for chunk in hits:
             below = " > ".join((_line(chunk.name), *map(_line, chunk.headings)))
             told.append(f"{chunk.source_id} at {chunk.number} ({below}): {_line(chunk.snippet)}")
-        if not all_seen:
-            told.append("(only the newest documents were looked at; there are more)")
+        if not complete:
+            told.append("(there may be more in documents: ask for more words, or for a higher limit)")
     return _bounded(told) or "nothing was found: all words have to stand in one place; try fewer, or others"
 
 

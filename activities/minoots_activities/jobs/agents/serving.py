@@ -5,6 +5,7 @@ Owns what is kept, and what the model is told. Whether a call may be made again 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final, cast
 
@@ -41,6 +42,9 @@ from .running import Hear, Where, where_of
 
 LONGEST_START: Final = 60.0
 """Seconds for a server to start and to say what it offers."""
+_AWAY: Final = 5.0
+"""Seconds in which a server that cannot be reached is asked again."""
+_PAUSE: Final = 0.5
 MOST_BYTES: Final = 256 * 1024
 """Of what all servers of a job offer: every turn of its model has all of it."""
 
@@ -90,7 +94,7 @@ class Serving:
         offers: list[Offer] = []
         events = []
         for server in job.mcp:
-            tools = await self._servers.offered(where, server, files, hear)
+            tools = await self._tools_of(server, where, files, hear)
             found = _offers(server, tools)
             require_named(server, [offer.tool for offer in found], [tool.name for tool in tools])
             offers += found
@@ -105,6 +109,19 @@ class Serving:
                 remedy="Name the tools that it needs in mcp, for each server.",
             )
         return kept, events
+
+    async def _tools_of(self, server: McpServer, where: Where, files: Files, hear: Hear) -> list[types.Tool]:
+        """Ask one server; one behind a URL that is away for a moment is asked again: it was only to tell."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _AWAY
+        while True:
+            try:
+                return await self._servers.offered(where, server, files, hear)
+            except Failure as failure:
+                away = server.url is not None and failure.kind is FailureKind.UNAVAILABLE
+                if not away or loop.time() > until:
+                    raise
+            await asyncio.sleep(_PAUSE)
 
     async def call(
         self, begun: Begun, where: Where, offer: Offer, call: ToolCall, files: Files, hear: Hear
