@@ -139,3 +139,29 @@ def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
 async def test_without_roots_an_image_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NeverStarted, match="no root for machines"):
         await Machines(Qemu(tmp_path)).create("x", Limits(), f"mine@sha256:{'0' * 64}")
+
+
+def test_links_in_an_archive_reach_nothing_of_this_machine(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("the host's")
+    secret.chmod(0o600)
+    roots = Roots(tmp_path / "roots")
+
+    def links(*named: tuple[str, bytes, str]) -> Path:
+        with tarfile.open(tmp_path / "root.tar", "w") as archive:
+            for name, kind, target in named:
+                about = tarfile.TarInfo(name)
+                about.type, about.linkname, about.mode = kind, target, 0o777
+                archive.addfile(about)
+        return tmp_path / "root.tar"
+
+    for outside in ("../" * 20 + str(secret).lstrip("/"), "a/../" + "../" * 20 + str(secret).lstrip("/")):
+        with pytest.raises(ImageFault, match="outside"):
+            roots.add("a", links(("a", tarfile.LNKTYPE, outside)))
+    with pytest.raises(ImageFault):
+        # From the root of the archive on: there it is not.
+        roots.add("a", links(("a", tarfile.LNKTYPE, str(secret))))
+    # A link may lead anywhere, for the machine has its own files there; so may the second name of one.
+    roots.add("a", links(("a", tarfile.SYMTYPE, str(secret)), ("b", tarfile.LNKTYPE, "a")))
+    about = secret.stat()
+    assert (about.st_mode & 0o777, about.st_nlink) == (0o600, 1)

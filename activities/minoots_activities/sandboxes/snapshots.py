@@ -75,6 +75,12 @@ def unpack(packed: bytes, most: int) -> list[tuple[File, bytes]]:
     try:
         with tarfile.open(fileobj=io.BytesIO(packed), mode="r:") as archive:
             for about in archive:
+                if about.size < 0:
+                    # What is next would be what was there before, for ever.
+                    raise ValueError("one of its files has less than no bytes")
+                if about.issparse():
+                    # None of ours has any: a few bytes would become as many as are said, piece by piece.
+                    raise ValueError("one of its files has holes")
                 if not about.isreg():
                     continue
                 most -= about.size

@@ -33,6 +33,7 @@ from minoots_activities.sandboxes.port import (
     Sandboxes,
     Stream,
     gone,
+    never_started,
 )
 from minoots_activities.sandboxes.snapshots import WithSnapshots
 
@@ -90,7 +91,16 @@ class Machines(Sandboxes):
         folder = Path(tempfile.mkdtemp(prefix=f"{name_of(name)[:60]}-"))
         try:
             started = await self.engine.start(limits, folder, root)
-            (folder / "pid").write_text(str(started.machine.process.pid))
+            try:
+                (folder / "pid").write_text(str(started.machine.process.pid))
+            except BaseException as error:
+                await started.machine.end()
+                if isinstance(error, OSError):
+                    raise never_started(
+                        f"the folder of the machine cannot be written: {error.strerror}",
+                        "See whether there is room where temporary files are kept.",
+                    ) from error
+                raise
         except BaseException:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
             raise

@@ -6,6 +6,7 @@ and none is added for a job. Whatever a name says, the hash of the archive is wh
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
@@ -126,15 +127,38 @@ def _hash(archive: Path) -> str:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack files, folders and links; nothing lands outside of ``folder``."""
+    """Unpack files, folders and links; nothing lands outside of ``folder``, and nothing there is touched."""
     try:
         with tarfile.open(archive) as packed:
             for member in packed:
                 # Devices and the like are the machine's own.
                 if member.isreg() or member.isdir() or member.issym() or member.islnk():
-                    packed.extract(member, folder, numeric_owner=True, filter="tar")
-    except (tarfile.TarError, OSError, EOFError) as error:
+                    packed.extract(_second_name(member, folder), folder, numeric_owner=True, filter="tar")
+    # KeyError: a second name of what is not there.
+    except (tarfile.TarError, OSError, EOFError, KeyError) as error:
         raise ImageFault(f"{archive} cannot be unpacked: {error}", "Name a whole tar archive.") from error
+
+
+def _second_name(member: tarfile.TarInfo, folder: Path) -> tarfile.TarInfo:
+    """Return what a member is unpacked as: a second name of a link becomes a link of its own.
+
+    Owner and mode of a second name are set on what it names. That is never to be a file of this machine.
+
+    Raises:
+        TarError: it would name something outside of ``folder``.
+    """
+    if not member.islnk():
+        return member
+    own = copy.copy(member)
+    # As with names: from the root of the archive on, and not of this machine.
+    own.linkname = member.linkname.lstrip("/")
+    named = folder / own.linkname
+    within = Path(os.path.realpath(named.parent))
+    if named.name in ("", "..") or not within.is_relative_to(os.path.realpath(folder)):
+        raise tarfile.TarError(f"{member.name} is a second name of something outside of it")
+    if named.is_symlink():
+        own.type, own.linkname = tarfile.SYMTYPE, os.readlink(named)
+    return own
 
 
 def _require_shared(files: Path) -> None:
