@@ -10,6 +10,7 @@ import pytest
 from minoots.contracts import AgentJob, AgentTool, ToolCall
 from minoots_activities.jobs.agents.arguments import ARGUMENTS, spec_of
 from minoots_activities.jobs.agents.policy import BY_DEFAULT, judge, said
+from minoots_activities.jobs.servers.offers import Offer, name_for
 from minoots_platform.records import agent_words
 from minoots_platform.records.agent_runs import CallState, NewCall
 
@@ -167,3 +168,20 @@ def test_what_is_no_plain_request_is_refused(arguments: dict[str, Any]) -> None:
     [refused] = judged(job(**HTTP), call("http", **arguments))
     assert refused.state is CallState.REFUSED
     assert "the arguments of http do not do" in refused.reason
+
+
+def test_a_name_that_only_begins_like_that_of_a_tool_is_none() -> None:
+    with_server = job(
+        mcp=[{"name": "s", "command": ["x"], "tools": [{"name": "*", "approval": "never"}]}],
+        tools=[{"name": "run"}],
+    )
+    longest = name_for("s", "t" * 80, ())
+    offer = Offer(name=longest, server="s", tool="t" * 80, parameters={"type": "object"}, sha256="0" * 64)
+
+    def state(name: str) -> CallState:
+        [verdict] = judge(with_server, [call(name)], {}, 0, {longest: offer})
+        assert len(verdict.tool) <= 64, "as the records keep it"
+        return verdict.state
+
+    assert state(longest) is CallState.READY
+    assert state(f"{longest}_more") is CallState.REFUSED
