@@ -200,6 +200,13 @@ async def test_what_an_agent_may_do_is_bound_to_the_key(door: Door) -> None:
         for headers, status in ((reader, 403), (stranger, 404)):
             answer = await door.http.post(f"/v1/jobs/{job_id}/{path}", json=sent, headers=headers)
             assert answer.status_code == status, path
+    for path, sent in (("approve", {"call": 1}), ("messages", {"text": "set a timer"})):
+        answer = await door.http.post(f"/v1/jobs/{job_id}/{path}", json=sent, headers=writer)
+        assert answer.status_code == 403, "what its agent may do, they may not"
+        assert "timers:write" in answer.text
+    # To take something away from it, they may.
+    denied = await door.http.post(f"/v1/jobs/{job_id}/deny", json={"call": 1}, headers=writer)
+    assert denied.status_code == 409
     many = [
         await door.http.post(f"/v1/jobs/{job_id}/messages", json={"text": "hello"}, headers=both)
         for _ in range(101)

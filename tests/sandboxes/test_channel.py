@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -103,6 +105,38 @@ async def test_an_odd_line_ends_the_channel(line: bytes) -> None:
     async with opened() as (channel, theirs), asyncio.timeout(30):
         await write(theirs, line + b"\n")
         await channel.ended.wait()
+
+
+async def test_answers_for_ever_that_nobody_has_asked_for_end_the_channel() -> None:
+    async with opened() as (channel, theirs), asyncio.timeout(120):
+        line = json.dumps({"n": 5, "x": "y" * 500_000}).encode() + b"\n"
+        await write(theirs, line * 30)
+        assert not channel.ended.is_set()
+        more = asyncio.create_task(write(theirs, line * 10))
+        await channel.ended.wait()
+        more.cancel()
+        await asyncio.gather(more, return_exceptions=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it is about files of Linux")
+async def test_a_file_that_is_the_kernels_is_none(tmp_path: Path) -> None:
+    async with opened() as (channel, theirs), asyncio.timeout(30):
+
+        async def hands(path: Path) -> None:
+            """Hand over a file that is open for writing, as an answer to a request to open one."""
+            asked = channel.open({"do": "open"})
+            number = json.loads(await asyncio.get_running_loop().sock_recv(theirs, 65536))["n"]
+            with path.open("r+b", buffering=0) as file:
+                socket.send_fds(theirs, [json.dumps({"n": number}).encode() + b"\n"], [file.fileno()])
+            await asked.next()
+
+        # Written by a worker that is root, it would keep a program from being killed for its memory.
+        await hands(Path("/proc/self/oom_score_adj"))
+        with pytest.raises(OutcomeUnknown):
+            channel.take_file()
+        (tmp_path / "file").touch()
+        await hands(tmp_path / "file")
+        os.close(channel.take_file())
 
 
 async def test_a_listing_without_end_is_given_up() -> None:

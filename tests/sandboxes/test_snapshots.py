@@ -1,4 +1,4 @@
-"""Archives of strangers: what is no snapshot of ours is refused before it takes time or memory."""
+"""Snapshots that somebody has made by hand: whatever is in them, they take no more than their own length."""
 
 from __future__ import annotations
 
@@ -12,34 +12,75 @@ from minoots_activities.sandboxes.port import File
 from minoots_activities.sandboxes.snapshots import pack, unpack
 
 MEGABYTE = 1024 * 1024
+END = bytes(1024)
 
 
-def archive(data: bytes, **headers: str) -> bytes:
-    """An archive of one file, with what its header says besides."""
+def header(name: str, kind: bytes, size: int) -> bytes:
+    """A header as it stands in an archive; with a size that tarfile itself would not write."""
+    about = tarfile.TarInfo(name)
+    about.type = kind
+    written = bytearray(about.tobuf(tarfile.GNU_FORMAT))
+    written[124:136] = (256**12 + size).to_bytes(13, "big")[-12:] if size < 0 else b"%011o\0" % size
+    written[148:156] = b" " * 8
+    written[148:156] = b"%06o\0 " % sum(written)
+    return bytes(written)
+
+
+def block(data: bytes) -> bytes:
+    """Data as it stands in an archive."""
+    return data + bytes(-len(data) % 512)
+
+
+def with_holes(size: int) -> bytes:
+    """An archive of a file that has nothing in it and is said to be large."""
     packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as writing:
-        about = tarfile.TarInfo("a")
-        about.size = len(data)
-        about.pax_headers = {name.replace("_", "."): value for name, value in headers.items()}
-        writing.addfile(about, io.BytesIO(data))
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        about = tarfile.TarInfo("large")
+        about.pax_headers = {
+            "GNU.sparse.major": "0",
+            "GNU.sparse.minor": "1",
+            "GNU.sparse.map": "0,0",
+            "GNU.sparse.size": str(size),
+        }
+        archive.addfile(about)
     return packed.getvalue()
 
 
-def test_what_was_packed_comes_out_again() -> None:
-    files = [(File("notes/tea.md", 5, False), b"green"), (File("run", 0, True), b"")]
-    assert unpack(pack(files), MEGABYTE) == files
+def said_of_all(count: int) -> bytes:
+    """A header in which PAX says so many things of all files that follow."""
+    said = b"".join(b"11 %06d=\n" % number for number in range(count))
+    return header("g", tarfile.XGLTYPE, len(said)) + block(said)
 
 
 @pytest.mark.parametrize(
-    "packed",
+    ("packed", "says"),
     [
-        archive(b"", GNU_sparse_map=f"{MEGABYTE},0", GNU_sparse_size=str(MEGABYTE)),
-        archive(b"ab", GNU_sparse_map="0,1,8192,1", GNU_sparse_size="8193"),
-        archive(b"", size="-1024"),
+        (with_holes(900 * MEGABYTE), "without"),
+        (header("a", b"0", 0) + header("b", b"Z", -512) + END, "-512 bytes"),
+        (header("a", b"0", 0) + header("b", b"0", -512) + END, "-512 bytes"),
+        (said_of_all(9_000) + header("a", b"0", 0) + END, "99000 bytes"),
+        (said_of_all(300) + header("a", b"0", 0) + END, "more than 256 things"),
+        (said_of_all(1) * 3_000 + header("a", b"0", 0) + END, "expected a snapshot"),
+        (header("l", tarfile.GNUTYPE_LONGNAME, MEGABYTE) + bytes(MEGABYTE) + END, "1048576 bytes"),
     ],
-    ids=["a hole", "pieces", "less than nothing"],
+    ids=["holes", "backward", "backward_file", "long_pax", "much_pax", "nested", "long_name"],
 )
-def test_files_with_holes_or_of_less_than_no_bytes_are_refused(packed: bytes) -> None:
-    with pytest.raises(Failure, match="expected a snapshot") as refused:
-        unpack(packed, 16 * MEGABYTE)
+def test_an_archive_made_to_take_much_is_refused(packed: bytes, says: str) -> None:
+    with pytest.raises(Failure, match=says) as refused:
+        unpack(packed, 1024 * MEGABYTE)
     assert refused.value.kind is FailureKind.INVALID
+
+
+def test_what_tar_itself_writes_is_read() -> None:
+    long = "folder/" * 30 + "naïve name.txt"
+    files = [(File("a.txt", 5, executable=False), b"words"), (File(long, 3, executable=True), b"tea")]
+    assert unpack(pack(files), MEGABYTE) == files
+    for form in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        packed = io.BytesIO()
+        with tarfile.open(
+            fileobj=packed, mode="w", format=form, pax_headers={"comment": "by hand"}
+        ) as archive:
+            about = tarfile.TarInfo(long)
+            about.size = 3
+            archive.addfile(about, io.BytesIO(b"tea"))
+        assert [(file.path, data) for file, data in unpack(packed.getvalue(), MEGABYTE)] == [(long, b"tea")]

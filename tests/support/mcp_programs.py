@@ -65,6 +65,10 @@ def answer(asked):
     if method == "initialize":
         return {"protocolVersion": params["protocolVersion"], "capabilities": {"tools": {}},
                 "serverInfo": {"name": "hand", "version": "1"}}
+    if method == "tools/list" and MODE == "bomb":
+        return {"tools": [[]] * 300_000}
+    if method == "tools/list" and MODE == "endless":
+        return {"tools": "y" * 5_000_000}
     if method == "tools/list":
         return {"tools": TOOLS}
     if method == "tools/call":

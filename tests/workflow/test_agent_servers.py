@@ -40,6 +40,9 @@ def official(**more: Any) -> dict[str, Any]:
     return by(server, {"path": "shop.py", "text": OFFICIAL}, **more)
 
 
+MUCH = {"output_kb": 65_536}
+
+
 def by_hand(mode: str = "", **more: Any) -> dict[str, Any]:
     """A job with the server that is written by hand."""
     own = {name: more.pop(name) for name in ("tools", "command") if name in more}
@@ -186,6 +189,8 @@ async def test_one_that_hangs_or_says_too_much_is_ended_and_the_model_is_told(se
     [
         ({"command": ["no-such-server"]}, FailureKind.INVALID, "there is no program 'no-such-server'"),
         ({"mode": "dies"}, FailureKind.UNAVAILABLE, "exit code 1; it wrote: no key, no service"),
+        ({"mode": "bomb", "limits": MUCH}, FailureKind.TOO_LARGE, "more in one message than is taken"),
+        ({"mode": "endless", "limits": MUCH}, FailureKind.TOO_LARGE, "more in one message than is taken"),
         ({"tools": [{"name": "ecko"}]}, FailureKind.INVALID, "no tool ecko that can be used; it has echo"),
     ],
 )

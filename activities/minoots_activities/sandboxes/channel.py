@@ -1,17 +1,19 @@
 """The way from the host to the guest of a sandbox: lines of JSON, and descriptors, over one socket.
 
 What comes from the other side is a stranger's: a line that is too long or no JSON ends the channel, and so do
-more answers than anybody takes; a descriptor that is no regular file is refused, and nothing that is said is
-used as a path here.
+more answers than anybody takes, or asked for; a descriptor that is no regular file of a disk or of memory is
+refused, and nothing that is said is used as a path here.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import os
 import socket
 import stat
+import sys
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final
@@ -23,6 +25,21 @@ _MOST_FILES: Final = 16
 """Descriptors that may have come without being asked for."""
 _MOST_ANSWERS: Final = 64
 """Answers to one request that may wait to be taken: the longest listing has fewer."""
+_MOST_UNASKED: Final = 16 * 1024 * 1024
+"""Bytes of answers that nobody waits for: some come late, and a program could send them for ever."""
+_OF_THE_KERNEL: Final = frozenset(
+    {
+        0x9FA0,  # proc
+        0x62656572,  # sysfs
+        0x0027E0EB,  # cgroup
+        0x63677270,  # cgroup, version 2
+        0x64626720,  # debugfs
+        0x74726163,  # tracefs
+        0x73636673,  # securityfs
+        0x62656570,  # configfs
+    }
+)
+"""File systems of which the files are no files: the kernel does what is written to them."""
 _HELLO: Final = -1
 _PATIENCE: Final = 30.0
 """Seconds that an answer may take: the machine may be busy, but nothing asked here takes long."""
@@ -38,6 +55,7 @@ class Channel:
         self._fds: deque[int] = deque()
         self._waiting: dict[int, asyncio.Queue[dict[str, Any] | None]] = {}
         self._number = 0
+        self._unasked = 0
         self.ended = asyncio.Event()
         asyncio.get_running_loop().add_reader(sock, self._readable)
         self._hello: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue(_MOST_ANSWERS)
@@ -98,7 +116,7 @@ class Channel:
         if not self._fds:
             raise gone()
         fd = self._fds.popleft()
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+        if not stat.S_ISREG(os.fstat(fd).st_mode) or _is_the_kernels(fd):
             os.close(fd)
             raise gone()
         return fd
@@ -160,6 +178,10 @@ class Channel:
                 waiting = self._waiting.get(number)
                 if waiting is not None:
                     waiting.put_nowait(message)
+                    continue
+                self._unasked += len(line)
+                if self._unasked > _MOST_UNASKED:
+                    raise ValueError("nobody has asked for so much")
             except (ValueError, RecursionError, asyncio.QueueFull):
                 self._end()
                 return
@@ -172,6 +194,18 @@ class Channel:
                 if waiting.full():
                     waiting.get_nowait()
                 waiting.put_nowait(None)
+
+
+def _is_the_kernels(fd: int) -> bool:
+    """Tell whether the kernel does what is written to a file: for us it may do what it refuses a program."""
+    if sys.platform != "linux":
+        return False
+    # Its first word is the kind, on all machines that have sandboxes; the whole of it is 120 bytes.
+    about = ctypes.create_string_buffer(512)
+    if ctypes.CDLL(None).fstatfs(fd, about) != 0:
+        return True
+    kind = int.from_bytes(about.raw[: ctypes.sizeof(ctypes.c_long)], sys.byteorder)
+    return kind & 0xFFFFFFFF in _OF_THE_KERNEL
 
 
 def _number_of(message: object) -> int:

@@ -17,6 +17,19 @@ from .port import File, Sandbox
 
 _MOST_FILES: Final = 10_000
 _MEGABYTE: Final = 1024 * 1024
+_MOST_HEADER: Final = 64 * 1024
+"""Bytes of a header that goes before that of a file: a long name, or what PAX says of the file."""
+_MOST_SAID: Final = 256
+"""Things that PAX may say of all files that follow: each of them has a copy."""
+_BEFORE_A_FILE: Final = frozenset(
+    {
+        tarfile.XHDTYPE,
+        tarfile.XGLTYPE,
+        tarfile.SOLARIS_XHDTYPE,
+        tarfile.GNUTYPE_LONGNAME,
+        tarfile.GNUTYPE_LONGLINK,
+    }
+)
 _PATH: Final[TypeAdapter[str]] = TypeAdapter(FilePath)
 
 
@@ -73,14 +86,14 @@ def unpack(packed: bytes, most: int) -> list[tuple[File, bytes]]:
     """
     found: list[tuple[File, bytes]] = []
     try:
-        with tarfile.open(fileobj=io.BytesIO(packed), mode="r:") as archive:
-            for about in archive:
+        with tarfile.open(fileobj=io.BytesIO(packed), mode="r:", tarinfo=_Header) as archive:
+            while (about := archive.next()) is not None:
+                # It remembers all that it has read, and what PAX says of a file may be much.
+                archive.members.clear()  # type: ignore[attr-defined]
                 if about.size < 0:
-                    # What is next would be what was there before, for ever.
-                    raise ValueError("one of its files has less than no bytes")
+                    raise ValueError("a file in it has a size below 0")
                 if about.issparse():
-                    # None of ours has any: a few bytes would become as many as are said, piece by piece.
-                    raise ValueError("one of its files has holes")
+                    raise ValueError("it is packed with holes (tar --sparse), and is read only without")
                 if not about.isreg():
                     continue
                 most -= about.size
@@ -94,8 +107,21 @@ def unpack(packed: bytes, most: int) -> list[tuple[File, bytes]]:
                 if content is not None:
                     path = _PATH.validate_python(about.name)
                     found.append((File(path, about.size, bool(about.mode & 0o100)), content.read()))
-    except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
+    except (tarfile.TarError, OSError, ValueError, OverflowError, RecursionError) as error:
         raise Failure(
             FailureKind.INVALID, f"expected a snapshot of a sandbox; {error}", remedy="Take it anew."
         ) from error
     return found
+
+
+class _Header(tarfile.TarInfo):
+    """A header that a stranger may have written: one without end is refused before anything follows it."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        # What tarfile calls for subclasses. Sent back to where it has been, it would read for ever.
+        if self.size < 0 or (self.type in _BEFORE_A_FILE and self.size > _MOST_HEADER):
+            raise tarfile.ReadError(f"a header in it says that it has {self.size} bytes")
+        if len(archive.pax_headers) > _MOST_SAID:
+            raise tarfile.ReadError(f"it says more than {_MOST_SAID} things of all its files")
+        found: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]
+        return found

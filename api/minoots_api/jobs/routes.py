@@ -171,6 +171,8 @@ async def _decided(
 
     async def work(connection: AsyncConnection) -> JobDetail:
         now = gateway.clock()
+        if approved:
+            await _require_theirs(connection, principal, job_id)
         await agent_talk.decide(connection, tenant, job_id, decision, approved=approved, now=now, actor=actor)
         return await agent_talk.detail(connection, tenant, job_id)
 
@@ -181,6 +183,16 @@ async def _decided(
         audit("job.tool_decided", actor=actor, tenant=tenant, decision=verdict, **about)
         await gateway.hand_over(gateway.handover.job(job_id, "approved" if approved else "denied"))
     return answered.response()
+
+
+async def _require_theirs(connection: AsyncConnection, principal: Principal, job_id: str) -> None:
+    """Refuse who might not have submitted a job: its agent would do in another's name what they may not.
+
+    Raises:
+        Failure: denied; not_found.
+    """
+    row = await jobs.row_of(connection, principal.tenant, job_id)
+    require_tools_allowed(jobs.REQUEST.validate_python(row.spec), principal)
 
 
 @router.post("/{id}/messages", response_model=JobDetail)
@@ -196,6 +208,7 @@ async def send_job_message(
 
     async def work(connection: AsyncConnection) -> JobDetail:
         now, actor = gateway.clock(), principal.subject
+        await _require_theirs(connection, principal, job_id)
         await agent_talk.send(connection, principal.tenant, job_id, message.text, now=now, actor=actor)
         return await agent_talk.detail(connection, principal.tenant, job_id)
 

@@ -183,3 +183,20 @@ def test_what_is_no_plain_request_is_refused(arguments: dict[str, Any]) -> None:
     [refused] = judged(job(**HTTP), call("http", **arguments))
     assert refused.state is CallState.REFUSED
     assert "the arguments of http do not do" in refused.reason
+
+
+def test_a_name_that_only_begins_like_that_of_a_tool_is_none() -> None:
+    with_server = job(
+        mcp=[{"name": "s", "command": ["x"], "tools": [{"name": "*", "approval": "never"}]}],
+        tools=[{"name": "run"}],
+    )
+    longest = name_for("s", "t" * 80, ())
+    offer = Offer(name=longest, server="s", tool="t" * 80, parameters={"type": "object"}, sha256="0" * 64)
+
+    def state(name: str) -> CallState:
+        [verdict] = judge(with_server, [call(name)], {}, 0, {longest: offer})
+        assert len(verdict.tool) <= 64, "as the records keep it"
+        return verdict.state
+
+    assert state(longest) is CallState.READY
+    assert state(f"{longest}_more") is CallState.REFUSED

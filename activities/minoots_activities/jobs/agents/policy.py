@@ -92,17 +92,17 @@ def _judge(
     made: Mapping[str, int],
     total: int,
 ) -> NewCall:
-    whole = clean(call.name)
-    name = whole[:_LONGEST_NAME]
+    wholly = clean(call.name)
+    # As it is kept. What begins like the name of a tool is none of it.
+    name = wholly[:_LONGEST_NAME]
     preview = _preview(call)
 
     def refused(reason: str, *, audited: bool = True) -> NewCall:
         return NewCall(name, preview, CallState.REFUSED, reason, audited)
 
     listed = ", ".join([*rules, *offers])
-    known = name in _TOOLS
-    # By all of the name: one that only begins like a tool's is another, and would not be found again.
-    offer = offers.get(whole)
+    known = wholly in _TOOLS
+    offer = offers.get(wholly)
     rule: ToolRule | McpToolRule | None = rules.get(AgentTool(name)) if known else None
     if offer is not None:
         rule = rule_of(server_of(job, offer.server), offer.tool)

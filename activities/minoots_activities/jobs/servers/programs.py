@@ -17,12 +17,17 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from mcp import types
 from mcp.shared.message import SessionMessage
 
-from minoots.errors import Failure
+from minoots.errors import Failure, FailureKind
 from minoots_activities.sandboxes.port import Output, Program, Ran, Sandbox, Stream
 
 _GRACE: Final = 2.0
 """Seconds for a server to end by itself once nothing more is said to it."""
 _TAIL: Final = 1000
+_MOST_MESSAGE: Final = 4 * 1024 * 1024
+"""Bytes of one message: what a model is told of is far less."""
+_MOST_PARTS: Final = 400_000
+"""Commas and brackets of one message: 28 MB of empty lists took 3 GB of a worker, and 18 s in which it heard
+nothing else."""
 
 _Coming: TypeAlias = MemoryObjectSendStream[SessionMessage | Exception]
 _Going: TypeAlias = MemoryObjectReceiveStream[SessionMessage]
@@ -99,9 +104,12 @@ async def _run(
             return
         lines.extend(data)
         if b"\n" not in data:
+            _require_small(lines)
             return
         *whole, rest = bytes(lines).split(b"\n")
         lines[:] = rest
+        for line in whole:
+            _require_small(line)
         for line in whole:
             await _take(line, coming, beside)
 
@@ -112,6 +120,22 @@ async def _run(
         spoken.fault = failure
     finally:
         coming.close()
+
+
+def _require_small(line: bytes | bytearray) -> None:
+    """Refuse a message of which reading it would take much more than writing it did.
+
+    Raises:
+        Failure: too_large.
+    """
+    parts = sum(line.count(mark) for mark in (b",", b"[", b"{")) if len(line) > _MOST_PARTS else 0
+    if len(line) > _MOST_MESSAGE or parts > _MOST_PARTS:
+        raise Failure(
+            FailureKind.TOO_LARGE,
+            f"it said more in one message than is taken: {len(line)} bytes; {_MOST_MESSAGE} are, with "
+            f"{_MOST_PARTS} commas and brackets",
+            remedy="Have it answer in parts, or write into a file.",
+        )
 
 
 async def _take(line: bytes, coming: _Coming, beside: Output) -> None:
