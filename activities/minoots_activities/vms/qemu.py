@@ -11,7 +11,7 @@ import math
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeAlias, cast
 
@@ -146,7 +146,9 @@ def kind_of(host: Host, image: Image, accelerator: str, limits: Limits, *, root:
     """Return which states fit a machine; whatever is on its second disk, for it has not been read yet."""
     nowhere = Path("/")
     other = nowhere if root else None
-    command = _command(host, image, accelerator, limits, nowhere, nowhere, nowhere, other)
+    # Wherever the image is, and by whatever way somebody names its folder: its digest tells it from others.
+    anywhere = replace(image, folder=nowhere)
+    command = _command(host, anywhere, accelerator, limits, nowhere, nowhere, nowhere, other)
     size = (limits.memory_mb + KERNEL_MB, math.ceil(limits.cpus))
     return states.Kind.of(command, image.digest, accelerator, *size, disks=2 if root else 1)
 

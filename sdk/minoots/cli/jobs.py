@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import islice
@@ -276,8 +275,7 @@ def artifacts(
             place.write_bytes(session.client.jobs.download(one))
             output.line(str(place))
     elif name is not None:
-        sys.stdout.buffer.write(session.client.jobs.download(found[0]))
-        sys.stdout.flush()
+        output.content(session.client.jobs.download(found[0]))
     elif session.json:
         for one in found:
             output.json_line(one)
@@ -288,32 +286,33 @@ def artifacts(
 
 def follow(session: Session, job_id: str) -> None:
     """Print what happens in a job until it has ended; leave with exit code 8 if it ends badly."""
-    seen = Transcript()
+    seen, shown = Transcript(), output.Flow()
     for event in session.client.jobs.events(job_id):
         dropped = seen.add(event)
         if session.json:
             output.json_line(event)
             continue
         if dropped:
-            output.line("\n(begun anew: what stands above is void)")
-        _tell(event)
+            shown.line("(begun anew: what stands above is void)")
+        _tell(event, shown)
     job = session.client.jobs.get(job_id)
     if not session.json:
+        shown.end()
         _show(session, job)
     if job.state is not JobState.SUCCEEDED:
         raise typer.Exit(Exit.ENDED_BADLY)
 
 
-def _tell(event: JobEvent) -> None:
+def _tell(event: JobEvent, shown: output.Flow) -> None:
     if event.type in (JobEventType.LOG, JobEventType.TOKEN):
-        output.text(str(event.data.get("text", "")))
+        shown.text(str(event.data.get("text", "")))
     elif event.type is JobEventType.TOOL:
         for call in event.data.get("calls", ()):
             asks = " (waits for a yes)" if call.get("state") == "asked" else ""
-            output.line(f"\ncalls {call.get('name')} {call.get('arguments')}{asks}")
+            shown.line(f"calls {call.get('name')} {call.get('arguments')}{asks}")
         if "state" in event.data:
             told = str(event.data.get("result", event.data.get("until", ""))).partition("\n")[0]
-            output.line(f"{event.data.get('name')} {event.data['state']}: {told[:200]}")
+            shown.line(f"{event.data.get('name')} {event.data['state']}: {told[:200]}")
 
 
 def _show(session: Session, job: Job) -> None:
@@ -325,14 +324,14 @@ def _show(session: Session, job: Job) -> None:
         ("id", job.id),
         ("name", job.name),
         ("kind", job.kind),
-        ("state", job.state),
+        ("state", job.state if job.state.final or not job.cancel_requested else f"{job.state}, told to stop"),
         ("attempt", job.attempt or None),
         ("labels", ", ".join(f"{name}={value}" for name, value in job.labels.items())),
         ("created", f"{local(job.created_at, now)} by {job.created_by}"),
         ("deadline", local(job.deadline, now)),
         ("ended", None if job.ended_at is None else local(job.ended_at, now)),
     ]
-    output.fields((*rows, *_queue(job), *_progress(job), *_result(job)))
+    output.fields((*rows, *_queue(job), *_progress(job, now), *_result(job)))
 
 
 def _queue(job: Job) -> Sequence[tuple[str, Any]]:
@@ -343,13 +342,13 @@ def _queue(job: Job) -> Sequence[tuple[str, Any]]:
     return (("waits", f"{queue.ahead} jobs before it, {queue.running} of yours at work{begins}"),)
 
 
-def _progress(job: Job) -> Sequence[tuple[str, Any]]:
+def _progress(job: Job, now: datetime) -> Sequence[tuple[str, Any]]:
     agent = job.agent if isinstance(job, JobDetail) else None
     if agent is None:
         return ()
     rows: list[tuple[str, Any]] = [("turns", f"{agent.turns}, with {agent.calls} calls of tools")]
     rows += [(f"asks for {one.call}", f"{one.tool} {one.arguments}") for one in agent.awaiting]
-    return (*rows, ("sleeps until", None if agent.wakes_at is None else str(agent.wakes_at)))
+    return (*rows, ("sleeps until", None if agent.wakes_at is None else local(agent.wakes_at, now)))
 
 
 def _result(job: Job) -> Sequence[tuple[str, Any]]:
@@ -376,7 +375,11 @@ def _result(job: Job) -> Sequence[tuple[str, Any]]:
             ("tokens", f"{usage.input_tokens} in, {usage.output_tokens} out"),
         ]
     if job.problem is not None:
-        found += [("problem", job.problem.detail), ("remedy", job.problem.remedy)]
+        found += [
+            ("problem", job.problem.detail),
+            ("outcome", None if job.problem.outcome is None else job.problem.outcome.replace("_", " ")),
+            ("remedy", job.problem.remedy),
+        ]
     return found
 
 

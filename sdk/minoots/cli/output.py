@@ -46,6 +46,38 @@ def text(text: str) -> None:
     sys.stdout.flush()
 
 
+def content(data: bytes) -> None:
+    """Print a content: as it is into files and pipes; as `text` on a terminal, which it must not drive."""
+    if sys.stdout.isatty():
+        text(data.decode(errors="replace"))
+    else:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+
+class Flow:
+    """Text that comes in pieces, with lines between them that begin at the margin."""
+
+    def __init__(self) -> None:
+        self._open = False
+
+    def text(self, piece: str) -> None:
+        """Print a piece of the text, at once."""
+        if piece:
+            text(piece)
+            self._open = not piece.endswith("\n")
+
+    def end(self) -> None:
+        """End the line of the last piece, where its writer has not."""
+        if self._open:
+            self.text("\n")
+
+    def line(self, told: str) -> None:
+        """Print a line of its own, at once."""
+        self.end()
+        line(told)
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print rows under headings, in colour on a terminal."""
     shown = Table(*columns, box=None, pad_edge=False, header_style="bold")

@@ -179,8 +179,7 @@ def get(
     """Read a file of a sandbox."""
     data = session.client.sandboxes.read(sandbox_id, path)
     if target is None or str(target) == "-":
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        output.content(data)
         return
     target.write_bytes(data)
     output.line(f"{target}: {len(data)} bytes")

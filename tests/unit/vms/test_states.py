@@ -6,6 +6,9 @@ import os
 import subprocess
 from pathlib import Path
 
+from minoots.contracts.sandboxes import Limits
+from minoots_activities.vms.images import About, Image
+from minoots_activities.vms.qemu import Host, kind_of
 from minoots_activities.vms.states import Kind, States
 
 
@@ -27,6 +30,20 @@ def test_a_state_fits_where_all_is_the_same(tmp_path: Path) -> None:
     binary.write_text("another one")
     others.append(kind(binary, "-m", "64"))
     assert len({first.fingerprint, *(one.fingerprint for one in others)}) == 5
+
+
+def test_a_state_fits_however_the_folder_of_the_image_is_named(tmp_path: Path) -> None:
+    binary = tmp_path / "qemu"
+    binary.touch()
+    host, about = Host(str(binary), str(binary)), About(1, "x86_64", {}, {"kernel": "a" * 64})
+    # A command that somebody runs beside a worker names it from its own working folder.
+    first, again = (
+        kind_of(host, Image(folder, about), "tcg", Limits())
+        for folder in (Path(".minoots/vm-image"), tmp_path / "vm-image")
+    )
+    assert first == again
+    another = Image(tmp_path, About(1, "x86_64", {}, {"kernel": "b" * 64}))
+    assert kind_of(host, another, "tcg", Limits()) != first
 
 
 def test_a_state_of_the_same_shape_that_does_not_fit_is_removed(tmp_path: Path) -> None:
