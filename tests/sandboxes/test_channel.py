@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -153,3 +155,24 @@ async def test_an_end_that_cannot_be_is_none(ended: dict[str, Any]) -> None:
     async with sandbox_that_says(say) as sandbox, asyncio.timeout(30):
         with pytest.raises(OutcomeUnknown):
             await sandbox.exec(Program(("true",)), hear)
+
+
+async def test_who_is_called_off_leaves_no_file_for_the_next(tmp_path: Path) -> None:
+    paths = [tmp_path / "first", tmp_path / "second"]
+    for path in paths:
+        path.write_text(path.name)
+    async with opened() as (channel, theirs), asyncio.timeout(30):
+        first = asyncio.create_task(channel.ask_file({"do": "open"}))
+        await asyncio.get_running_loop().sock_recv(theirs, 65536)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        second = asyncio.create_task(channel.ask_file({"do": "open"}))
+        await asyncio.get_running_loop().sock_recv(theirs, 65536)
+        for number, path in enumerate(paths, 1):
+            with path.open() as file:
+                socket.send_fds(theirs, [json.dumps({"n": number}).encode() + b"\n"], [file.fileno()])
+        _, fd = await second
+        with os.fdopen(fd) as taken:
+            assert taken.read() == "second"
+        assert not channel._fds
+        assert not channel._given

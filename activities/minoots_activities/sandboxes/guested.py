@@ -290,9 +290,9 @@ class GuestedSandbox(WithSnapshots):
                 self._kill_all()
 
     async def _file(self, request: dict[str, Any], path: str) -> int:
-        answer = await self._channel.ask(request)
+        answer, fd = await self._channel.ask_file(request)
         if "errno" not in answer:
-            return self._channel.take_file()
+            return fd
         if answer["errno"] in _NO_ROOM:
             raise Failure(FailureKind.TOO_LARGE, f"there is no room for {path} in the sandbox")
         if request["mode"] == "r":
