@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 
 from minoots.contracts.sandboxes import Limits, Tier
 from minoots_activities.sandboxes.channel import Channel
-from minoots_activities.sandboxes.guested import GuestedSandbox
+from minoots_activities.sandboxes.guested import GuestedSandbox, _beside
 from minoots_activities.sandboxes.port import OutcomeUnknown, Program
 
 Say = Callable[[dict[str, Any]], Iterator[dict[str, Any]]]
@@ -187,3 +188,54 @@ async def test_an_end_that_cannot_be_is_none(ended: dict[str, Any]) -> None:
     async with sandbox_that_says(say) as sandbox, asyncio.timeout(30):
         with pytest.raises(OutcomeUnknown):
             await sandbox.exec(Program(("true",)), hear)
+
+
+async def test_who_is_called_off_leaves_no_file_for_the_next(tmp_path: Path) -> None:
+    paths = [tmp_path / "first", tmp_path / "second"]
+    for path in paths:
+        path.write_text(path.name)
+    async with opened() as (channel, theirs), asyncio.timeout(30):
+        first = asyncio.create_task(channel.ask_file({"do": "open"}))
+        await asyncio.get_running_loop().sock_recv(theirs, 65536)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        second = asyncio.create_task(channel.ask_file({"do": "open"}))
+        await asyncio.get_running_loop().sock_recv(theirs, 65536)
+        for number, path in enumerate(paths, 1):
+            with path.open() as file:
+                socket.send_fds(theirs, [json.dumps({"n": number}).encode() + b"\n"], [file.fileno()])
+        _, fd = await second
+        with os.fdopen(fd) as taken:
+            assert taken.read() == "second"
+        assert not channel._fds
+        assert not channel._given
+
+
+async def test_a_file_that_a_thread_still_reads_is_not_closed_when_nobody_waits_any_more() -> None:
+    reading, writing = os.pipe()
+    begun = threading.Event()
+    read: list[bytes] = []
+
+    def work() -> None:
+        begun.set()
+        read.append(os.read(reading, 10))
+
+    waiting = asyncio.create_task(_beside(reading, work))
+    async with asyncio.timeout(60):
+        await asyncio.to_thread(begun.wait)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        os.fstat(reading)
+        os.write(writing, b"its own")
+        os.close(writing)
+        while not is_closed(reading):
+            await asyncio.sleep(0.01)
+    assert read == [b"its own"]
+
+
+def is_closed(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return True
+    return False

@@ -53,6 +53,9 @@ class Channel:
         self._sock.setblocking(False)
         self._buffer = b""
         self._fds: deque[int] = deque()
+        self._wanted: set[int] = set()
+        """Requests whose answer comes with a descriptor, also when nobody waits for it any more."""
+        self._given: dict[int, int] = {}
         self._waiting: dict[int, asyncio.Queue[dict[str, Any] | None]] = {}
         self._number = 0
         self._unasked = 0
@@ -107,15 +110,27 @@ class Channel:
         finally:
             asked.close()
 
-    def take_file(self) -> int:
-        """Return the descriptor of the regular file that came with an answer; the caller closes it.
+    async def ask_file(self, request: dict[str, Any]) -> tuple[dict[str, Any], int]:
+        """Send a request for a file; return its answer and the descriptor that came with it.
+
+        The caller closes that; there is none where the answer has an ``errno``. Whoever is called off leaves
+        none behind: the next one who asks would have the file of this one.
 
         Raises:
-            OutcomeUnknown: there is none, or it is something else.
+            OutcomeUnknown: nobody is there any more, or what came is no regular file.
         """
-        if not self._fds:
+        asked = self.open(request)
+        self._wanted.add(asked.number)
+        try:
+            answer = await asked.next(_PATIENCE)
+            return answer, -1 if "errno" in answer else self._file_of(asked.number)
+        finally:
+            asked.close()
+
+    def _file_of(self, number: int) -> int:
+        fd = self._given.pop(number, None)
+        if fd is None:
             raise gone()
-        fd = self._fds.popleft()
         if not stat.S_ISREG(os.fstat(fd).st_mode) or _is_the_kernels(fd):
             os.close(fd)
             raise gone()
@@ -148,12 +163,17 @@ class Channel:
     def forget(self, number: int) -> None:
         """Wait no longer for answers to a request."""
         self._waiting.pop(number, None)
+        fd = self._given.pop(number, None)
+        if fd is not None:
+            os.close(fd)
 
     def close(self) -> None:
         """Let the socket go: the guest ends."""
         self._end()
         while self._fds:
             os.close(self._fds.popleft())
+        while self._given:
+            os.close(self._given.popitem()[1])
         self._sock.close()
 
     def _readable(self) -> None:
@@ -176,6 +196,12 @@ class Channel:
                 message = json.loads(line)
                 number = _number_of(message)
                 waiting = self._waiting.get(number)
+                if number in self._wanted:
+                    self._wanted.discard(number)
+                    if "errno" not in message and self._fds:
+                        self._given[number] = self._fds.popleft()
+                        if waiting is None:
+                            self.forget(number)
                 if waiting is not None:
                     waiting.put_nowait(message)
                     continue
@@ -227,7 +253,7 @@ class Asked:
 
     def __init__(self, channel: Channel, number: int, answers: asyncio.Queue[dict[str, Any] | None]) -> None:
         self._channel = channel
-        self._number = number
+        self.number = number
         self._answers = answers
 
     async def next(self, within: float | None = None) -> dict[str, Any]:
@@ -247,4 +273,4 @@ class Asked:
 
     def close(self) -> None:
         """Wait for no more of them."""
-        self._channel.forget(self._number)
+        self._channel.forget(self.number)

@@ -183,11 +183,16 @@ class Containers(Sandboxes):
             await self._undo(full, process)
             raise
 
+        held = [guest]
+
         def kill() -> None:
-            signal.pidfd_send_signal(guest, signal.SIGKILL)
+            # Closed, its number may be another sandbox's by now.
+            for one in held:
+                signal.pidfd_send_signal(one, signal.SIGKILL)
 
         async def tidy() -> None:
-            os.close(guest)
+            while held:
+                os.close(held.pop())
             await self._engine.remove(full)
 
         kind = await self._engine.kind()

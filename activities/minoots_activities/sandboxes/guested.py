@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 from minoots.contracts.sandboxes import Limits, Tier
 from minoots.errors import Failure, FailureKind
@@ -33,6 +33,8 @@ from .port import (
     not_started,
 )
 from .snapshots import WithSnapshots
+
+T = TypeVar("T")
 
 _PIECE: Final = 65536
 _MEGABYTE: Final = 1024 * 1024
@@ -152,7 +154,7 @@ class GuestedSandbox(WithSnapshots):
         request = {"do": "open", "path": path, "mode": "w", "executable": executable}
         fd = await self._file(request, path)
         try:
-            await asyncio.to_thread(_write_all, fd, data)
+            await _beside(fd, lambda: _write_all(fd, data))
         except OSError as error:
             if error.errno in _NO_ROOM:
                 raise Failure(
@@ -161,16 +163,11 @@ class GuestedSandbox(WithSnapshots):
                     remedy=f"Send less, or raise limits.disk_mb; it is {self.limits.disk_mb}.",
                 ) from error
             raise gone() from error
-        finally:
-            os.close(fd)
 
     async def get(self, path: str, most: int) -> bytes:
         """Return a file below the working folder."""
         fd = await self._file({"do": "open", "path": path, "mode": "r"}, path)
-        try:
-            data = await asyncio.to_thread(_read_most, fd, most + 1)
-        finally:
-            os.close(fd)
+        data = await _beside(fd, lambda: _read_most(fd, most + 1))
         if len(data) > most:
             raise Failure(
                 FailureKind.TOO_LARGE,
@@ -290,9 +287,9 @@ class GuestedSandbox(WithSnapshots):
                 self._kill_all()
 
     async def _file(self, request: dict[str, Any], path: str) -> int:
-        answer = await self._channel.ask(request)
+        answer, fd = await self._channel.ask_file(request)
         if "errno" not in answer:
-            return self._channel.take_file()
+            return fd
         if answer["errno"] in _NO_ROOM:
             raise Failure(FailureKind.TOO_LARGE, f"there is no room for {path} in the sandbox")
         if request["mode"] == "r":
@@ -413,6 +410,23 @@ def _said(answer: dict[str, Any]) -> str:
     """Return the words of an error, as short as a guest's words may be."""
     said = answer.get("error")
     return "".join(one for one in said[:200] if one.isprintable()) if isinstance(said, str) else ""
+
+
+async def _beside(fd: int, work: Callable[[], T]) -> T:
+    """Do something with a descriptor in a thread; it is closed when that is over, and never before.
+
+    Who waits may be called off meanwhile, and the thread goes on: the number would be another's by then.
+    """
+    working = asyncio.ensure_future(asyncio.to_thread(work))
+
+    def over(done: asyncio.Future[T]) -> None:
+        os.close(fd)
+        if not done.cancelled():
+            # Taken here as well: nobody may wait for it any more.
+            done.exception()
+
+    working.add_done_callback(over)
+    return await asyncio.shield(working)
 
 
 def _write_all(fd: int, data: bytes) -> None:

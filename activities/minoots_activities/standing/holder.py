@@ -206,7 +206,7 @@ class Holder:
                 await self.close_all()
 
     async def tidy(self) -> int:
-        """End what has ended in the records, or stands in another worker by now; return how many."""
+        """End what has ended in the records, or stands in another worker by now; return how many that is."""
         mine = {held.sandbox_id: held.epoch for held in self._held.values()}
         if not mine:
             return 0
@@ -214,8 +214,13 @@ class Holder:
             wanted = await sandbox_progress.wanted(connection, mine, self._clock())
         unwanted = mine.keys() - wanted
         for sandbox_id in sorted(unwanted):
-            self._log.info("sandbox.tidied_up", sandbox_id=sandbox_id)
-            await self.close(sandbox_id, mine[sandbox_id])
+            try:
+                await self.close(sandbox_id, mine[sandbox_id])
+            except Exception as error:
+                # Tried again soon; whatever is wrong with one must not keep the others.
+                self._log.error("sandbox.end_failed", sandbox_id=sandbox_id, error=type(error).__name__)
+            else:
+                self._log.info("sandbox.tidied_up", sandbox_id=sandbox_id)
         return len(unwanted)
 
     async def _tidy(self) -> None:

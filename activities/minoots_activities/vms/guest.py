@@ -31,13 +31,16 @@ from .relaying import RELAYED, Relay
 from .rooms import Room
 
 VERSION: Final = 4
+"""Of the wire; the guest says which it speaks."""
 OTHER_ROOT: Final = "/other"
 """Where a machine has the files of its second disk."""
-"""Of the wire; the guest says which it speaks."""
 _HELD: Final = 32
 """Frames that wait for a slow reader before the machine is made to wait."""
 _GRACE: Final = 15.0
 """Seconds in which a machine says that it has started or killed a program."""
+_MOST_UNREAD: Final = 64 * 1024 * 1024
+"""Bytes that wait for a machine to read them, well above what all its programs and connections may have under
+way: some of what it says is answered, and it may say more without end."""
 
 
 class Guest:
@@ -233,6 +236,8 @@ class Guest:
             while (frame := await read_frame(self._reader)) is not None:
                 if frame.kind in RELAYED:
                     self._hear(frame)
+                    if self._writer.transport.get_write_buffer_size() > _MOST_UNREAD:
+                        raise ProtocolError("a machine is answered and reads nothing")
                     continue
                 frames = self._runs.get(frame.run)
                 if frames is not None:

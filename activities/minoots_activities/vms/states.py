@@ -19,13 +19,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
-from qemu.qmp import QMPClient
+from qemu.qmp import ExecuteError, QMPClient, QMPError
 
 from minoots_platform.telemetry import get_logger
 
 _VERSION: Final = 1
 _NAME: Final = re.compile(r"^[a-z]+-[0-9]+m-[0-9]+c-[0-9]d-[0-9a-f]{32}\.state$")
 _UNBOUNDED: Final = 2**60
+_GOES_ON: Final = 15.0
+"""Seconds in which a machine whose state was kept runs again."""
 _OF_PROCESSOR: Final = ("vendor_id", "cpu family", "model", "stepping", "microcode", "flags")
 
 
@@ -129,6 +131,9 @@ class States:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             try:
                 await _write(monitor, half)
+            except ExecuteError as error:
+                # Of some machines it keeps none, whose processor or devices cannot be told.
+                raise OSError(f"QEMU does not write it: {error}") from error
             finally:
                 await _go_on(monitor)
             os.replace(half, self._folder / kind.file)
@@ -183,13 +188,23 @@ async def _write(monitor: QMPClient, path: Path) -> None:
 
 
 async def _go_on(monitor: QMPClient) -> None:
-    # It tells that a state is written a moment before it may run again.
-    while True:
-        status = cast(dict[str, str], await monitor.execute("query-status"))["status"]
-        if status != "finish-migrate":
-            break
-        await asyncio.sleep(0.005)
-    await monitor.execute("cont")
+    """Have a machine run again.
+
+    Raises:
+        QMPError: it does not.
+    """
+    try:
+        # Whoever waits for the machine may have given up before: nobody else sets an end to this.
+        async with asyncio.timeout(_GOES_ON):
+            # It tells that a state is written a moment before it may run again.
+            while True:
+                status = cast(dict[str, str], await monitor.execute("query-status"))["status"]
+                if status != "finish-migrate":
+                    break
+                await asyncio.sleep(0.005)
+            await monitor.execute("cont")
+    except TimeoutError as error:
+        raise QMPError(f"it did not go on within {_GOES_ON:g} s after its state was kept") from error
 
 
 def _runs(process: str) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from ipaddress import ip_network
 
 import pytest
@@ -218,6 +219,24 @@ async def test_a_machine_that_sends_more_than_it_may_is_let_go() -> None:
         for _ in range(3):
             inside.say(Kind.DATA, 1, b"x" * 65536)
         assert await inside.ended()
+
+
+async def test_a_machine_that_is_answered_and_reads_nothing_is_let_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("minoots_activities.vms.guest._MOST_UNREAD", 100_000)
+    async with machine(gate_to(1)) as (guest, inside, _listening):
+        for way, which in ((inside._writer, socket.SO_RCVBUF), (guest._writer, socket.SO_SNDBUF)):
+            way.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, which, 4096)
+        number = 0
+        async with asyncio.timeout(300):
+            while not guest.ended.is_set():
+                # Each of these is beyond what there may be, and told so.
+                inside.say(Kind.CONNECT, number := number + 1)
+                if number % 1000 == 0:
+                    with suppress(ConnectionError):
+                        await inside._writer.drain()
+        assert number > 100_000 // 12
 
 
 @pytest.mark.parametrize("kind", [Kind.CONNECT, Kind.DATA, Kind.LISTENING])

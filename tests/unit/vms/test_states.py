@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import subprocess
 from pathlib import Path
+
+from qemu.qmp import QMPClient
 
 from minoots.contracts.sandboxes import Limits
 from minoots_activities.vms.images import About, Image
@@ -91,3 +95,38 @@ def test_none_is_looked_for_where_none_is_to_be_kept(tmp_path: Path) -> None:
     (tmp_path / one.file).touch()
     assert States(tmp_path, 0).find(one) is None
     assert States(tmp_path / "none", 1).find(one) is None
+
+
+async def test_a_machine_of_which_qemu_keeps_no_state_goes_on_without(tmp_path: Path) -> None:
+    asked: list[str] = []
+    greeting = {"QMP": {"version": {"qemu": {"major": 8, "minor": 0, "micro": 0}}, "capabilities": []}}
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(json.dumps(greeting).encode() + b"\n")
+        said_to_it = ""
+        while more := await reader.read(65536):
+            said_to_it = f"{said_to_it}{more.decode()}".lstrip()
+            try:
+                command, end = json.JSONDecoder().raw_decode(said_to_it)
+            except ValueError:
+                continue
+            said_to_it = said_to_it[end:]
+            asked.append(command["execute"])
+            said: dict[str, object] = {"return": {"status": "running"}}
+            if command["execute"] == "migrate":
+                said = {"error": {"class": "GenericError", "desc": "State blocked by a device"}}
+            known = {"id": command["id"]} if "id" in command else {}
+            writer.write(json.dumps(said | known).encode() + b"\n")
+        writer.close()
+
+    server = await asyncio.start_unix_server(answer, tmp_path / "qmp")
+    client = QMPClient("machine")
+    try:
+        async with asyncio.timeout(60):
+            await client.connect(str(tmp_path / "qmp"))
+            await States(tmp_path / "states", 1).keep(Kind("kvm-64m-1c-1d", "a" * 32), client)
+        assert asked[-2:] == ["query-status", "cont"]
+        assert os.listdir(tmp_path / "states") == []
+    finally:
+        await client.disconnect()
+        server.close()
