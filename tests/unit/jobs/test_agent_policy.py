@@ -167,3 +167,10 @@ def test_what_is_no_plain_request_is_refused(arguments: dict[str, Any]) -> None:
     [refused] = judged(job(**HTTP), call("http", **arguments))
     assert refused.state is CallState.REFUSED
     assert "the arguments of http do not do" in refused.reason
+
+
+def test_what_no_single_argument_is_at_fault_for_is_told_of_none() -> None:
+    [refused] = judged(job(tools=({"name": "set_timer"},)), call("set_timer", name="tea", seconds=2))
+    assert refused.reason == (
+        "the arguments of set_timer do not do: expected either webhook or agent; got both or neither"
+    )
