@@ -63,10 +63,13 @@ async def test_what_goes_wrong_says_what_to_do(tmp_path: Path) -> None:
         code, _, error = await ollama(url, tmp_path, "pull", "away", pins=f"ollama/away={'0' * 12}")
         assert code == 5
         assert "pinned" in error
-        assert (await ollama(url, tmp_path, "pull", "nowhere"))[0] == 5
+        code, _, error = await ollama(url, tmp_path, "pull", "nowhere")
+        assert code == 5
+        assert "registry" in error
         code, _, error = await ollama(url, tmp_path, "pin", "nowhere")
         assert code == 5
         assert "it has away:latest, here:latest" in error or "it has here:latest" in error
+        assert "minoots ollama pull nowhere" in error
         code, _, error = await ollama(url, tmp_path, "list", "--provider", "other")
         assert code == 2
         assert "name no Ollama server other" in error

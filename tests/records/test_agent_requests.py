@@ -75,6 +75,7 @@ async def test_another_host_is_refused_and_heard_of(receiver: Receiver) -> None:
     with pytest.raises(Failure, match="not among the hosts of this job") as failure:
         await agent.ask(url="http://other.example/")
     assert failure.value.kind is FailureKind.DENIED
+    assert failure.value.remedy == "Name the host in network of the job."
     assert agent.judged == [("other.example", False)]
 
 

@@ -152,7 +152,7 @@ class Chooser:
             meant = f"; did you mean {near[0]}?" if near else ""
             raise ModelFailure(
                 ModelErrorKind.UNKNOWN_PROVIDER,
-                f"expected one of {', '.join(every) or 'no provider, for none is set up'}; "
+                f"provider: expected one of {', '.join(every) or 'no provider, for none is set up'}; "
                 f"got {wanted.provider}{meant}",
             )
         return (every[wanted.provider],)

@@ -6,6 +6,7 @@ The service and the SDK answer in the same words.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
@@ -38,6 +39,9 @@ _BY_TYPE: Final[Mapping[str, str]] = {
     "timezone_aware": RFC3339,
     "union_tag_not_found": "a kind that says which fields there are",
 }
+_TAG_OF_ENUM: Final = re.compile(r"<[\w.]+: ('[^']*')>")
+_BY_VALUE: Final = r"\1"
+_OF_OBJECTS: Final = ("dict_type", "model_type", "model_attributes_type")
 _BY_CONTEXT: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "greater_than_equal": lambda given: f"{given['ge']} or more",
     "greater_than": lambda given: f"more than {given['gt']}",
@@ -49,7 +53,7 @@ _BY_CONTEXT: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "too_long": lambda given: f"at most {_count(given['max_length'], 'item')}",
     "literal_error": lambda given: f"one of {given['expected']}".replace(" or ", ", "),
     "enum": lambda given: f"one of {given['expected']}".replace(" or ", ", "),
-    "union_tag_invalid": lambda given: f"one of {given['expected_tags']}",
+    "union_tag_invalid": lambda given: f"one of {_TAG_OF_ENUM.sub(_BY_VALUE, given['expected_tags'])}",
 }
 _SHOWN: Final = 100
 _UNIONS: Final = (["actions"], ["contacts"], ["targets"])
@@ -73,6 +77,11 @@ def expected_and_got(item: Mapping[str, Any]) -> tuple[str, str]:
     kind, context = item["type"], item.get("ctx") or {}
     if kind == "missing":
         return _BY_TYPE[kind], "nothing"
+    if kind in _OF_OBJECTS and isinstance(item.get("input"), bytes):
+        # A body that was not taken for JSON, for nothing said that it is.
+        return "an object in JSON, sent with Content-Type: application/json", shown(item["input"])
+    if kind == "union_tag_invalid" and "tag" in context:
+        return _BY_CONTEXT[kind](context), shown(context["tag"])
     if kind in _BY_TYPE:
         return _BY_TYPE[kind], shown(item.get("input"))
     if kind in _BY_CONTEXT:

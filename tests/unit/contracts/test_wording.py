@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from minoots.contracts import Snooze, TimerCreate
 from minoots.contracts.base import LABEL_PATTERN
-from minoots.contracts.wording import expected_and_got, findings, shown
+from minoots.contracts.jobs import JobRequest
+from minoots.contracts.wording import expected_and_got, findings, place, shown
 
 GOOD: dict[str, Any] = {"name": "tea", "after": "1h", "actions": [{"url": "http://example.com/"}]}
 
@@ -46,6 +47,22 @@ def test_what_is_missing_came_as_nothing() -> None:
     with pytest.raises(ValidationError) as refused:
         Snooze.model_validate({})
     assert expected_and_got(refused.value.errors()[0]) == ("a value (it is required)", "nothing")
+
+
+def test_a_kind_that_is_none_is_told_by_what_it_could_be() -> None:
+    with pytest.raises(ValidationError) as refused:
+        TypeAdapter(JobRequest).validate_python({"kind": "sing"})
+    [item] = refused.value.errors()
+    assert expected_and_got(item) == ("one of 'llm', 'exec', 'vm', 'agent'", '"sing"')
+    assert place(item) == ["kind"]
+
+
+def test_a_body_that_was_not_taken_for_json_says_how_to_send_it() -> None:
+    with pytest.raises(ValidationError) as refused:
+        Snooze.model_validate(b"{}")
+    expected, got = expected_and_got(refused.value.errors()[0])
+    assert "Content-Type: application/json" in expected
+    assert got == "2 bytes"
 
 
 def test_patterns_stand_in_the_schema_all_the_same() -> None:

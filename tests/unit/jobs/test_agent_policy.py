@@ -200,3 +200,10 @@ def test_a_name_that_only_begins_like_that_of_a_tool_is_none() -> None:
 
     assert state(longest) is CallState.READY
     assert state(f"{longest}_more") is CallState.REFUSED
+
+
+def test_what_no_single_argument_is_at_fault_for_is_told_of_none() -> None:
+    [refused] = judged(job(tools=({"name": "set_timer"},)), call("set_timer", name="tea", seconds=2))
+    assert refused.reason == (
+        "the arguments of set_timer do not do: expected either webhook or agent; got both or neither"
+    )

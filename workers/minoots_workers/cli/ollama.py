@@ -86,7 +86,8 @@ def pin(model: Model, config: Config = None, provider: Name = None) -> None:
         found = await server.look(model)
         if found is None or found.digest is None:
             there = ", ".join(one.name for one in await server.models()) or "none"
-            _fail(f"{server.name} has no model {model} that could be pinned; it has {there}", 5)
+            pull = f"Name one of these, or fetch it first: minoots ollama pull {model}"
+            _fail(f"{server.name} has no model {model} that could be pinned; it has {there}\n  {pull}", 5)
         typer.echo(f"{server.name}/{found.name}=sha256:{found.digest.removeprefix('sha256:')}")
 
     _run(config, provider, work)

@@ -230,7 +230,8 @@ def parsed(tool: AgentTool, call: ToolCall) -> Any:
         told = []
         for item in findings(error.errors(include_url=False))[:_MOST_FAULTS]:
             expected, got = expected_and_got(item)
-            told.append(f"{'.'.join(place(item))}: expected {expected}; got {str(got)[:200]}")
+            where = f"{'.'.join(place(item))}: " if item["loc"] else ""
+            told.append(f"{where}expected {expected}; got {str(got)[:200]}")
         raise MalformedError("; ".join(told)) from error
     except ValueError as error:
         raise MalformedError(str(error)[:500]) from error

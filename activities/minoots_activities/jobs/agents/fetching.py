@@ -84,8 +84,9 @@ async def require_reachable(
     Raises:
         Failure: it may not be reached.
     """
-    reason = ""
+    reason, remedy = "", None
     if not network.hold(hosts).allow(host, port):
+        remedy = "Name the host in network of the job."
         reason = f"{host}:{port} is not among the hosts of this job (network)"
     else:
         try:
@@ -97,7 +98,7 @@ async def require_reachable(
     except OSError as error:
         raise _failed("this attempt cannot be recorded, and so it is refused") from error
     if reason:
-        raise Failure(FailureKind.DENIED, reason)
+        raise Failure(FailureKind.DENIED, reason, remedy=remedy)
 
 
 async def _body(answer: httpx.Response) -> str:

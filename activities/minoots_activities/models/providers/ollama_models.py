@@ -147,7 +147,8 @@ async def pull(server: OllamaServer, model: str) -> AsyncGenerator[Pulling, None
     except ollama.ResponseError as error:
         absent = "not exist" in error.error or "not found" in error.error or error.status_code == 404
         kind = ModelErrorKind.UNKNOWN_MODEL if absent else ModelErrorKind.PROVIDER_FAULT
-        raise ModelFailure(kind, f"{server.name} cannot pull {name}: {error.error}") from error
+        remedy = "Use a name that Ollama's registry has: https://ollama.com/library" if absent else None
+        raise ModelFailure(kind, f"{server.name} cannot pull {name}: {error.error}", remedy=remedy) from error
     except json.JSONDecodeError as error:
         raise garbled(server.name, "got a line that is none") from error
     except (httpx.HTTPError, ConnectionError) as error:
