@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
@@ -42,6 +43,8 @@ class Gateway:
     temporal: Client | None
     tailer: Tailer
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    receiving: Counter[str] = field(default_factory=Counter)
+    """Bytes of artifacts that are being handed in, by tenant."""
     job_watch: JobWatch = field(init=False)
     _pending: set[asyncio.Task[Any]] = field(default_factory=set)
 

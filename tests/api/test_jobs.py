@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -164,6 +165,37 @@ async def test_an_artifact_that_is_too_big_is_refused(door: Door) -> None:
     answer = await door.http.post("/v1/artifacts", content=b"x" * (most + 1))
     assert answer.status_code == 413
     assert str(most) in answer.json()["detail"]
+
+
+async def test_who_hands_in_slowly_holds_so_much_of_the_gateway_and_no_more(door: Door) -> None:
+    door.gateway.settings = with_overrides(door.gateway.settings, {"jobs": {"max_artifact_bytes": 1024}})
+    go_on = asyncio.Event()
+
+    async def slowly(first: bytes) -> AsyncIterator[bytes]:
+        yield first
+        await go_on.wait()
+
+    async def held() -> int:
+        return int(door.gateway.receiving["dev"])
+
+    async with asyncio.TaskGroup() as group, asyncio.timeout(120):
+        slow = [
+            group.create_task(door.http.post("/v1/artifacts", content=slowly(bytes([number]) * 1000)))
+            for number in range(8)
+        ]
+        try:
+            await eventually(held, lambda size: size == 8000)
+            refused = await door.http.post("/v1/artifacts", content=b"x" * 1000)
+            theirs = await bearer(door, Scope.JOBS_WRITE, tenant="globex")
+            other = await door.http.post("/v1/artifacts", content=b"x" * 1000, headers=theirs)
+        finally:
+            go_on.set()
+    assert refused.status_code == 429
+    assert "one after the other" in refused.json()["remedy"]
+    assert other.status_code == 201
+    assert [task.result().status_code for task in slow] == [201] * 8
+    assert await eventually(held, lambda size: size == 0) == 0
+    assert (await door.http.post("/v1/artifacts", content=b"x" * 1000)).status_code == 201
 
 
 async def begun(door: Door, job: dict[str, Any]) -> job_progress.Begun:

@@ -209,6 +209,16 @@ async def test_a_list_that_cannot_be_kept_starts_nothing(tmp_path: Path) -> None
             raise AssertionError("it has begun")
 
 
+async def test_a_list_behind_a_link_is_not_kept(tmp_path: Path) -> None:
+    # Whoever may write to the temporary directory, too, could have put it there.
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "room").symlink_to(tmp_path / "ours")
+    with pytest.raises(NeverStarted, match="cannot be kept"):
+        async with room(tmp_path).hold("x", Tier.BUBBLEWRAP, Limits(memory_mb=16)):
+            raise AssertionError("it has begun")
+    assert list((tmp_path / "ours").iterdir()) == []
+
+
 def test_installations_have_lists_of_their_own(tmp_path: Path) -> None:
     assert folder_of(tmp_path / "a") == folder_of(tmp_path / "a")
     assert folder_of(tmp_path / "a") != folder_of(tmp_path / "b")

@@ -131,7 +131,7 @@ async def desk() -> AsyncIterator[Desk]:
     async def note(text: str) -> str:
         """Note something down."""
         kept.called.append(text)
-        return f"noted: {text}"
+        return f"noted: {kept.shown[-1] if text == 'who am I' else text}"
 
     @server.tool()
     async def wait(text: str) -> str:

@@ -301,7 +301,8 @@ async def test_a_token_of_the_settings_is_shown_to_its_server_and_told_to_nobody
 ) -> None:
     async with desk() as server:
         tokens = {"jobs": {"mcp_tokens": [f"other {server.url} wr0ng", f"{TENANT} {server.url} t0ken"]}}
-        async with serve(call("desk__note", text="tea"), "done", **reaching(server.place), **tokens) as (
+        asking = call("desk__note", text="who am I")
+        async with serve(asking, "done", **reaching(server.place), **tokens) as (
             stack,
             url,
         ):
@@ -309,6 +310,7 @@ async def test_a_token_of_the_settings_is_shown_to_its_server_and_told_to_nobody
             done = await ended(stack, job)
             assert done.state is JobState.SUCCEEDED, done
             assert set(server.shown) == {"Bearer t0ken"}
+            assert await results(stack, job) == ["noted: Bearer [redacted]"], "it was said back"
             handle = stack.client.get_workflow_handle(f"job:{TENANT}:{job.id}")
             told = [(await handle.fetch_history()).to_json(), done.model_dump_json()]
             told += [one.model_dump_json() for one in await events(stack, job)]

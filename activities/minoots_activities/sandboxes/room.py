@@ -16,6 +16,7 @@ import fcntl
 import hashlib
 import json
 import os
+import stat
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -166,7 +167,9 @@ class Room:
         In the thread of the loop: a few small files, and nobody who is called off leaves an entry behind.
         """
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        if self._folder.stat().st_uid != os.getuid():
+        about = self._folder.lstat()
+        if about.st_uid != os.getuid() or not stat.S_ISDIR(about.st_mode):
+            # A link of somebody else's to a folder of ours would have us write there.
             raise PermissionError(errno.EPERM, "it is somebody else's")
         with (self._folder / "lock").open("a") as lock:
             try:

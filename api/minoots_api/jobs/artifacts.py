@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Any, Final
 
 from fastapi import Path, Request
@@ -10,16 +12,19 @@ from starlette.responses import Response
 
 from minoots.contracts import Content, FieldProblem
 from minoots.errors import Failure, FailureKind
-from minoots_api.gateway import Here
+from minoots_api.gateway import Gateway, Here
 from minoots_api.parameters import Text
 from minoots_api.principals import JobsReader, JobsWriter
 from minoots_api.routing import Router
+from minoots_platform.identity import Principal
 from minoots_platform.records import contents
 
 from .routes import as_download
 
 router = Router(prefix="/v1/artifacts", tags=["jobs"])
 
+_AT_A_TIME: Final = 8
+"""Times the largest artifact: what one tenant may be handing in at the same time to one gateway."""
 _BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
 
 
@@ -33,21 +38,27 @@ _BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary
 )
 async def hand_in_artifact(request: Request, gateway: Here, principal: JobsWriter) -> Content:
     """Hand in bytes that jobs may name by their hash; what no job names for a day is forgotten."""
-    data = await body_of(request, gateway.settings.jobs.max_artifact_bytes, "the artifact")
-    sha256 = await contents.keep(gateway.database, principal.tenant, data, gateway.clock())
-    return Content(sha256=sha256, bytes=len(data))
+    async with body_of(request, gateway, principal, "the artifact") as data:
+        sha256 = await contents.keep(gateway.database, principal.tenant, data, gateway.clock())
+        return Content(sha256=sha256, bytes=len(data))
 
 
-async def body_of(request: Request, most: int, what: str) -> bytes:
-    """Return the bytes of a request.
+@asynccontextmanager
+async def body_of(
+    request: Request, gateway: Gateway, principal: Principal, what: str
+) -> AsyncIterator[bytes]:
+    """Yield the bytes of a request; until the end of the block they count as held for its tenant.
 
     Raises:
-        Failure: too_large, beyond ``most`` bytes of ``what``; invalid, when they do not all come.
+        Failure: too_large, beyond `jobs.max_artifact_bytes` of ``what``; throttled, when the tenant hands in
+            too much at a time; invalid, when they do not all come.
     """
+    most, held, tenant = gateway.settings.jobs.max_artifact_bytes, gateway.receiving, principal.tenant
     data = bytearray()
     try:
         async for part in request.stream():
             data += part
+            held[tenant] += len(part)
             if len(data) > most:
                 problem = FieldProblem(field="body", expected=f"at most {most} bytes", got="more")
                 raise Failure(
@@ -56,9 +67,20 @@ async def body_of(request: Request, most: int, what: str) -> bytes:
                     remedy="Divide or compress it, or raise jobs.max_artifact_bytes.",
                     errors=(problem,),
                 )
+            if held[tenant] > _AT_A_TIME * most:
+                # All of it is in memory, and whoever sends slowly keeps it there.
+                raise Failure(
+                    FailureKind.THROTTLED,
+                    f"more than {_AT_A_TIME * most} bytes are being handed in at a time",
+                    remedy="Hand in one after the other.",
+                )
+        yield bytes(data)
     except ClientDisconnect as gone:
         raise Failure(FailureKind.INVALID, f"the connection ended before {what} did") from gone
-    return bytes(data)
+    finally:
+        held[tenant] -= len(data)
+        if not held[tenant]:
+            del held[tenant]
 
 
 @router.get(

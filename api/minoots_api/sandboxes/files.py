@@ -81,8 +81,8 @@ async def put_sandbox_file(
     async with gateway.database.write() as connection:
         # Before the bytes are kept: of another's sandbox nothing is kept for anybody.
         await sandboxes.require_standing(connection, principal.tenant, sandbox_id, gateway.clock())
-    data = await body_of(request, gateway.settings.jobs.max_artifact_bytes, "the file")
-    sha256 = await contents.keep(gateway.database, principal.tenant, data, gateway.clock())
+    async with body_of(request, gateway, principal, "the file") as data:
+        sha256 = await contents.keep(gateway.database, principal.tenant, data, gateway.clock())
     found = await asked(
         gateway, principal, sandbox_id, SandboxDoes.PUT, path=where, sha256=sha256, executable=executable
     )

@@ -1,7 +1,7 @@
 """A server behind a URL: the official client speaks to it through the walls that jobs have around them.
 
 Owns which requests go out: to the one host of the URL, which is judged and written down before the first of
-them, at addresses that may be, and with answers that have an end.
+them, at addresses that may be, and with answers that have an end and do not say the server's token back.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from minoots_activities.http.guarded import Guarded
 from minoots_activities.http.transport import GuardedTransport
 from minoots_activities.jobs.agents.fetching import place_of, require_reachable
 from minoots_activities.sandboxes.tiers import Network
+from minoots_platform.telemetry.redaction import REDACTED
 
 MOST_ANSWER: Final = 1024 * 1024
 """Bytes of one answer: lists of tools are long."""
@@ -47,7 +48,7 @@ async def reached(
         headers["authorization"] = f"Bearer {token}"
     async with (
         httpx2.AsyncClient(
-            transport=_OneHost(transport, url), headers=headers, timeout=seconds, trust_env=False
+            transport=_OneHost(transport, url, token), headers=headers, timeout=seconds, trust_env=False
         ) as client,
         # Without a goodbye: a server that does not answer it would hold up what it has answered.
         streamable_http_client(url, http_client=client, terminate_on_close=False) as streams,
@@ -58,15 +59,44 @@ async def reached(
 class _OneHost(httpx2.AsyncBaseTransport):
     """The guarded transport, for one host and port: no answer can send the client to another."""
 
-    def __init__(self, inner: GuardedTransport, url: str) -> None:
+    def __init__(self, inner: GuardedTransport, url: str, token: str | None) -> None:
         self._inner = inner
+        self._token = None if token is None else token.encode()
         self._guarded = Guarded(inner)
         self._place = place_of(url)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         if place_of(str(request.url)) != self._place:
             raise httpx2.UnsupportedProtocol("a server may not send its client to another host")
-        return await self._guarded.handle_async_request(request)
+        answer = await self._guarded.handle_async_request(request)
+        if self._token is not None:
+            answer.stream = _Without(answer.stream, self._token)
+        return answer
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+class _Without(httpx2.AsyncByteStream):
+    """An answer without the token that its server says back, as some do: models would be told of it."""
+
+    def __init__(self, inner: Any, token: bytes) -> None:
+        self._inner = inner
+        self._token = token
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        rest = b""
+        async for piece in self._inner:
+            rest = (rest + piece).replace(self._token, REDACTED.encode())
+            # The token may go on in the next piece. No more waits than that: a message may end here.
+            kept = next(
+                (size for size in range(len(self._token) - 1, 0, -1) if rest.endswith(self._token[:size])), 0
+            )
+            whole, rest = rest[: len(rest) - kept], rest[len(rest) - kept :]
+            if whole:
+                yield whole
+        if rest:
+            yield rest
 
     async def aclose(self) -> None:
         await self._inner.aclose()
