@@ -15,10 +15,10 @@ from working import accept, cancel, ended, events, made, read, submit
 from working import reaches as job_reaches
 
 from minoots.contracts import CloseReason, ExecResult, Job, JobState, Sandbox, SandboxState
-from minoots.errors import Failure
+from minoots.errors import Failure, FailureKind
 from minoots_activities.sandboxes.room import folder_of
 from minoots_platform.clock import utc_now
-from minoots_platform.records import Database, contents
+from minoots_platform.records import Database, contents, jobs
 from minoots_platform.settings import Settings, with_overrides
 from minoots_platform.telemetry import Telemetry
 from minoots_workflows.ids import workflow_id
@@ -83,6 +83,19 @@ async def test_programs_in_one_run_one_after_the_other(stack: Stack) -> None:
     jobs = [await submit(stack, **shell(sandbox.id, script)) for _ in range(3)]
     done = [await ended(stack, job) for job in jobs]
     assert [one.state for one in done] == [JobState.SUCCEEDED] * 3, done
+
+
+async def test_more_programs_than_may_wait_in_one_are_refused(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "MOST_IN_ONE_SANDBOX", 2)
+    full, other = await opened(stack), await opened(stack)
+    for _ in range(2):
+        await accept(stack, shell(full.id, "true"))
+    with pytest.raises(Failure, match="2 jobs wait or run in the sandbox already") as refused:
+        await accept(stack, shell(full.id, "true"))
+    assert refused.value.kind is FailureKind.THROTTLED
+    await accept(stack, shell(other.id, "true"))
 
 
 async def test_a_program_in_one_is_cancelled_and_the_sandbox_stays(stack: Stack) -> None:

@@ -42,7 +42,9 @@ _SLOWER: Final = frozenset({Queue.CORE, Queue.IO, Queue.FILES})
 _THROTTLE_OF_JOBS: Final = timedelta(milliseconds=250)
 
 
-_HELD_AT_ONCE: Final = 1000
+_PLACES_OF_ONE: Final = 100
+"""For each sandbox that a worker holds: more than jobs may wait for their turn in it, so that these take no
+place of another's, whose signs of life would end."""
 
 
 def build_worker(client: Client, queue: Queue | str, serving: Serving, settings: Settings) -> Worker:
@@ -58,7 +60,7 @@ def build_worker(client: Client, queue: Queue | str, serving: Serving, settings:
         most = min(most, settings.sandbox.at_once)
     if not isinstance(queue, Queue):
         # What is for a sandbox waits there for its turn, and has to be taken at once: that tells of life.
-        most = _HELD_AT_ONCE
+        most = settings.sandbox.standing.per_worker * _PLACES_OF_ONE
     return Worker(
         client,
         task_queue=queue,

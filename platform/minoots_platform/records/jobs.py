@@ -37,6 +37,8 @@ from .paging import newest_first
 TABLE: Final = schema.jobs
 _EVENTS: Final = schema.job_events
 _ARTIFACTS: Final = schema.job_artifacts
+MOST_IN_ONE_SANDBOX: Final = 50
+"""Unfinished jobs of one sandbox that stands; see `minoots_workers.process`, which has places for them."""
 REQUEST: Final[TypeAdapter[LlmJob | ExecJob | AgentJob]] = TypeAdapter(JobRequest)
 FINAL: Final = tuple(state.value for state in JobState if state.final)
 
@@ -80,9 +82,9 @@ async def accept(
     """Keep a new job, under an id of its own unless one is given.
 
     Raises:
-        Failure: throttled, when too many of the tenant's are not finished; invalid, for a deadline that has
-            passed or is too far away, and for contents that are not kept; not_found or conflict, for a
-            sandbox that is not there or does not stand.
+        Failure: throttled, when too many of the tenant's, or of its sandbox's, are not finished; invalid, for
+            a deadline that has passed or is too far away, and for contents that are not kept; not_found or
+            conflict, for a sandbox that is not there or does not stand.
     """
     deadline = _deadline(request, admission, now)
     await _require_room(connection, tenant, admission.most_unfinished)
@@ -91,6 +93,7 @@ async def accept(
     sandbox_id = request.sandbox if isinstance(request, ExecJob) else None
     if sandbox_id is not None:
         await sandboxes.require_standing(connection, tenant, sandbox_id, now)
+        await _require_turn(connection, tenant, sandbox_id)
     wire = request.model_dump(mode="json", exclude_unset=True)
     row = (
         await connection.execute(
@@ -300,6 +303,19 @@ def _deadline(request: LlmJob | ExecJob | AgentJob, admission: Admission, now: d
         problem = FieldProblem(field="body.deadline", expected=expected, got=request.deadline.isoformat())
         raise Failure(FailureKind.INVALID, "the deadline cannot be kept", errors=(problem,))
     return request.deadline
+
+
+async def _require_turn(connection: AsyncConnection, tenant: str, sandbox_id: str) -> None:
+    """Refuse a program for which too many wait in one sandbox: each has a place of its worker meanwhile."""
+    waiting = sa.select(sa.func.count()).where(
+        TABLE.c.tenant == tenant, TABLE.c.sandbox_id == sandbox_id, TABLE.c.ended_at.is_(None)
+    )
+    if (await connection.execute(waiting)).scalar_one() >= MOST_IN_ONE_SANDBOX:
+        raise Failure(
+            FailureKind.THROTTLED,
+            f"{MOST_IN_ONE_SANDBOX} jobs wait or run in the sandbox already",
+            remedy="Wait until some have ended, cancel some, or open another sandbox.",
+        )
 
 
 async def _require_room(connection: AsyncConnection, tenant: str, most: int) -> None:
