@@ -108,7 +108,7 @@ async def test_the_command_line_approves_denies_and_says_something(asking: Door,
         return ran.stdout
 
     told = ["--task", "go", "--tier", "process", "--tool", "run", "--tool", "sleep=never", "--json"]
-    job_id = json.loads(await minoots("submit", *told))["id"]
+    job_id = json.loads(await minoots("submit", *told, "--locality", "local_only"))["id"]
 
     def look() -> JobDetail:
         with Minoots(asking.url) as client:
@@ -118,6 +118,7 @@ async def test_the_command_line_approves_denies_and_says_something(asking: Door,
         return await asyncio.to_thread(look)
 
     await eventually(seen, lambda job: bool(job.agent and job.agent.awaiting))
+    assert (await seen()).request["locality"] == "local_only"
     assert "echo one" in await minoots("show", job_id)
     await minoots("approve", job_id, "--call", "1")
     await minoots("deny", job_id, "--reason", "no")

@@ -78,3 +78,9 @@ def mcp_server(text: str) -> dict[str, Any]:
     if not command:
         raise typer.BadParameter(f"expected NAME=COMMAND or NAME=URL; got {text!r}", param_hint="--mcp")
     return {"name": name, "command": command}
+
+
+def tool_rule(told: str) -> dict[str, str]:
+    """Return the rule for a tool of an agent that is given as ``NAME`` or ``NAME=APPROVAL``."""
+    name, _, approval = told.partition("=")
+    return {"name": name, "approval": approval} if approval else {"name": name}

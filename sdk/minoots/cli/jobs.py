@@ -21,12 +21,13 @@ from minoots.contracts.jobs import (
     JobState,
     LlmResult,
 )
+from minoots.contracts.models import Locality
 from minoots.contracts.sandboxes import Tier
 from minoots.errors import Failure, FailureKind
 from minoots.job_following import Transcript
 
 from . import output
-from .arguments import duration, given, mapping, mcp_server, text
+from .arguments import duration, given, mapping, mcp_server, text, tool_rule
 from .exits import Exit
 from .moments import local
 from .session import Session, group, remote
@@ -68,6 +69,9 @@ def submit(
     system: Annotated[str | None, typer.Option(help="What the model is told first.")] = None,
     model: Annotated[str | None, typer.Option(help="Name of the model.")] = None,
     provider: Annotated[str | None, typer.Option(help="Ask this provider only.")] = None,
+    locality: Annotated[
+        Locality | None, typer.Option(help="Where its words may go.", show_default=False)
+    ] = None,
     name: Annotated[str | None, typer.Option(help="For people.")] = None,
     file: Annotated[
         list[str] | None, typer.Option(help=f"Put into the sandbox: {_PLACES}", show_default=False)
@@ -102,6 +106,7 @@ def submit(
         name=name,
         model=model,
         provider=provider,
+        locality=locality,
         stdin=None if stdin is None else text(stdin, "--stdin"),
         tier=tier,
         outputs=output_path,
@@ -117,7 +122,7 @@ def submit(
             wanted["messages"] = [{"role": "system", "text": system}]
         wanted["prompt"] = text(prompt, "--prompt")
     elif task is not None:
-        tools = None if tool is None else [_rule(one) for one in tool]
+        tools = None if tool is None else [tool_rule(one) for one in tool]
         servers = None if mcp is None else [mcp_server(one) for one in mcp]
         wanted |= given(system=system, files=file_fields(file), tools=tools, mcp=servers, max_turns=turns)
         wanted["task"] = text(task, "--task")
@@ -387,11 +392,6 @@ def file_fields(given_files: Sequence[str] | None) -> list[dict[str, str]]:
     """Return the files of a job from what was given as ``PATH=TEXT`` or ``PATH=@FILE``."""
     found = mapping(given_files, "--file", "=")
     return [{"path": path, "text": text(what, "--file")} for path, what in found.items()]
-
-
-def _rule(told: str) -> dict[str, str]:
-    name, _, approval = told.partition("=")
-    return {"name": name, "approval": approval} if approval else {"name": name}
 
 
 def _safe(name: str) -> list[str]:
