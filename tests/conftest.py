@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import os
 import shutil
 import sysconfig
 import tempfile
@@ -45,6 +46,15 @@ def pytest_collection_finish() -> None:
     """Have the collector never look at the tests themselves."""
     gc.freeze()
     gc.enable()
+
+
+@pytest.fixture(autouse=True)
+def _own_umask() -> Iterator[None]:
+    """Give back the umask after each test: a stack that runs within one sets its own for good."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)
 
 
 # What a test leaves behind need not outlast a power cut. To make a database and to remove it each wait for

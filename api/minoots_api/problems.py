@@ -20,6 +20,13 @@ from minoots_platform.telemetry import get_logger, redact_text
 
 CONTENT_TYPE: Final = "application/problem+json"
 
+THROTTLED: Final[dict[int | str, dict[str, Any]]] = {
+    429: {
+        "description": "Too much is under way or waits",
+        "content": {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+}
+"""For the description of routes that may say so."""
 _KIND_OF_STATUS: Final = {rule.status: kind for kind, rule in FAILURES.items()} | {
     400: FailureKind.INVALID,
     405: FailureKind.INVALID,

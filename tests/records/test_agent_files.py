@@ -76,7 +76,7 @@ async def test_a_sandbox_that_lies_about_sizes_hands_over_no_more_than_is_kept(
     files = files_of(sqlite_database)
     before = files.tree
     with pytest.raises(Failure, match="as they were before") as refused:
-        await Commands(Tiers(vm_image=Path("none")), MEGABYTE, 2 * MEGABYTE)._take_over(
+        await Commands(Tiers(vm_image=Path("none")), MEGABYTE, 2 * MEGABYTE).take_over(
             cast(Sandbox, lying), files
         )
     assert refused.value.kind is FailureKind.TOO_LARGE

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import Depends, Path, Query, Request
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -19,7 +19,7 @@ from minoots_api.events.about import After, events_about
 from minoots_api.gateway import Gateway, Here
 from minoots_api.parameters import Cursor, IdempotencyKey, Limit, known_form, number_of
 from minoots_api.principals import SourcesReader, SourcesWriter
-from minoots_api.problems import CONTENT_TYPE
+from minoots_api.problems import THROTTLED
 from minoots_api.routing import Router
 from minoots_api.waiting import Wait, when_final
 from minoots_platform.ids import new_id
@@ -61,12 +61,6 @@ _FORM: Final = {
         },
     }
 }
-_THROTTLED: Final[dict[int | str, dict[str, Any]]] = {
-    429: {
-        "description": "Too much is under way or waits",
-        "content": {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-    }
-}
 
 
 def ingest_id(id: Annotated[str, Path(examples=["ing_01JD3Z5E8S9V8QG8ZJ6ZC4T2XK"])]) -> str:
@@ -77,7 +71,7 @@ def ingest_id(id: Annotated[str, Path(examples=["ing_01JD3Z5E8S9V8QG8ZJ6ZC4T2XK"
 IngestId = Annotated[str, Depends(ingest_id)]
 
 
-@router.post("", status_code=202, response_model=Ingest, openapi_extra=_FORM, responses=_THROTTLED)
+@router.post("", status_code=202, response_model=Ingest, openapi_extra=_FORM, responses=THROTTLED)
 async def ingest(
     request: Request, gateway: Here, principal: SourcesWriter, key: IdempotencyKey = None
 ) -> Response:

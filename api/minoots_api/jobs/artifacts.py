@@ -15,6 +15,7 @@ from minoots.errors import Failure, FailureKind
 from minoots_api.gateway import Gateway, Here
 from minoots_api.parameters import Text
 from minoots_api.principals import JobsReader, JobsWriter
+from minoots_api.problems import THROTTLED
 from minoots_api.routing import Router
 from minoots_platform.identity import Principal
 from minoots_platform.records import contents
@@ -32,6 +33,7 @@ _BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary
     "",
     status_code=201,
     response_model=Content,
+    responses=THROTTLED,
     openapi_extra={
         "requestBody": {"required": True, "content": {"application/octet-stream": _BINARY}},
     },

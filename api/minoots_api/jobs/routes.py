@@ -28,6 +28,7 @@ from minoots_api.commands import run_once
 from minoots_api.gateway import Gateway, Here
 from minoots_api.parameters import Cursor, IdempotencyKey, LabelFilter, Limit, Text, known_form
 from minoots_api.principals import JobsReader, JobsWriter
+from minoots_api.problems import THROTTLED
 from minoots_api.routing import Router
 from minoots_api.timers.destinations import require_tools_allowed
 from minoots_api.waiting import Wait, when_final
@@ -60,7 +61,7 @@ def admission(gateway: Gateway) -> jobs.Admission:
     return jobs.Admission(settings.max_unfinished, timedelta(seconds=settings.default_deadline))
 
 
-@router.post("", status_code=201, response_model=Job)
+@router.post("", status_code=201, response_model=Job, responses=THROTTLED)
 async def submit_job(
     request: Request,
     job: Annotated[JobRequest, Body()],
@@ -195,7 +196,7 @@ async def _require_theirs(connection: AsyncConnection, principal: Principal, job
     require_tools_allowed(jobs.REQUEST.validate_python(row.spec), principal)
 
 
-@router.post("/{id}/messages", response_model=JobDetail)
+@router.post("/{id}/messages", response_model=JobDetail, responses=THROTTLED)
 async def send_job_message(
     job_id: JobId,
     message: JobMessage,

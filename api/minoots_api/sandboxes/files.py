@@ -17,6 +17,7 @@ from minoots_api.jobs.artifacts import body_of
 from minoots_api.jobs.routes import as_download
 from minoots_api.parameters import Text
 from minoots_api.principals import SandboxesReader, SandboxesWriter
+from minoots_api.problems import THROTTLED
 from minoots_api.routing import Router
 from minoots_platform.records import contents, sandboxes
 from minoots_workflows.sandboxes.contracts import SandboxDoes
@@ -64,6 +65,7 @@ async def get_sandbox_file(
 @router.put(
     "/{path:path}",
     response_model=SandboxWritten,
+    responses=THROTTLED,
     openapi_extra={
         "requestBody": {"required": True, "content": {"application/octet-stream": _BINARY}},
     },

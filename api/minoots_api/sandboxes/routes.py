@@ -15,6 +15,7 @@ from minoots_api.commands import run_once
 from minoots_api.gateway import Gateway, Here
 from minoots_api.parameters import Cursor, IdempotencyKey, LabelFilter, Limit, known_form
 from minoots_api.principals import SandboxesReader, SandboxesWriter
+from minoots_api.problems import THROTTLED
 from minoots_api.routing import Router
 from minoots_platform.identity import Principal
 from minoots_platform.records import events, sandboxes
@@ -53,7 +54,7 @@ def admission(gateway: Gateway) -> sandboxes.Admission:
     )
 
 
-@router.post("", status_code=201, response_model=Sandbox)
+@router.post("", status_code=201, response_model=Sandbox, responses=THROTTLED)
 async def open_sandbox(
     request: Request,
     sandbox: SandboxCreate,
