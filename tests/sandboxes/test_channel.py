@@ -123,21 +123,19 @@ async def test_answers_for_ever_that_nobody_has_asked_for_end_the_channel() -> N
 async def test_a_file_that_is_the_kernels_is_none(tmp_path: Path) -> None:
     async with opened() as (channel, theirs), asyncio.timeout(30):
 
-        async def hands(path: Path) -> None:
-            """Hand over a file that is open for writing, as an answer to a request to open one."""
-            asked = channel.open({"do": "open"})
+        async def handed(path: Path) -> int:
+            """Ask for a file, and be handed one that is open for writing; return its descriptor."""
+            asking = asyncio.create_task(channel.ask_file({"do": "open"}))
             number = json.loads(await asyncio.get_running_loop().sock_recv(theirs, 65536))["n"]
             with path.open("r+b", buffering=0) as file:
                 socket.send_fds(theirs, [json.dumps({"n": number}).encode() + b"\n"], [file.fileno()])
-            await asked.next()
+            return (await asking)[1]
 
         # Written by a worker that is root, it would keep a program from being killed for its memory.
-        await hands(Path("/proc/self/oom_score_adj"))
         with pytest.raises(OutcomeUnknown):
-            channel.take_file()
+            await handed(Path("/proc/self/oom_score_adj"))
         (tmp_path / "file").touch()
-        await hands(tmp_path / "file")
-        os.close(channel.take_file())
+        os.close(await handed(tmp_path / "file"))
 
 
 async def test_a_listing_without_end_is_given_up() -> None:
