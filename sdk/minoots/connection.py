@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
+import ssl
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any, Final, TypedDict
@@ -76,8 +77,15 @@ class Connection:
     @property
     def client_options(self) -> dict[str, Any]:
         """Arguments of the ``httpx`` client that belongs to this connection."""
-        # A proxy from the environment cannot reach this machine's own loopback, so it is not asked there.
-        return {"trust_env": not _is_loopback(httpx.URL(self.base_url).host), "timeout": self.timeouts(0.0)}
+        url = httpx.URL(self.base_url)
+        options: dict[str, Any] = {"timeout": self.timeouts(0.0)}
+        if _is_loopback(url.host):
+            # A proxy from the environment cannot reach this machine's own loopback, so it is not asked there.
+            options["trust_env"] = False
+            if url.scheme == "http":
+                # To load the authorities takes longer than most calls, and nobody asks for them.
+                options["verify"] = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        return options
 
     def request(self, call: Call[Any]) -> httpx.Request:
         """Return the request for ``call``, in the current trace."""

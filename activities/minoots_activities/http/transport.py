@@ -7,6 +7,7 @@ proxy and no cookie. Answers are not decompressed here; ask for ``Accept-Encodin
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 import time
 from collections import Counter
@@ -14,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Any, Final
 
 import httpcore
@@ -101,8 +103,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         self._own_resolver = None if resolver is not None else SystemResolver()
         found = resolver or self._own_resolver
         assert found is not None  # noqa: S101 - one of the two is set above
-        # httpx's choice of authorities: SSL_CERT_FILE or SSL_CERT_DIR if set, else certifi's.
-        tls = ssl_context or httpx.create_ssl_context()
+        tls = ssl_context or _authorities(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
         tls.set_alpn_protocols(["http/1.1"])
         self._networks = {
             "http": GuardedNetwork(policy, found, most_bytes=most_bytes),
@@ -245,6 +246,12 @@ def _pool(
         keepalive_expiry=seconds,
         network_backend=network,
     )
+
+
+@cache
+def _authorities(file: str | None, folder: str | None) -> ssl.SSLContext:
+    """Return httpx's choice of authorities, read once: those of the variables if set, else certifi's."""
+    return httpx.create_ssl_context()
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int]:
