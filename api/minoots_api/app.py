@@ -89,6 +89,7 @@ def create_app(gateway: Gateway) -> FastAPI:
         version=__version__,
         description=DESCRIPTION,
         lifespan=lifespan,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         middleware=_middleware(gateway),

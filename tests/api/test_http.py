@@ -6,13 +6,17 @@ import asyncio
 import base64
 import json
 import re
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from gateways import Door
 from stacks import eventually
 
+from minoots_api import openapi
 from minoots_platform.settings import Settings, with_overrides
 
 TIMER = {"name": "t", "after": "1h", "actions": [{"url": "http://127.0.0.1:9/"}]}
@@ -33,6 +37,24 @@ async def test_the_trace_of_the_caller_goes_on(door: Door) -> None:
     asked = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     answer = await door.http.get("/health", headers={"traceparent": asked})
     assert answer.headers["traceparent"].split("-")[1] == asked.split("-")[1]
+
+
+async def test_others_are_answered_while_the_description_is_made(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on, made = threading.Event(), threading.Event(), openapi.describe
+
+    def slowly(app: FastAPI) -> dict[str, Any]:
+        begun.set()
+        assert go_on.wait(30)
+        return made(app)
+
+    monkeypatch.setattr(openapi, "describe", slowly)
+    asked = asyncio.create_task(door.http.get("/openapi.json"))
+    assert await asyncio.to_thread(begun.wait, 60)
+    assert (await door.http.get("/health")).status_code == 200
+    go_on.set()
+    assert (await asked).json()["info"]["title"] == "Minoots"
 
 
 @pytest.mark.parametrize("path", ["/health", "/v1/timers", "/v1/nothing", "/docs", "/openapi.json"])

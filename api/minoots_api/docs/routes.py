@@ -1,10 +1,13 @@
-"""``/docs`` and the files it is made of."""
+"""``/docs``, the files it is made of, and the description of every route that it shows."""
 
 from __future__ import annotations
 
+import asyncio
+import json
 from pathlib import Path
 from typing import Final
 
+from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 
 from minoots_api.routing import Router
@@ -18,6 +21,16 @@ _STATIC: Final = Path(__file__).parent / "static"
 async def root() -> Response:
     """Lead people to the page."""
     return RedirectResponse("/docs")
+
+
+@router.get("/openapi.json")
+async def description(request: Request) -> Response:
+    """Serve the OpenAPI document."""
+    # Made when it is first asked for: that takes a second, in which others are answered as well.
+    kept = request.app.state
+    if not hasattr(kept, "openapi"):
+        kept.openapi = await asyncio.to_thread(lambda: json.dumps(request.app.openapi()).encode())
+    return Response(kept.openapi, media_type="application/json")
 
 
 @router.get("/docs")
