@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from minoots_platform.writers.closing import Blocks
@@ -64,7 +65,7 @@ _BEGINS: Final = re.compile(
 )
 """Of what programs say in the user's name without an end."""
 MENTIONED: Final = "--- Content from referenced files ---"
-"""Behind it, programs made after Gemini's write what files hold that the user has mentioned."""
+"""Behind it, Gemini and programs made from it write what files hold that the user has mentioned."""
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -105,6 +106,20 @@ def behind(text: str, mark: str) -> tuple[str, bool]:
     for line in before.splitlines():
         blocks.feed(line.expandtabs(4))
     return own.strip(), mark not in before and blocks.open is None
+
+
+def without_mentioned(parts: Iterable[str]) -> list[str]:
+    """Return the texts of a message without what files hold that it mentions.
+
+    That is whatever comes behind the mark: files come with repositories, and say what their authors want.
+    """
+    kept: list[str] = []
+    for part in parts:
+        own, found, _ = part.partition(MENTIONED)
+        kept.append(own)
+        if found:
+            break
+    return kept
 
 
 def notice_in(text: str) -> str | None:
