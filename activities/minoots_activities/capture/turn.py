@@ -51,7 +51,7 @@ _PASTED: Final = (
     "type the command in a message of its own"
 )
 _DOUBTFUL: Final = (
-    "from line {} on this may be the words of a program, for it begins with its tag; type the command in a "
+    "from line {} on this may be the words of a program, for it begins as those do; type the command in a "
     "message of its own"
 )
 _OF_AGENTS: Final = ("subagent", "review")

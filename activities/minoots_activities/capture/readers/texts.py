@@ -52,6 +52,10 @@ _TAGS: Final = (
 )
 _OPENS: Final = re.compile(rf"<(?P<tag>{'|'.join(sorted(_TAGS, key=len, reverse=True))})(?=[\s/>])")
 _CUT_OFF: Final = re.compile(rf"^[ \t]*{_OPENS.pattern}(?![^<>\n]{{0,500}}> )", re.MULTILINE)
+_PLANNED: Final = re.compile(
+    r"\s*(?:Implement the following plan:|A previous agent produced the plan below\b)"
+)
+"""Begins what programs say in the user's name when a plan was agreed to: the plan is the model's."""
 _COMMAND_BEGINS: Final = re.compile(r"<command-(?:name|message|args)>")
 _COMMAND_NAME: Final = re.compile(r"<command-name>([^<]*)</command-name>")
 _COMMAND_ARGUMENTS: Final = re.compile(r"(?s)<command-args>(.*?)</command-args>")
@@ -145,8 +149,10 @@ def doubtful_from(text: str) -> int | None:
     """Return the line of a user's message, from 1, from which on a program may speak that was cut off.
 
     That is one that begins with a tag of a program's without an end. Behind the name of a tag in a sentence
-    stands a space, where programs begin to speak at once.
+    stands a space, where programs begin to speak at once. Or the first, where a program hands over a plan.
     """
+    if _PLANNED.match(text):
+        return 1
     found = _CUT_OFF.search(text) if "<" in text else None
     return None if found is None else text.count("\n", 0, found.start()) + 1
 
