@@ -86,6 +86,17 @@ def said(number: int, text: str = "hello") -> bytes:
     return json.dumps(record, ensure_ascii=False).encode() + b"\n"
 
 
+async def test_kinds_without_end_and_facts_without_end_take_little_space(host: Host) -> None:
+    odd = b"".join(json.dumps({"type": f"odd {number}"}).encode() + b"\n" for number in range(1500))
+    long = json.loads(said(2)) | {"cwd": "/" + "x" * 100_000, "gitBranch": "main"}
+    host.path().write_bytes(said(1) + odd + json.dumps(long).encode() + b"\n")
+    await host.read()
+    async with host.database.read() as connection:
+        unknown = (await connection.execute(sa.select(schema.transcripts.c.unknown))).scalar_one()
+    assert (len(unknown), sum(unknown.values())) == (101, 1500)
+    assert (await host.conversation()).facts == {"cwd": "/x", "branch": "main"}
+
+
 async def test_a_file_that_grows_by_any_bytes_is_read_as_at_once(host: Host) -> None:
     whole = b"".join(said(number) for number in range(40))
     chance = random.Random(3)

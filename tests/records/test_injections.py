@@ -16,6 +16,7 @@ from minoots_activities.capture.readers.aider import Aider
 from minoots_activities.capture.readers.codex import Codex
 from minoots_activities.capture.readers.copilot import Copilot
 from minoots_activities.capture.readers.cursor import Cursor
+from minoots_activities.capture.readers.qwen import Qwen
 from minoots_activities.capture.readers.store import known
 from minoots_platform.records import Database
 from minoots_platform.records.conversations import Whose
@@ -85,6 +86,35 @@ async def test_a_file_that_is_mentioned_to_gemini_is_not_obeyed(desk: Desk) -> N
         {"type": "user", "content": [{"text": content}], "displayContent": [{"text": "@README.md"}]}
     )
     assert done.obeyed == 0
+
+
+@pytest.mark.parametrize("shape", ["parts", "text"])
+async def test_a_file_that_is_mentioned_to_an_older_gemini_is_not_obeyed(desk: Desk, shape: str) -> None:
+    # It says nowhere what was typed.
+    parts = [
+        "look at @README.md",
+        "\n--- Content from referenced files ---",
+        "\nContent from @README.md:\n",
+        f"hello\n\n{COMMAND}\n\n--- Content from referenced files ---\n{COMMAND}",
+        "\n--- End of content ---",
+    ]
+    content: Any = [{"text": part} for part in parts] if shape == "parts" else "".join(parts)
+    assert (await desk.gemini({"type": "user", "content": content})).obeyed == 0
+    assert (
+        await desk.gemini({"type": "user", "content": content}, {"type": "user", "content": COMMAND})
+    ).obeyed
+
+
+async def test_a_file_that_is_mentioned_to_qwen_is_not_obeyed(desk: Desk) -> None:
+    path = desk.folder / "chats" / "s.jsonl"
+    at = (BEGAN + timedelta(seconds=1)).isoformat()
+    parts = ["look at @README.md", "\n--- Content from referenced files ---", "\nContent from @README.md:\n"]
+    message = {
+        "parts": [{"text": text} for text in (*parts, f"hello\n\n{COMMAND}\n", "\n--- End of content ---")]
+    }
+    lines(path, {"type": "user", "uuid": "u1", "sessionId": "s", "timestamp": at, "message": message})
+    await desk.read(path, Qwen())
+    assert (await desk.obey(Whose("qwen", "s").id_for(TENANT))).obeyed == 0
 
 
 def lines(path: Path, *records: dict[str, Any]) -> None:

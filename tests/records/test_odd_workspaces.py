@@ -55,6 +55,18 @@ async def test_a_pasted_log_is_told_in_few_events(desk: Desk, chat: Chat) -> Non
     assert len(told) <= 200
 
 
+async def test_a_workspace_does_not_send_recordings_into_another(desk: Desk) -> None:
+    # File and link came with a `git pull`.
+    evil = desk.workspace("evil", 'output = "out"\nfilename = "tea"')
+    (evil / "out").symlink_to(desk.root)
+    chat = desk.chat(OTHER)
+    done = await chat.tell("::record-evil")
+    assert (done.obeyed, done.refused, desk.names()) == (0, 1, set())
+    # Who types where it is to go may.
+    done = await chat.tell(f"::record-evil {desk.root}/milk.md")
+    assert (done.obeyed, desk.names()) == (1, {"milk.md"})
+
+
 async def test_a_workspace_does_not_record_what_is_held_elsewhere(desk: Desk) -> None:
     # The file came with a `git pull`; only the folder was registered by the user.
     desk.workspace("evil")

@@ -61,6 +61,14 @@ async def test_a_recording_begins_at_the_line_of_its_command(desk: Desk, chat: C
     assert desk.names() == {"tea.md"}
 
 
+async def test_of_many_long_messages_each_is_obeyed(desk: Desk, chat: Chat) -> None:
+    # More than are looked through in one transaction.
+    said = [f"{'a' * 300_000}\n::export-notes {name}.md" for name in ("one", "two", "three")]
+    done = await chat.tell(*said, "::export-notes four.md")
+    assert done.obeyed == 4
+    assert {"one.md", "two.md", "three.md", "four.md"} <= desk.names()
+
+
 async def test_a_capture_begins_with_the_conversation_and_goes_on(desk: Desk, chat: Chat) -> None:
     chat.says("first")
     chat.answers("answer")

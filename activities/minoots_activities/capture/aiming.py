@@ -69,7 +69,9 @@ class Aim:
         if usual is None:
             raise Refused(f"the workspace wants the format {workspace.config.format}; there are {_names()}")
         if command.argument is None:
-            return await self._free(workspace.folder, workspace, place, usual), usual
+            target = await self._free(workspace.folder, workspace, place, usual)
+            await self._require_below(target, workspace)
+            return target, usual
         try:
             given = destination_in(command.argument)
         except ValueError as error:
@@ -145,6 +147,15 @@ class Aim:
             raise Refused(f"{path} may not be written: {denied}") from denied
         except TimeoutError as silent:
             raise Refused(f"{path} may not be written: {silent.strerror}") from silent
+
+    async def _require_below(self, target: Target, workspace: Workspace) -> None:
+        """Refuse a place that a workspace chose outside of itself: its files may come with a repository."""
+        root = await self._ask(workspace.root, lambda: os.path.realpath(workspace.root))
+        if not target.path.is_relative_to(root):
+            raise Refused(
+                f"{workspace.folder} leads to {target.path.parent}, outside of the workspace; "
+                "type a path below it, or one from / on"
+            )
 
     async def _there(self, target: Target) -> bool:
         """Tell whether there is anything at a place."""

@@ -28,7 +28,7 @@ from minoots_platform.telemetry import get_logger
 from .answering import Answering, beating
 from .compressed import expanded
 from .lines import Mark, is_continued
-from .parts import BATCH, LOUD_AFTER, beginning_of, fed, parts_of, problem_of
+from .parts import BATCH, LOUD_AFTER, beginning_of, bounded, counted, fed, parts_of, problem_of
 from .readers import Draft, Identity, Parsed, Reader
 from .readers.identity import held
 from .readers.store import Listed, Store, known
@@ -160,7 +160,7 @@ class Ingest:
             parser, parsed, failed = await beating(partial(fed, reader, identity, parser, batch), beat)
             odd += failed
             batch = []
-            unknown = Counter(reading.unknown) + parsed.unknown
+            unknown = counted(reading.unknown, parsed.unknown)
             understood = reading.understood + parsed.understood
             # The mark moves with the last part: until then it is read again.
             mark = listed.mark if record is None else before.fingerprint
@@ -221,7 +221,7 @@ class Ingest:
         # everybody else on this host would wait.
         events, enclosures = await beating(lambda: self._clean_all(drafts, done), beat)
         secrets = Found()
-        facts = self._redactor.value(dict(facts), secrets)
+        facts = self._redactor.value(bounded(facts), secrets)
         if reading is not None:
             unknown = self._redactor.value(dict(reading.unknown), secrets)
             reading = replace(

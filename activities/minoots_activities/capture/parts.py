@@ -19,7 +19,7 @@ from .compressed import Damaged
 from .lines import Mark, lines_from, mark_at
 from .readers import Identity, Parsed, Parser, Reader
 from .readers.gemini import records_of_whole
-from .recovery import is_whole, records_of
+from .recovery import MOST_VALUES, is_swollen, is_whole, records_of
 
 BATCH: Final = 500
 """Lines of one transaction: few enough for a writer beside it, many enough for speed."""
@@ -34,6 +34,16 @@ _CHUNK: Final = 1 << 20
 
 LOUD_AFTER: Final = 5
 """Records of which none is understood: the format has changed, and somebody has to know."""
+
+
+_MOST_KINDS: Final = 100
+"""Kinds of records that nobody knows which are counted by their names: the counts stand in the records, and
+are looked through for secrets with each part."""
+
+_OTHERS: Final = "others"
+
+_LONGEST_FACT: Final = 4096
+"""Characters of what is known of a conversation as a whole, such as its folder: lists show it."""
 
 
 @dataclass
@@ -74,7 +84,7 @@ def parts_of(
     del begun
     for batch, parser.more in _with_more(batches):
         parser, parsed, odd = fed(reader, identity, parser, batch.records)
-        unknown = Counter(reading.unknown) + parsed.unknown
+        unknown = counted(reading.unknown, parsed.unknown)
         understood = reading.understood + parsed.understood
         reading = replace(
             reading,
@@ -124,6 +134,8 @@ def _whole(file: BinaryIO) -> _Batch | None:
     mark = _mark_of(data) if data else _mark_of_all(file)
     if not mark.offset:
         return None
+    if is_swollen(data):
+        raise Damaged(f"it has more than {MOST_VALUES} values, and would have to be read at once")
     if data and (whole := records_of_whole(data)) is not None:
         return _Batch(list(whole), 0, mark)
     del data
@@ -203,6 +215,19 @@ def _one_by_one(parser: Parser, records: Sequence[Mapping[str, Any]], parsed: Pa
             get_logger("minoots.capture").warning("transcript.record_odd", error=type(error).__name__)
             failed += 1
     return failed
+
+
+def counted(before: Mapping[str, int], more: Mapping[str, int]) -> Counter[str]:
+    """Return how many records of which unknown kinds there are by now; of many kinds, the rest together."""
+    found = Counter(before)
+    for kind, many in more.items():
+        found[kind if kind in found or len(found) < _MOST_KINDS else _OTHERS] += many
+    return found
+
+
+def bounded(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is known of a conversation, without what is too long to be what it says."""
+    return {name: one for name, one in facts.items() if not isinstance(one, str) or len(one) <= _LONGEST_FACT}
 
 
 def _loud_after(reader: Reader) -> int:

@@ -23,6 +23,15 @@ _WORK: Final = 8
 _DEEPEST: Final = 64
 """Levels of a value that are kept as they are; what is deeper is kept as its text."""
 
+_LARGE: Final = 1 << 20
+"""Bytes of a line in which more than so many values could stand."""
+
+MOST_VALUES: Final = 1_000_000
+"""Of one record: in memory, each takes many times the space that it has in a file."""
+
+_STRINGS: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+"""Also one that breaks off, so that nothing is looked through twice."""
+
 _SUSPICIOUS: Final = (b"\\u0000", b"\\ud", b"\\uD")
 _BLANK: Final = re.compile(r"\s*")
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
@@ -64,6 +73,8 @@ def records_of(line: bytes) -> Recovered:
     line = line.strip(b" \t\r\x00")
     if not line:
         return Recovered(())
+    if is_swollen(line):
+        return Recovered((), damaged=True)
     try:
         found = orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -77,6 +88,18 @@ def records_of(line: bytes) -> Recovered:
     return Recovered((found,))
 
 
+def is_swollen(data: bytes) -> bool:
+    """Tell whether JSON has so many values that they fill memory: a tool may give back anything."""
+    if len(data) < _LARGE or _values_in(data) <= MOST_VALUES:
+        return False
+    # What stands in texts counts for nothing: long ones are full of commas.
+    return _values_in(_STRINGS.sub(b"", data)) > MOST_VALUES
+
+
+def _values_in(data: bytes) -> int:
+    return sum(data.count(mark) for mark in (b",", b"{", b"["))
+
+
 def is_whole(line: bytes) -> bool:
     """Tell whether a line without its end holds whole records, so that nothing of them can be missing."""
     if not line.rstrip(b" \t\r").endswith(b"}"):
@@ -86,6 +109,9 @@ def is_whole(line: bytes) -> bool:
 
 
 def _recover(line: bytes) -> Recovered:
+    if len(line) >= _LARGE and _values_in(line) > MOST_VALUES:
+        # What is a text and what is not cannot be told for certain any more.
+        return Recovered((), damaged=True)
     text = line.replace(b"\x00", b"").decode("utf-8", "replace")
     records: list[dict[str, Any]] = []
     damaged = b"\x00" in line

@@ -40,6 +40,10 @@ GRACE: Final = timedelta(minutes=1)
 """How long before a conversation was first seen a command may have been typed."""
 
 _PART: Final = 500
+_LONG: Final = 10_000
+"""Characters of a message through which others need not wait while commands are looked for."""
+_MOST_LOOKED_THROUGH: Final = 500_000
+"""Characters of messages in one transaction in which commands are looked for."""
 _MOST_REFUSALS: Final = 20
 """In one message."""
 _UNCERTAIN: Final = (
@@ -51,7 +55,7 @@ _PASTED: Final = (
     "type the command in a message of its own"
 )
 _DOUBTFUL: Final = (
-    "from line {} on this may be the words of a program, for it begins with its tag; type the command in a "
+    "from line {} on this may be the words of a program, for it begins as those do; type the command in a "
     "message of its own"
 )
 _OF_AGENTS: Final = ("subagent", "review")
@@ -91,6 +95,7 @@ class Turn:
         self._told: list[events.NewEvent] = []
         self._refusals: list[dict[str, Any]] = []
         self._started = 0
+        self._looked_through = 0
         self.obeyed = 0
         self.refused = 0
         self.waits: Waits | None = None
@@ -114,7 +119,7 @@ class Turn:
             if said and event.agent_id in (None, conversation.agent_id) and self._is_new(number, event):
                 # To a sub-agent it is another agent that speaks, and nobody else's words are obeyed.
                 persons = conversation.relation not in _OF_AGENTS and event.agent_id is None
-                typed = commands_in(event.text or "") if persons else ()
+                typed = await self._typed(event.text or "") if persons else ()
                 heeded = () if event.details.get("uncertain") else typed
                 try:
                     # Before anything of it is done: a message is obeyed as a whole.
@@ -131,13 +136,22 @@ class Turn:
                 await self._by_itself(number, event, heeded)
                 await self._message(number, event, typed)
             done = number
+            if self._looked_through > _MOST_LOOKED_THROUGH:
+                break  # the rest in a transaction of its own: whoever writes waits for this one
         await conversations.note_waiting(self._connection, conversation, waits_at, since)
         if done != conversation.obeyed:
             await conversations.obeyed(self._connection, conversation.id, done)
         await self._notify()
         if self._told:
             await events.append(self._connection, conversation.tenant, self._told)
-        return self.waits is None and len(found) == _PART
+        return self.waits is None and (len(found) == _PART or done < found[-1][0])
+
+    async def _typed(self, text: str) -> tuple[Command | Mistake, ...]:
+        """Return the commands of a message; of a long one apart, for with deep lists it takes seconds."""
+        if "::" not in text:
+            return ()
+        self._looked_through += len(text)
+        return commands_in(text) if len(text) <= _LONG else await apart(partial(commands_in, text))
 
     async def _require_readable(self, typed: Sequence[Command | Mistake]) -> None:
         """Make sure that what a message needs can be read.

@@ -39,6 +39,8 @@ class Memory:
     """The mark of each session of a store when it was last told."""
     old: set[str] = field(default_factory=set)
     """Files that were there before watching began, or of which somebody has been told since."""
+    fresh: set[str] = field(default_factory=set)
+    """Those that were fresh when they could not be read."""
     whose: dict[str, tuple[int, Whose]] = field(default_factory=dict)
     """Whose conversation a file tells of, by its path, and the inode that it had then."""
     troubled: dict[str, str] = field(default_factory=dict)

@@ -52,6 +52,8 @@ _FEW: Final = 64
 """Folders that are looked into one by one; of more, everything is looked at."""
 _LEFT_ALONE: Final = 30.0
 """Seconds after which it is tried again to follow folders, when that failed."""
+_RECENT_NS: Final = 3_600 * 10**9
+"""Nanoseconds within which a file has changed that is new: clocks of disks in a network differ."""
 _SHARE: Final = 50
 """A look at all files may take this part of a processor: the more there are, the rarer it is."""
 
@@ -129,6 +131,7 @@ class Watcher:
                 self._unread.told(one.key)
                 if one.fresh:
                     self._memory.old.discard(one.key)
+                    self._memory.fresh.add(one.key)
                 self._memory.marks.pop(one.key, None)
                 self._memory.seen.pop(one.path, None)
 
@@ -354,7 +357,7 @@ class Watcher:
             path=path,
             session_id=session_id,
             conversation_id=conversation_id,
-            fresh=source.reader.own and key not in self._memory.old,
+            fresh=source.reader.own and self._is_fresh(path, key),
         )
         try:
             await self._tell(start, file)
@@ -364,7 +367,18 @@ class Watcher:
             return False
         self.stats.told += 1
         self._memory.old.add(key)
+        self._memory.fresh.discard(key)
         return True
+
+    def _is_fresh(self, path: str, key: str) -> bool:
+        """Tell whether what is said in a session has come while it was looked after.
+
+        What comes with the time of long ago was copied or unpacked here: it is as old as before.
+        """
+        if key in self._memory.old or key in self._memory.fresh:
+            return key not in self._memory.old
+        _, modified_ns = self._memory.seen.get(path, (0, 0))
+        return time.time_ns() - modified_ns < _RECENT_NS
 
     def _known(self, path: str, now: About) -> Whose | None:
         """Return whose conversation a file tells of, if that was found out before."""

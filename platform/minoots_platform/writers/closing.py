@@ -41,8 +41,10 @@ class _Anchored:
         return self._pattern.match(text)
 
 
-@dataclass
+@dataclass(eq=False)
 class _Item:
+    """One that is compared by what it is: there may be many, and for each line they are looked through."""
+
     indent: int
     empty: bool
     """Its first line has nothing behind the marker: a blank line after it ends the item."""
@@ -69,11 +71,21 @@ class Blocks:
         """List items, and ``None`` for quotes, from the outside in."""
         self.open: _Open | None = None
         self.paragraph = False
+        self._blank = False
+        """Whether the line before was blank, and ended nothing that it stood in."""
 
     def feed(self, line: str) -> bool:
         """Take in a line without tabs; return whether it is speech: no code, no markup, and in no quote."""
+        blank = not line.strip(" ")
+        if blank and self._blank:
+            # A text may have hundreds of thousands of them within lists as deep as can be.
+            if self.open is None:
+                return True
+            self._go_on("")
+            return False
         rest, matched = self._matched(line)
         whole = matched == len(self.inside)
+        self._blank = blank and whole
         if whole and self.open is not None:
             self._go_on(rest)
             return False

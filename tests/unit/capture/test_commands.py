@@ -160,3 +160,10 @@ def test_behind_very_much_text_a_command_is_told_and_not_obeyed(end: str) -> Non
     for before, kind in (*((one, Mistake) for one in range(1, 12)), (20, Command)):
         [found] = commands_in("x" * (LONGEST - before) + f"{end}::stop-notes")
         assert isinstance(found, kind)
+
+
+def test_behind_very_deep_lists_and_many_blank_lines_a_command_is_found() -> None:
+    [found] = commands_in("- " * 64 + "a" + "\n" * 400_000 + "::stop-notes")
+    assert (found.line, found.raw) == (400_001, "::stop-notes")
+    # In the fence that is open in the list nobody types.
+    assert commands_in("- ```\n\n\n\n  ::stop-notes\n\n\n  ::stop-notes") == ()

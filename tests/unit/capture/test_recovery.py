@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minoots_activities.capture.recovery import records_of
+from minoots_activities.capture.readers.sqlite import json_of
+from minoots_activities.capture.recovery import MOST_VALUES, Recovered, is_swollen, records_of
 
 TEXTS = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=8)
 JSON: st.SearchStrategy[Any] = st.recursive(
@@ -90,3 +91,23 @@ def test_nothing_raises(line: bytes) -> None:
 
 def test_a_line_full_of_beginnings_takes_no_time() -> None:
     assert records_of(b'{"a' * 400_000).damaged
+
+
+def test_a_record_that_was_made_to_fill_memory_is_damage() -> None:
+    many = MOST_VALUES + 1
+    for values in (b"{}," * many, b"1," * many, b"[]," * many):
+        line = b'{"type":"user","message":{"content":[' + values + b"0]}}"
+        assert records_of(line) == Recovered((), damaged=True)
+        # Nor behind one that breaks off.
+        assert records_of(b'{"type":"x' + line) == Recovered((), damaged=True)
+    # A long text with as many commas is none.
+    said = {"type": "user", "message": {"content": "1,{[" * many}}
+    assert records_of(line_of(said)).records == (said,)
+    assert json_of("[" + "1," * many + "1]") is None
+    assert json_of(json.dumps([said])) == [said]
+
+
+@pytest.mark.parametrize("made", [b'"\\', b'"', b'\\"', b"\\,"])
+def test_whether_a_record_fills_memory_is_found_in_one_pass(made: bytes) -> None:
+    # In the time of the square of its length this would never end.
+    is_swollen(b'{"a":' + made * 1_000_000 + b"," * (MOST_VALUES + 1))

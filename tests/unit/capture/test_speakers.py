@@ -98,6 +98,9 @@ def test_what_a_program_put_there_is_not_the_users(words: str) -> None:
         ("what is <skill> for?\n::record-notes", None),
         ("<skills>\n::record-notes", None),
         ("::record-notes", None),
+        ("Implement the following plan:\n\n# Tea\n\n::record-notes", 1),
+        ("A previous agent produced the plan below to do it.\n\n::record-notes", 1),
+        ("Implement the plan:\n\n::record-notes", None),
         ("", None),
     ],
 )
@@ -355,6 +358,14 @@ def test_what_was_opened_and_closed_before_a_mark_is_no_reason_to_doubt() -> Non
 def test_cursor_s_user_is_what_stands_in_the_query(said: str, own: str) -> None:
     record = {"role": "user", "message": {"content": [{"type": "text", "text": said}]}}
     assert of_users(list(events(parsed("cursor", [record], CURSOR)).values())) == [own]
+
+
+def test_what_stands_around_the_query_of_cursor_is_not_taken_for_the_user_s() -> None:
+    files = f"<attached_files>\n\n{COMMAND}\n\n</attached_files>\n<user_query>\nhi\n</user_query>"
+    said = f"{files}\n<system_reminder>\nplan first\n</system_reminder>"
+    record = {"role": "user", "message": {"content": [{"type": "text", "text": said}]}}
+    [found] = events(parsed("cursor", [record], CURSOR)).values()
+    assert found.details == {"uncertain": "pasted"}
 
 
 def test_what_a_sub_agent_of_codex_reports_is_told_as_that() -> None:

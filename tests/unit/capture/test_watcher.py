@@ -162,6 +162,16 @@ async def test_what_comes_while_it_is_watched_is_told_once_and_is_fresh(ground: 
     assert (watcher.stats.files, watcher.stats.told, watcher.stats.failures) == (1, 1, 0)
 
 
+async def test_what_was_copied_here_with_its_times_is_not_fresh(ground: Ground, tmp_path: Path) -> None:
+    aside = tmp_path / "aside"
+    aside.write_bytes(ground.write().read_bytes())
+    os.utime(aside, ns=(1, 1))
+    async with running(ground.watcher()):
+        path = aside.rename(ground.folder / f"{session(2)}.jsonl")
+        await until(lambda: ground.of(path))
+    assert ground.of(path) == [False]
+
+
 async def test_telling_says_whose_file_it_is(ground: Ground) -> None:
     path = ground.write()
     await ground.watcher().look()

@@ -183,7 +183,8 @@ def _asked(text: str) -> tuple[str, bool]:
     """
     text = clean(text).strip()
     if not text.endswith(_QUERY_ENDS) or _QUERY not in text:
-        return typed(text), True
+        # With something of the program's behind the query, all before it may be files as well.
+        return typed(text), not (_QUERY in text and _QUERY_ENDS in text)
     # The last one: what stands before it are files and rules, which may hold one, too.
     return behind(text.removesuffix(_QUERY_ENDS), _QUERY)
 

@@ -21,7 +21,7 @@ from minoots.contracts.conversations import (
 
 from .identity import id_in, id_in_name
 from .reader import Blob, Identity, Parsed, Parser, Reader, event_id
-from .texts import MENTIONED, clean, typed
+from .texts import clean, typed, without_mentioned
 from .times import moment
 from .values import as_text, blob, count
 
@@ -179,10 +179,11 @@ class GeminiParser(Parser):
         parsed: Parsed,
     ) -> None:
         shown, _ = _content(message.get("displayContent"))
+        (text,) = without_mentioned([text])
         if shown.strip():
             # What was typed; commands that it does not show are kept where nothing else is left out: what a
             # command of the program, such as `/init`, makes of itself may hold anything.
-            said = [line.strip() for line in text.partition(MENTIONED)[0].splitlines()]
+            said = [line.strip() for line in text.splitlines()]
             seen = [line.strip() for line in shown.splitlines()]
             lost = [line for line in said if _COMMAND.match(line) and line not in seen]
             alike = [line for line in said if line and line not in lost] == [line for line in seen if line]

@@ -13,7 +13,7 @@ from .gemini_file import GeminiFile
 from .identity import id_in, id_in_name
 from .reader import Blob, Identity, Parsed, Parser, Reader, event_id
 from .store import Open, Store
-from .texts import clean, typed
+from .texts import clean, typed, without_mentioned
 from .times import moment
 from .values import as_text, blob, count
 
@@ -109,7 +109,7 @@ class _QwenParser(Parser):
                 details = {"origin": clean(by)[:100]}
                 self._add(parsed, record, Kind.SYSTEM, injected=True, details=details, **told)
             return
-        said = typed(*map(clean, spoken)) if own is Kind.USER else clean("\n".join(spoken))
+        said = typed(*map(clean, without_mentioned(spoken))) if own is Kind.USER else clean("\n".join(spoken))
         if said.strip() or blobs:
             self._add(parsed, record, own, text=said, blobs=blobs, **common)
         usage = record.get("usageMetadata")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from minoots_activities.capture.compressed import Damaged
-from minoots_activities.capture.recovery import decoded
+from minoots_activities.capture.recovery import decoded, is_swollen
 
 from .store import Open, Store
 
@@ -25,6 +25,8 @@ MOST: Final = 512 << 20
 """Characters of all answers that are held at a time, as of one session."""
 _PATIENCE: Final = 5.0
 """Seconds that a database may be busy."""
+_LARGE: Final = 1 << 20
+"""Characters of a text that may hold more values than memory does."""
 _LARGEST: Final = 64 << 20
 """Bytes of a file that is read as a whole."""
 
@@ -118,7 +120,9 @@ def whole(open: Open, path: Path) -> bytes:
 
 
 def json_of(text: Any) -> Any:
-    """Return the JSON in a text; ``None`` where there is none."""
+    """Return the JSON in a text; ``None`` where there is none, or so much that it fills memory."""
+    if isinstance(text, str) and len(text) > _LARGE and is_swollen(text.encode("utf-8", "replace")):
+        return None
     try:
         return decoded(text)
     except (ValueError, TypeError, RecursionError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from minoots_platform.writers.closing import Blocks
@@ -51,6 +52,10 @@ _TAGS: Final = (
 )
 _OPENS: Final = re.compile(rf"<(?P<tag>{'|'.join(sorted(_TAGS, key=len, reverse=True))})(?=[\s/>])")
 _CUT_OFF: Final = re.compile(rf"^[ \t]*{_OPENS.pattern}(?![^<>\n]{{0,500}}> )", re.MULTILINE)
+_PLANNED: Final = re.compile(
+    r"\s*(?:Implement the following plan:|A previous agent produced the plan below\b)"
+)
+"""Begins what programs say in the user's name when a plan was agreed to: the plan is the model's."""
 _COMMAND_BEGINS: Final = re.compile(r"<command-(?:name|message|args)>")
 _COMMAND_NAME: Final = re.compile(r"<command-name>([^<]*)</command-name>")
 _COMMAND_ARGUMENTS: Final = re.compile(r"(?s)<command-args>(.*?)</command-args>")
@@ -64,7 +69,7 @@ _BEGINS: Final = re.compile(
 )
 """Of what programs say in the user's name without an end."""
 MENTIONED: Final = "--- Content from referenced files ---"
-"""Behind it, programs made after Gemini's write what files hold that the user has mentioned."""
+"""Behind it, Gemini and programs made from it write what files hold that the user has mentioned."""
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -107,6 +112,20 @@ def behind(text: str, mark: str) -> tuple[str, bool]:
     return own.strip(), mark not in before and blocks.open is None
 
 
+def without_mentioned(parts: Iterable[str]) -> list[str]:
+    """Return the texts of a message without what files hold that it mentions.
+
+    That is whatever comes behind the mark: files come with repositories, and say what their authors want.
+    """
+    kept: list[str] = []
+    for part in parts:
+        own, found, _ = part.partition(MENTIONED)
+        kept.append(own)
+        if found:
+            break
+    return kept
+
+
 def notice_in(text: str) -> str | None:
     """Return what a text is that somebody else than the user said, as its tag says; ``None`` for others."""
     begins = _OPENS.match(text := text.strip())
@@ -130,8 +149,10 @@ def doubtful_from(text: str) -> int | None:
     """Return the line of a user's message, from 1, from which on a program may speak that was cut off.
 
     That is one that begins with a tag of a program's without an end. Behind the name of a tag in a sentence
-    stands a space, where programs begin to speak at once.
+    stands a space, where programs begin to speak at once. Or the first, where a program hands over a plan.
     """
+    if _PLANNED.match(text):
+        return 1
     found = _CUT_OFF.search(text) if "<" in text else None
     return None if found is None else text.count("\n", 0, found.start()) + 1
 
