@@ -18,6 +18,7 @@ from minoots.contracts.conversations import ConversationEvent, ConversationEvent
 
 from . import front_matter
 from .closing import closer_of, fence_for
+from .folds import folded_whole, unfolded
 from .headlines import headline
 from .visible import visible
 from .writer import Beside, Look, Rendered, Writer, agent_file
@@ -36,7 +37,6 @@ _WIKI: Final = re.compile(r"\[(?P<name>[^\[\]]*)\]\((?P<path>/[^()\s]+\.md)\)")
 _CODE: Final = re.compile(
     r"(?ms)^ {0,3}(?P<fence>`{3,}|~{3,}).*?(?:^ {0,3}(?P=fence)|\Z)|(?<!`)`{1,8}[^`\n]+`{1,8}"
 )
-_FOLDS: Final = re.compile(r"(?i)<(?=/?(?:details|summary)\b)")
 _MARKED: Final = re.compile(r"[-+*>#|`~<=_[]|[0-9]+[.)]| {4}|\t")
 _UNITALIC: Final = re.compile(r"```|~~~|<")
 _SPECIAL: Final = re.compile(r"[%<>\\&#?\x00-\x1f\x7f]")
@@ -119,7 +119,7 @@ class _Block:
     def body(self, text: str, *, italic: bool = False) -> str:
         """Return a text of somebody's such that nothing in it reaches beyond its end."""
         text = visible(text.strip("\r\n").rstrip())
-        text = _linked(text, self.look)
+        text = folded_whole(_linked(text, self.look))
         if italic and not _UNITALIC.search(text):
             text = "\n".join(_italic(line) for line in text.split("\n"))
         if text.startswith((" ", "\t")) and not self.headed:
@@ -218,7 +218,7 @@ def _system(block: _Block) -> None:
 def _thinking(block: _Block) -> None:
     if block.look.thinking and block.event.text:
         block.machine()
-        block.fold("Thinking", block.body(_FOLDS.sub("&lt;", block.event.text)))
+        block.fold("Thinking", block.body(unfolded(block.event.text)))
 
 
 def _call(block: _Block) -> None:
@@ -273,7 +273,7 @@ def _compaction(block: _Block) -> None:
     if boundary:
         block.state["compacted"] = True
     elif block.event.text and block.event.text.strip():
-        block.fold(SUMMARY, block.body(_FOLDS.sub("&lt;", block.event.text)))
+        block.fold(SUMMARY, block.body(unfolded(block.event.text)))
 
 
 def _rewind(block: _Block) -> None:
