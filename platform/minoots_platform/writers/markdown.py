@@ -142,6 +142,7 @@ class _Block:
             shown = text[:LONGEST_SHOWN] + "…"
             link = f"\n\n[all of it]({_target(self.look, file)})"
         fence = fence_for(shown)
+        shown = shown.removesuffix("\n")  # the fence stands on a line of its own anyway
         return f"{fence}{language}\n{shown}\n{fence}{link}"
 
     def enclosed(self) -> str:

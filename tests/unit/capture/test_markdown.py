@@ -532,11 +532,16 @@ def test_participants_are_told() -> None:
     assert rendered(events, named).participants == ["ann", "m-4.5"]
 
 
+def test_the_last_line_of_an_output_makes_no_empty_one() -> None:
+    assert "```\na.txt\n```\n" in rendered([gave("a.txt\n")], EVERYTHING).text
+    assert "```\na.txt\n\n```\n" in rendered([gave("a.txt\n\n")], EVERYTHING).text
+
+
 @pytest.mark.parametrize("given", ["x" * LONGEST_SHOWN, "", "```\n" * 1000])
 def test_what_is_not_too_long_is_shown_whole(given: str) -> None:
     found = rendered([called(given=given), gave(given)], EVERYTHING)
     assert found.beside == []
-    assert found.text.count(given + "\n") >= 2
+    assert found.text.count(given.removesuffix("\n") + "\n") >= 2
 
 
 @pytest.mark.parametrize("output", ["x" * (LONGEST_SHOWN + 1), "`" * 5000, "é\n" * 3000])
