@@ -230,6 +230,8 @@ def _call(block: _Block) -> None:
     calls[tool.call_id] = tool.name or "tool"
     while len(calls) > _CALLS:
         del calls[next(iter(calls))]
+    if block.event.model:
+        block.state["assistant"] = speaker_of(block.event.model)
     if not block.look.tool_calls:
         return
     block.machine()
@@ -245,6 +247,8 @@ def _result(block: _Block) -> None:
     if tool is None:
         return
     agent = block.agent()
+    if block.state.get("speaker") and (agent or block.look.tool_results):
+        block.machine()
     if not block.look.tool_results:
         if agent:
             block.append(agent)

@@ -728,3 +728,12 @@ def test_writers_are_found_by_their_format() -> None:
         "html": (Html, ".html"),
     }
     assert all(name == one.format for name, one in found.items())
+
+
+@pytest.mark.parametrize("look", [PLAIN, Look(timezone="UTC", beside="tea.assets", tool_results=True)])
+def test_what_a_tool_or_sub_agent_gave_is_not_told_as_the_users(look: Look) -> None:
+    call = called("Task").model_copy(update={"model": "claude-opus-4-8"})
+    found = rendered([said(Kind.USER, "look"), call, gave("found", agent_id="abc")], look)
+    headings = [line for line in found.text.splitlines() if line.startswith("# ")]
+    assert headings == ["# user_2026-11-21_1200_05", "# claude-opus-4.8_2026-11-21_1200_05"]
+    assert found.text.index("# claude") < found.text.index("Sub-agent abc")
