@@ -427,3 +427,14 @@ def test_the_text_of_a_source_is_printed_as_it_is(cli, gateway, make, monkeypatc
 def test_removing_asks_once(cli, service):
     assert cli("sources", "remove", "src_1").exit_code != 0
     assert [(request.method, request.url.path) for request in service.requests] == [("DELETE", S)]
+
+
+@pytest.mark.parametrize(("path", "words"), [("pipe", "neither a file nor a folder"), ("empty", "in empty;")])
+def test_what_there_is_no_file_in_is_named(cli, service, tmp_path, path, words):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / ".hidden.md").write_text("x")
+    done = cli("ingest", "add", path)
+    assert done.exit_code == 2
+    assert words in " ".join(done.output.replace("│", " ").split())
+    assert service.sent == []

@@ -357,7 +357,7 @@ def test_a_tree_is_indented_and_says_what_is_left_out(cli, gateway, make):
             "waiting_for_tool (Bash, Read) since 2026-",
         ),
         ({"activity": "idle"}, "idle since 2026-"),
-        ({"activity": "empty", "since": None}, "empty since -"),
+        ({"activity": "empty", "since": None}, "empty\n"),
     ],
 )
 def test_state_says_what_a_session_does(cli, gateway, make, state, begin):

@@ -48,13 +48,18 @@ def _of_workspaces(file: Path) -> list[Fault]:
     found = []
     for alias, root in roots.items():
         try:
-            registry.get(alias)
+            workspace = registry.get(alias)
         except Failure as failure:
             if failure.kind is FailureKind.NOT_FOUND:
                 remedy = f"Make it (minoots workspace init {root}), or: minoots workspace unregister {alias}"
                 found.append(Fault(f"workspace {alias}", f"the file {root / FILE}", "nothing there", remedy))
             else:
                 found.append(_of_failure(f"workspace {alias}", failure))
+            continue
+        passed = registry.passed_over(workspace)
+        if passed is not None:
+            expected = "folders that it was registered with"
+            found.append(Fault(f"workspace {alias}", expected, passed.detail, passed.remedy or ""))
     return found
 
 

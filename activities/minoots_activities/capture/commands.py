@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+from urllib.parse import unquote
 
 from minoots_platform.writers.closing import Blocks
 
@@ -103,7 +104,7 @@ def destination_in(argument: str) -> str:
         ValueError: for a mention, and for what is empty or cannot be a path.
     """
     linked = _LINK.fullmatch(argument)
-    path = (linked["target"] if linked else argument).strip()
+    path = (_unescaped(linked["target"]) if linked else argument).strip()
     while len(path) > 1 and ((path[0] in _QUOTES and path[-1] == path[0]) or path[0] + path[-1] == "<>"):
         path = path[1:-1].strip()
     path = path.replace("\\ ", " ")  # as one types it in a shell
@@ -118,6 +119,14 @@ def destination_in(argument: str) -> str:
     if not path or _UNNAMEABLE.search(path):
         raise ValueError(f"expected a path; got {argument!r}: type one such as plans/tea.md")
     return path
+
+
+def _unescaped(target: str) -> str:
+    """Return what the target of a link names: editors write a space in it as ``%20``."""
+    try:
+        return unquote(target, errors="strict")
+    except UnicodeDecodeError:
+        return target
 
 
 def _read(token: str, argument: str | None, line: int, raw: str) -> Command | Mistake:

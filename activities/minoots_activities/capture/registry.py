@@ -23,7 +23,16 @@ from minoots.errors import Failure, FailureKind
 from minoots_platform.whole_files import write_whole
 
 from .answering import Answering
-from .workspaces import ALIAS_PATTERN, FILE, Workspace, WorkspaceConfig, faults_in, not_now, read_config
+from .workspaces import (
+    ALIAS_PATTERN,
+    FILE,
+    Workspace,
+    WorkspaceConfig,
+    faults_in,
+    not_now,
+    outside,
+    read_config,
+)
 
 _TICK_NS: Final = 2_000_000_000
 """Nanoseconds between two times that every file system tells apart."""
@@ -106,7 +115,7 @@ class Registry:
         return found
 
     def problems(self) -> list[str]:
-        """Return what is wrong with the registry, or with workspaces: nothing is recorded into those."""
+        """Return what is wrong with the registry, or with workspaces, for which then less is recorded."""
         try:
             entries = self._current()
         except Failure as failure:
@@ -114,10 +123,30 @@ class Registry:
         looked, found = self._looked(entries), []
         for entry in entries:
             try:
-                self._sound(entry, looked)
+                workspace = self._sound(entry, looked)
             except Failure as failure:
                 found.append(f"nothing is recorded for {entry.alias}: {failure.detail}")
+                continue
+            passed = self.passed_over(workspace)
+            if passed is not None:
+                found.append(
+                    f"not everything is recorded for {entry.alias}: {passed.detail}; {passed.remedy}"
+                )
         return found
+
+    def passed_over(self, workspace: Workspace) -> Failure | None:
+        """Return what is told of a workspace whose file asks for folders that it was not registered with."""
+        try:
+            folders = self._answering.ask(str(workspace.root), workspace.passed_over)
+        except OSError:
+            return None
+        if not folders:
+            return None
+        return Failure(
+            FailureKind.DENIED,
+            f"auto_record_roots names {', '.join(folders)}: outside of it, and not so when it was registered",
+            remedy=f"to allow that: minoots workspace register {workspace.root} --alias {workspace.alias}",
+        )
 
     def answering(self) -> dict[str, Path]:
         """Return the folders of workspaces that can be looked into now, by their aliases.
@@ -302,8 +331,6 @@ def _mark_of(file: Path) -> _Mark | None:
 def _elsewhere(root: Path) -> tuple[str, ...]:
     """Return the folders outside of a workspace whose conversations its file asks for."""
     try:
-        wanted = read_config(root).auto_record_roots
-        found = [os.path.realpath(root / Path(one).expanduser()) for one in wanted]
-    except (Failure, ValueError, RuntimeError):
+        return outside(root, read_config(root))
+    except Failure:
         return ()
-    return tuple(one for one in found if not Path(one).is_relative_to(os.path.realpath(root)))

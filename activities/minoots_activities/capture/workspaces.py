@@ -159,6 +159,22 @@ class Workspace:
         except (ValueError, RuntimeError):
             return False  # a NUL in it, or a home folder of nobody
 
+    def passed_over(self) -> tuple[str, ...]:
+        """Return the folders that its file asks for and nobody allowed: it was registered without them."""
+        if not self.config.auto_record:
+            return ()
+        return tuple(one for one in outside(self.root, self.config) if one not in self.elsewhere)
+
+
+def outside(root: Path, config: WorkspaceConfig) -> tuple[str, ...]:
+    """Return the folders outside of a workspace whose conversations its file asks for."""
+    try:
+        own = os.path.realpath(root)
+        found = [os.path.realpath(root / Path(one).expanduser()) for one in config.auto_record_roots]
+    except (ValueError, RuntimeError):
+        return ()
+    return tuple(one for one in found if not Path(one).is_relative_to(own))
+
 
 _LARGEST: Final = 64 * 1024
 _NOT_NOW: Final = frozenset(

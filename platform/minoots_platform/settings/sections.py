@@ -16,6 +16,7 @@ from typing import Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from minoots._version import __version__
+from minoots_platform.ids import TENANT_PATTERN
 
 from .kinds import (
     Address,
@@ -281,6 +282,14 @@ class CaptureSettings(Section):
     idle: float = Field(
         600.0, ge=1, le=86_400, description="Seconds after which the workflow of a quiet conversation ends."
     )
+
+    @field_validator("tenant")
+    @classmethod
+    def _as_keys_have_it(cls, value: str) -> str:
+        # Nobody could have a key that reads what is kept for another.
+        if not re.match(TENANT_PATTERN, value):
+            raise ValueError(f"lower-case letters, digits, - and _, at most 63, as in keys; got {value!r}")
+        return value
 
     @field_validator("providers")
     @classmethod

@@ -85,9 +85,18 @@ def unknown(key: str, name: str, known: Sequence[str], source: str | None) -> Fa
         expected="a known setting",
         # Whatever stands under a misspelt name may well be a secret.
         got="an unknown one",
-        remedy=f"Did you mean `{guess}`?" if guess else "`minoots config show` lists what can be set.",
+        remedy=f"Did you mean `{guess}`?" if guess else f"There are: {', '.join(_beside(key, known))}.",
         source=source,
     )
+
+
+def _beside(key: str, known: Sequence[str]) -> list[str]:
+    """Return the names that stand where ``key`` does: sections, or what is in its section."""
+    between = "__" if "__" in key or key.isupper() else "."
+    section = key.rpartition(between)[0]
+    start = section + between if section else ""
+    found = {one.removeprefix(start).split(between)[0] for one in known if one.startswith(start)}
+    return sorted(found) if found else _beside(section, known)
 
 
 def _fault(

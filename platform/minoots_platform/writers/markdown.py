@@ -18,6 +18,7 @@ from minoots.contracts.conversations import ConversationEvent, ConversationEvent
 
 from . import front_matter
 from .closing import closer_of, fence_for
+from .folds import folded_whole, unfolded
 from .headlines import headline
 from .visible import visible
 from .writer import Beside, Look, Rendered, Writer, agent_file
@@ -36,7 +37,6 @@ _WIKI: Final = re.compile(r"\[(?P<name>[^\[\]]*)\]\((?P<path>/[^()\s]+\.md)\)")
 _CODE: Final = re.compile(
     r"(?ms)^ {0,3}(?P<fence>`{3,}|~{3,}).*?(?:^ {0,3}(?P=fence)|\Z)|(?<!`)`{1,8}[^`\n]+`{1,8}"
 )
-_FOLDS: Final = re.compile(r"(?i)<(?=/?(?:details|summary)\b)")
 _MARKED: Final = re.compile(r"[-+*>#|`~<=_[]|[0-9]+[.)]| {4}|\t")
 _UNITALIC: Final = re.compile(r"```|~~~|<")
 _SPECIAL: Final = re.compile(r"[%<>\\&#?\x00-\x1f\x7f]")
@@ -119,7 +119,7 @@ class _Block:
     def body(self, text: str, *, italic: bool = False) -> str:
         """Return a text of somebody's such that nothing in it reaches beyond its end."""
         text = visible(text.strip("\r\n").rstrip())
-        text = _linked(text, self.look)
+        text = folded_whole(_linked(text, self.look))
         if italic and not _UNITALIC.search(text):
             text = "\n".join(_italic(line) for line in text.split("\n"))
         if text.startswith((" ", "\t")) and not self.headed:
@@ -142,6 +142,7 @@ class _Block:
             shown = text[:LONGEST_SHOWN] + "…"
             link = f"\n\n[all of it]({_target(self.look, file)})"
         fence = fence_for(shown)
+        shown = shown.removesuffix("\n")  # the fence stands on a line of its own anyway
         return f"{fence}{language}\n{shown}\n{fence}{link}"
 
     def enclosed(self) -> str:
@@ -218,7 +219,7 @@ def _system(block: _Block) -> None:
 def _thinking(block: _Block) -> None:
     if block.look.thinking and block.event.text:
         block.machine()
-        block.fold("Thinking", block.body(_FOLDS.sub("&lt;", block.event.text)))
+        block.fold("Thinking", block.body(unfolded(block.event.text)))
 
 
 def _call(block: _Block) -> None:
@@ -229,6 +230,8 @@ def _call(block: _Block) -> None:
     calls[tool.call_id] = tool.name or "tool"
     while len(calls) > _CALLS:
         del calls[next(iter(calls))]
+    if block.event.model:
+        block.state["assistant"] = speaker_of(block.event.model)
     if not block.look.tool_calls:
         return
     block.machine()
@@ -244,6 +247,8 @@ def _result(block: _Block) -> None:
     if tool is None:
         return
     agent = block.agent()
+    if block.state.get("speaker") and (agent or block.look.tool_results):
+        block.machine()
     if not block.look.tool_results:
         if agent:
             block.append(agent)
@@ -273,7 +278,7 @@ def _compaction(block: _Block) -> None:
     if boundary:
         block.state["compacted"] = True
     elif block.event.text and block.event.text.strip():
-        block.fold(SUMMARY, block.body(_FOLDS.sub("&lt;", block.event.text)))
+        block.fold(SUMMARY, block.body(unfolded(block.event.text)))
 
 
 def _rewind(block: _Block) -> None:

@@ -219,6 +219,9 @@ def _found(paths: Sequence[str], name: str | None) -> dict[str, Content]:
         path = Path(given_path)
         if given_path == "-":
             continue
+        if path.exists() and not path.is_file() and not path.is_dir():
+            told = f"{given_path!r} is neither a file nor a folder; - --name NAME reads what a program writes"
+            raise typer.BadParameter(told, param_hint="PATH")
         if not path.is_file() and not path.is_dir():
             raise typer.BadParameter(f"there is no file or folder {given_path!r}", param_hint="PATH")
         for file in _below(path) if path.is_dir() else [path]:
@@ -228,7 +231,8 @@ def _found(paths: Sequence[str], name: str | None) -> dict[str, Content]:
             raise typer.BadParameter(f"there is a file {name!r} among the others", param_hint="--name")
         found[name] = sys.stdin.buffer.read()
     if not found:
-        raise typer.BadParameter("there is no file in it", param_hint="PATH")
+        told = "; what begins with a dot is left out, and links are not followed, unless they are named"
+        raise typer.BadParameter(f"there is no file in {', '.join(paths)}{told}", param_hint="PATH")
     return found
 
 

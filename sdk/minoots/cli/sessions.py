@@ -122,7 +122,8 @@ def state(session: Session, id: Id) -> None:
         output.json_line(found)
         return
     tools = f" ({', '.join(found.tools)})" if found.tools else ""
-    output.line(f"{found.activity}{tools} since {local(found.since, datetime.now(UTC))}")
+    since = f" since {local(found.since, datetime.now(UTC))}" if found.since else ""
+    output.line(f"{found.activity}{tools}{since}")
 
 
 @remote(app)

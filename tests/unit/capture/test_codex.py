@@ -60,6 +60,28 @@ def test_what_the_program_put_in_is_not_said() -> None:
     ) == [("message.user", "make tea")]
 
 
+def test_what_a_model_thinks_and_calls_before_it_says_a_word_is_its_own() -> None:
+    found = parsed(
+        "codex",
+        [
+            META,
+            line("turn_context", cwd="/x", model="gpt-5.5"),
+            event("user_message", message="make tea"),
+            event("agent_reasoning", text="tea, then"),
+            line("response_item", type="function_call", name="shell", arguments="{}", call_id="c1"),
+            event("agent_message", message="yes"),
+        ],
+        FILE,
+    )
+    by = [(one.kind.value, one.model) for one in events(found).values()]
+    assert by == [
+        ("message.user", None),
+        ("thinking", "gpt-5.5"),
+        ("tool.call", "gpt-5.5"),
+        ("message.assistant", "gpt-5.5"),
+    ]
+
+
 def test_calls_and_results_are_linked_by_their_call() -> None:
     found = parsed(
         "codex",

@@ -131,6 +131,10 @@ def test_a_recording_begins_with_the_line_of_its_command() -> None:
         ('"tea.md"', "tea.md"),
         ("[tea](plans/tea.md)", "plans/tea.md"),
         ("[tea](<plans/my tea.md>)", "plans/my tea.md"),
+        ("[my tea](plans/my%20tea%20%C3%BC.md)", "plans/my tea ü.md"),
+        ("[tea](100%.md)", "100%.md"),
+        ("[tea](%ff.md)", "%ff.md"),
+        ("plans/my%20tea.md", "plans/my%20tea.md"),
         ("notes/", "notes/"),
     ],
 )

@@ -532,11 +532,16 @@ def test_participants_are_told() -> None:
     assert rendered(events, named).participants == ["ann", "m-4.5"]
 
 
+def test_the_last_line_of_an_output_makes_no_empty_one() -> None:
+    assert "```\na.txt\n```\n" in rendered([gave("a.txt\n")], EVERYTHING).text
+    assert "```\na.txt\n\n```\n" in rendered([gave("a.txt\n\n")], EVERYTHING).text
+
+
 @pytest.mark.parametrize("given", ["x" * LONGEST_SHOWN, "", "```\n" * 1000])
 def test_what_is_not_too_long_is_shown_whole(given: str) -> None:
     found = rendered([called(given=given), gave(given)], EVERYTHING)
     assert found.beside == []
-    assert found.text.count(given + "\n") >= 2
+    assert found.text.count(given.removesuffix("\n") + "\n") >= 2
 
 
 @pytest.mark.parametrize("output", ["x" * (LONGEST_SHOWN + 1), "`" * 5000, "é\n" * 3000])
@@ -723,3 +728,12 @@ def test_writers_are_found_by_their_format() -> None:
         "html": (Html, ".html"),
     }
     assert all(name == one.format for name, one in found.items())
+
+
+@pytest.mark.parametrize("look", [PLAIN, Look(timezone="UTC", beside="tea.assets", tool_results=True)])
+def test_what_a_tool_or_sub_agent_gave_is_not_told_as_the_users(look: Look) -> None:
+    call = called("Task").model_copy(update={"model": "claude-opus-4-8"})
+    found = rendered([said(Kind.USER, "look"), call, gave("found", agent_id="abc")], look)
+    headings = [line for line in found.text.splitlines() if line.startswith("# ")]
+    assert headings == ["# user_2026-11-21_1200_05", "# claude-opus-4.8_2026-11-21_1200_05"]
+    assert found.text.index("# claude") < found.text.index("Sub-agent abc")

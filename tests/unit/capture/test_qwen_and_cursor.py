@@ -63,9 +63,9 @@ def test_qwens_parts_become_events() -> None:
     )
     assert story(found) == [
         ("message.user", "list"),
-        ("tool.call", "c1"),
         ("thinking", "Where?"),
         ("message.assistant", "Here."),
+        ("tool.call", "c1"),
         ("tool.result", "c1"),
         ("compaction", ""),
         ("message.system", "/x"),

@@ -239,6 +239,8 @@ def test_opencode_s_tree_and_database_tell_the_same(tmp_path: Path) -> None:
     new = read(OpenCode(), store_in(OpenCode(), database(tmp_path / "opencode.db")))["ses_1"]
     assert story(old) == story(new) == TOLD
     assert [draft.event.id for draft in old.drafts] == [draft.event.id for draft in new.drafts], "kept once"
+    call = next(draft.event for draft in new.drafts if draft.event.kind is Kind.TOOL_CALL)
+    assert call.model == "gpt-x", "whoever calls before a word is said has a name"
     usage = next(draft.event.tokens for draft in new.drafts if draft.event.kind is Kind.USAGE)
     assert usage is not None
     assert (usage.input, usage.output, usage.thinking, usage.cache_read, usage.cache_write) == (

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from minoots_activities.capture.checking import faults_of
 from minoots_activities.capture.flags import DEFAULTS
 from minoots_activities.capture.registry import Registry
 from minoots_activities.capture.workspaces import FILE, FrontMatter, WorkspaceConfig, read_config
+from minoots_platform.settings import load_settings
 from minoots_workers.cli.workspace import app
 
 
@@ -335,3 +337,37 @@ def test_the_list_is_for_programs_too(home: Home) -> None:
     home.run("register", home.notes, "--alias", "notes")
     [line] = home.run("list", "--json").stdout.splitlines()
     assert json.loads(line) == {"alias": "notes", "folder": str(home.notes), "state": "ready"}
+
+
+def test_folders_outside_that_came_later_are_told_with_how_to_allow_them(home: Home) -> None:
+    home.run("register", home.notes, "--alias", "notes")
+    (home.folder / "src").mkdir()
+    file = home.notes / FILE
+    wanted = file.read_text().replace("auto_record = false", "auto_record = true")
+    file.write_text(wanted.replace("auto_record_roots = []", 'auto_record_roots = ["../src", "inside"]'))
+    again = f"minoots workspace register {home.notes} --alias notes"
+    src = str(home.folder / "src")
+
+    [line] = home.run("list", "--json").stdout.splitlines()
+    state = json.loads(line)["state"]
+    assert state.startswith(f"ready, but auto_record_roots names {src}: outside")
+    assert again in state
+    [problem] = Registry(home.file).problems()
+    assert problem.startswith("not everything is recorded for notes:")
+    assert again in problem
+    [fault] = faults_of(load_settings(Path("/dev/null")))
+    assert (fault.key, again in fault.remedy) == ("workspace notes", True)
+
+    ran = home.run("register", home.notes, "--alias", "notes")
+    assert f"what is said in {src} is recorded into it by itself" in ran.stdout
+    assert home.run("list").stdout.splitlines()[1].rstrip().endswith("ready")
+    assert Registry(home.file).problems() == []
+    assert Registry(home.file).get("notes").holds(src)
+
+
+def test_folders_outside_are_not_told_where_nothing_is_recorded_by_itself(home: Home) -> None:
+    home.run("register", home.notes)
+    file = home.notes / FILE
+    file.write_text(file.read_text().replace("auto_record_roots = []", 'auto_record_roots = ["/src"]'))
+    assert home.run("list").stdout.splitlines()[1].rstrip().endswith("ready")
+    assert Registry(home.file).problems() == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,7 @@ def test_validate_finds_everything_that_is_wrong_with_capture(tmp_path: Path) ->
         ('notify = ["ada"]', "capture.notify[0]", "person:ada"),
         ("settle = 0", "capture.settle", "0.01"),
         ('tenant = ""', "capture.tenant", "at least 1 character"),
+        ('tenant = "Acme: Corp"', "capture.tenant", "lower-case letters, digits, - and _"),
     ],
 )
 def test_each_wrong_value_of_capture_is_told_with_what_was_expected(
@@ -149,6 +151,23 @@ def test_each_wrong_value_of_capture_is_told_with_what_was_expected(
     [told] = [one for one in ran.stderr.splitlines() if one.strip().startswith((f"{key} ", f"{key}:"))]
     assert expected in told
     assert "; got " in told
+
+
+def test_what_there_is_instead_of_an_unknown_name_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    # `minoots config show` would refuse the same settings: to send somebody there was a circle.
+    Path("minoots.toml").write_text("[xyzzy]\nport = 1\n[gateway]\nxyzzy_of_another_kind = 1\n")
+    told = CliRunner().invoke(app, ["validate"]).stderr
+    sections = re.search(r"  xyzzy .*There are: (.*)\.", told)
+    inside = re.search(r"  gateway\.xyzzy.*There are: (.*)\.", told)
+    assert sections is not None
+    assert {"capture", "gateway", "records", "schema_version"} <= set(sections[1].split(", "))
+    assert inside is not None
+    assert {"host", "port"} <= set(inside[1].split(", "))
+    Path("minoots.toml").unlink()
+    monkeypatch.setenv("MINOOTS_QQQQQQQQQQQQQQQQQQQQ", "1")
+    told = CliRunner().invoke(app, ["validate"]).stderr
+    assert "(environment): expected a known setting; got an unknown one. There are: " in told
+    assert ", MINOOTS_CAPTURE, " in told
 
 
 def test_migrate_rewrites_the_file_and_says_where_the_old_one_is() -> None:

@@ -18,7 +18,7 @@ from minoots.cli.session import Defaults
 from minoots.errors import Failure
 from minoots_activities.capture.flags import DEFAULTS
 from minoots_activities.capture.registry import Registry
-from minoots_activities.capture.workspaces import FILE, TEMPLATE, read_config
+from minoots_activities.capture.workspaces import FILE, TEMPLATE, outside, read_config
 from minoots_platform.settings import SettingsError, load_settings
 from minoots_platform.whole_files import write_whole
 
@@ -57,9 +57,12 @@ def register(folder: Folder = Path(), alias: Alias = None, config: Config = None
         registry.require_free(name, root)
         if not (root / FILE).exists():
             _made(root)
-        read_config(root)
+        config_of_it = read_config(root)
         registry.add(name, root)
     output.line(f"{root} is registered as {name}: type ::record-{name} in a chat")
+    if config_of_it.auto_record:
+        for one in outside(root, config_of_it):
+            output.line(f"  what is said in {one} is recorded into it by itself")
 
 
 @app.command("list")
@@ -75,8 +78,8 @@ def list_workspaces(
     with _told():
         for alias, root in sorted(registry.roots().items()):
             try:
-                registry.get(alias)
-                state = "ready"
+                passed = registry.passed_over(registry.get(alias))
+                state = f"ready, but {passed.detail}; {passed.remedy}" if passed else "ready"
             except Failure as failure:
                 state = failure.detail
             rows.append((alias, str(root), state))
@@ -141,6 +144,7 @@ timezone = "local"
 tags = []
 
 # Record every conversation that is held below these folders (none: this one) by itself.
+# Folders outside of this one need a yes of yours: run `minoots workspace register` when they have changed.
 auto_record = false
 auto_record_subagents = false
 auto_record_roots = []

@@ -167,7 +167,7 @@ class CodexParser(Parser):
                 name, given = call_in(payload)
                 key = self._key("call", call_id or f"{name} {as_text(given)}")
                 tool = ToolUse(call_id=call_id or key, name=name, input=given)
-                self._tell(parsed, Kind.TOOL_CALL, ts, key, tool=tool)
+                self._tell(parsed, Kind.TOOL_CALL, ts, key, tool=tool, model=self._model)
             case str(what) if what in RESULTS:
                 text, is_error = output_in(payload.get("output"))
                 key = self._key("result", call_id or text)
@@ -312,7 +312,7 @@ class CodexParser(Parser):
                 if len(self._thought) > _THOUGHTS:
                     del self._thought[next(iter(self._thought))]
                 key = event_id("codex", self._thread, "thinking", self._turn, told)
-                self._tell(parsed, Kind.THINKING, ts, key, text=text)
+                self._tell(parsed, Kind.THINKING, ts, key, text=text, model=self._model)
 
     def _tokens(self, info: Any, ts: datetime | None, parsed: Parsed) -> None:
         if not isinstance(info, Mapping) or not isinstance(last := info.get("last_token_usage"), Mapping):

@@ -204,7 +204,7 @@ class _OpenCodeParser(Parser):
             case "reasoning":
                 parsed.add(Kind.THINKING, ts, public_id, text=clean(str(part.get("text", ""))), model=model)
             case "tool":
-                self._tool(part, message, name, ts, parsed)
+                self._tool(part, message, name, ts, model, parsed)
             case "compaction":
                 summary = part.get("text")
                 told_of = clean(summary) if isinstance(summary, str) else None
@@ -220,7 +220,13 @@ class _OpenCodeParser(Parser):
                 parsed.unknown[f"part {other}"[:60]] += 1
 
     def _tool(
-        self, part: Mapping[str, Any], message: str, name: str, ts: datetime | None, parsed: Parsed
+        self,
+        part: Mapping[str, Any],
+        message: str,
+        name: str,
+        ts: datetime | None,
+        model: str | None,
+        parsed: Parsed,
     ) -> None:
         state = part.get("state")
         state = state if isinstance(state, Mapping) else part
@@ -232,6 +238,7 @@ class _OpenCodeParser(Parser):
                 ts,
                 self._id(message, name, "call"),
                 tool=ToolUse(call_id=call_id, name=tool, input=state.get("input")),
+                model=model,
             )
         failed = state.get("status") == "error"
         if failed or state.get("output") is not None:

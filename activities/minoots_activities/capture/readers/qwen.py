@@ -86,18 +86,19 @@ class _QwenParser(Parser):
         parts = message.get("parts") if isinstance(message, Mapping) else None
         texts: dict[Kind, list[str]] = {}
         blobs: list[Blob] = []
+        tools: list[tuple[int, Mapping[str, Any]]] = []
         own = Kind.ASSISTANT if kind == "assistant" else Kind.USER
         for number, part in enumerate(parts if isinstance(parts, list) else ()):
             if not isinstance(part, Mapping):
                 continue
             if isinstance(text := part.get("text"), str):
                 texts.setdefault(Kind.THINKING if part.get("thought") is True else own, []).append(text)
-            elif isinstance(call := part.get("functionCall"), Mapping):
-                self._call(number, call, record, parsed)
-            elif isinstance(answer := part.get("functionResponse"), Mapping):
-                self._result(number, answer, record, parsed)
+            elif any(isinstance(part.get(one), Mapping) for one in ("functionCall", "functionResponse")):
+                tools.append((number, part))
             elif isinstance(inline := part.get("inlineData"), Mapping):
                 blobs += blob(inline.get("data"), inline.get("mimeType"))
+        if kind != "assistant":
+            self._tools(tools, record, parsed)
         common = _common(record) if kind == "assistant" else {}
         if thoughts := clean("\n".join(texts.get(Kind.THINKING, ()))).strip():
             self._add(parsed, record, Kind.THINKING, text=thoughts, **common)
@@ -112,9 +113,20 @@ class _QwenParser(Parser):
         said = typed(*map(clean, without_mentioned(spoken))) if own is Kind.USER else clean("\n".join(spoken))
         if said.strip() or blobs:
             self._add(parsed, record, own, text=said, blobs=blobs, **common)
+        if kind == "assistant":
+            self._tools(tools, record, parsed)  # behind the words that announce them
         usage = record.get("usageMetadata")
         if isinstance(usage, Mapping) and usage:
             self._add(parsed, record, Kind.USAGE, tokens=_tokens(usage), **common)
+
+    def _tools(
+        self, parts: Iterable[tuple[int, Mapping[str, Any]]], record: Mapping[str, Any], parsed: Parsed
+    ) -> None:
+        for number, part in parts:
+            if isinstance(call := part.get("functionCall"), Mapping):
+                self._call(number, call, record, parsed)
+            elif isinstance(answer := part.get("functionResponse"), Mapping):
+                self._result(number, answer, record, parsed)
 
     def _call(self, number: int, call: Mapping[str, Any], record: Mapping[str, Any], parsed: Parsed) -> None:
         call_id = str(call.get("id") or f"{record.get('uuid')}/{number}")
