@@ -92,6 +92,77 @@ async def test_what_is_not_valid_is_refused_by_field(door: Door, body: dict[str,
     assert any(one.startswith(field) for one in fields), fields
 
 
+def shut(door: Door) -> None:
+    """Let the gateway have settings that allow a little."""
+    sandbox = {
+        "tiers": ["bubblewrap", "container"],
+        "allow_process": False,
+        "max_cpus": 0.5,
+        "network": {"hosts": ["*.example.org"]},
+    }
+    door.gateway.settings = with_overrides(door.gateway.settings, {"sandbox": sandbox})
+
+
+AGENT: dict[str, Any] = {"kind": "agent", "task": "go", "limits": {"cpus": 0.5}}
+RUN: dict[str, Any] = {"kind": "exec", "command": ["true"], "limits": {"cpus": 0.5}}
+IMAGE = f"registry.example/x@sha256:{'0' * 64}"
+NOT_ALLOWED = [
+    ({**RUN, "network": ["a.example.org", "other.example"]}, "network.1", "sandbox.network.hosts"),
+    ({**RUN, "network": ["a.example.org:22"]}, "network.0", "sandbox.network.hosts"),
+    ({**AGENT, "tools": [{"name": "http"}], "network": ["*"]}, "network.0", "sandbox.network.hosts"),
+    ({**RUN, "tier": "process"}, "tier", "sandbox.allow_process"),
+    ({**RUN, "tier": "vm"}, "tier", "sandbox.tiers"),
+    ({**RUN, "kind": "vm"}, "tier", "sandbox.tiers"),
+    ({**AGENT, "tier": "process"}, "tier", "sandbox.allow_process"),
+    ({**RUN, "limits": {"cpus": 1}}, "limits.cpus", "sandbox.max_cpus"),
+    ({**RUN, "image": IMAGE}, "image", "container or vm"),
+    ({**RUN, "tier": "container"}, "image", "sandbox.container.images"),
+    ({**RUN, "tier": "container", "image": IMAGE}, "image", "sandbox.container.images"),
+    ({"kind": "llm", "provider": "olama", "messages": [{"role": "user", "text": "x"}]}, "provider", "ollama"),
+    ({**AGENT, "provider": "zzz"}, "provider", "models.providers"),
+    ({**AGENT, "mcp": [{"name": "a", "url": "https://a.example.org/mcp"}]}, "mcp.0.url", "network"),
+]
+
+
+@pytest.mark.parametrize(("body", "field", "remedy"), NOT_ALLOWED)
+async def test_what_settings_do_not_allow_is_refused_before_it_is_kept(
+    door: Door, body: dict[str, Any], field: str, remedy: str
+) -> None:
+    shut(door)
+    answer = await door.http.post("/v1/jobs", json=body)
+    assert answer.status_code == 422, answer.text
+    problem = answer.json()
+    assert [one["field"] for one in problem["errors"]] == [f"body.{field}"]
+    assert remedy in problem["remedy"]
+    assert (await door.http.get("/v1/jobs")).json()["items"] == []
+    action = {"kind": "job", "config": {"job": body}}
+    timer = {"name": "t", "after": "1h", "actions": [action]}
+    plan = {"name": "p", "nodes": [{"id": "a", "timer": {"actions": [action]}}]}
+    person = {"id": "ada", "name": "Ada", "contacts": [action]}
+    for route, sent, place in (
+        ("timers", timer, "body.actions.0"),
+        ("plans", plan, "body.nodes.0.timer.actions.0"),
+        ("people", person, "body.contacts.0"),
+    ):
+        answer = await door.http.post(f"/v1/{route}", json=sent)
+        assert answer.status_code == 422, (route, answer.text)
+        assert [one["field"] for one in answer.json()["errors"]] == [f"{place}.config.job.{field}"]
+        assert remedy in answer.json()["remedy"]
+
+
+async def test_what_settings_allow_is_taken(door: Door) -> None:
+    shut(door)
+    bodies: list[dict[str, Any]] = [
+        {**RUN, "network": ["a.example.org", "*.b.example.org:443"]},
+        {**AGENT, "network": ["a.example.org"], "mcp": [{"name": "a", "url": "https://a.example.org/mcp"}]},
+        # It never has a sandbox, and so any will do.
+        {**AGENT, "tools": [{"name": "read_file"}], "tier": "process", "limits": {"cpus": 2}},
+    ]
+    for body in bodies:
+        answer = await door.http.post("/v1/jobs", json=body)
+        assert answer.status_code == 201, answer.text
+
+
 async def test_contents_that_are_not_kept_are_refused(door: Door) -> None:
     answer = await door.http.post("/v1/jobs", json={**EXEC, "files": [{"path": "x", "artifact": "0" * 64}]})
     assert answer.status_code == 422

@@ -32,6 +32,7 @@ from minoots_api.problems import THROTTLED
 from minoots_api.routing import Router
 from minoots_api.timers.destinations import require_tools_allowed
 from minoots_api.waiting import Wait, when_final
+from minoots_platform.allowances import require_possible
 from minoots_platform.identity import Principal
 from minoots_platform.records import agent_talk, contents, jobs
 from minoots_platform.telemetry import audit
@@ -74,6 +75,7 @@ async def submit_job(
     An agent that may set timers, or read sessions and documents, needs a key that may, too.
     """
     require_tools_allowed(job, principal)
+    require_possible(job, gateway.settings)
 
     async def work(connection: AsyncConnection) -> Job:
         return await jobs.accept(
