@@ -1,6 +1,9 @@
-"""`minoots jobs`: every field of a job can be said on the command line."""
+"""`minoots jobs` and interruptions: every field can be said, and what goes on without its reader is told."""
 
 import json
+import signal
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -157,3 +160,89 @@ def test_a_field_that_there_is_not_is_refused_before_it_is_sent(gateway):
     assert done.exit_code == 4, done.output
     assert "colour" in json.loads(done.stderr)["errors"][0]["field"]
     assert gateway.seen == []
+
+
+AT = "2026-07-01T10:00:00Z"
+JOB = {
+    "id": "job_1", "kind": "exec", "name": "x", "state": "running", "priority": 3, "labels": {}, "attempt": 1,
+    "events": 1, "created_at": AT, "created_by": "me", "deadline": AT,
+}  # fmt: skip
+LOG = {"sequence": 1, "time": AT, "type": "log", "attempt": 1, "data": {"stream": "stdout", "text": "half"}}
+INGEST = {
+    "id": "ing_1", "state": "completed", "files": 100, "bytes": 3, "counts": {"created": 100}, "labels": {},
+    "created_at": AT, "created_by": "me",
+}  # fmt: skip
+
+
+class Interrupted:
+    """A command in a process of its own, which Ctrl-C meets while it waits for an answer."""
+
+    def __init__(self, gateway, make):
+        self.gateway = gateway
+        self.reply = make.reply
+        self.process = None
+
+    def answer(self, seen):
+        self.process.send_signal(signal.SIGINT)
+        return self.reply({"items": [], "state": "running", "next_after": 1})(seen)
+
+    def run(self, *arguments):
+        code = "from minoots.cli import main; main()"
+        told = [sys.executable, "-c", code, *arguments, "--url", self.gateway.url]
+        with subprocess.Popen(
+            told, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as self.process:
+            out, err = self.process.communicate(timeout=120)
+        return self.process.returncode, out, err
+
+
+@pytest.fixture
+def ctrl_c(gateway, make):
+    return Interrupted(gateway, make)
+
+
+@pytest.mark.parametrize("command", [["watch", "job_1"], ["submit", "--prompt", "why?", "--watch"]])
+def test_who_stops_following_is_told_that_the_job_goes_on(gateway, make, ctrl_c, command):
+    gateway.answer("POST", "/v1/jobs", make.reply(JOB, 201))
+    first = make.reply({"items": [LOG], "state": "running", "next_after": 1})
+    gateway.answer("GET", "/v1/jobs/job_1/events", first, ctrl_c.answer)
+    code, out, err = ctrl_c.run("jobs", *command)
+    assert (code, out) == (130, "half\n"), err
+    assert "the job job_1 any more, which goes on" in err
+    assert "minoots jobs watch job_1" in err
+    assert "minoots jobs cancel job_1" in err
+    assert not [seen for seen in gateway.seen if seen.path.endswith("/cancel")]
+    gateway.answer("GET", "/v1/jobs/job_1/events", first, ctrl_c.answer)
+    code, out, err = ctrl_c.run("jobs", *command, "--json")
+    assert (code, json.loads(out)["sequence"]) == (130, 1)
+    assert json.loads(err)["kind"] == "cancelled"
+
+
+def test_a_job_whose_answer_had_not_come_may_have_been_submitted(gateway, ctrl_c):
+    gateway.answer("POST", "/v1/jobs", ctrl_c.answer)
+    code, out, err = ctrl_c.run("jobs", "submit", "--prompt", "why?")
+    assert (code, out) == (130, "")
+    assert "may have been submitted" in err
+    assert "--idempotency-key" in err
+
+
+def test_logs_that_are_interrupted_are_quiet(gateway, ctrl_c):
+    gateway.answer("GET", "/v1/jobs/job_1/events", ctrl_c.answer)
+    assert ctrl_c.run("jobs", "logs", "job_1") == (130, "", "")
+
+
+def test_who_interrupts_taking_in_is_told_how_much_was_accepted_and_how_to_go_on(
+    gateway, make, ctrl_c, tmp_path
+):
+    for number in range(150):
+        (tmp_path / f"{number}.txt").write_text("x")
+    gateway.answer("POST", "/v1/ingest", make.reply(INGEST, 202), ctrl_c.answer)
+    code, _, err = ctrl_c.run("ingest", "add", str(tmp_path), "--no-wait")
+    assert code == 130, err
+    assert "100 files were accepted, and 50 more may have been; they are read on" in err
+    assert "The same command again goes on" in err
+    assert "minoots ingest show ing_1" in err
+    gateway.answer("POST", "/v1/ingest", ctrl_c.answer)
+    code, _, err = ctrl_c.run("ingest", "add", str(tmp_path), "--no-wait")
+    assert code == 130
+    assert "0 files were accepted, and 100 more may have been" in err

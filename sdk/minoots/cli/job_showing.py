@@ -23,12 +23,28 @@ from minoots.job_following import Transcript
 from . import output
 from .exits import Exit
 from .moments import local
-from .session import Session
+from .session import Session, interrupted
 
 
 def follow(session: Session, job_id: str) -> None:
     """Print what happens in a job until it has ended; leave with exit code 8 if it ends badly."""
-    seen, shown = Transcript(), output.Flow()
+    shown = output.Flow()
+    try:
+        job = _followed(session, job_id, shown)
+    except KeyboardInterrupt as error:
+        if not session.json:
+            shown.end()
+        raise interrupted(
+            session,
+            f"nobody follows the job {job_id} any more, which goes on",
+            f"`minoots jobs watch {job_id}` follows it again, `minoots jobs cancel {job_id}` stops it.",
+        ) from error
+    if job.state is not JobState.SUCCEEDED:
+        raise typer.Exit(Exit.ENDED_BADLY)
+
+
+def _followed(session: Session, job_id: str, shown: output.Flow) -> Job:
+    seen = Transcript()
     for event in session.client.jobs.events(job_id):
         dropped = seen.add(event)
         if session.json:
@@ -41,8 +57,7 @@ def follow(session: Session, job_id: str) -> None:
     if not session.json:
         shown.end()
         show(session, job)
-    if job.state is not JobState.SUCCEEDED:
-        raise typer.Exit(Exit.ENDED_BADLY)
+    return job
 
 
 def _tell(event: JobEvent, shown: output.Flow) -> None:

@@ -19,7 +19,7 @@ from minoots.contracts.sandboxes import Tier
 
 from .arguments import duration, given, json_value, mapping, mcp_server, text, tool_rule
 from .job_showing import follow, show
-from .session import Session
+from .session import Session, interrupted
 
 _PLACES: Final = "PATH=TEXT, PATH=@FILE, or PATH=sha256:HEX of what was handed in; repeatable."
 _KEPT: Final = re.compile(r"sha256:([0-9a-f]{64})")
@@ -180,7 +180,15 @@ def submit(
         wanted["system"] = system
     if task is not None:
         wanted["task"] = text(task, "--task")
-    job = session.client.jobs.submit(**_with(wanted, more))
+    wanted = _with(wanted, more)
+    try:
+        job = session.client.jobs.submit(**wanted)
+    except KeyboardInterrupt as error:
+        raise interrupted(
+            session,
+            "no answer had come; the job may have been submitted",
+            "`minoots jobs list` tells. With --idempotency-key the same command can be repeated.",
+        ) from error
     if watch:
         follow(session, job.id)
     else:
