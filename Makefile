@@ -19,8 +19,8 @@ setup: $(VENV)/.dev ## Set up what developing needs (quick when nothing changed)
 # Three on two cores: a third of the time is waiting for servers and their clocks. Neighbours stay together, so that
 # not each of the three starts every server; whoever is done takes work from the others. Bytecode is kept, whatever the
 # surroundings say: each would compile every test anew, which is half of finding them.
-test: setup $(VENV)/.frameworks ## Set up, then run every test, three at a time (ARGS="-k snooze" to choose)
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 3 --dist worksteal $(ARGS)
+test: setup $(VENV)/.frameworks ## Set up, then run every test, four at a time (ARGS="-k snooze" to choose)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 4 --dist worksteal $(ARGS)
 
 check: setup ## Lint, types, layers, unit tests
 	@$(BIN)/ruff check .

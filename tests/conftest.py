@@ -6,6 +6,7 @@ import gc
 import itertools
 import os
 import shutil
+import signal
 import sysconfig
 import tempfile
 import warnings
@@ -40,6 +41,12 @@ hypothesis.settings.load_profile("no clock")
 # Thousands of tests stay from the moment they are found: to look through them for garbage, as often as tests
 # make some, is a good part of a run.
 gc.disable()
+
+
+# A run in the background of a shell is deaf to Ctrl-C, and so is every process that it starts: but some tests
+# press it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:

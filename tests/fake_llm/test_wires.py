@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -13,10 +11,8 @@ import httpx
 import ollama
 import openai
 import pytest
-import uvicorn
+from model_servers import model_server
 from stacks import eventually
-
-from minoots_workers.fake_llm import Script, create_app
 
 MODEL = "fake"
 ASKED = [{"role": "user", "content": "make tea"}]
@@ -33,23 +29,10 @@ def serving() -> Serving:
 
     @asynccontextmanager
     async def serve(**script: Any) -> AsyncIterator[str]:
-        listener = socket.create_server(("127.0.0.1", 0))
-        app = create_app(Script.model_validate(script))
-        config = uvicorn.Config(
-            app, log_config=None, log_level="critical", access_log=False, timeout_graceful_shutdown=1
-        )
-        server = uvicorn.Server(config)
-        task = asyncio.create_task(server.serve(sockets=[listener]))
-        while not server.started:
-            await asyncio.sleep(0.01)
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
+        async with model_server(**script) as url:
+            yield url
             while CLIENTS:
                 await CLIENTS.pop().close()
-            server.should_exit = True
-            await task
-            listener.close()
 
     return serve
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from serving import Server
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -43,7 +44,7 @@ class Gateway:
     seen: list[Seen] = field(default_factory=list)
     port: int = 0
     _answers: dict[tuple[str, str], list[Answer]] = field(default_factory=dict)
-    _server: uvicorn.Server | None = None
+    _server: Server | None = None
     _thread: threading.Thread | None = None
 
     @property
@@ -61,14 +62,14 @@ class Gateway:
         self.port = listener.getsockname()[1]
         app = Starlette(routes=[Route("/{path:path}", self._handle, methods=["GET", "POST", "PATCH"])])
         config = uvicorn.Config(app, log_level="critical", lifespan="off", timeout_graceful_shutdown=0)
-        self._server = uvicorn.Server(config)
+        self._server = Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listener]})
         listener.listen()
         self._thread.start()
 
     def stop(self) -> None:
         if self._server is not None and self._thread is not None:
-            self._server.should_exit = True
+            self._server.end()
             self._thread.join(20)
             assert not self._thread.is_alive()
             self._server = None

@@ -7,13 +7,13 @@ import gzip
 import itertools
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from email import message_from_bytes
 from email.message import Message as Mail
 from typing import Any
 
 import nats
-import uvicorn
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from keys_held import hold
 from mcp.server import MCPServer
@@ -21,6 +21,7 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import TypeAdapter
 from receivers import Receiver
+from serving import serving
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -336,7 +337,7 @@ async def serve_tools() -> ToolServer:
         """Fail."""
         raise ToolError("no such pager")
 
-    return await _serving(server.streamable_http_app(), calls)
+    return await _served(server.streamable_http_app(), calls)
 
 
 async def serve_mischief(mode: str) -> ToolServer:
@@ -378,23 +379,13 @@ async def serve_mischief(mode: str) -> ToolServer:
             return JSONResponse(answer | {"result": result})
         return JSONResponse(answer | {"error": {"code": -32601, "message": "no such method"}})
 
-    return await _serving(Starlette(routes=[Route("/mcp", handle, methods=["GET", "POST", "DELETE"])]), calls)
+    return await _served(Starlette(routes=[Route("/mcp", handle, methods=["GET", "POST", "DELETE"])]), calls)
 
 
-async def _serving(app: Any, calls: list[str]) -> ToolServer:
-    port = free_port()
-    running = uvicorn.Server(
-        uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, timeout_graceful_shutdown=1)
-    )
-    serving = asyncio.create_task(running.serve())
-    while not running.started:
-        await asyncio.sleep(0.01)
-
-    async def stop() -> None:
-        running.should_exit = True
-        await serving
-
-    return ToolServer(f"http://127.0.0.1:{port}/mcp", calls, stop)
+async def _served(app: Any, calls: list[str]) -> ToolServer:
+    beside = AsyncExitStack()
+    url = await beside.enter_async_context(serving(app))
+    return ToolServer(f"{url}/mcp", calls, beside.aclose)
 
 
 async def mcp_case(servers: Servers) -> Case:

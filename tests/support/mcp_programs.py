@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import uvicorn
 from mcp.server import MCPServer
+from serving import serving
 from starlette.responses import Response
 
 OFFICIAL = '''
@@ -157,21 +157,8 @@ async def desk() -> AsyncIterator[Desk]:
                 return
         await inner(scope, receive, send)
 
-    running = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            log_config=None,
-            timeout_graceful_shutdown=1,
-        )
-    )
-    serving = asyncio.create_task(running.serve(sockets=[listening]))
-    try:
-        async with asyncio.timeout(60):
-            while not running.started:
-                await asyncio.sleep(0.01)
-        yield kept
-    finally:
-        kept.go_on.set()
-        running.should_exit = True
-        await serving
-        listening.close()
+    async with serving(app, listening):
+        try:
+            yield kept
+        finally:
+            kept.go_on.set()

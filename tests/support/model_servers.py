@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
-import uvicorn
+from serving import serving
 from stacks import TENANT
 
 from minoots.contracts.models import Delta, Message, ModelAnswer, ModelRequest, Role
@@ -44,21 +42,8 @@ async def pieces_of(provider: Provider, request: ModelRequest, **more: Any) -> l
 @asynccontextmanager
 async def model_server(**script: Any) -> AsyncIterator[str]:
     """Serve a script on a free port; yield its address."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    app = create_app(Script.model_validate(script))
-    config = uvicorn.Config(
-        app, log_config=None, log_level="critical", access_log=False, timeout_graceful_shutdown=1
-    )
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    while not server.started:
-        await asyncio.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        await task
-        listener.close()
+    async with serving(create_app(Script.model_validate(script))) as url:
+        yield url
 
 
 async def heard(url: str) -> list[dict[str, Any]]:

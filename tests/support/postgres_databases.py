@@ -18,23 +18,38 @@ TEMPLATE = "minoots_template"
 
 _KEEP = """
 DO $$
-DECLARE one record;
+DECLARE one record; filled boolean;
 BEGIN
     CREATE SCHEMA kept;
     FOR one IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
-        EXECUTE format('CREATE TABLE kept.%1$I AS TABLE public.%1$I', one.tablename);
+        EXECUTE format('SELECT EXISTS (SELECT FROM public.%1$I)', one.tablename) INTO filled;
+        IF filled THEN
+            EXECUTE format('CREATE TABLE kept.%1$I AS TABLE public.%1$I', one.tablename);
+        END IF;
     END LOOP;
-END $$
+END $$;
+CREATE SEQUENCE kept.changes;
+CREATE FUNCTION kept.changed() RETURNS event_trigger LANGUAGE plpgsql AS $$
+BEGIN PERFORM nextval('kept.changes'); END $$;
+CREATE EVENT TRIGGER changes ON ddl_command_end EXECUTE FUNCTION kept.changed();
 """
-"""Remembers what stands in the template."""
+"""Remembers what stands in the template; from now on it is known whether a table or anything else is changed.
+
+By a sequence: it tells of a change that was made back, too, and is open to whoever may change tables.
+"""
+
+_SAME = "SELECT NOT is_called FROM kept.changes"
 
 _EMPTY = """
 DO $$
 DECLARE one record;
 BEGIN
     SET LOCAL session_replication_role = replica;  -- in any order, whatever refers to what
-    FOR one IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
-        EXECUTE format('DELETE FROM public.%1$I', one.tablename);
+    FOR one IN SELECT oid, relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+               AND pg_relation_size(oid) > 0 LOOP
+        EXECUTE format('DELETE FROM public.%1$I', one.relname);
+    END LOOP;
+    FOR one IN SELECT tablename FROM pg_tables WHERE schemaname = 'kept' LOOP
         EXECUTE format('INSERT INTO public.%1$I OVERRIDING SYSTEM VALUE TABLE kept.%1$I', one.tablename);
     END LOOP;
     FOR one IN SELECT sequencename, start_value FROM pg_sequences
@@ -44,22 +59,6 @@ BEGIN
 END $$
 """
 
-_SHAPE = """
-SELECT md5(string_agg(told, E'\n' ORDER BY told)) FROM (
-    SELECT concat_ws(' ', c.relname, c.relkind, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod),
-                     a.attnotnull, a.attidentity, a.attgenerated, pg_get_expr(d.adbin, d.adrelid)) AS told
-    FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
-    LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
-    WHERE c.relnamespace = 'public'::regnamespace
-    UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'
-    UNION ALL SELECT concat_ws(' ', conrelid::regclass, conname, pg_get_constraintdef(oid)) FROM pg_constraint
-    WHERE connamespace = 'public'::regnamespace
-    UNION ALL SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
-    UNION ALL SELECT concat_ws(' ', proname, prosrc) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
-) AS everything
-"""
-"""Tells tables, indexes, constraints, triggers and functions from others."""
-
 
 class Databases:
     """Makes databases like the template, and takes them back."""
@@ -68,12 +67,10 @@ class Databases:
         self._folder = folder
         self._numbers = itertools.count()
         self._spare: list[str] = []
-        self._shape = ""
 
     async def ready(self) -> None:
-        """Learn what the template holds; nobody may be connected to it."""
+        """Have the template remember what it holds; nobody may be connected to it."""
         async with self._in(TEMPLATE) as connection:
-            self._shape = await connection.fetchval(_SHAPE)
             await connection.execute(_KEEP)
 
     async def take(self) -> str:
@@ -100,7 +97,7 @@ class Databases:
                 await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
                 return
         async with self._in(fresh) as connection:
-            same = await connection.fetchval(_SHAPE) == self._shape
+            same = await connection.fetchval(_SAME)
             if same:
                 await connection.execute(_EMPTY)
         if same:

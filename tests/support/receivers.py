@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import uvicorn
+from serving import serving
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -89,15 +89,5 @@ async def receiving() -> AsyncIterator[Receiver]:
     receiver = Receiver(listener.getsockname()[1])
     methods = ["GET", "POST", "PUT", "PATCH"]
     app = Starlette(routes=[Route("/{path:path}", receiver.handle, methods=methods)])
-    server = uvicorn.Server(
-        uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
-    )
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    try:
-        while not server.started:
-            await asyncio.sleep(0.01)
+    async with serving(app, listener, lifespan="off"):
         yield receiver
-    finally:
-        server.should_exit = True
-        await serving
-        listener.close()

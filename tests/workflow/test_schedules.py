@@ -147,7 +147,8 @@ async def test_a_schedule_behind_by_a_crash_is_started_by_the_reconciler(
 ) -> None:
     # Accepted, and then the gateway died: nobody was told.
     then = utc_now() - timedelta(seconds=5)
-    schedule_id = id_of(await accepted(stack.database, receiver.url, then, rules=[{"every": "1s"}], count=8))
+    seconds = {"rules": [{"every": "1s"}], "count": 8, "catch_up": {"policy": "all"}}
+    schedule_id = id_of(await accepted(stack.database, receiver.url, then, **seconds))
     await stack.handover.reconcile()
     assert (await workflow(stack, schedule_id).result()).state == ScheduleState.ENDED
     made = await occurrences(stack.database, schedule_id)
@@ -219,7 +220,8 @@ async def test_a_schedule_that_temporal_lost_is_rescued(stack: Stack, receiver: 
         await connection.execute(
             sa.update(schema.schedules).values(cursor=utc_now() - timedelta(seconds=5), remaining=1)
         )
-    assert await stack.handover.rescue(timedelta(seconds=1)) == 1
+    # On a busy machine some of its timers may be late by so much, too.
+    assert await stack.handover.rescue(timedelta(seconds=1)) >= 1
     assert (await workflow(stack, schedule_id).result()).state == ScheduleState.ENDED
 
 

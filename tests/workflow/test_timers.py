@@ -91,13 +91,21 @@ async def test_a_paused_timer_does_not_fire_until_resumed(stack: Stack, receiver
 
 @pytest.mark.parametrize("told", [True, False], ids=["engine told", "engine not told"])
 async def test_a_cancel_in_the_last_stretch_still_wins(stack: Stack, receiver: Receiver, told: bool) -> None:
-    timer = await stack.set(receiver.url, after=1.0)
-    await eventually(
-        lambda: stack.workflow(timer).query(TimerWorkflow.state), lambda seen: seen.phase is Phase.FIRING
-    )
-    await (stack.command if told else stack.change)(timer, CancelIt())
-    assert (await stack.workflow(timer).result()).state == "cancelled"
-    assert receiver.requests == []
+    for late in range(10):
+        timer = await stack.set(receiver.url, after=1.0)
+        await eventually(
+            lambda: stack.workflow(timer).query(TimerWorkflow.state),  # noqa: B023 - used at once
+            lambda seen: seen.phase is not Phase.WAITING,
+        )
+        try:
+            await (stack.command if told else stack.change)(timer, CancelIt())
+        except Failure:
+            continue  # the machine was too busy to look within the last stretch
+        assert (await stack.workflow(timer).result()).state == "cancelled"
+        await receiver.expect(late)
+        assert len(receiver.requests) == late, "those that were not cancelled"
+        return
+    pytest.fail("the last stretch was over each time")
 
 
 async def test_a_reschedule_in_the_last_stretch_still_wins_even_unheard(
