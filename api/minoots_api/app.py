@@ -27,7 +27,8 @@ from .health import routes as health
 from .ingest import routes as ingest
 from .jobs import artifacts
 from .jobs import routes as jobs
-from .middleware.body_limit import BodyLimit
+from .jobs.artifacts import TOO_LARGE_CONTENT
+from .middleware.body_limit import BodyLimit, Bound
 from .middleware.context import RequestContext
 from .models import routes as models
 from .plans import routes as plans
@@ -119,18 +120,21 @@ def _middleware(gateway: Gateway) -> Sequence[Middleware]:
                 expose_headers=["etag", "location", "x-request-id", "retry-after"],
             )
         )
+    general, handed_in = gateway.settings.gateway.max_body_bytes, gateway.settings.jobs.max_artifact_bytes
+    content = Bound(max(handed_in, general), TOO_LARGE_CONTENT)
     larger = {
-        "/v1/ingest": gateway.settings.ingest.max_request_bytes,
-        "/v1/artifacts": max(
-            gateway.settings.jobs.max_artifact_bytes, gateway.settings.gateway.max_body_bytes
+        "/v1/ingest": Bound(
+            gateway.settings.ingest.max_request_bytes,
+            "Send fewer files in one request, or raise ingest.max_request_bytes.",
         ),
+        "/v1/artifacts": content,
     }
     layers.append(
         Middleware(
             BodyLimit,
-            most=gateway.settings.gateway.max_body_bytes,
+            most=Bound(general),
             larger=larger,
-            larger_below={"/v1/sandboxes/": larger["/v1/artifacts"]},
+            larger_below={"/v1/sandboxes/": content},
         )
     )
     return layers

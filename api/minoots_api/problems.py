@@ -85,7 +85,10 @@ def install(app: FastAPI) -> None:
 
 async def _on_failure(request: Request, error: Exception) -> Response:
     assert isinstance(error, Failure)  # noqa: S101 - registered for nothing else
-    return answer(request, error.kind, error.detail, remedy=error.remedy, errors=error.errors)
+    headers = None if error.retry_after is None else {"retry-after": str(error.retry_after)}
+    return answer(
+        request, error.kind, error.detail, remedy=error.remedy, errors=error.errors, headers=headers
+    )
 
 
 async def _on_validation(request: Request, error: Exception) -> Response:
@@ -126,7 +129,8 @@ async def _on_http(request: Request, error: Exception) -> Response:
             expected = "JSON in UTF-8, nested at most 64 levels deep"
             errors = (FieldProblem(field="body", expected=expected, got="something else"),)
         case 413:
-            detail, remedy = "the body is too large", "Send less, and large things by reference."
+            # Whoever refuses it says what to do about it: see `BodyLimit`.
+            detail, remedy = "the body is too large", detail
             errors = (FieldProblem(field="body", expected="fewer bytes", got="more than allowed"),)
     return answer(request, kind, detail, remedy=remedy, errors=errors, status=status, headers=headers)
 

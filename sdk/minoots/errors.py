@@ -150,12 +150,15 @@ class Failure(MinootsError):
         *,
         remedy: str | None = None,
         errors: tuple[FieldProblem, ...] = (),
+        retry_after: int | None = None,
     ) -> None:
         super().__init__(detail)
         self.kind = kind
         self.detail = detail
         self.remedy = remedy
         self.errors = errors
+        self.retry_after = retry_after
+        """Seconds after which another try may do, where that is known."""
 
 
 def _text(problem: Problem) -> str:

@@ -32,6 +32,7 @@ def settings() -> Settings:
             "environment": "dev",
             "gateway": {"allow_dev_tenant": True},
             "flags": {"provider": "none"},
+            "sandbox": {"allow_process": True},
             "delivery": {"allowed_networks": ["127.0.0.0/8", "::1/128"]},
         },
     )

@@ -6,8 +6,9 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from gateways import Door
@@ -92,6 +93,77 @@ async def test_what_is_not_valid_is_refused_by_field(door: Door, body: dict[str,
     assert any(one.startswith(field) for one in fields), fields
 
 
+def shut(door: Door) -> None:
+    """Let the gateway have settings that allow a little."""
+    sandbox = {
+        "tiers": ["bubblewrap", "container"],
+        "allow_process": False,
+        "max_cpus": 0.5,
+        "network": {"hosts": ["*.example.org"]},
+    }
+    door.gateway.settings = with_overrides(door.gateway.settings, {"sandbox": sandbox})
+
+
+AGENT: dict[str, Any] = {"kind": "agent", "task": "go", "limits": {"cpus": 0.5}}
+RUN: dict[str, Any] = {"kind": "exec", "command": ["true"], "limits": {"cpus": 0.5}}
+IMAGE = f"registry.example/x@sha256:{'0' * 64}"
+NOT_ALLOWED = [
+    ({**RUN, "network": ["a.example.org", "other.example"]}, "network.1", "sandbox.network.hosts"),
+    ({**RUN, "network": ["a.example.org:22"]}, "network.0", "sandbox.network.hosts"),
+    ({**AGENT, "tools": [{"name": "http"}], "network": ["*"]}, "network.0", "sandbox.network.hosts"),
+    ({**RUN, "tier": "process"}, "tier", "sandbox.allow_process"),
+    ({**RUN, "tier": "vm"}, "tier", "sandbox.tiers"),
+    ({**RUN, "kind": "vm"}, "tier", "sandbox.tiers"),
+    ({**AGENT, "tier": "process"}, "tier", "sandbox.allow_process"),
+    ({**RUN, "limits": {"cpus": 1}}, "limits.cpus", "sandbox.max_cpus"),
+    ({**RUN, "image": IMAGE}, "image", "container or vm"),
+    ({**RUN, "tier": "container"}, "image", "sandbox.container.images"),
+    ({**RUN, "tier": "container", "image": IMAGE}, "image", "sandbox.container.images"),
+    ({"kind": "llm", "provider": "olama", "messages": [{"role": "user", "text": "x"}]}, "provider", "ollama"),
+    ({**AGENT, "provider": "zzz"}, "provider", "models.providers"),
+    ({**AGENT, "mcp": [{"name": "a", "url": "https://a.example.org/mcp"}]}, "mcp.0.url", "network"),
+]
+
+
+@pytest.mark.parametrize(("body", "field", "remedy"), NOT_ALLOWED)
+async def test_what_settings_do_not_allow_is_refused_before_it_is_kept(
+    door: Door, body: dict[str, Any], field: str, remedy: str
+) -> None:
+    shut(door)
+    answer = await door.http.post("/v1/jobs", json=body)
+    assert answer.status_code == 422, answer.text
+    problem = answer.json()
+    assert [one["field"] for one in problem["errors"]] == [f"body.{field}"]
+    assert remedy in problem["remedy"]
+    assert (await door.http.get("/v1/jobs")).json()["items"] == []
+    action = {"kind": "job", "config": {"job": body}}
+    timer = {"name": "t", "after": "1h", "actions": [action]}
+    plan = {"name": "p", "nodes": [{"id": "a", "timer": {"actions": [action]}}]}
+    person = {"id": "ada", "name": "Ada", "contacts": [action]}
+    for route, sent, place in (
+        ("timers", timer, "body.actions.0"),
+        ("plans", plan, "body.nodes.0.timer.actions.0"),
+        ("people", person, "body.contacts.0"),
+    ):
+        answer = await door.http.post(f"/v1/{route}", json=sent)
+        assert answer.status_code == 422, (route, answer.text)
+        assert [one["field"] for one in answer.json()["errors"]] == [f"{place}.config.job.{field}"]
+        assert remedy in answer.json()["remedy"]
+
+
+async def test_what_settings_allow_is_taken(door: Door) -> None:
+    shut(door)
+    bodies: list[dict[str, Any]] = [
+        {**RUN, "network": ["a.example.org", "*.b.example.org:443"]},
+        {**AGENT, "network": ["a.example.org"], "mcp": [{"name": "a", "url": "https://a.example.org/mcp"}]},
+        # It never has a sandbox, and so any will do.
+        {**AGENT, "tools": [{"name": "read_file"}], "tier": "process", "limits": {"cpus": 2}},
+    ]
+    for body in bodies:
+        answer = await door.http.post("/v1/jobs", json=body)
+        assert answer.status_code == 201, answer.text
+
+
 async def test_contents_that_are_not_kept_are_refused(door: Door) -> None:
     answer = await door.http.post("/v1/jobs", json={**EXEC, "files": [{"path": "x", "artifact": "0" * 64}]})
     assert answer.status_code == 422
@@ -165,6 +237,71 @@ async def test_an_artifact_that_is_too_big_is_refused(door: Door) -> None:
     answer = await door.http.post("/v1/artifacts", content=b"x" * (most + 1))
     assert answer.status_code == 413
     assert str(most) in answer.json()["detail"]
+    assert "jobs.max_artifact_bytes" in answer.json()["remedy"]
+
+
+async def announced(door: Door, route: str, size: int) -> str:
+    """What is answered to the announcement of a body alone: no byte of it is sent."""
+    place = urlsplit(door.url)
+    reader, writer = await asyncio.open_connection(place.hostname, place.port)
+    head = f"{route} HTTP/1.1\r\nhost: {place.netloc}\r\nconnection: close\r\ncontent-length: {size}\r\n\r\n"
+    writer.write(head.encode())
+    async with asyncio.timeout(120):
+        answer = await reader.read()
+    writer.close()
+    return answer.decode()
+
+
+async def in_pieces(size: int) -> AsyncIterator[bytes]:
+    """A body whose length is not announced."""
+    for _ in range(size // 65_536 + 1):
+        yield bytes(65_536)
+
+
+async def test_what_is_beyond_every_bound_is_told_the_right_remedy(door: Door) -> None:
+    settings, sandbox = door.gateway.settings, f"/v1/sandboxes/sbx_{'0' * 26}/files/x"
+    handed_in = settings.jobs.max_artifact_bytes + 1
+    told = "jobs.max_artifact_bytes"
+    for route, size, remedy in (
+        ("POST /v1/artifacts", handed_in, told),
+        (f"PUT {sandbox}", handed_in, told),
+        ("POST /v1/ingest", settings.ingest.max_request_bytes + 1, "ingest.max_request_bytes"),
+        ("POST /v1/jobs", settings.gateway.max_body_bytes + 1, "POST /v1/artifacts"),
+    ):
+        answer = await announced(door, route, size)
+        assert answer.startswith("HTTP/1.1 413 "), answer
+        assert remedy in json.loads(answer.partition("\r\n\r\n")[2])["remedy"]
+    answer = await door.http.post("/v1/jobs", content=in_pieces(settings.gateway.max_body_bytes))
+    assert answer.status_code == 413
+    assert "POST /v1/artifacts" in answer.json()["remedy"]
+
+
+async def test_a_tenant_hands_in_so_much_a_day_and_no_more(door: Door) -> None:
+    at = datetime(2027, 3, 1, 23, 59, 30, tzinfo=UTC)
+    door.gateway.clock = lambda: at
+    door.gateway.settings = with_overrides(door.gateway.settings, {"jobs": {"tenant_day_bytes": 5000}})
+
+    async def hand_in(data: bytes, **more: Any) -> Any:
+        return await door.http.post("/v1/artifacts", content=data, **more)
+
+    answers = await asyncio.gather(*(hand_in(bytes([number]) * 1000) for number in range(10)))
+    assert sorted(answer.status_code for answer in answers) == [201] * 5 + [429] * 5
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    assert refused.headers["retry-after"] == "30"
+    assert "5000 bytes were handed in today" in refused.json()["detail"]
+    assert "jobs.tenant_day_bytes" in refused.json()["remedy"]
+    kept = next(answer.json() for answer in answers if answer.status_code == 201)
+    number = next(number for number, answer in enumerate(answers) if answer.status_code == 201)
+    again = await hand_in(bytes([number]) * 1000)
+    assert (again.status_code, again.json()) == (201, kept), "what is kept already does not count"
+    refused = next(number for number, answer in enumerate(answers) if answer.status_code == 429)
+    sha256 = hashlib.sha256(bytes([refused]) * 1000).hexdigest()
+    assert (await door.http.get(f"/v1/artifacts/{sha256}")).status_code == 404, "nothing of it is kept"
+    door.gateway.settings = with_overrides(door.gateway.settings, {"jobs": {"tenant_day_bytes": 5001}})
+    assert (await hand_in(b"x")).status_code == 201
+    assert (await hand_in(b"yy")).status_code == 429
+    at += timedelta(seconds=30)
+    assert (await hand_in(b"yy")).status_code == 201, "it is another day"
 
 
 async def test_who_hands_in_slowly_holds_so_much_of_the_gateway_and_no_more(door: Door) -> None:

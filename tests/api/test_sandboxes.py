@@ -185,8 +185,10 @@ async def test_the_sdk_opens_one_runs_programs_in_it_and_closes_it(full: Door) -
             await client.jobs.submit(command="true", sandbox=sandbox.id)
         with pytest.raises(InvalidRequest):
             await client.jobs.submit(command="true", sandbox=again.id, tier="process")
-        with pytest.raises(InvalidRequest):
+        with pytest.raises(InvalidRequest, match=r"sandbox\.max_memory_mb"):
             await client.sandboxes.open(tier="process", limits={"memory_mb": 1_000_000}, wait=SLOW)
+        with pytest.raises(InvalidRequest, match=r"sandbox\.network\.hosts"):
+            await client.sandboxes.open(network=["example.org"])
         await client.sandboxes.close(again.id, wait=SLOW)
 
 

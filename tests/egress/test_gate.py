@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from minoots_activities.egress.gate import Attempt, Bounds, Gate
-from minoots_activities.egress.rules import Rules
 from minoots_platform.addresses import AddressPolicy
+from minoots_platform.network_rules import Rules
 
 LOOPBACK = AddressPolicy((ip_network("127.0.0.0/8"),))
 BLOCK = 65536

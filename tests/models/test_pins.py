@@ -12,7 +12,7 @@ from model_servers import asked, caller, entry, heard, model_server, routing
 from sqlalchemy import select
 
 from minoots.contracts import EventType
-from minoots.contracts.models import ModelErrorKind
+from minoots.contracts.models import Delta, DeltaKind, EmbeddingRequest, ModelAnswer, ModelErrorKind
 from minoots_activities.models.pins import require_pinned
 from minoots_activities.models.providers.ollama import OllamaServer
 from minoots_activities.models.providers.ollama_models import loaded, warm_up
@@ -26,10 +26,10 @@ OTHER = "0" * 12
 CHANGING = [{"name": "fake:latest", "changes": True}]
 
 
-async def pull(url: str) -> None:
+async def pull(url: str, model: str = "fake") -> None:
     """Pull the model at a server, past us."""
     async with httpx.AsyncClient(trust_env=False) as client:
-        (await client.post(f"{url}/api/pull", json={"model": "fake", "stream": False})).raise_for_status()
+        (await client.post(f"{url}/api/pull", json={"model": model, "stream": False})).raise_for_status()
 
 
 async def fallbacks(database: Database) -> list[dict[str, Any]]:
@@ -86,6 +86,75 @@ async def test_that_another_model_answers_in_its_place_is_told(
         assert told["from"] == "ollama/fake"
         assert told["error"] == "denied"
         assert await heard(url) == []
+
+
+@pytest.mark.parametrize("on_break", ["fail", "restart", "continue"])
+async def test_an_answer_of_a_model_that_was_changed_meanwhile_is_not_used(
+    sqlite_database: Database, telemetry: Telemetry, on_break: str
+) -> None:
+    """A pull between the look at the digest and the end of the answer: nobody knows which model it was."""
+    turns = [{"text": "words of whichever it was", "model": "fake:latest"}]
+    async with (
+        model_server(models=CHANGING, turns=turns) as url,
+        model_server(turns=[{"text": "sound words"}]) as other,
+        routing(
+            sqlite_database,
+            telemetry,
+            providers=[f"ollama={url}", entry("compatible", other)],
+            pins=[f"ollama/fake={DIGEST}"],
+        ) as opened,
+    ):
+        request = asked(model="fake", on_break=on_break)
+        pieces: list[Delta] = []
+        answer: ModelAnswer | None = None
+        failed: ModelFailure | None = None
+        try:
+            async for one in opened.router.stream(request, caller()):
+                if isinstance(one, ModelAnswer):
+                    answer = one
+                else:
+                    if one.text and one.attempt == 1 and len(await heard(url)) == 1 and not pieces[-1].text:
+                        await pull(url)
+                    pieces.append(one)
+        except ModelFailure as error:
+            failed = error
+        attempts = failed.attempts if failed is not None else answer.attempts if answer is not None else ()
+        first = attempts[0]
+        assert (first.number, first.error) == (1, ModelErrorKind.DENIED)
+        assert "changed while it answered" in str(first.detail)
+        if on_break == "fail":
+            assert answer is None
+            assert failed is not None
+            assert "models.pins" in str(failed.remedy)
+        else:
+            assert answer is not None
+            assert (answer.provider, answer.text) == ("compatible", "sound words"), "nothing of it is kept"
+            assert [one.drop for one in pieces if one.kind is DeltaKind.ATTEMPT] == [False, True]
+        assert len(await heard(url)) == 1, "it is not asked again"
+
+
+async def test_vectors_of_a_model_that_was_changed_meanwhile_are_not_used(
+    sqlite_database: Database, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = [{"name": "vec:latest", "capabilities": ["embedding"], "changes": True}]
+    digest = hashlib.sha256(b"vec:latest").hexdigest()
+    async with (
+        model_server(models=models) as url,
+        routing(
+            sqlite_database, telemetry, providers=[f"ollama={url}"], pins=[f"ollama/vec={digest}"]
+        ) as opened,
+    ):
+        asks = OllamaServer.embed
+
+        async def embed_and_pull(self: OllamaServer, *given: Any) -> Any:
+            found = await asks(self, *given)
+            await pull(url, "vec")
+            return found
+
+        monkeypatch.setattr(OllamaServer, "embed", embed_and_pull)
+        with pytest.raises(ModelFailure, match="changed while it answered") as failed:
+            await opened.router.embed(EmbeddingRequest(texts=("x",), model="vec"), caller())
+        assert failed.value.kind is ModelErrorKind.DENIED
 
 
 async def test_one_that_cannot_be_held_against_its_pin_is_not_asked(

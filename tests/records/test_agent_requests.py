@@ -12,12 +12,12 @@ from receivers import Answer, Receiver
 from minoots.contracts import AgentJob
 from minoots.errors import Failure, FailureKind
 from minoots_activities.egress.gate import Attempt
-from minoots_activities.egress.rules import Rules
 from minoots_activities.jobs.agents.arguments import Http
 from minoots_activities.jobs.agents.fetching import Fetching
 from minoots_activities.sandboxes.port import NeverStarted
 from minoots_activities.sandboxes.tiers import Network
 from minoots_platform.addresses import AddressPolicy
+from minoots_platform.network_rules import Rules
 
 LOOPBACK = ip_network("127.0.0.0/8")
 

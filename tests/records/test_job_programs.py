@@ -27,13 +27,13 @@ from minoots.contracts import (
     Tier,
     VmResult,
 )
-from minoots_activities.egress.rules import Rules
 from minoots_activities.jobs.programs import Programs, on_lost
 from minoots_activities.jobs.telling import Teller
 from minoots_activities.jobs.working import UnwantedError, while_wanted
 from minoots_activities.sandboxes.port import Sandbox
 from minoots_activities.sandboxes.tiers import Network, Tiers
 from minoots_platform.clock import utc_now
+from minoots_platform.network_rules import Rules
 from minoots_platform.records import Database, job_progress, jobs
 from minoots_platform.settings import JobsSettings, TelemetrySettings
 from minoots_platform.telemetry import start_logs

@@ -6,11 +6,21 @@ import asyncio
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from ledger import START, URL, Ledger, seconds
 
 from minoots.contracts import NodeState, Plan, PlanCreate, PlanPatch, PlanState, TimerState
 from minoots.errors import Failure, FailureKind
-from minoots_platform.records import attempts, commands, firing, handovers, plan_progress, plans, timers
+from minoots_platform.records import (
+    attempts,
+    commands,
+    firing,
+    handovers,
+    plan_progress,
+    plans,
+    schema,
+    timers,
+)
 from minoots_platform.records.plan_progress import Advanced
 
 
@@ -128,6 +138,14 @@ async def test_a_node_begins_when_the_one_before_it_has_succeeded_not_when_it_fi
     found = await book.get(plan)
     assert states(found) == {"a": "succeeded", "b": "running"}
     assert of(found, "b").due_at == START + seconds(35), "the delay counts from the success"
+
+
+async def test_a_node_of_before_it_was_kept_who_added_it_is_the_plans(book: Book) -> None:
+    plan = await book.make(node("a"), node("b", "a"))
+    async with book.ledger.writing() as connection:
+        await connection.execute(sa.update(schema.plan_nodes).values(created_by=None))
+    await book.end(plan, "a")
+    assert (await book.timer(plan, "b")).created_by == "tester"
 
 
 async def test_a_plan_settles_after_its_last_node(book: Book) -> None:

@@ -14,9 +14,9 @@ from shut_in import STRONG, Open, Try
 
 from minoots.contracts.sandboxes import Limits, Tier
 from minoots_activities.egress.gate import Attempt
-from minoots_activities.egress.rules import Rules
 from minoots_activities.sandboxes.tiers import Network, Tiers
 from minoots_platform.addresses import AddressPolicy
+from minoots_platform.network_rules import Rules
 
 pytestmark = [pytest.mark.parametrize("tier", [*STRONG, Tier.VM]), pytest.mark.timeout(300)]
 

@@ -10,11 +10,11 @@ from shut_in import Open, Try
 
 from minoots.contracts.sandboxes import Limits, Tier
 from minoots.errors import FailureKind
-from minoots_activities.egress.rules import Rules
 from minoots_activities.sandboxes import bubblewrap
 from minoots_activities.sandboxes.port import NeverStarted
 from minoots_activities.sandboxes.starting import start
 from minoots_activities.sandboxes.tiers import Network, Tiers
+from minoots_platform.network_rules import Rules
 from minoots_platform.settings import Settings
 from minoots_workers.parts import tiers_of
 

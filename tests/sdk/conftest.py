@@ -81,7 +81,7 @@ class Gateway:
             request.url.path,
             request.query_params.multi_items(),
             dict(request.headers),
-            json.loads(body) if body else None,
+            json.loads(body) if body.startswith((b"{", b"[")) else None,
         )
         self.seen.append(seen)
         answers = self._answers.get((seen.method, seen.path))

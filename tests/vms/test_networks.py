@@ -13,11 +13,11 @@ import pytest
 
 from minoots.contracts.sandboxes import Limits
 from minoots_activities.egress.gate import Attempt, Bounds, Gate
-from minoots_activities.egress.rules import Rules
 from minoots_activities.sandboxes.port import Ended, Program, Sandbox
 from minoots_activities.vms.machines import Machines
 from minoots_activities.vms.starting import Qemu
 from minoots_platform.addresses import AddressPolicy
+from minoots_platform.network_rules import Rules
 
 pytestmark = pytest.mark.timeout(300)
 

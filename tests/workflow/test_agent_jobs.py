@@ -173,13 +173,14 @@ async def test_what_was_said_is_a_chain_that_begins_with_the_task(serve: Serve) 
         assert result_of(done).head == head
 
 
-async def test_malformed_and_unknown_calls_are_told_to_the_model_and_bounded(serve: Serve) -> None:
+@pytest.mark.parametrize("wire", ["ollama", "compatible"])
+async def test_malformed_calls_are_told_to_the_model(serve: Serve, wire: str) -> None:
     async with serve(
         [{"name": "read_file", "arguments": "{not json"}],
         call("read_file", file="x"),
         call("read_file", path="../secret"),
         "I give up",
-        wire="compatible",
+        wire=wire,
     ) as (stack, _):
         job = await submit(stack, **task())
         done = await ended(stack, job)
@@ -189,6 +190,9 @@ async def test_malformed_and_unknown_calls_are_told_to_the_model_and_bounded(ser
         assert "path" in told[1]
         assert "below the working folder" in told[2]
         assert result_of(done).refused == 3
+
+
+async def test_calls_that_cannot_be_are_bounded(serve: Serve) -> None:
     async with serve(*[call("no_such_tool", n=number) for number in range(6)], "never") as (stack, url):
         job = await submit(stack, **task())
         done = await ended(stack, job)

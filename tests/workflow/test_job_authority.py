@@ -19,12 +19,14 @@ from minoots.contracts import (
     Job,
     JobState,
     PersonSave,
+    PlanCreate,
+    PlanPatch,
     Timer,
     TimerState,
 )
 from minoots_platform.clock import utc_now
 from minoots_platform.identity import Scope
-from minoots_platform.records import dead_letters, documents, escalations, jobs, schema
+from minoots_platform.records import dead_letters, documents, escalations, jobs, plans, schema
 from minoots_platform.records.dead_letters import DeadLetterQuery
 from minoots_platform.settings import TelemetrySettings
 from minoots_platform.telemetry import start_logs
@@ -113,6 +115,33 @@ async def test_a_contact_of_an_escalation_that_is_a_job_is_that_of_whoever_began
     assert letter.detail is not None
     assert "jobs:write" in letter.detail
     assert len(await submitted(stack)) == 1
+
+
+async def test_a_node_runs_in_the_name_of_whoever_added_it_to_the_plan(stack: Stack) -> None:
+    await hold(stack.database, BOTH, subject="key_plan")
+    await hold(stack.database, BOTH, subject="key_guest")
+    await hold(stack.database, {Scope.TIMERS_WRITE}, subject="key_poor")
+    await hold(stack.database, BOTH, subject="key_old")
+    plan = PlanCreate.model_validate({"name": "p", "nodes": [{"id": "own", "timer": {"actions": [ACTION]}}]})
+    async with stack.database.write() as connection:
+        more = {"now": utc_now(), "traceparent": None}
+        made = await plans.accept(connection, TENANT, plan, actor="key_plan", **more)
+        for actor in ("key_guest", "key_poor", "key_old"):
+            node = {"id": actor.replace("_", "-"), "timer": {"actions": [ACTION]}}
+            patch = PlanPatch.model_validate({"add": [node]})
+            await plans.update(
+                connection, TENANT, made.id, patch, now=utc_now(), actor=actor, if_generation=None
+            )
+    await revoke(stack.database, subject="key_old")
+    assert await stack.handover.plan(made.id)
+    await stack.handover.timers_of(made.id)
+    died = await eventually(lambda: letters(stack), lambda found: len(found) == 2)
+    assert all(letter.detail is not None for letter in died)
+    told = " ".join(str(letter.detail) for letter in died)
+    assert "needs the scope jobs:write" in told, "the plan's key would have been let"
+    assert "key_old is revoked" in told
+    found = await eventually(lambda: submitted(stack), lambda found: len(found) == 2)
+    assert sorted(job.created_by for job in found) == ["key_guest", "key_plan"]
 
 
 async def _escalate(stack: Stack, actor: str) -> None:

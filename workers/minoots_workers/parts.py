@@ -107,13 +107,13 @@ def tiers_of(settings: Settings, telemetry: Telemetry | None = None) -> Tiers:
     """Return the sandboxes that settings allow on this machine, watched by ``telemetry``."""
     from minoots.contracts.sandboxes import Tier
     from minoots_activities.egress.gate import Bounds
-    from minoots_activities.egress.rules import Rules
     from minoots_activities.sandboxes.engines import ContainerEngine
     from minoots_activities.sandboxes.room import Room, folder_of
     from minoots_activities.sandboxes.tiers import Ceilings, Network, Tiers
     from minoots_activities.sandboxes.watching import Watching
     from minoots_activities.vms.roots import Roots
     from minoots_platform.addresses import AddressPolicy
+    from minoots_platform.network_rules import Rules
 
     from .machines import engine_of
 

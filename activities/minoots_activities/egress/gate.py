@@ -18,10 +18,10 @@ from minoots_activities.http.checking import checked_addresses
 from minoots_activities.http.faults import AddressRefused, NameNotFound
 from minoots_activities.http.names import Resolver
 from minoots_platform.addresses import AddressPolicy
+from minoots_platform.network_rules import Rules
 from minoots_platform.telemetry import get_logger
 
 from .requests import MOST_HEAD, Asked, BadRequest, read
-from .rules import Rules
 
 _PIECE: Final = 64 * 1024
 _HEAD_SECONDS: Final = 20.0

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from .rules import plain
+from minoots_platform.network_rules import plain
 
 MOST_HEAD: Final = 32 * 1024
 """Bytes of a request's line and headers."""

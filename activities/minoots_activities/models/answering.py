@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -19,6 +20,8 @@ from minoots.contracts.models import (
 from minoots_workflows.models.failures import ModelFailure
 
 from .providers.provider import Counted, Done, Piece, Text, Thinking, ToolPart, count_of
+
+_HALVES: Final = re.compile("[\ud800-\udfff]")
 
 
 @dataclass
@@ -47,12 +50,14 @@ class Answering:
         """Add a piece; return what a reader is told of it."""
         match piece:
             case Text(text):
+                text = _whole(text)
                 self._text.append(text)
-                self.received += len(text.encode("utf-8", "surrogatepass"))
+                self.received += len(text.encode())
                 return Delta(kind=DeltaKind.TEXT, attempt=self.attempt, text=text)
             case Thinking(text):
+                text = _whole(text)
                 self._thinking.append(text)
-                self.received += len(text.encode("utf-8", "surrogatepass"))
+                self.received += len(text.encode())
                 return Delta(kind=DeltaKind.THINKING, attempt=self.attempt, text=text)
             case ToolPart():
                 return self._called(piece)
@@ -98,7 +103,7 @@ class Answering:
         Raises:
             ModelFailure: bad_answer, for a call that names no tool, or is larger than one may be.
         """
-        made = []
+        made: list[ToolCall] = []
         for number, index in enumerate(sorted(self._calls)):
             calling = self._calls[index]
             sent = "".join(calling.arguments)
@@ -113,10 +118,12 @@ class Answering:
                     arguments = found
                 else:
                     malformed = sent
+            # Of two calls of one name nobody could tell which one a result belongs to.
+            free = calling.id is not None and all(calling.id != other.id for other in made)
             try:
                 made.append(
                     ToolCall(
-                        id=calling.id or f"call_{self.attempt}_{number}",
+                        id=calling.id if calling.id and free else f"call_{self.attempt}_{number}",
                         name=calling.name,
                         arguments=arguments,
                         malformed=malformed,
@@ -144,11 +151,17 @@ class Answering:
         hold(self.text, request.json_schema)
 
     def _called(self, part: ToolPart) -> Delta:
+        part = replace(
+            part,
+            arguments=_whole(part.arguments),
+            id=None if part.id is None else _whole(part.id),
+            name=None if part.name is None else _whole(part.name),
+        )
         calling = self._calls.setdefault(part.index, _Calling())
         calling.id = part.id or calling.id
         calling.name = part.name or calling.name
         calling.arguments.append(part.arguments)
-        self.received += len(part.arguments.encode("utf-8", "surrogatepass")) + len(part.name or "")
+        self.received += len(part.arguments.encode()) + len(part.name or "")
         return Delta(
             kind=DeltaKind.TOOL_CALL,
             attempt=self.attempt,
@@ -157,3 +170,8 @@ class Answering:
             name=part.name,
             text=part.arguments,
         )
+
+
+def _whole(text: str) -> str:
+    """Return a text without halves of characters, which JSON can bring and nothing else can hold."""
+    return text if text.isascii() else _HALVES.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -29,6 +29,7 @@ from minoots_platform.ids import new_id
 from minoots_platform.models import Catalogue, Price
 from minoots_platform.records import events, usage
 from minoots_platform.settings import ModelsSettings
+from minoots_platform.telemetry import get_logger
 from minoots_platform.telemetry.model_metrics import ModelMetrics
 from minoots_workflows.models.failures import ModelFailure
 
@@ -79,6 +80,7 @@ class Asking:
         self._reporting = Reporting(tracer, metrics)
         self._metrics = metrics
         self._clock = clock
+        self._log = get_logger("minoots.models")
 
     async def stream(
         self, attempt: Attempt, call: Call, answering: Answering
@@ -132,6 +134,10 @@ class Asking:
                     )
             except TimeoutError:
                 raise self._timeout(attempt, patience, late=late) from None
+            except ModelFailure:
+                raise
+            except Exception as error:
+                raise self._unforeseen(attempt, error) from error
             await self._answered(attempt, run)
             answering.take(Done(input_tokens=found.input_tokens, output_tokens=0))
             return found.vectors
@@ -246,6 +252,19 @@ class Asking:
             raise ModelFailure(
                 ModelErrorKind.BROKEN_STREAM, f"{attempt.key[0]} ended without an answer"
             ) from None
+        except ModelFailure:
+            raise
+        except Exception as error:
+            raise self._unforeseen(attempt, error) from error
+
+    def _unforeseen(self, attempt: Attempt, error: Exception) -> ModelFailure:
+        """Return the failure of an answer on which its wire was not prepared, which is told to the log."""
+        self._log.exception("model.unforeseen_answer", provider=attempt.key[0], model=attempt.key[1])
+        return ModelFailure(
+            ModelErrorKind.BAD_ANSWER,
+            f"expected an answer on the wire of {attempt.key[0]}; got one that cannot be read "
+            f"({type(error).__name__})",
+        )
 
     def _patience(self, attempt: Attempt, usual: float) -> tuple[float, bool]:
         """Return the seconds to wait, and whether it is the deadline that says so."""

@@ -41,6 +41,7 @@ from .answering import Answering
 from .asking import Asking
 from .attempts import Attempt, Told
 from .choosing import Candidate, Chooser, Refused, Wanted, passed_over
+from .pins import require_still_pinned
 from .providers.provider import Call
 from .tokens import Size, size_of
 
@@ -97,6 +98,7 @@ class Router(ModelRouter):
             attempt = Attempt(number, candidate, caller, size, "embeddings", self._left(request.deadline))
             try:
                 vectors = await self._asking.embed(attempt, request)
+                await require_still_pinned(candidate.provider, candidate.model.name)
             except ModelFailure as failure:
                 failures.append(failure)
                 attempts.append(_failed(attempt, failure))
@@ -167,6 +169,7 @@ class Router(ModelRouter):
                         if delta is not None:
                             delivered = True
                             yield delta
+                await require_still_pinned(candidate.provider, candidate.model.name)
                 if request.json_schema is not None:
                     # Bounded, and still work of up to a second: others go on meanwhile.
                     await asyncio.to_thread(answering.check, request)
@@ -180,8 +183,10 @@ class Router(ModelRouter):
                 if answering.began and failure.kind is not ModelErrorKind.OVER_BUDGET:
                     if on_break is OnBreak.FAIL:
                         break
-                    kept = answering.text if _goes_on(on_break, request, answering) else ""
-                    if tries[candidate.key] < _TRIES:
+                    # With what another model than the pinned one has said, none goes on.
+                    sound = failure.kind is not ModelErrorKind.DENIED
+                    kept = answering.text if sound and _goes_on(on_break, request, answering) else ""
+                    if sound and tries[candidate.key] < _TRIES:
                         queue.append(candidate)
                 continue
             spent = _sum(spent, attempt.usage)

@@ -12,13 +12,13 @@ from typing import Final
 from minoots.contracts.sandboxes import Limits, Tier
 from minoots.errors import FailureKind
 from minoots_activities.egress.gate import Attempt, Bounds, Gate, Heard
-from minoots_activities.egress.rules import Rules
 from minoots_activities.http.names import Resolver, SystemResolver
 from minoots_activities.vms.engines import Engine
 from minoots_activities.vms.machines import Machines, end_left_behind
 from minoots_activities.vms.roots import Roots
 from minoots_activities.vms.starting import Qemu
 from minoots_platform.addresses import AddressPolicy
+from minoots_platform.network_rules import Rules
 
 from . import cgroups
 from .bubblewrap import Bubblewrap

@@ -18,12 +18,14 @@ from minoots_api.principals import JobsReader, JobsWriter
 from minoots_api.problems import THROTTLED
 from minoots_api.routing import Router
 from minoots_platform.identity import Principal
-from minoots_platform.records import contents
+from minoots_platform.records import contents, handing_in
 
 from .routes import as_download
 
 router = Router(prefix="/v1/artifacts", tags=["jobs"])
 
+TOO_LARGE_CONTENT: Final = "Divide or compress it, or have the operator raise jobs.max_artifact_bytes."
+"""What to do about a content that is too large. It is what others name by reference."""
 _AT_A_TIME: Final = 8
 """Times the largest artifact: what one tenant may be handing in at the same time to one gateway."""
 _BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
@@ -41,8 +43,18 @@ _BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary
 async def hand_in_artifact(request: Request, gateway: Here, principal: JobsWriter) -> Content:
     """Hand in bytes that jobs may name by their hash; what no job names for a day is forgotten."""
     async with body_of(request, gateway, principal, "the artifact") as data:
-        sha256 = await contents.keep(gateway.database, principal.tenant, data, gateway.clock())
+        sha256 = await handed_in(gateway, principal, data)
         return Content(sha256=sha256, bytes=len(data))
+
+
+async def handed_in(gateway: Gateway, principal: Principal, data: bytes) -> str:
+    """Keep what a tenant hands in, within what it may in a day; return its hash.
+
+    Raises:
+        Failure: throttled.
+    """
+    most = gateway.settings.jobs.tenant_day_bytes
+    return await handing_in.keep(gateway.database, principal.tenant, data, most, gateway.clock())
 
 
 @asynccontextmanager
@@ -66,7 +78,7 @@ async def body_of(
                 raise Failure(
                     FailureKind.TOO_LARGE,
                     f"{what} is larger than {most} bytes",
-                    remedy="Divide or compress it, or raise jobs.max_artifact_bytes.",
+                    remedy=TOO_LARGE_CONTENT,
                     errors=(problem,),
                 )
             if held[tenant] > _AT_A_TIME * most:

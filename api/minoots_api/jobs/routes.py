@@ -32,11 +32,13 @@ from minoots_api.problems import THROTTLED
 from minoots_api.routing import Router
 from minoots_api.timers.destinations import require_tools_allowed
 from minoots_api.waiting import Wait, when_final
+from minoots_platform.allowances import require_possible
 from minoots_platform.identity import Principal
 from minoots_platform.records import agent_talk, contents, jobs
 from minoots_platform.telemetry import audit
 from minoots_platform.telemetry.trace_context import current_traceparent
 
+from .seeing import detail_for, require_seen, shown_to
 from .stream import JobStream
 
 router = Router(prefix="/v1/jobs", tags=["jobs"])
@@ -74,6 +76,7 @@ async def submit_job(
     An agent that may set timers, or read sessions and documents, needs a key that may, too.
     """
     require_tools_allowed(job, principal)
+    require_possible(job, gateway.settings)
 
     async def work(connection: AsyncConnection) -> Job:
         return await jobs.accept(
@@ -110,23 +113,25 @@ async def list_jobs(
     labels = tuple((key, value) for key, _, value in (one.partition(":") for one in label or ()))
     wanted = jobs.JobQuery(tuple(state or ()), tuple(kind or ()), name, labels, limit, cursor)
     async with gateway.database.read() as connection:
-        return await jobs.page(connection, principal.tenant, wanted)
+        return await jobs.page(connection, principal.tenant, wanted, shown_to(principal))
 
 
 @router.get("/{id}", response_model=JobDetail)
 async def get_job(job_id: JobId, gateway: Here, principal: JobsReader, wait: Wait = 0) -> JobDetail:
     """Get a job; with ``wait``, answer as soon as it has ended."""
     tenant = principal.tenant
-    return await when_final(gateway, tenant, lambda read: agent_talk.detail(read, tenant, job_id), wait)
+    found = await when_final(gateway, tenant, lambda read: agent_talk.detail(read, tenant, job_id), wait)
+    return detail_for(found, principal)
 
 
 @router.post("/{id}/cancel", response_model=Job)
 async def cancel_job(job_id: JobId, gateway: Here, principal: JobsWriter) -> Job:
     """Stop a job, and what it does; 409 when it has ended."""
     async with gateway.database.write() as connection:
-        job, tell = await jobs.cancel(
+        _, tell = await jobs.cancel(
             connection, principal.tenant, job_id, now=gateway.clock(), actor=principal.subject
         )
+        job = shown_to(principal)(await jobs.row_of(connection, principal.tenant, job_id))
     if tell:
         await gateway.hand_over(gateway.handover.job(job_id, "cancelled"))
     return job
@@ -175,7 +180,7 @@ async def _decided(
         if approved:
             await _require_theirs(connection, principal, job_id)
         await agent_talk.decide(connection, tenant, job_id, decision, approved=approved, now=now, actor=actor)
-        return await agent_talk.detail(connection, tenant, job_id)
+        return detail_for(await agent_talk.detail(connection, tenant, job_id), principal)
 
     answered = await run_once(gateway, request, principal, key, work)
     if not answered.replayed:
@@ -233,6 +238,8 @@ async def job_events(
     """List what happened in a job, the oldest first; the ``state`` is final once you have read all."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + wait
+    async with gateway.database.read() as connection:
+        await require_seen(connection, principal, job_id)
     with gateway.job_watch.following(job_id):
         while True:
             async with gateway.database.read() as connection:
@@ -269,7 +276,7 @@ async def stream_job_events(
             raise Failure(FailureKind.INVALID, "Last-Event-ID is no sequence number", errors=(problem,))
         after = int(last_event_id)
     async with gateway.database.read() as connection:
-        await jobs.row_of(connection, principal.tenant, job_id)
+        await require_seen(connection, principal, job_id)
     return JobStream(gateway, principal.tenant, job_id, after)
 
 
@@ -277,6 +284,7 @@ async def stream_job_events(
 async def job_artifacts(job_id: JobId, gateway: Here, principal: JobsReader) -> Page[Artifact]:
     """List what a job has made, by name."""
     async with gateway.database.read() as connection:
+        await require_seen(connection, principal, job_id)
         return Page[Artifact](items=await jobs.artifacts(connection, principal.tenant, job_id))
 
 
@@ -289,6 +297,7 @@ async def download_artifact(
 ) -> Response:
     """Download what a job has made, by its name."""
     async with gateway.database.read() as connection:
+        await require_seen(connection, principal, job_id)
         found = await jobs.artifacts(connection, principal.tenant, job_id)
     for artifact in found:
         if artifact.name == name:

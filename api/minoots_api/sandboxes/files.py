@@ -13,7 +13,7 @@ from minoots.contracts.sandboxes import FilePath
 from minoots.contracts.standing import MAX_LISTED
 from minoots.errors import Failure, FailureKind
 from minoots_api.gateway import Here
-from minoots_api.jobs.artifacts import body_of
+from minoots_api.jobs.artifacts import body_of, handed_in
 from minoots_api.jobs.routes import as_download
 from minoots_api.parameters import Text
 from minoots_api.principals import SandboxesReader, SandboxesWriter
@@ -84,7 +84,7 @@ async def put_sandbox_file(
         # Before the bytes are kept: of another's sandbox nothing is kept for anybody.
         await sandboxes.require_standing(connection, principal.tenant, sandbox_id, gateway.clock())
     async with body_of(request, gateway, principal, "the file") as data:
-        sha256 = await contents.keep(gateway.database, principal.tenant, data, gateway.clock())
+        sha256 = await handed_in(gateway, principal, data)
     found = await asked(
         gateway, principal, sandbox_id, SandboxDoes.PUT, path=where, sha256=sha256, executable=executable
     )

@@ -17,6 +17,7 @@ from minoots_api.parameters import Cursor, IdempotencyKey, LabelFilter, Limit, k
 from minoots_api.principals import SandboxesReader, SandboxesWriter
 from minoots_api.problems import THROTTLED
 from minoots_api.routing import Router
+from minoots_platform.allowances import require_possible
 from minoots_platform.identity import Principal
 from minoots_platform.records import events, sandboxes
 from minoots_platform.telemetry import audit
@@ -66,6 +67,7 @@ async def open_sandbox(
 
     It is ``opening`` at first. Programs run in it as jobs of the kind ``exec`` that name it.
     """
+    require_possible(sandbox, gateway.settings)
 
     async def work(connection: AsyncConnection) -> Sandbox:
         return await sandboxes.accept(

@@ -64,8 +64,9 @@ def check_action(action: Action, settings: Settings) -> Any:
     config, path = _config_of(action, spec)
     refusal = spec.refusal(settings, config)
     if refusal is not None:
-        field, expected, remedy = refusal
-        got = MASK if field in spec.secret_fields else repr(getattr(config, field))[:100]
+        field, expected, remedy, got = refusal
+        if got is None:
+            got = MASK if field in spec.secret_fields else repr(getattr(config, field))[:100]
         raise ConnectorFault(".".join([*path, field]), expected, got, remedy, AttemptError.BLOCKED)
     return config
 

@@ -18,6 +18,8 @@ class Refusal(NamedTuple):
     expected: str
     remedy: str | None = None
     """What to do about it, where that is not to correct the field."""
+    got: str | None = None
+    """What stands there, of a field that is not one of the config itself."""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ class Scope(StrEnum):
     SOURCES_WRITE = "sources:write"
     """Take files and texts in, and remove them; includes reading them."""
     JOBS_READ = "jobs:read"
-    """Read jobs, what was written in them, and what they made."""
+    """Read jobs, what was written in them, and what they made; of agents that look up sessions and documents
+    only with the scopes for these."""
     JOBS_WRITE = "jobs:write"
     """Submit and cancel jobs: have models asked and programs run; includes reading them."""
     SANDBOXES_READ = "sandboxes:read"

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from minoots.contracts import EventType, JobEventType, JobState, Message, ModelUsage
 
-from . import agent_words, job_progress, schema
+from . import agent_words, authority, job_progress, schema
 from .job_progress import Begun, NewJobEvent, Outcome
 from .jobs import FINAL, TABLE, row_of, tell
 
@@ -305,7 +305,9 @@ async def _tell_of(
     for number, call in enumerate(calls, start=first):
         about = {"call": number, "tool": call.tool}
         if call.state is CallState.ASKED:
-            about["arguments"] = _beginning(call)
+            if not authority.scopes_to_see(row.kind, row.spec):
+                # Else they may say what was looked up, to whoever reads the tenant's events.
+                about["arguments"] = _beginning(call)
             await tell(connection, row, EventType.JOB_APPROVAL_REQUESTED, now, about)
         elif call.audited:
             await tell(connection, row, EventType.JOB_TOOL_DENIED, now, {**about, "by": "policy"})

@@ -7,13 +7,14 @@ from a refusal is the caller's.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from minoots.contracts import AgentJob, AgentTool, ExecJob, LlmJob
+from minoots.contracts import AgentJob, AgentTool, ExecJob, JobKind, LlmJob
 from minoots.errors import Failure, FailureKind
 from minoots_platform.identity import Principal, Scope
 
@@ -85,6 +86,16 @@ def scopes_for(job: LlmJob | ExecJob | AgentJob) -> tuple[Scope, ...]:
         *(scope for tool in tools for scope in NEEDED.get(tool, ())),
         *((Scope.SANDBOXES_WRITE,) if standing else ()),
     )
+
+
+def scopes_to_see(kind: str, spec: Mapping[str, Any]) -> tuple[Scope, ...]:
+    """Return what somebody has to be allowed, beside ``jobs:read``, to see what a job has seen and made.
+
+    What an agent has looked up stands in its events, its words and its files: nobody can tell which of them
+    are free of it.
+    """
+    tools = [rule["name"] for rule in spec.get("tools") or ()] if kind == JobKind.AGENT.value else []
+    return NEEDED[AgentTool.CONTEXT] if AgentTool.CONTEXT.value in tools else ()
 
 
 async def require_behind(

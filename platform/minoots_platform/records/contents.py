@@ -7,7 +7,7 @@ written in small transactions of their own, and a content counts only when all o
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -28,6 +28,8 @@ LEFT_FOR: Final = timedelta(days=1)
 """After this long, a content that no job names, now or later, is forgotten: it was handed in for none."""
 FORGOTTEN_AT_ONCE: Final = 100
 """Contents that one transaction forgets."""
+Charge = Callable[[AsyncConnection, int], Awaitable[None]]
+"""Counts bytes against a quota, or refuses them."""
 _AT_ONCE: Final = 500
 """Contents that one statement reads."""
 
@@ -37,13 +39,21 @@ def sha256_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-async def keep(database: Database, tenant: str, data: bytes, now: datetime) -> str:
-    """Keep ``data``, unless it is kept already; return its hash. May be repeated, also after a crash."""
+async def keep(
+    database: Database, tenant: str, data: bytes, now: datetime, charge: Charge | None = None
+) -> str:
+    """Keep ``data``, unless it is kept already; return its hash. May be repeated, also after a crash.
+
+    ``charge`` is called in the transaction that takes in what is new; what it raises, nothing of it is kept.
+    """
     sha256 = sha256_of(data)
     key = {"tenant": tenant, "sha256": sha256}
     async with database.write() as connection:
         fresh = {**key, "bytes": len(data), "ready": not data, "created_at": now}
-        if not await insert_new(connection, TABLE, fresh):
+        if await insert_new(connection, TABLE, fresh):
+            if charge is not None:
+                await charge(connection, len(data))
+        else:
             # Wanted again: it is not forgotten before whoever wants it now has named it.
             touched = sa.update(TABLE).where(*_is(tenant, sha256)).values(created_at=now).returning(TABLE)
             if (await connection.execute(touched)).one().ready:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -144,8 +144,13 @@ async def get(connection: AsyncConnection, tenant: str, job_id: str) -> JobDetai
     return JobDetail(**dict(view(row)), request=row.spec, queue=await job_queue.standing(connection, row))
 
 
-async def page(connection: AsyncConnection, tenant: str, wanted: JobQuery) -> Page[Job]:
-    """Return one page of jobs."""
+async def page(
+    connection: AsyncConnection,
+    tenant: str,
+    wanted: JobQuery,
+    shown: Callable[[sa.Row[Any]], Job] | None = None,
+) -> Page[Job]:
+    """Return one page of jobs, each as ``shown`` makes it of its row; default: all of it."""
     query = sa.select(TABLE).where(TABLE.c.tenant == tenant)
     if wanted.states:
         query = query.where(TABLE.c.state.in_([state.value for state in wanted.states]))
@@ -156,7 +161,7 @@ async def page(connection: AsyncConnection, tenant: str, wanted: JobQuery) -> Pa
     for key, value in wanted.labels:
         query = query.where(TABLE.c.labels[key].as_string() == value)
     return await newest_first(
-        connection, query, TABLE.c.created_at, "jobs", view, limit=wanted.limit, cursor=wanted.cursor
+        connection, query, TABLE.c.created_at, "jobs", shown or view, limit=wanted.limit, cursor=wanted.cursor
     )
 
 

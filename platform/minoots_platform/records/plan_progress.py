@@ -275,7 +275,8 @@ async def _begin(look: _Look, standing: _Standing, ready_at: datetime) -> None:
         timers.template_of(timer) | {"name": timer.name or f"{plan.name}/{spec.id}"[:200]},
         fire_at=due_at,
         now=look.now,
-        actor=plan.created_by,
+        # Of whoever added it: what it starts is looked at as theirs, and not as the plan's.
+        actor=standing.row.created_by or plan.created_by,
         traceparent=plan.traceparent,
         parent_id=plan.id,
         part=spec.id,

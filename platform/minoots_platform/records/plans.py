@@ -81,7 +81,7 @@ async def accept(
             .returning(TABLE)
         )
     ).one()
-    await _insert(connection, row, spec.nodes, 0, now)
+    await _insert(connection, row, spec.nodes, 0, now, actor)
     told = [event_of(row, EventType.PLAN_CREATED, now, by=actor, nodes=len(spec.nodes))]
     await advance(connection, tenant, row.id, now=now, told=told)
     return await get(connection, tenant, row.id)
@@ -251,7 +251,7 @@ async def update(
     except PlanFault as fault:
         raise not_possible(fault) from fault
     await _require_targets(connection, tenant, patch.add, "body.add")
-    await _insert(connection, row, patch.add, 1 + max(node.position for node in found), now)
+    await _insert(connection, row, patch.add, 1 + max(node.position for node in found), now, actor)
     changed = await _change(connection, row, now)
     told = [
         event_of(
@@ -317,7 +317,12 @@ async def _require_targets(
 
 
 async def _insert(
-    connection: AsyncConnection, plan: sa.Row[Any], nodes: Sequence[PlanNode], first: int, now: datetime
+    connection: AsyncConnection,
+    plan: sa.Row[Any],
+    nodes: Sequence[PlanNode],
+    first: int,
+    now: datetime,
+    actor: str,
 ) -> None:
     actions = [action for node in nodes for action in node.timer.actions]
     await content_holds.require(connection, plan.tenant, actions, now)
@@ -330,6 +335,7 @@ async def _insert(
             "spec": node.model_dump(mode="json", exclude={"id"}),
             "state": NodeState.WAITING.value,
             "result": None,
+            "created_by": actor,
         }
         for position, node in enumerate(nodes, first)
     ]

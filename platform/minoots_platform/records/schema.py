@@ -199,6 +199,8 @@ plan_nodes = sa.Table(
     sa.Column("deadline_at", Moment),
     sa.Column("ended_at", Moment),
     _json("result"),
+    # Who added it; NULL for those of before it was kept, which are the plan's.
+    sa.Column("created_by", sa.String(255)),
     sa.Index(
         "ix_plan_nodes_running",
         "timer_id",
@@ -1143,6 +1145,15 @@ content_holds = sa.Table(
     sa.Column("kind", sa.String(16), primary_key=True),
     sa.Column("holder", sa.String(80), primary_key=True),
     sa.Index(None, "kind", "holder"),
+)
+
+handed_in = sa.Table(
+    "handed_in",
+    metadata,
+    # How many bytes a tenant has handed in on a day in UTC.
+    sa.Column("tenant", _TENANT, sa.ForeignKey("tenants.id"), primary_key=True),
+    sa.Column("day", sa.String(10), primary_key=True),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
 )
 
 job_inputs = sa.Table(

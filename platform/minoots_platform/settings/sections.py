@@ -426,6 +426,13 @@ class JobsSettings(Section):
     max_artifact_bytes: int = Field(
         33_554_432, ge=1024, le=1_073_741_824, description="Largest single artifact, in bytes."
     )
+    tenant_day_bytes: int = Field(
+        10_737_418_240,
+        ge=1024,
+        le=109_951_162_777_600,
+        description="Bytes that a tenant may hand in on a day (UTC): artifacts, and files of sandboxes that "
+        "stand. What is kept already does not count.",
+    )
     max_output_bytes: int = Field(
         268_435_456,
         ge=1024,

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -21,7 +22,7 @@ from . import output
 from .arguments import duration, given, mapping
 from .exits import Exit
 from .moments import local, relative
-from .session import Session, group, remote
+from .session import Session, group, interrupted, remote
 
 app = group("Take files and texts in: read, cleaned of secrets, divided into chunks, in versions.")
 sources = group("Read and remove files and texts that were taken in.")
@@ -59,9 +60,55 @@ def add(
     """
     seconds = None if timeout is None else duration(timeout, "--timeout").total_seconds()
     about = given(labels=mapping(label, "--label", "="), metadata=mapping(metadata, "--metadata", "="))
+    begun = _Begun()
+    try:
+        failed = _add(session, _requests(paths, name), about, begun, wait=wait, seconds=seconds)
+    except KeyboardInterrupt as error:
+        raise interrupted(session, begun.told(), begun.remedy()) from error
+    if failed:
+        raise typer.Exit(Exit.ENDED_BADLY)
+
+
+@dataclass
+class _Begun:
+    """What was sent before it was interrupted."""
+
+    accepted: int = 0
+    """Files."""
+    sending: int = 0
+    """Files of the request whose answer has not come."""
+    ingests: list[str] = field(default_factory=list)
+
+    def told(self) -> str:
+        """Return what became of the files, as far as it is known."""
+        more = f", and {self.sending} more may have been" if self.sending else ""
+        read = "; they are read on" if self.accepted else ""
+        return f"{self.accepted} files were accepted{more}{read}"
+
+    def remedy(self) -> str:
+        """Return how to go on."""
+        again = "The same command again goes on: what is there already is not taken in twice."
+        if not self.ingests:
+            return again
+        return f"{again} `minoots ingest show {self.ingests[-1]}` tells how far the last ones are."
+
+
+def _add(
+    session: Session,
+    requests: Iterator[dict[str, Content]],
+    about: dict[str, Any],
+    begun: _Begun,
+    *,
+    wait: bool,
+    seconds: float | None,
+) -> bool:
+    """Send files, and tell what becomes of each; return whether one of them cannot be read."""
     failed = False
-    for files in _requests(paths, name):
+    for files in requests:
+        begun.sending = len(files)
         ingest = session.client.ingest.send(files, **about)
+        begun.sending, begun.accepted = 0, begun.accepted + len(files)
+        begun.ingests.append(ingest.id)
         if not wait:
             _show(session, ingest)
             continue
@@ -69,8 +116,7 @@ def add(
         for file in session.client.ingest.files(ended.id):
             _show_file(session, file)
         failed |= bool(ended.counts.get(FileState.FAILED)) or ended.state is IngestState.CANCELLED
-    if failed:
-        raise typer.Exit(Exit.ENDED_BADLY)
+    return failed
 
 
 @remote(app, "list")

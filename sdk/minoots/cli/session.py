@@ -116,6 +116,12 @@ def tell(error: MinootsError, *, as_json: bool = False) -> int:
     return int(exit_code(error))
 
 
+def interrupted(session: Session, detail: str, remedy: str) -> typer.Exit:
+    """Tell what an interruption has not undone, and how to go on; return how the command ends."""
+    tell(Failure(FailureKind.CANCELLED, f"interrupted: {detail}", remedy=remedy), as_json=session.json)
+    return typer.Exit(Exit.INTERRUPTED)
+
+
 def _as_problem(error: MinootsError) -> Problem:
     """Return what ``error`` says; one that never reached the service has status 0."""
     from minoots.contracts.problems import Problem

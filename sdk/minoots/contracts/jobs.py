@@ -392,6 +392,7 @@ class Job(View):
     ended_at: Instant | None = None
     deadline: Instant
     result: JobResult | None = None
+    """Once there is one; not for whoever may not see what an agent with the tool ``context`` has seen."""
     problem: JobProblem | None = None
 
 

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from minoots.contracts import ExecJob
-from minoots_activities.egress.rules import Rules
+from minoots_platform.network_rules import Rules
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,12 @@ from ipaddress import ip_network
 import pytest
 
 from minoots_activities.egress.gate import Attempt, Bounds, Gate
-from minoots_activities.egress.rules import Rules
 from minoots_activities.sandboxes.port import NeverStarted, OutcomeUnknown
 from minoots_activities.vms.frames import MOST_INPUT, Frame, Kind, number_frame, number_of, read_frame
 from minoots_activities.vms.guest import Guest
 from minoots_activities.vms.relaying import Relay
 from minoots_platform.addresses import AddressPolicy
+from minoots_platform.network_rules import Rules
 
 SECONDS = 60.0
 LARGE = 1_000_000

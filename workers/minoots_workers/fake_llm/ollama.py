@@ -230,6 +230,12 @@ class _Answer:
         self._most = most if isinstance(most, int) and most >= 0 else None
 
     async def lines(self) -> AsyncIterator[str]:
+        if self._turn.raw:
+            for one in self._turn.raw:
+                yield f"{one}\n"
+            self._heard.complete = True
+            return
+
         def wire(text: str, thinking: str) -> str:
             return _line(_told(self._body, chat=self._chat, text=text, thinking=thinking))
 

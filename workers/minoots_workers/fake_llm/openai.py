@@ -115,6 +115,13 @@ class _Answer:
         self._most = most if isinstance(most, int) else None
 
     async def events(self) -> AsyncIterator[str]:
+        if self._turn.raw:
+            for one in self._turn.raw:
+                yield f"data: {one}\n\n"
+            self._heard.complete = True
+            yield "data: [DONE]\n\n"
+            return
+
         def wire(text: str, thinking: str) -> str:
             delta = {"reasoning_content": thinking} if thinking else {"content": text}
             return self._chunk(delta)

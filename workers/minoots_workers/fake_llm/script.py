@@ -92,6 +92,9 @@ class Turn(_Part):
     """``{last}`` stands for the last message."""
     thinking: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
+    raw: tuple[str, ...] = ()
+    """Texts, sent as they are instead of an answer, each as a line of Ollama's wire or an event of OpenAI's:
+    what a server may get wrong."""
     fault: Fault | None = None
     cached: Annotated[int, Field(ge=0)] = 0
     """Tokens of the request that the server had read before, by the wires that tell it."""

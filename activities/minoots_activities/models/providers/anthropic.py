@@ -59,7 +59,7 @@ class AnthropicProvider(SdkProvider):
         try:
             async with await client.messages.create(**body(call), stream=True) as events:
                 async for event in events:
-                    for piece in reading.pieces(event.to_dict()):
+                    for piece in reading.pieces(event.to_dict(warnings=False)):
                         yield piece
             yield reading.done()
         except Exception as error:

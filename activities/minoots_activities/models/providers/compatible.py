@@ -6,7 +6,7 @@ Owns the carrying of that wire by httpx, without OpenAI's package.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import httpx
@@ -18,7 +18,19 @@ from minoots_workflows.models.failures import ModelFailure
 
 from .faults import error_in, garbled, of_status, of_transport
 from .openai_wire import Reading, body
-from .provider import Call, FoundModel, Patience, Piece, Provider, ProviderKind, Vectors, count_of
+from .provider import (
+    Call,
+    FoundModel,
+    Patience,
+    Piece,
+    Provider,
+    ProviderKind,
+    Vectors,
+    count_of,
+    mapping_of,
+    name_of,
+    rows_of,
+)
 
 
 class CompatibleServer(Provider):
@@ -42,7 +54,10 @@ class CompatibleServer(Provider):
     async def models(self) -> tuple[FoundModel, ...]:
         """Return the models that it lists."""
         told = await self._ask("GET", "/models", None)
-        return tuple(self._found(row) for row in told.get("data") or () if isinstance(row, dict))
+        try:
+            return tuple(self._found(row) for row in rows_of(told.get("data")) if name_of(row.get("id")))
+        except ValueError as error:
+            raise garbled(self.name, f"got no list of models: {error}") from error
 
     async def stream(self, call: Call) -> AsyncGenerator[Piece, None]:
         """Yield an answer."""
@@ -95,11 +110,11 @@ class CompatibleServer(Provider):
             said, code = error_in((await answer.aread()).decode("utf-8", "replace"))
             raise of_status(self.name, answer.status_code, said, code, answer.headers.get("retry-after"))
 
-    def _found(self, row: dict[str, Any]) -> FoundModel:
+    def _found(self, row: Mapping[str, Any]) -> FoundModel:
         name = str(row.get("id"))
         known = self.catalogue.find(self.spec.name, self.spec.kind, name)
         # vLLM and llama.cpp each say it in a place of their own.
-        context = row.get("max_model_len") or (row.get("meta") or {}).get("n_ctx_train")
+        context = count_of(row.get("max_model_len") or mapping_of(row.get("meta")).get("n_ctx_train")) or None
         able = None if known is None else known.capabilities
         if known is not None and known.context is not None:
             context = known.context

@@ -8,14 +8,12 @@ Ollama also passes some on to its cloud.
 from __future__ import annotations
 
 import base64
-import json
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, ClassVar, Final
 
 import httpx
 import ollama
-from pydantic import ValidationError
 
 from minoots.contracts.models import Capability, FinishReason, Message, ModelErrorKind, Role
 from minoots_platform.models import Catalogue
@@ -35,6 +33,10 @@ from .provider import (
     Thinking,
     Vectors,
     count_of,
+    mapping_of,
+    name_of,
+    rows_of,
+    text_of,
 )
 from .provider import ToolPart as Part
 
@@ -46,6 +48,17 @@ _CAPABILITIES: Final = {
     "thinking": Capability.THINKING,
     "embedding": Capability.EMBEDDING,
 }
+
+
+_WRONG: Final = (
+    ollama.ResponseError,
+    httpx.HTTPError,
+    ConnectionError,
+    ValueError,
+    TypeError,
+    AttributeError,
+)
+"""What the client raises. It takes every line to be an object."""
 
 
 class OllamaServer(Provider):
@@ -69,10 +82,16 @@ class OllamaServer(Provider):
 
     async def models(self) -> tuple[FoundModel, ...]:
         """Return the models that are pulled."""
-        told = (await self.ask("GET", "/api/tags")).get("models") or ()
+        told = await self.ask("GET", "/api/tags")
+        try:
+            rows = rows_of(told.get("models"))
+        except ValueError as error:
+            raise garbled(self.name, f"got no list of models: {error}") from error
         found = []
-        for row in told:
-            name, digest = str(row.get("name") or row.get("model")), row.get("digest")
+        for row in rows:
+            name, digest = name_of(row.get("name") or row.get("model")), name_of(row.get("digest"))
+            if name is None:
+                continue
             known = self._shown.get(name)
             if known is None or known.digest != digest:
                 known = await self._show(name, digest, remote=_is_remote(name, row))
@@ -87,27 +106,31 @@ class OllamaServer(Provider):
 
     async def stream(self, call: Call) -> AsyncGenerator[Piece, None]:
         """Yield an answer."""
-        reached = called = False
+        reached, called = False, 0
         try:
+            # As they came: the client's own model refuses arguments that are no object, which a model can be
+            # told of, and much else that can be read.
             lines = await self.client._request(
-                ollama.ChatResponse, "POST", "/api/chat", json=self._body(call), stream=True
+                dict[str, Any], "POST", "/api/chat", json=self._body(call), stream=True
             )
             async with aclosing(lines) as parts:  # type: ignore[type-var]  # the client says less than it gives
                 async for part in parts:
                     reached = True
-                    message = part.message
-                    if message.thinking:
-                        yield Thinking(message.thinking)
-                    if message.content:
-                        yield Text(message.content)
-                    for number, one in enumerate(message.tool_calls or ()):
-                        called = True
-                        arguments = json.dumps(dict(one.function.arguments), ensure_ascii=False)
-                        yield Part(number, arguments, name=one.function.name)
-                    if part.done:
-                        yield _done(part, called=called)
+                    message = mapping_of(part.get("message"))
+                    if thought := text_of(message.get("thinking")):
+                        yield Thinking(thought)
+                    if said := text_of(message.get("content")):
+                        yield Text(said)
+                    # Numbered over all lines: one may bring them one by one.
+                    for one in rows_of(message.get("tool_calls")):
+                        function = mapping_of(one.get("function"))
+                        arguments, name = text_of(function.get("arguments")), name_of(function.get("name"))
+                        yield Part(called, arguments, name=name)
+                        called += 1
+                    if part.get("done"):
+                        yield _done(part, called=bool(called))
                         return
-        except (ollama.ResponseError, httpx.HTTPError, ConnectionError, ValueError, TypeError) as error:
+        except _WRONG as error:
             raise self._failure(error, reached=reached) from error
         raise broken(self.name, "it ended before it was done")
 
@@ -124,7 +147,11 @@ class OllamaServer(Provider):
         vectors = told.get("embeddings")
         if not isinstance(vectors, list) or len(vectors) != len(texts):
             raise garbled(self.name, f"got no vector of each of {len(texts)} texts")
-        return Vectors(tuple(tuple(one) for one in vectors), count_of(told.get("prompt_eval_count")))
+        try:
+            found = tuple(tuple(float(number) for number in one) for one in vectors)
+        except (TypeError, ValueError) as error:
+            raise garbled(self.name, f"got vectors that are none: {type(error).__name__}") from error
+        return Vectors(found, count_of(told.get("prompt_eval_count")))
 
     async def close(self) -> None:
         """Give connections back."""
@@ -147,11 +174,11 @@ class OllamaServer(Provider):
 
     async def _show(self, name: str, digest: str | None, *, remote: bool) -> FoundModel:
         told = await self.ask("POST", "/api/show", {"model": name})
-        info = told.get("model_info") or {}
-        context = info.get(f"{info.get('general.architecture')}.context_length")
+        info = mapping_of(told.get("model_info"))
+        context = count_of(info.get(f"{info.get('general.architecture')}.context_length")) or None
         able: frozenset[Capability] | None = None
-        if "capabilities" in told:
-            able = frozenset(_CAPABILITIES[one] for one in told["capabilities"] if one in _CAPABILITIES)
+        if isinstance(listed := told.get("capabilities"), list):
+            able = frozenset(_CAPABILITIES[one] for one in map(text_of, listed) if one in _CAPABILITIES)
             if Capability.COMPLETION in able:
                 # Ollama itself holds the answer to the schema, whatever the model is.
                 able |= {Capability.JSON}
@@ -195,7 +222,7 @@ class OllamaServer(Provider):
             return ModelFailure(
                 failure.kind, f"{self.name} failed in the middle of its answer: {shown(said)}"
             )
-        if isinstance(error, ValidationError | ValueError | TypeError) and not isinstance(error, OSError):
+        if isinstance(error, ValueError | TypeError | AttributeError) and not isinstance(error, OSError):
             return garbled(self.name, f"got a line that is none: {type(error).__name__}")
         return of_transport(self.name, error, reached=reached)
 
@@ -242,16 +269,17 @@ def _message(message: Message, images: dict[str, bytes]) -> dict[str, Any]:
     return told
 
 
-def _done(part: ollama.ChatResponse, *, called: bool) -> Done:
+def _done(part: Mapping[str, Any], *, called: bool) -> Done:
     finish = FinishReason.STOP
-    if part.done_reason in ("length", "limit"):
+    if part.get("done_reason") in ("length", "limit"):
         finish = FinishReason.LENGTH
     elif called:
         finish = FinishReason.TOOL_CALLS
     # Some versions leave the count out when they had all of it in their cache.
-    return Done(finish, count_of(part.prompt_eval_count) or None, count_of(part.eval_count), model=part.model)
+    read, wrote = count_of(part.get("prompt_eval_count")) or None, count_of(part.get("eval_count"))
+    return Done(finish, read, wrote, model=name_of(part.get("model")))
 
 
-def _is_remote(name: str, row: dict[str, Any]) -> bool:
+def _is_remote(name: str, row: Mapping[str, Any]) -> bool:
     tag = name.rpartition(":")[2]
     return bool(row.get("remote_host") or row.get("remote_model")) or tag == "cloud" or tag.endswith("-cloud")

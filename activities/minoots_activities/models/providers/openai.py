@@ -35,7 +35,7 @@ class OpenAIProvider(SdkProvider):
         try:
             async with await client.chat.completions.create(**sent) as chunks:
                 async for chunk in chunks:
-                    for piece in reading.pieces(chunk.to_dict()):
+                    for piece in reading.pieces(chunk.to_dict(warnings=False)):
                         yield piece
             yield reading.done()
         except Exception as error:
@@ -49,7 +49,7 @@ class OpenAIProvider(SdkProvider):
             told = await client.embeddings.create(
                 model=model, input=list(texts), encoding_format="float", **more
             )
-            return vectors_of(self.name, told.to_dict(), len(texts))
+            return vectors_of(self.name, told.to_dict(warnings=False), len(texts))
         except Exception as error:
             raise await self.failure(error, reached=False) from error
 

@@ -12,8 +12,20 @@ from typing import Any, Final
 
 from minoots.contracts.models import FinishReason, Message, Role
 
-from .faults import broken, error_of, of_status
-from .provider import Call, Done, Piece, Text, Thinking, ToolPart, count_of
+from .faults import broken, error_of, garbled, of_status
+from .provider import (
+    Call,
+    Done,
+    Piece,
+    Text,
+    Thinking,
+    ToolPart,
+    count_of,
+    mapping_of,
+    name_of,
+    rows_of,
+    text_of,
+)
 
 _FINISH: Final = {
     "stop": FinishReason.STOP,
@@ -67,6 +79,8 @@ class Reading:
         self._usage: Mapping[str, Any] = {}
         self._model: str | None = None
         self._refused = False
+        self._last = -1
+        """The call that a part has come of."""
         self.reached = False
         """Whether something of an answer has come."""
 
@@ -74,35 +88,47 @@ class Reading:
         """Yield what a chunk brings.
 
         Raises:
-            ModelFailure: for a chunk that says that the provider failed.
+            ModelFailure: for a chunk that says that the provider failed, and for one that is none.
         """
         if chunk.get("error"):
             said, code = error_of(chunk)
             status = chunk["error"].get("status") if isinstance(chunk["error"], dict) else None
             raise of_status(self._provider, status if isinstance(status, int) else 500, said, code)
         self.reached = True
-        self._model = chunk.get("model") or self._model
-        self._usage = _mapping(chunk.get("usage")) or self._usage
-        for choice in chunk.get("choices") or ():
-            delta = choice.get("delta") or {}
-            thought = delta.get("reasoning_content") or delta.get("reasoning")
-            if thought:
-                yield Thinking(str(thought))
-            if delta.get("content"):
-                yield Text(str(delta["content"]))
-            if delta.get("refusal"):
+        self._model = name_of(chunk.get("model")) or self._model
+        self._usage = mapping_of(chunk.get("usage")) or self._usage
+        try:
+            choices = rows_of(chunk.get("choices"))
+            told = [(choice, mapping_of(choice.get("delta"))) for choice in choices]
+            calls = [rows_of(delta.get("tool_calls")) for _, delta in told]
+        except ValueError as error:
+            raise garbled(self._provider, f"got a chunk that is none: {error}") from error
+        for (choice, delta), parts in zip(told, calls, strict=True):
+            if thought := text_of(delta.get("reasoning_content") or delta.get("reasoning")):
+                yield Thinking(thought)
+            if said := text_of(delta.get("content")):
+                yield Text(said)
+            if refusal := text_of(delta.get("refusal")):
                 self._refused = True
-                yield Text(str(delta["refusal"]))
-            for part in delta.get("tool_calls") or ():
-                function = part.get("function") or {}
+                yield Text(refusal)
+            for part in parts:
+                function = mapping_of(part.get("function"))
+                name = name_of(function.get("name"))
                 yield ToolPart(
-                    int(part.get("index") or 0),
-                    str(function.get("arguments") or ""),
-                    part.get("id") or None,
-                    function.get("name") or None,
+                    self._place(part.get("index"), name),
+                    text_of(function.get("arguments")),
+                    name_of(part.get("id")),
+                    name,
                 )
             if choice.get("finish_reason"):
-                self._finish = _FINISH.get(choice["finish_reason"], FinishReason.STOP)
+                self._finish = _FINISH.get(str(choice["finish_reason"]), FinishReason.STOP)
+
+    def _place(self, told: object, name: str | None) -> int:
+        """Return which call a part belongs to: some servers do not say, and begin each one with its name."""
+        if (index := count_of(told)) is None:
+            index = self._last + (name is not None or self._last < 0)
+        self._last = index
+        return index
 
     def done(self) -> Done:
         """Return the end of the answer.
@@ -112,7 +138,7 @@ class Reading:
         """
         if self._finish is None:
             raise broken(self._provider, "it ended without saying why")
-        details = _mapping(self._usage.get("prompt_tokens_details"))
+        details = mapping_of(self._usage.get("prompt_tokens_details"))
         finish = FinishReason.FILTERED if self._refused else self._finish
         return Done(
             finish,
@@ -121,10 +147,6 @@ class Reading:
             count_of(details.get("cached_tokens")) or 0,
             model=self._model,
         )
-
-
-def _mapping(told: object) -> Mapping[str, Any]:
-    return told if isinstance(told, Mapping) else {}
 
 
 def _message(message: Message, images: Mapping[str, bytes]) -> dict[str, Any]:

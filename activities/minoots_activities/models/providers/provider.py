@@ -7,10 +7,11 @@ another model, and knows neither budgets nor breakers. Nothing reaches out at im
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from minoots.contracts.models import Capability, FinishReason, Message, ModelRequest
 from minoots_platform.models import Catalogue
@@ -119,6 +120,36 @@ def count_of(value: object) -> int | None:
         # Below zero it would give money back; what is no number would keep the call from being settled.
         return None
     return int(value)
+
+
+def text_of(value: object) -> str:
+    """Return what a provider told where it should have told a text: nothing for null, else JSON."""
+    if isinstance(value, str):
+        return value
+    return "" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def name_of(value: object) -> str | None:
+    """Return a name that a provider told; ``None`` for what is none, as if it had not."""
+    return value if isinstance(value, str) and value else None
+
+
+def rows_of(value: object) -> list[Mapping[str, Any]]:
+    """Return the objects of a list that a provider told; nothing for null.
+
+    Raises:
+        ValueError: it is no list of objects.
+    """
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(one, Mapping) for one in value):
+        raise ValueError("expected a list of objects")
+    return value
+
+
+def mapping_of(value: object) -> Mapping[str, Any]:
+    """Return an object that a provider told; an empty one for what is none."""
+    return value if isinstance(value, Mapping) else {}
 
 
 Piece = Text | Thinking | ToolPart | Counted | Done

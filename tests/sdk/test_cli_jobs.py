@@ -1,0 +1,248 @@
+"""`minoots jobs` and interruptions: every field can be said, and what goes on without its reader is told."""
+
+import json
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from typer.testing import CliRunner
+
+from minoots.cli.root import app
+from minoots.contracts.jobs import AgentJob, ExecJob, LlmJob
+
+HASH = "ab" * 32
+IMAGE = f"registry.example/x@sha256:{HASH}"
+
+
+@pytest.fixture
+def sent(gateway, make):
+    """Submits by the command line; returns the body."""
+    gateway.answer("POST", "/v1/jobs", make.reply({"kind": "invalid", "title": "x", "status": 422}, 422))
+
+    def submit(*arguments):
+        done = CliRunner().invoke(app, ["--url", gateway.url, "jobs", "submit", *arguments])
+        assert done.exit_code == 4, done.output
+        return gateway.seen[-1].body
+
+    return submit
+
+
+COMMON = [
+    "--name", "n", "--priority", "2", "--label", "a=b", "--metadata", '{"x": 1}',
+    "--deadline", "2040-01-01T12:00:00+01:00", "--budget", "tokens=500", "--budget", "cost=0.25",
+]  # fmt: skip
+COMMON_SENT = {
+    "name": "n",
+    "priority": 2,
+    "labels": {"a": "b"},
+    "metadata": {"x": 1},
+    "deadline": "2040-01-01T11:00:00Z",
+    "budget": {"tokens": 500, "cost_micros": 250_000},
+}
+MODEL = ["--model", "m", "--provider", "ollama", "--locality", "allow_cloud", "--max-tokens", "9"]
+MODEL += ["--context-tokens", "99", "--temperature", "0", "--seed", "0", "--no-think"]
+MODEL_SENT = {
+    "model": "m",
+    "provider": "ollama",
+    "locality": "allow_cloud",
+    "max_tokens": 9,
+    "context_tokens": 99,
+    "temperature": 0,
+    "seed": 0,
+    "think": False,
+}
+SANDBOX = [
+    "--file", "a=x", "--file", f"b=sha256:{HASH}", "--output", "o", "--tier", "container", "--image", IMAGE,
+    "--network", "example.org", "--time", "2m", "--memory", "64", "--disk", "32", "--cpus", "0.5",
+    "--set", "limits.processes=8", "--set", "limits.output_kb=9",
+]  # fmt: skip
+SANDBOX_SENT = {
+    "files": [{"path": "a", "text": "x"}, {"path": "b", "artifact": HASH}],
+    "outputs": ["o"],
+    "tier": "container",
+    "image": IMAGE,
+    "network": ["example.org"],
+    "limits": {
+        "time": "2m",
+        "memory_mb": 64,
+        "disk_mb": 32,
+        "cpus": 0.5,
+        "processes": 8,
+        "output_kb": 9,
+    },
+}
+
+
+def test_every_field_of_a_question_can_be_said(sent):
+    body = sent(
+        "--prompt", "why?", "--system", "short", *COMMON, *MODEL, "--schema", '{"type": "object"}',
+        "--on-break", "restart", "--set", 'needs=["json"]', "--set", 'stop=["."]',
+        "--set", 'tools=[{"name": "t", "parameters": {}}]',
+    )  # fmt: skip
+    assert body == {
+        **COMMON_SENT,
+        **MODEL_SENT,
+        "kind": "llm",
+        "messages": [{"role": "system", "text": "short"}, {"role": "user", "text": "why?"}],
+        "json_schema": {"type": "object"},
+        "on_break": "restart",
+        "needs": ["json"],
+        "stop": ["."],
+        "tools": [{"name": "t", "parameters": {}}],
+    }
+    assert set(body) == set(LlmJob.model_fields)
+
+
+def test_every_field_of_a_program_can_be_said(sent):
+    body = sent(
+        *COMMON, *SANDBOX, "--env", "A= b=c ", "--stdin", "words", "--on-lost", "fail",
+        "--", "echo", "-n", "x",
+    )  # fmt: skip
+    expected = {**COMMON_SENT, **SANDBOX_SENT, "kind": "exec", "command": ["echo", "-n", "x"]}
+    assert body == {**expected, "env": {"A": " b=c "}, "stdin": "words", "on_lost": "fail"}
+    assert set(body) | {"sandbox"} == set(ExecJob.model_fields)
+    standing = f"sbx_{'0' * 26}"
+    assert sent("--set", f"sandbox={standing}", "--", "x")["sandbox"] == standing
+    assert sent("--set", "kind=vm", "--", "x")["kind"] == "vm"
+
+
+def test_every_field_of_an_agent_can_be_said(sent):
+    body = sent(
+        "--task", "go", "--system", "short", *COMMON, *MODEL, *SANDBOX, "--tool", "run=never", "--turns", "3",
+        "--mcp", "a=python3 a.py", "--set", "max_calls=4", "--set", "stuck_after=5",
+    )  # fmt: skip
+    assert body == {
+        **COMMON_SENT,
+        **MODEL_SENT,
+        **SANDBOX_SENT,
+        "kind": "agent",
+        "task": "go",
+        "system": "short",
+        "tools": [{"name": "run", "approval": "never"}],
+        "mcp": [{"name": "a", "command": ["python3", "a.py"]}],
+        "max_turns": 3,
+        "max_calls": 4,
+        "stuck_after": 5,
+    }
+    assert set(body) == set(AgentJob.model_fields)
+
+
+def test_a_deadline_may_be_from_now_on(sent):
+    before = datetime.now(UTC)
+    found = datetime.fromisoformat(sent("--deadline", "2h", "--", "x")["deadline"])
+    assert found - before >= timedelta(hours=2)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--deadline", "soon"],
+        ["--budget", "500"],
+        ["--budget", "tokens=many"],
+        ["--budget", "cost=inf"],
+        ["--budget", "time=5"],
+        ["--env", "A"],
+        ["--set", "limits"],
+        ["--metadata", "{"],
+    ],
+)
+def test_what_means_nothing_is_wrong_usage(gateway, wrong):
+    done = CliRunner().invoke(app, ["--url", gateway.url, "jobs", "submit", *wrong, "--", "true"])
+    assert done.exit_code == 2, done.output
+    assert gateway.seen == []
+
+
+def test_a_field_that_there_is_not_is_refused_before_it_is_sent(gateway):
+    told = ["--url", gateway.url, "--json", "jobs", "submit", "--set", "colour=red", "--", "true"]
+    done = CliRunner().invoke(app, told)
+    assert done.exit_code == 4, done.output
+    assert "colour" in json.loads(done.stderr)["errors"][0]["field"]
+    assert gateway.seen == []
+
+
+AT = "2026-07-01T10:00:00Z"
+JOB = {
+    "id": "job_1", "kind": "exec", "name": "x", "state": "running", "priority": 3, "labels": {}, "attempt": 1,
+    "events": 1, "created_at": AT, "created_by": "me", "deadline": AT,
+}  # fmt: skip
+LOG = {"sequence": 1, "time": AT, "type": "log", "attempt": 1, "data": {"stream": "stdout", "text": "half"}}
+INGEST = {
+    "id": "ing_1", "state": "completed", "files": 100, "bytes": 3, "counts": {"created": 100}, "labels": {},
+    "created_at": AT, "created_by": "me",
+}  # fmt: skip
+
+
+class Interrupted:
+    """A command in a process of its own, which Ctrl-C meets while it waits for an answer."""
+
+    def __init__(self, gateway, make):
+        self.gateway = gateway
+        self.reply = make.reply
+        self.process = None
+
+    def answer(self, seen):
+        self.process.send_signal(signal.SIGINT)
+        return self.reply({"items": [], "state": "running", "next_after": 1})(seen)
+
+    def run(self, *arguments):
+        code = "from minoots.cli import main; main()"
+        told = [sys.executable, "-c", code, *arguments, "--url", self.gateway.url]
+        with subprocess.Popen(
+            told, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as self.process:
+            out, err = self.process.communicate(timeout=120)
+        return self.process.returncode, out, err
+
+
+@pytest.fixture
+def ctrl_c(gateway, make):
+    return Interrupted(gateway, make)
+
+
+@pytest.mark.parametrize("command", [["watch", "job_1"], ["submit", "--prompt", "why?", "--watch"]])
+def test_who_stops_following_is_told_that_the_job_goes_on(gateway, make, ctrl_c, command):
+    gateway.answer("POST", "/v1/jobs", make.reply(JOB, 201))
+    first = make.reply({"items": [LOG], "state": "running", "next_after": 1})
+    gateway.answer("GET", "/v1/jobs/job_1/events", first, ctrl_c.answer)
+    code, out, err = ctrl_c.run("jobs", *command)
+    assert (code, out) == (130, "half\n"), err
+    assert "the job job_1 any more, which goes on" in err
+    assert "minoots jobs watch job_1" in err
+    assert "minoots jobs cancel job_1" in err
+    assert not [seen for seen in gateway.seen if seen.path.endswith("/cancel")]
+    gateway.answer("GET", "/v1/jobs/job_1/events", first, ctrl_c.answer)
+    code, out, err = ctrl_c.run("jobs", *command, "--json")
+    assert (code, json.loads(out)["sequence"]) == (130, 1)
+    assert json.loads(err)["kind"] == "cancelled"
+
+
+def test_a_job_whose_answer_had_not_come_may_have_been_submitted(gateway, ctrl_c):
+    gateway.answer("POST", "/v1/jobs", ctrl_c.answer)
+    code, out, err = ctrl_c.run("jobs", "submit", "--prompt", "why?")
+    assert (code, out) == (130, "")
+    assert "may have been submitted" in err
+    assert "--idempotency-key" in err
+
+
+def test_logs_that_are_interrupted_are_quiet(gateway, ctrl_c):
+    gateway.answer("GET", "/v1/jobs/job_1/events", ctrl_c.answer)
+    assert ctrl_c.run("jobs", "logs", "job_1") == (130, "", "")
+
+
+def test_who_interrupts_taking_in_is_told_how_much_was_accepted_and_how_to_go_on(
+    gateway, make, ctrl_c, tmp_path
+):
+    for number in range(150):
+        (tmp_path / f"{number}.txt").write_text("x")
+    gateway.answer("POST", "/v1/ingest", make.reply(INGEST, 202), ctrl_c.answer)
+    code, _, err = ctrl_c.run("ingest", "add", str(tmp_path), "--no-wait")
+    assert code == 130, err
+    assert "100 files were accepted, and 50 more may have been; they are read on" in err
+    assert "The same command again goes on" in err
+    assert "minoots ingest show ing_1" in err
+    gateway.answer("POST", "/v1/ingest", ctrl_c.answer)
+    code, _, err = ctrl_c.run("ingest", "add", str(tmp_path), "--no-wait")
+    assert code == 130
+    assert "0 files were accepted, and 100 more may have been" in err
