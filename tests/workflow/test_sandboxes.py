@@ -18,7 +18,7 @@ from minoots.contracts import CloseReason, ExecResult, Job, JobState, Sandbox, S
 from minoots.errors import Failure, FailureKind
 from minoots_activities.sandboxes.room import folder_of
 from minoots_platform.clock import utc_now
-from minoots_platform.records import Database, contents, jobs
+from minoots_platform.records import Database, contents, jobs, sandboxes
 from minoots_platform.settings import Settings, with_overrides
 from minoots_platform.telemetry import Telemetry
 from minoots_workflows.ids import workflow_id
@@ -331,6 +331,33 @@ async def test_a_worker_has_room_for_so_many_and_the_next_one_waits_for_it(
         await close(stack, first)
         found = await reaches(stack, second, SandboxState.OPEN)
         assert found.problem is None
+
+
+async def test_to_wait_for_room_is_no_failure_and_what_fails_too_often_is_given_up(
+    sqlite_database: Database, temporal: WorkflowEnvironment, namespace: str, telemetry: Telemetry
+) -> None:
+    settings = with_overrides(
+        Settings(), {"sandbox": {"standing": {"per_worker": 1}, "qemu": "no-such-qemu"}}
+    )
+    address = temporal.client.service_client.config.target_host
+    async with stack_of(sqlite_database, address, namespace, telemetry, settings=settings) as stack:
+        first, second = await opened(stack), await want(stack, tier="vm")
+        assert await stack.handover.sandbox(second.id)
+
+        async def tried() -> tuple[int, int]:
+            async with stack.database.read() as connection:
+                row = await sandboxes.row_of(connection, TENANT, second.id)
+            return row.epoch, row.failures
+
+        seen = await eventually(tried, lambda found: found[0] >= 2, 60)
+        assert seen[1] == 0, "it waited, and nothing was tried"
+        await close(stack, first)
+        failed = await reaches(stack, second, SandboxState.FAILED)
+        assert failed.problem is not None
+        assert "this worker cannot give the tier vm" in failed.problem.detail
+        epoch, failures = await tried()
+        assert failures == 9, "the tenth ends it"
+        assert epoch > 10
 
 
 async def test_one_that_is_used_a_lot_goes_on_in_a_new_history(
