@@ -87,7 +87,7 @@ async def look(connection: AsyncConnection, tenant: str, sandbox_id: str, now: d
         reason = CloseReason.LIFETIME if now >= row.expires_at else None
         if reason is None and row.state == SandboxState.OPEN.value:
             idle_at = await _idle_at(connection, row, now)
-            reason = CloseReason.IDLE if now >= idle_at else None
+            reason = CloseReason.IDLE if idle_at is not None and now >= idle_at else None
         if reason is not None:
             row = await sandboxes.ask_to_close(connection, row, reason, now)
     state = SandboxState(row.state)
@@ -276,12 +276,16 @@ async def wanted(connection: AsyncConnection, held: Mapping[str, int], now: date
     return frozenset(row.id for row in await connection.execute(query) if row.epoch == held[row.id])
 
 
-async def _idle_at(connection: AsyncConnection, row: sa.Row[Any], now: datetime) -> datetime:
-    """Return when an open sandbox will have been idle for too long, if nobody uses it before."""
+async def _idle_at(connection: AsyncConnection, row: sa.Row[Any], now: datetime) -> datetime | None:
+    """Return when an open sandbox will have been idle for too long, if nobody uses it before.
+
+    ``None`` as long as a program waits or runs in it: the end of the last one is told
+    (`sandboxes.program_ended`), and to look again and again would make a history without end.
+    """
     idle = timedelta(seconds=row.idle_seconds)
     waiting, last = await sandboxes.unfinished_jobs(connection, row.id)
     if waiting:
-        return now + idle
+        return None
     return max(moment for moment in (row.used_at or now, last) if moment is not None) + idle
 
 

@@ -256,6 +256,19 @@ async def unfinished_jobs(connection: AsyncConnection, sandbox_id: str) -> tuple
     return count, (await connection.execute(last.order_by(jobs.c.ended_at.desc()).limit(1))).scalar()
 
 
+async def program_ended(connection: AsyncConnection, sandbox_id: str, now: datetime) -> None:
+    """Have whoever sees to a sandbox told that the last program in it has ended: from now on it is idle.
+
+    In the transaction in which the program ends, so that the engine hears of it whatever happens next.
+    """
+    query = sa.select(TABLE).where(TABLE.c.id == sandbox_id, TABLE.c.ended_at.is_(None)).with_for_update()
+    row = (await connection.execute(query)).one_or_none()
+    # Counted under the lock: of two that end together, the later one is the last.
+    if row is None or (await unfinished_jobs(connection, sandbox_id))[0]:
+        return
+    await change(connection, row, {"updated_at": now, "generation": row.generation + 1})
+
+
 async def tell(
     connection: AsyncConnection, row: sa.Row[Any], kind: EventType, now: datetime, data: dict[str, Any]
 ) -> None:
