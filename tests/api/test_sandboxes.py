@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import io
 import tarfile
+from pathlib import Path
 from typing import Any
 
 import pytest
+from dev_stacks import run
 from gateways import Door
 
 from minoots import AsyncMinoots, Conflict, JobState, NotFound, TooLarge
@@ -15,7 +17,7 @@ from minoots.contracts import CloseReason, SandboxState
 from minoots.errors import InvalidRequest
 from minoots_platform.clock import utc_now
 from minoots_platform.identity import Scope
-from minoots_platform.records import api_keys
+from minoots_platform.records import api_keys, sandbox_progress
 from minoots_platform.settings import with_overrides
 
 PROCESS: dict[str, Any] = {"tier": "process"}
@@ -51,6 +53,27 @@ async def test_a_sandbox_is_kept_before_it_is_answered(door: Door) -> None:
     assert answer.status_code == 409
     assert "not open yet" in answer.json()["detail"]
     assert (await door.http.delete(f"/v1/sandboxes/{sandbox['id']}")).json()["close_requested"]
+
+
+async def test_the_command_line_says_when_one_ended_and_not_until_when_it_might_have_stood(
+    door: Door, tmp_path: Path
+) -> None:
+    sandbox = await want(door)
+
+    async def minoots(*arguments: str) -> str:
+        ran = await asyncio.to_thread(
+            run, "--url", door.url, "sandboxes", *arguments, cwd=tmp_path, timeout=120
+        )
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout
+
+    assert "opening, process, until 2" in await minoots("show", sandbox["id"])
+    async with door.gateway.database.write() as connection:
+        await sandbox_progress.closed(connection, "dev", sandbox["id"], utc_now())
+    shown = await minoots("show", sandbox["id"])
+    assert "closed, process, ended 2" in shown
+    assert "until" not in shown
+    assert [line.split()[3] for line in (await minoots("list")).splitlines()[-1:]] == ["-"]
 
 
 async def test_the_same_key_opens_one_sandbox(door: Door) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -29,13 +31,22 @@ SECOND = timedelta(seconds=1)
 GONE = JobProblem(kind=FailureKind.UNAVAILABLE, detail="gone")
 
 
-async def want(database: Database, tenant: str = TENANT, **body: Any) -> Sandbox:
+async def want(database: Database, tenant: str = TENANT, most: int = 10, **body: Any) -> Sandbox:
     """Keep the wish for a sandbox."""
+    admission = replace(ADMISSION, most=most)
     async with database.write() as connection:
         request = SandboxCreate.model_validate(body)
         return await sandboxes.accept(
-            connection, tenant, request, ADMISSION, now=NOW, actor="t", traceparent=None
+            connection, tenant, request, admission, now=NOW, actor="t", traceparent=None
         )
+
+
+async def test_of_those_that_are_asked_for_together_as_many_stand_as_may(database: Database) -> None:
+    await want(database)
+    came = await asyncio.gather(*(want(database, most=3) for _ in range(10)), return_exceptions=True)
+    refused = [one for one in came if not isinstance(one, Sandbox)]
+    assert len(refused) == 8
+    assert all(isinstance(one, Failure) and one.kind is FailureKind.THROTTLED for one in refused), refused
 
 
 async def begin(database: Database, sandbox: Sandbox) -> Opening:

@@ -86,9 +86,9 @@ async def accept(
             remedy="Ask for less, or have the operator raise sandbox.standing.max_lifetime.",
             errors=(problem,),
         )
-    await _require_room(connection, tenant, admission.most)
     named = frozenset() if request.from_snapshot is None else frozenset({request.from_snapshot})
     await contents.require(connection, tenant, named, now)
+    await _require_room(connection, tenant, admission.most)
     idle = request.idle_timeout or admission.idle
     row = (
         await connection.execute(
@@ -325,6 +325,12 @@ async def view(connection: AsyncConnection, row: sa.Row[Any]) -> Sandbox:
 
 
 async def _require_room(connection: AsyncConnection, tenant: str, most: int) -> None:
+    # One after the other, or two that come together count neither the other. The row is that of the tenant's
+    # log, which each of them is told in anyway: after the contents, as everywhere.
+    tenants = schema.tenants
+    await connection.execute(
+        sa.select(tenants.c.id).where(tenants.c.id == tenant).with_for_update(key_share=True)
+    )
     standing = sa.select(sa.func.count()).where(TABLE.c.tenant == tenant, TABLE.c.ended_at.is_(None))
     if (await connection.execute(standing)).scalar_one() >= most:
         raise Failure(

@@ -390,7 +390,7 @@ def _result(job: Job) -> Sequence[tuple[str, Any]]:
 
 def file_fields(given_files: Sequence[str] | None) -> list[dict[str, str]]:
     """Return the files of a job from what was given as ``PATH=TEXT`` or ``PATH=@FILE``."""
-    found = mapping(given_files, "--file", "=")
+    found = mapping(given_files, "--file", "=", exact=True)
     return [{"path": path, "text": text(what, "--file")} for path, what in found.items()]
 
 
