@@ -143,6 +143,32 @@ async def test_what_a_key_may_do_is_in_its_scopes(door: Door) -> None:
     assert (await door.http.post("/v1/timers", json=timer, headers=sets)).status_code == 403
 
 
+@pytest.mark.parametrize("kind", ["timer", "schedule", "plan"])
+async def test_what_starts_a_job_in_a_sandbox_that_is_not_there_is_refused_at_once(
+    door: Door, kind: str
+) -> None:
+    theirs = await bearer(door, Scope.ADMIN, tenant="globex")
+    answer = await door.http.post("/v1/sandboxes", json=PROCESS, headers=theirs)
+    ended = await want(door)
+    async with door.gateway.database.write() as connection:
+        await sandbox_progress.closed(connection, "dev", ended["id"], utc_now())
+    texts = []
+    for named in (answer.json()["id"], f"sbx_{'0' * 26}", ended["id"], (await want(door))["id"]):
+        job = {"kind": "exec", "sandbox": named, "command": ["true"]}
+        action = {"kind": "job", "config": {"job": job}}
+        timer: dict[str, Any] = {"name": "t", "actions": [action]}
+        path, body = {
+            "timer": ("/v1/timers", {**timer, "after": "1h"}),
+            "schedule": ("/v1/timers", {**timer, "schedule": {"rules": [{"every": "1h"}]}}),
+            "plan": ("/v1/plans", {"name": "p", "nodes": [{"id": "a", "timer": timer}]}),
+        }[kind]
+        answer = await door.http.post(path, json=body)
+        texts.append((answer.status_code, str(answer.json().get("detail")).replace(named, "ID")))
+    unknown = (422, "there is no sandbox ID")
+    assert texts[:3] == [unknown, unknown, (422, "the sandbox ID is closed")], texts
+    assert texts[3][0] in (200, 201), texts
+
+
 async def test_another_tenants_sandbox_is_not_there(full: Door) -> None:
     async with AsyncMinoots(full.url) as client:
         sandbox = await client.sandboxes.open(tier="process", wait=SLOW)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -221,6 +222,12 @@ async def row_of(
             remedy="GET /v1/sandboxes lists them.",
         )
     return row
+
+
+async def states_among(connection: AsyncConnection, tenant: str, ids: Collection[str]) -> dict[str, str]:
+    """Return the states of those sandboxes that there are, by their ids."""
+    query = sa.select(TABLE.c.id, TABLE.c.state).where(TABLE.c.tenant == tenant, TABLE.c.id.in_(ids))
+    return {row.id: row.state for row in await connection.execute(query)}
 
 
 async def require_standing(
