@@ -26,7 +26,6 @@ from minoots_activities.sandboxes.port import (
     Ended,
     File,
     Listing,
-    NeverStarted,
     Output,
     Program,
     Ran,
@@ -134,12 +133,6 @@ class Machine(WithSnapshots):
 
     async def exec(self, program: Program, output: Output) -> Ran:
         """Run a program to its end."""
-        if program.source is not None:
-            raise NeverStarted(
-                FailureKind.INVALID,
-                "a program in a machine cannot be talked with while it runs",
-                remedy="Choose the tier bubblewrap or container.",
-            )
         bounds = _Bounds(output, self.limits.output_kb * 1024)
         seconds = program.seconds or self.limits.time.total_seconds()
         timer = asyncio.get_running_loop().call_later(seconds, bounds.stop, Ended.TIMED_OUT)
@@ -150,6 +143,7 @@ class Machine(WithSnapshots):
                 bounds,
                 env={**self._env, **program.env},
                 stdin=program.stdin,
+                source=program.source,
                 root=self._root,
                 stop=bounds.reached,
             )
