@@ -11,6 +11,7 @@ from dev_stacks import run
 from gateways import Door
 
 from minoots import AsyncMinoots, Conflict, InvalidRequest, JobEvent, JobState, Minoots, NotFound
+from minoots.cli.jobs import file_fields
 from minoots.contracts.jobs import ExecResult, JobEventType
 from minoots.job_following import Transcript
 from minoots_platform.clock import utc_now
@@ -78,6 +79,11 @@ def test_a_transcript_leaves_out_what_is_void() -> None:
     seen.add(event(4, JobEventType.TOKEN, text="all"))
     assert seen.text() == "all"
     assert [one.sequence for one in seen.events] == [3, 4]
+
+
+def test_a_file_of_a_job_has_the_white_space_that_it_was_given() -> None:
+    found = file_fields([" in/a.txt =  two words \n\n", "b="])
+    assert found == [{"path": "in/a.txt", "text": "  two words \n\n"}, {"path": "b", "text": ""}]
 
 
 async def test_the_command_line_submits_follows_lists_and_fetches(full: Door, tmp_path: Path) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import io
 import tarfile
+from pathlib import Path
 from typing import Any
 
 import pytest
+from dev_stacks import run
 from gateways import Door
 
 from minoots import AsyncMinoots, Conflict, JobState, NotFound, TooLarge
@@ -15,7 +17,7 @@ from minoots.contracts import CloseReason, SandboxState
 from minoots.errors import InvalidRequest
 from minoots_platform.clock import utc_now
 from minoots_platform.identity import Scope
-from minoots_platform.records import api_keys
+from minoots_platform.records import api_keys, sandbox_progress
 from minoots_platform.settings import with_overrides
 
 PROCESS: dict[str, Any] = {"tier": "process"}
@@ -51,6 +53,27 @@ async def test_a_sandbox_is_kept_before_it_is_answered(door: Door) -> None:
     assert answer.status_code == 409
     assert "not open yet" in answer.json()["detail"]
     assert (await door.http.delete(f"/v1/sandboxes/{sandbox['id']}")).json()["close_requested"]
+
+
+async def test_the_command_line_says_when_one_ended_and_not_until_when_it_might_have_stood(
+    door: Door, tmp_path: Path
+) -> None:
+    sandbox = await want(door)
+
+    async def minoots(*arguments: str) -> str:
+        ran = await asyncio.to_thread(
+            run, "--url", door.url, "sandboxes", *arguments, cwd=tmp_path, timeout=120
+        )
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout
+
+    assert "opening, process, until 2" in await minoots("show", sandbox["id"])
+    async with door.gateway.database.write() as connection:
+        await sandbox_progress.closed(connection, "dev", sandbox["id"], utc_now())
+    shown = await minoots("show", sandbox["id"])
+    assert "closed, process, ended 2" in shown
+    assert "until" not in shown
+    assert [line.split()[3] for line in (await minoots("list")).splitlines()[-1:]] == ["-"]
 
 
 async def test_the_same_key_opens_one_sandbox(door: Door) -> None:
@@ -118,6 +141,32 @@ async def test_what_a_key_may_do_is_in_its_scopes(door: Door) -> None:
     timer = {"name": "t", "after": "1h", "actions": [{"kind": "job", "config": {"job": job}}]}
     sets = await bearer(door, Scope.JOBS_WRITE, Scope.TIMERS_WRITE, tenant="dev")
     assert (await door.http.post("/v1/timers", json=timer, headers=sets)).status_code == 403
+
+
+@pytest.mark.parametrize("kind", ["timer", "schedule", "plan"])
+async def test_what_starts_a_job_in_a_sandbox_that_is_not_there_is_refused_at_once(
+    door: Door, kind: str
+) -> None:
+    theirs = await bearer(door, Scope.ADMIN, tenant="globex")
+    answer = await door.http.post("/v1/sandboxes", json=PROCESS, headers=theirs)
+    ended = await want(door)
+    async with door.gateway.database.write() as connection:
+        await sandbox_progress.closed(connection, "dev", ended["id"], utc_now())
+    texts = []
+    for named in (answer.json()["id"], f"sbx_{'0' * 26}", ended["id"], (await want(door))["id"]):
+        job = {"kind": "exec", "sandbox": named, "command": ["true"]}
+        action = {"kind": "job", "config": {"job": job}}
+        timer: dict[str, Any] = {"name": "t", "actions": [action]}
+        path, body = {
+            "timer": ("/v1/timers", {**timer, "after": "1h"}),
+            "schedule": ("/v1/timers", {**timer, "schedule": {"rules": [{"every": "1h"}]}}),
+            "plan": ("/v1/plans", {"name": "p", "nodes": [{"id": "a", "timer": timer}]}),
+        }[kind]
+        answer = await door.http.post(path, json=body)
+        texts.append((answer.status_code, str(answer.json().get("detail")).replace(named, "ID")))
+    unknown = (422, "there is no sandbox ID")
+    assert texts[:3] == [unknown, unknown, (422, "the sandbox ID is closed")], texts
+    assert texts[3][0] in (200, 201), texts
 
 
 async def test_another_tenants_sandbox_is_not_there(full: Door) -> None:

@@ -1,11 +1,13 @@
-"""kill -9 of a worker that holds sandboxes: nothing of them is left, and everybody hears of it."""
+"""kill -9 under sandboxes: with their worker nothing of them is left, and without Temporal they go on."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 import pytest
@@ -13,8 +15,8 @@ from dev_stacks import DevStack, run
 from job_kills import kill_worker, sleepers, written
 from stacks import eventually
 
-from minoots import AsyncMinoots, JobState
-from minoots.contracts import SandboxState
+from minoots import AsyncMinoots, JobState, Unavailable
+from minoots.contracts import CloseReason, SandboxState
 from minoots.contracts.sandboxes import Tier
 from minoots_activities.sandboxes.tiers import Tiers
 
@@ -22,6 +24,7 @@ pytestmark = pytest.mark.e2e
 
 Start = Callable[..., DevStack]
 PATIENT = 120
+T = TypeVar("T")
 
 
 async def tier_here(folder: Path) -> str:
@@ -70,6 +73,61 @@ async def test_kill_9_of_the_worker_loses_its_sandboxes_and_leaves_nothing_of_th
         assert await client.sandboxes.read(kept.id, "notes") == b"kept", "as the last snapshot has it"
         other = await client.sandboxes.open(tier=tier, from_snapshot=taken.sha256, wait=PATIENT)
         assert await client.sandboxes.read(other.id, "notes") == b"kept"
+
+
+async def reachable(do: Callable[[], Awaitable[T]]) -> T:
+    """What comes of something that may be asked for again, once everything is there again."""
+    deadline = asyncio.get_running_loop().time() + PATIENT
+    while True:
+        try:
+            return await do()
+        except Unavailable:
+            assert asyncio.get_running_loop().time() < deadline, "it is still away"
+            await asyncio.sleep(0.2)
+
+
+async def test_kill_9_of_temporal_ends_no_sandbox_and_runs_nothing_twice(
+    dev_stack: Start, tmp_path: Path
+) -> None:
+    tier = await tier_here(tmp_path)
+    stack = await asyncio.to_thread(dev_stack)
+    script = "echo run >> runs; echo begun; until test -e go; do sleep 0.05; done; echo done"
+    async with AsyncMinoots(stack.url) as client:
+        idles = await client.sandboxes.open(tier=tier, wait=PATIENT)
+        await client.sandboxes.write(idles.id, "notes", b"kept")
+        works = await client.sandboxes.open(
+            tier=tier, idle_timeout="30s", limits={"time": "10m"}, wait=PATIENT
+        )
+        running = await client.jobs.submit(command=["sh", "-c", script], sandbox=works.id)
+        await eventually(lambda: written(client, running.id), lambda text: "begun" in text, PATIENT)
+        queued = await client.jobs.submit(command="cat runs", sandbox=works.id)
+        killed = await asyncio.to_thread(stack.pid, "temporal")
+        os.kill(killed, signal.SIGKILL)
+
+        async def again() -> bool:
+            there = await asyncio.to_thread(stack.runs, "temporal")
+            return there and await asyncio.to_thread(stack.pid, "temporal") != killed
+
+        await eventually(again, bool, PATIENT)
+        await reachable(lambda: client.sandboxes.write(works.id, "go", b""))
+        done = await client.jobs.wait(running.id, timeout=PATIENT)
+        if done.state is not JobState.SUCCEEDED:
+            # Temporal was away for so long that nobody knew any more whether its worker lives.
+            assert done.problem is not None
+            assert (done.state, done.problem.outcome) == (JobState.FAILED, "unknown"), done
+        after = await client.jobs.wait(queued.id, timeout=PATIENT)
+        assert (await written(client, after.id)).count("run\n") == 1, "it ran once"
+        for one in (idles, works):
+            found = await client.sandboxes.get(one.id)
+            assert (found.state, found.opened) == (SandboxState.OPEN, 1), found
+        more = await reachable(lambda: client.jobs.submit(command="cat notes", sandbox=idles.id))
+        assert (await client.jobs.wait(more.id, timeout=PATIENT)).state is JobState.SUCCEEDED
+        assert await written(client, more.id) == "kept"
+        await eventually(
+            lambda: state_of(client, works.id), lambda state: state is SandboxState.CLOSED, PATIENT
+        )
+        assert (await client.sandboxes.get(works.id)).reason is CloseReason.IDLE
+        assert await state_of(client, idles.id) is SandboxState.OPEN
 
 
 async def test_a_sandbox_from_the_shell_and_a_stack_that_is_stopped(dev_stack: Start, tmp_path: Path) -> None:

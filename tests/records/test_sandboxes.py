@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 from stacks import TENANT
 from standing import ADMISSION
 
-from minoots.contracts import CloseReason, JobProblem, Sandbox, SandboxCreate, SandboxState
+from minoots.contracts import CloseReason, JobProblem, JobState, Sandbox, SandboxCreate, SandboxState
 from minoots.errors import Failure, FailureKind
 from minoots_platform.clock import utc_now
-from minoots_platform.records import Database, contents, handovers, jobs, sandbox_progress, sandboxes, schema
+from minoots_platform.records import (
+    Database,
+    contents,
+    handovers,
+    job_progress,
+    jobs,
+    sandbox_progress,
+    sandboxes,
+)
+from minoots_platform.records.job_progress import Outcome
 from minoots_platform.records.sandbox_progress import Needs, Opening
 
 NOW = utc_now()
@@ -21,13 +31,22 @@ SECOND = timedelta(seconds=1)
 GONE = JobProblem(kind=FailureKind.UNAVAILABLE, detail="gone")
 
 
-async def want(database: Database, tenant: str = TENANT, **body: Any) -> Sandbox:
+async def want(database: Database, tenant: str = TENANT, most: int = 10, **body: Any) -> Sandbox:
     """Keep the wish for a sandbox."""
+    admission = replace(ADMISSION, most=most)
     async with database.write() as connection:
         request = SandboxCreate.model_validate(body)
         return await sandboxes.accept(
-            connection, tenant, request, ADMISSION, now=NOW, actor="t", traceparent=None
+            connection, tenant, request, admission, now=NOW, actor="t", traceparent=None
         )
+
+
+async def test_of_those_that_are_asked_for_together_as_many_stand_as_may(database: Database) -> None:
+    await want(database)
+    came = await asyncio.gather(*(want(database, most=3) for _ in range(10)), return_exceptions=True)
+    refused = [one for one in came if not isinstance(one, Sandbox)]
+    assert len(refused) == 8
+    assert all(isinstance(one, Failure) and one.kind is FailureKind.THROTTLED for one in refused), refused
 
 
 async def begin(database: Database, sandbox: Sandbox) -> Opening:
@@ -121,11 +140,17 @@ async def test_it_is_idle_from_when_it_was_used_last_or_its_last_program_ended(d
             actor="t",
             traceparent=None,
         )
-    found = await look(database, sandbox, NOW + 20 * SECOND)
-    assert (found.needs, found.wake_at) == (Needs.HOLDING, NOW + 30 * SECOND), "a program waits or runs"
+    for later in (0, 20, 40):
+        found = await look(database, sandbox, NOW + later * SECOND)
+        assert (found.needs, found.wake_at) == (Needs.HOLDING, sandbox.expires_at), "a program waits or runs"
     async with database.write() as connection:
-        ended = {"ended_at": NOW + 25 * SECOND, "state": "succeeded"}
-        await connection.execute(sa.update(schema.jobs).where(schema.jobs.c.id == job.id).values(**ended))
+        due = await handovers.sandbox(connection, sandbox.id)
+        await handovers.confirm_look(connection, due)
+    async with database.write() as connection:
+        row = await jobs.row_of(connection, TENANT, job.id, lock=True)
+        await job_progress.end(connection, row, Outcome(JobState.SUCCEEDED), NOW + 25 * SECOND)
+        told = await handovers.sandboxes_behind(connection, before=NOW + 30 * SECOND, limit=10)
+    assert [one.public_id for one in told] == [sandbox.id], "who sees to it is told that it is idle now"
     assert (await look(database, sandbox, NOW + 30 * SECOND)).wake_at == NOW + 35 * SECOND
     assert (await look(database, sandbox, NOW + 35 * SECOND)).needs is Needs.CLOSING
     async with database.write() as connection:

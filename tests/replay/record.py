@@ -25,6 +25,8 @@ from capturing import CapturingHost, Chat, capturing
 from ingesting import ended, send
 from model_servers import model_server
 from receivers import Receiver, receiving
+from slow_sandboxes import SlowSandboxes, slowly
+from slow_sandboxes import cancelled as operator_cancelled
 from stacks import TENANT, Stack, eventually, stack_of
 from temporalio.client import WorkflowFailureError
 from temporalio.testing import WorkflowEnvironment
@@ -483,6 +485,38 @@ async def sandbox_cancelled_in_temporal(stack: Stack, receiver: Receiver) -> str
     return workflow_id("sandbox", TENANT, sandbox.id)
 
 
+async def sandbox_cancelled_while_it_ends(stack: Stack, receiver: Receiver) -> str:
+    """Its workflow is cancelled by an operator while it is ended."""
+    async with slowly(stack, opens=True) as slow:
+        sandbox = await standing.opened(stack)
+        await standing.close(stack, sandbox)
+        await slow.closing.wait()
+        return await cancelled_in_between(stack, sandbox, slow)
+
+
+async def sandbox_cancelled_while_it_opens(stack: Stack, receiver: Receiver) -> str:
+    """Its workflow is cancelled by an operator while its opening is called off."""
+    async with slowly(stack, opens=False) as slow:
+        sandbox = await standing.want(stack)
+        await stack.handover.sandbox(sandbox.id)
+        handle = stack.client.get_workflow_handle(workflow_id("sandbox", TENANT, sandbox.id))
+        await eventually(handle.describe, lambda found: len(found.raw_description.pending_activities) == 1)
+        await stack.handover.sandbox(sandbox.id, "looked at")
+        await slow.called_off.wait()
+        return await cancelled_in_between(stack, sandbox, slow)
+
+
+async def cancelled_in_between(stack: Stack, sandbox: Sandbox, slow: SlowSandboxes) -> str:
+    """Have an operator cancel what is under way, and let it end."""
+    public_id = workflow_id("sandbox", TENANT, sandbox.id)
+    handle = stack.client.get_workflow_handle(public_id)
+    await operator_cancelled(handle)
+    slow.may_end.set()
+    with suppress(WorkflowFailureError):
+        await handle.result()
+    return public_id
+
+
 async def sandbox_history(stack: Stack, sandbox: Sandbox) -> str:
     """The id of a sandbox's workflow, once that has ended."""
     public_id = workflow_id("sandbox", TENANT, sandbox.id)
@@ -566,6 +600,11 @@ SCENES: dict[str, Callable[[Stack, Receiver], Awaitable[str]]] = {
     "sandbox-begun_again": sandbox_begun_again,
     "sandbox-failed": sandbox_failed,
     "sandbox-cancelled_in_temporal": sandbox_cancelled_in_temporal,
+    # The same once more, with the patch that a cancel breaks no step.
+    "sandbox-closed_in_whole_steps": sandbox_closed,
+    "sandbox-begun_again_in_whole_steps": sandbox_begun_again,
+    "sandbox-cancelled_while_it_ends": sandbox_cancelled_while_it_ends,
+    "sandbox-cancelled_while_it_opens": sandbox_cancelled_while_it_opens,
     "capture-recorded": captured,
     "writer-stopped": written,
 }

@@ -8,8 +8,9 @@ import os
 import signal
 import sys
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from stacks import eventually
@@ -25,7 +26,7 @@ MEGABYTE = 1024 * 1024
 T = TypeVar("T")
 
 
-def room(folder: Path, total: int = 1000, free: int | None = None, **more: int) -> Room:
+def room(folder: Path, total: int = 1000, free: int | None = None, **more: Any) -> Room:
     """The room of a machine with so much memory, of which nothing is spared."""
     return Room(**{"spare": 0, **more}, folder=folder / "room", memory=lambda: Memory(total, free))
 
@@ -36,19 +37,20 @@ class Waiting:
     def __init__(self) -> None:
         self.begun: list[str] = []
         self._end: dict[str, asyncio.Event] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    async def come(self, where: Room, name: str, mb: int, priority: int = 3) -> None:
+    async def come(self, where: Room, name: str, mb: int, priority: int = 3, **more: Any) -> None:
         """Have one come; returns when it stands in the list."""
         self._end[name] = asyncio.Event()
         before = len(entries(where))
-        self._tasks.append(asyncio.create_task(self._live(where, name, mb, priority)))
+        self._tasks[name] = asyncio.create_task(self._live(where, name, mb, priority, **more))
         await eventually(lambda: _now(len(entries(where))), lambda found: found > before, 60)
 
     async def end(self, name: str) -> None:
-        """End one that has begun."""
+        """End one that has begun; it has left the list when this returns."""
         await self.has_begun(name)
         self._end[name].set()
+        await self._tasks[name]
 
     async def has_begun(self, *names: str) -> None:
         """Wait until these have begun, and no others."""
@@ -56,12 +58,12 @@ class Waiting:
 
     async def close(self) -> None:
         """Call off what still waits."""
-        for task in self._tasks:
+        for task in self._tasks.values():
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    async def _live(self, where: Room, name: str, mb: int, priority: int) -> None:
-        async with where.hold(name, Tier.BUBBLEWRAP, Limits(memory_mb=mb), priority):
+    async def _live(self, where: Room, name: str, mb: int, priority: int, **more: Any) -> None:
+        async with where.hold(name, Tier.BUBBLEWRAP, Limits(memory_mb=mb), priority, **more):
             self.begun.append(name)
             await self._end[name].wait()
 
@@ -80,16 +82,18 @@ async def _now(value: T) -> T:
     return value
 
 
-async def test_what_there_is_no_memory_for_waits_and_nobody_overtakes_it(tmp_path: Path) -> None:
+async def test_what_there_is_no_memory_for_waits_and_none_that_would_hold_it_up_overtakes_it(
+    tmp_path: Path,
+) -> None:
     here, waiting = room(tmp_path), Waiting()
     try:
         await waiting.come(here, "a", 600)
         await waiting.come(here, "big", 900)
-        await waiting.come(here, "small", 100)
+        await waiting.come(here, "small", 100, lasts=timedelta(hours=1))
         await waiting.has_begun("a")
         await waiting.come(here, "urgent", 200, priority=1)
         await waiting.has_begun("a", "urgent")
-        assert waiting.begun == ["a", "urgent"], "the small one would fit, and would starve the big one"
+        assert waiting.begun == ["a", "urgent"], "the small one would fit, and would hold up the big one"
         await waiting.end("a")
         await waiting.end("urgent")
         await waiting.end("big")
@@ -98,6 +102,41 @@ async def test_what_there_is_no_memory_for_waits_and_nobody_overtakes_it(tmp_pat
     finally:
         await waiting.close()
     assert entries(here) == {}
+
+
+async def test_small_ones_that_end_in_time_pass_a_big_one_that_waits_for_hours(tmp_path: Path) -> None:
+    here, waiting = room(tmp_path), Waiting()
+    try:
+        await waiting.come(here, "stands", 600, lasts=timedelta(hours=24))
+        await waiting.come(here, "big", 900)
+        for number in range(5):
+            await waiting.come(here, f"small-{number}", 300)
+            await waiting.end(f"small-{number}")
+        await waiting.come(here, "stands, too", 300, lasts=timedelta(hours=25))
+        await waiting.come(here, "last", 100)
+        await waiting.has_begun("last")
+        assert waiting.begun == ["stands", *(f"small-{number}" for number in range(5)), "last"]
+        await waiting.end("stands")
+        await waiting.end("last")
+        await waiting.end("big")
+        await waiting.has_begun("stands, too")
+        assert waiting.begun[-2:] == ["big", "stands, too"]
+    finally:
+        await waiting.close()
+
+
+async def test_who_comes_again_has_the_place_that_he_had(tmp_path: Path) -> None:
+    here, waiting = room(tmp_path), Waiting()
+    try:
+        await waiting.come(here, "a", 900)
+        await waiting.come(here, "b", 900)
+        await waiting.come(here, "again", 900, waited=timedelta(minutes=5))
+        await waiting.end("a")
+        await waiting.end("again")
+        await waiting.has_begun("b")
+        assert waiting.begun == ["a", "again", "b"]
+    finally:
+        await waiting.close()
 
 
 async def test_many_of_a_size_never_have_more_than_there_is(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from firecracker_stand_in import faults
 
 from minoots.contracts.sandboxes import Limits
 from minoots_activities.sandboxes.port import Ended, NeverStarted, Program, Sandbox
-from minoots_activities.vms import images, machines
+from minoots_activities.vms import firecracker, images, machines
 from minoots_activities.vms.firecracker import Firecracker
 from minoots_activities.vms.firecracker_api import Request, requests
 from minoots_activities.vms.guest import VERSION
@@ -154,6 +154,29 @@ async def test_a_machine_whose_guest_does_not_come_is_given_up(
     impatient = Firecracker(engine.image, engine._binary, tmp_path / "kvm", within=5)
     with pytest.raises(NeverStarted, match="within 5 s"):
         await machines.Machines(impatient).create("stand-in", LIMITS)
+
+
+async def test_a_start_of_which_nothing_came_leaves_no_door_open(
+    engine: Firecracker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    opened: list[Path] = []
+    listen = asyncio.start_unix_server
+
+    async def noted(knock: Any, path: Path) -> asyncio.Server:
+        opened.append(path)
+        return await listen(knock, path)
+
+    async def no_more(*_: object) -> None:
+        raise OSError(11, "no more processes")
+
+    monkeypatch.setattr(asyncio, "start_unix_server", noted)
+    monkeypatch.setattr(firecracker.programs, "start", no_more)
+    with pytest.raises(OSError, match="no more processes"):
+        await engine.start(LIMITS, tmp_path)
+    [door] = opened
+    assert not door.exists()
+    with pytest.raises((FileNotFoundError, ConnectionRefusedError)):
+        await asyncio.open_unix_connection(door)
 
 
 async def test_what_is_missing_is_said(engine: Firecracker, tmp_path: Path) -> None:

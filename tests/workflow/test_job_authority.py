@@ -7,9 +7,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from keys_held import hold, revoke
 from stacks import TENANT, Stack, eventually
+from standing import ADMISSION
 from working import ended
 
 from minoots.contracts import (
@@ -21,15 +23,34 @@ from minoots.contracts import (
     PersonSave,
     PlanCreate,
     PlanPatch,
+    Sandbox,
+    SandboxCreate,
+    SandboxState,
     Timer,
+    TimerCreate,
     TimerState,
 )
+from minoots.errors import Failure
 from minoots_platform.clock import utc_now
 from minoots_platform.identity import Scope
-from minoots_platform.records import dead_letters, documents, escalations, jobs, plans, schema
+from minoots_platform.records import (
+    contents,
+    dead_letters,
+    documents,
+    escalations,
+    jobs,
+    plans,
+    sandboxes,
+    schema,
+    targets,
+    tenants,
+    timers,
+)
 from minoots_platform.records.dead_letters import DeadLetterQuery
 from minoots_platform.settings import TelemetrySettings
 from minoots_platform.telemetry import start_logs
+from minoots_workflows.sandboxes.asking import ask
+from minoots_workflows.sandboxes.contracts import SandboxCall, SandboxDoes
 
 BOTH = {Scope.TIMERS_WRITE, Scope.JOBS_WRITE}
 ACTION: dict[str, Any] = {
@@ -81,6 +102,56 @@ async def test_a_timer_of_a_key_that_may_have_no_jobs_done_starts_none(stack: St
     [letter] = await letters(stack)
     assert letter.detail is not None
     assert "this needs the scope jobs:write" in letter.detail
+
+
+async def test_a_timer_runs_nothing_in_the_sandbox_of_another_tenant(stack: Stack) -> None:
+    """As one would that was kept before this was looked at when a timer is set."""
+    await hold(stack.database, {*BOTH, Scope.SANDBOXES_WRITE})
+    async with stack.database.write() as connection:
+        await tenants.ensure(connection, "globex", utc_now())
+        theirs = await sandboxes.accept(
+            connection,
+            "globex",
+            SandboxCreate.model_validate({"tier": "process"}),
+            ADMISSION,
+            now=utc_now(),
+            actor="t",
+            traceparent=None,
+        )
+    assert await stack.handover.sandbox(theirs.id)
+
+    async def seen() -> Sandbox:
+        async with stack.database.read() as connection:
+            return await sandboxes.get(connection, "globex", theirs.id)
+
+    await eventually(seen, lambda found: found.state is SandboxState.OPEN)
+    job = {"kind": "exec", "sandbox": theirs.id, "command": ["touch", "stolen"]}
+    spec = TimerCreate.model_validate(
+        {"name": "t", "after": 0.3, "actions": [{"kind": "job", "config": {"job": job}}]}
+    )
+    async with stack.database.write() as connection:
+        with pytest.raises(Failure, match=f"there is no sandbox {theirs.id}"):
+            await targets.require(connection, TENANT, {"body.actions": spec.actions})
+        row = await timers.insert(
+            connection,
+            TENANT,
+            timers.template_of(spec),
+            fire_at=utc_now(),
+            now=utc_now(),
+            actor="test",
+            traceparent=None,
+        )
+    assert await stack.handover.timer(TENANT, row.id)
+    [letter] = await eventually(lambda: letters(stack), lambda found: len(found) == 1)
+    assert letter.error is AttemptError.REFUSED
+    assert letter.detail is not None
+    assert f"there is no sandbox {theirs.id}" in letter.detail
+    assert await submitted(stack) == ()
+    asked = await contents.keep(stack.database, "globex", b'{"most": 10}', utc_now())
+    call = SandboxCall(tenant="globex", sandbox_id=theirs.id, does=SandboxDoes.LIST, about=asked)
+    answer = await contents.read(stack.database, "globex", (await ask(stack.client, call)).content)
+    assert json.loads(answer)["items"] == []
+    assert (await seen()).used_at == (await seen()).opened_at, "nobody has used it"
 
 
 async def test_a_replay_starts_no_job_that_may_have_been_done_and_forgotten(stack: Stack) -> None:

@@ -67,8 +67,9 @@ PROGRAM: Final[ActivityConfig] = {
 
 OPENING: Final[ActivityConfig] = {
     "task_queue": Queue.SANDBOX,
-    # 5 minutes: a machine without an accelerator takes seconds, and a snapshot of ten thousand files minutes.
-    "start_to_close_timeout": timedelta(minutes=5),
+    # 2 h: it may wait for memory for all of the hour that `sandbox.standing.open_within` can be, when the
+    # workflow calls it off. One that is begun anew is not in the line for a moment.
+    "start_to_close_timeout": timedelta(hours=2),
     # 10 s: one that two workers open is given up by the first; it need not be soon.
     "heartbeat_timeout": timedelta(seconds=10),
     "retry_policy": _UNTIL_IT_WORKS,

@@ -16,4 +16,11 @@ class Patch(NamedTuple):
     why: str
 
 
-PATCHES: Final[tuple[Patch, ...]] = ()
+PATCHES: Final[tuple[Patch, ...]] = (
+    Patch(
+        "sandbox-whole-steps",
+        since="0.1.0",
+        why="a cancel within the opening or ending of a sandbox waits for the end of that, and calls alone "
+        "make it go on in a new history; may go a day after the last worker without: none stands longer",
+    ),
+)

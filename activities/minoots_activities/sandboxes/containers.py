@@ -34,7 +34,7 @@ from .engines import ContainerEngine
 from .guested import GuestedSandbox
 from .names import PREFIX, is_left_behind, name_of
 from .port import NeverStarted, Sandbox, Sandboxes, never_started
-from .starting import environment, interpreter, limits_of, said
+from .starting import environment, gone_within, interpreter, limits_of, said
 
 _WAY: Final = "/run/minoots"
 _USER: Final = 65534
@@ -42,6 +42,8 @@ _USER: Final = 65534
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _READY_WITHIN: Final = 60.0
 """Seconds: half of one is usual, but a machine may be busy."""
+_KILLED: Final = 5.0
+"""Seconds in which a client of the engine that was killed is gone."""
 _NEEDED: Final = frozenset({"memory", "pids"})
 
 
@@ -227,7 +229,7 @@ class Containers(Sandboxes):
     async def _undo(self, name: str, process: asyncio.subprocess.Process) -> None:
         with suppress(ProcessLookupError):
             process.kill()
-        await process.wait()
+        await gone_within(process, _KILLED)
         await self._engine.remove(name)
 
 

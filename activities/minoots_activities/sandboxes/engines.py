@@ -10,11 +10,16 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 from contextlib import suppress
 from typing import Final
 
+from minoots.contracts.sandboxes import Tier
+from minoots_platform.telemetry import get_logger
+
 from .engine_words import Kind, Wanted, docker_create, podman_run, removal
 from .port import never_started
+from .starting import gone_within
 
 KINDS: Final[tuple[Kind, ...]] = ("podman", "docker")
 """In the order in which they are looked for."""
@@ -24,6 +29,8 @@ _KEPT_BY_DOCKER: Final = ("DOCKER_CONFIG", "DOCKER_CONTEXT", "DOCKER_HOST")
 _NAMES: Final = "{{.Names}}"
 _SECONDS: Final = 60.0
 """They answer in tenths of a second, unless the machine is busy."""
+_KILLED: Final = 5.0
+"""Seconds in which a command that was killed is gone."""
 
 
 class ContainerEngine:
@@ -88,9 +95,10 @@ class ContainerEngine:
             raise OSError(f"{self.binary} {arguments[0]} did not end in {_SECONDS:g} s") from error
         finally:
             if process.returncode is None:
+                # With all that it has begun itself: that would hold its pipes.
                 with suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
+                    os.killpg(process.pid, signal.SIGKILL)
+                await gone_within(process, _KILLED)
         code = process.returncode or 0
         return code, (complained if code else said).decode(errors="replace").strip()
 
@@ -130,10 +138,21 @@ class ContainerEngine:
         return told.split() if code == 0 else []
 
     async def remove(self, name: str) -> None:
-        """End a container and remove it, where there is one."""
-        # Whatever it says: what is gone already is no fault, and what stays is found by the next worker.
-        with suppress(OSError):
-            await self.ask(*removal(await self.kind(), name))
+        """End a container and remove it, where there is one; what stays is told, and the next worker's."""
+        try:
+            code, told = await self.ask(*removal(await self.kind(), name))
+            # docker minds that it is gone already.
+            if code == 0 or "no such container" in told.lower():
+                return
+        except OSError as error:
+            told = error.strerror or str(error)
+        get_logger("minoots.sandboxes").error(
+            "sandbox.left_behind",
+            tier=Tier.CONTAINER.value,
+            what=[f"container {name}"],
+            reason=told[-300:],
+            remedy=f"{self.binary} rm --force {name}; the next worker that starts does so, too.",
+        )
 
     async def _spawn(self, *arguments: str) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from minoots.contracts.sandboxes import Limits, Tier
 from minoots.errors import Failure, FailureKind
 from minoots_activities.egress.gate import Gate, environment
+from minoots_platform.telemetry import get_logger
 
 from .cgroups import Group
 from .channel import Channel
@@ -33,6 +34,7 @@ from .port import (
     not_started,
 )
 from .snapshots import WithSnapshots
+from .starting import gone_within
 
 T = TypeVar("T")
 
@@ -46,6 +48,10 @@ _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _ENTRIES_A_LINE: Final = 200
 """As the guest divides a listing."""
 _LONGEST_PATH: Final = 512
+_BY_ITSELF: Final = 2.0
+"""Seconds in which everything ends when its guest's socket does."""
+_KILLED: Final = 5.0
+"""Seconds in which what was killed is gone."""
 _MOST_COUNTED: Final = 2**50
 """Of bytes, kilobytes and seconds that a guest may tell of: all of it can be kept as a number."""
 
@@ -226,15 +232,25 @@ class GuestedSandbox(WithSnapshots):
             await self._gate.aclose()
         # The guest ends everything when the socket does; what does not heed that is killed.
         self._channel.close()
-        try:
-            async with asyncio.timeout(2):
-                await self._process.wait()
-        except TimeoutError:
+        left = []
+        if not await gone_within(self._process, _BY_ITSELF):
             with suppress(ProcessLookupError):
                 self._kill_all()
-            await self._process.wait()
-        if self._group is not None:
-            await self._group.remove()
+            if not await gone_within(self._process, _KILLED):
+                # What is waited for may be a client of the engine, and the engine may not answer it.
+                with suppress(ProcessLookupError):
+                    self._process.kill()
+                if not await gone_within(self._process, _KILLED):
+                    left.append(f"process {self._process.pid}")
+        if self._group is not None and not await self._group.remove():
+            left.append("its control group")
+        if left:
+            get_logger("minoots.sandboxes").error(
+                "sandbox.left_behind",
+                tier=self.tier.value,
+                what=left,
+                remedy="It heeds no signal: see what holds it up in the kernel. The next worker looks again.",
+            )
         if self._after is not None:
             after, self._after = self._after, None
             await after()

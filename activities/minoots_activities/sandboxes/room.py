@@ -4,8 +4,7 @@ Owns the list of what has room and who waits for it, a folder that all workers o
 entry is a file that tells by its name whose it is, so that what the dead had is free again. What counts is
 what sandboxes may take, not what they have taken so far: ten that have just begun use next to nothing.
 
-Who waits longest is next, the more important ones before; nobody goes before him because he needs less, or
-large ones would wait for ever.
+Whose turn it is says `line`.
 """
 
 from __future__ import annotations
@@ -21,7 +20,8 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +29,7 @@ from minoots.contracts.sandboxes import Limits, Tier
 from minoots.errors import FailureKind
 from minoots_platform.telemetry import get_logger
 
+from .line import Entry, may_begin
 from .memory import Memory, of_machine, used_by
 from .names import is_left_behind, name_of
 from .port import NeverStarted, never_started
@@ -41,23 +42,8 @@ _TELL_AFTER: Final = 240
 """Looks after which the log is told that somebody still waits."""
 _ALIVE: Final = 30.0
 """Seconds without a look after which nobody heeds one who waits: his worker may be stopped, and not dead."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A sandbox that has room, or waits for it.
-
-    Attributes:
-        mb: what it may take.
-        priority: 1 goes first.
-        since: when it came, in nanoseconds since this machine was started.
-        taken: whether it has it.
-    """
-
-    mb: int
-    priority: int
-    since: int
-    taken: bool
+_AROUND: Final = timedelta(minutes=1)
+"""What a sandbox may take beside the time of its program: to start, to be filled, to have its files taken."""
 
 
 class Room:
@@ -69,6 +55,7 @@ class Room:
         folder: where the list is; all workers of this machine have the same (`folder_of`).
         memory: what the machine has.
         groups: where control groups of sandboxes are made.
+        now: nanoseconds since the machine was started, the same for all of its processes.
     """
 
     def __init__(
@@ -79,12 +66,14 @@ class Room:
         folder: Path,
         memory: Callable[[], Memory] = of_machine,
         groups: tuple[Path, ...] = (),
+        now: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._most = most
         self._spare = spare
         self._folder = folder
         self._memory = memory
         self.groups = groups
+        self._now = now
         self._changed = asyncio.Event()
 
     @property
@@ -110,7 +99,16 @@ class Room:
             )
 
     @asynccontextmanager
-    async def hold(self, label: str, tier: Tier, limits: Limits, priority: int = 3) -> AsyncIterator[None]:
+    async def hold(
+        self,
+        label: str,
+        tier: Tier,
+        limits: Limits,
+        priority: int = 3,
+        *,
+        lasts: timedelta | None = None,
+        waited: timedelta = timedelta(0),
+    ) -> AsyncIterator[None]:
         """Wait until there is room for a sandbox, and keep it as long as this lasts.
 
         What could never begin is not waited for: `require` refuses it.
@@ -120,6 +118,8 @@ class Room:
             tier: which it will be.
             limits: what it may take.
             priority: 1 goes first.
+            lasts: how long it will be there at most; by default as long as its limits give a program.
+            waited: how long it has waited before: it keeps its place when it comes again.
 
         Raises:
             NeverStarted: the list cannot be kept.
@@ -130,7 +130,9 @@ class Room:
             return
         path = self._folder / name_of(label)
         try:
-            await self._wait(path, Entry(wanted, priority, time.monotonic_ns(), taken=False))
+            came = self._now() - _nanoseconds(waited)
+            there = _nanoseconds((limits.time if lasts is None else lasts) + _AROUND)
+            await self._wait(path, Entry(wanted, priority, came, taken=False), there)
         except BaseException as error:
             self._leave(path)
             if isinstance(error, OSError):
@@ -144,9 +146,9 @@ class Room:
         finally:
             self._leave(path)
 
-    async def _wait(self, path: Path, mine: Entry) -> None:
+    async def _wait(self, path: Path, mine: Entry, there: int) -> None:
         looks = 0
-        while not self._take(path, mine):
+        while not self._take(path, replace(mine, ends=self._now() + there)):
             looks += 1
             if looks % _TELL_AFTER == 1:
                 log = get_logger("minoots.sandboxes")
@@ -183,17 +185,15 @@ class Room:
 
     def _fits(self, path: Path, mine: Entry) -> bool:
         others = {other: entry for other, entry in self._entries() if other != path}
-        for other, entry in others.items():
-            place = (entry.priority, entry.since, other.name)
-            if not entry.taken and place < (mine.priority, mine.since, path.name):
-                return False
         taken = {other: entry.mb for other, entry in others.items() if entry.taken}
-        if sum(taken.values()) + mine.mb > self.most:
-            return False
-        free = self._memory().free
         # What others may still take is as good as gone.
         coming = sum(max(0, mb - self._used(other)) for other, mb in taken.items())
-        return free is None or free - self._spare - coming >= mine.mb
+        left = self.most - sum(taken.values())
+        free = self._memory().free
+        if free is not None:
+            left = min(left, free - self._spare - coming)
+        named = {other.name: entry for other, entry in others.items()}
+        return may_begin(path.name, mine, named, lambda mb: mb - left)
 
     def _entries(self) -> Iterator[tuple[Path, Entry]]:
         """Yield who has room, and who waits for it and is alive."""
@@ -225,3 +225,7 @@ def folder_of(data: Path) -> Path:
 def cost(tier: Tier, limits: Limits) -> int:
     """Return the megabytes that a sandbox may take of the machine."""
     return limits.memory_mb + (_OF_A_MACHINE if tier is Tier.VM else 0)
+
+
+def _nanoseconds(span: timedelta) -> int:
+    return round(span.total_seconds() * 1_000_000_000)

@@ -91,6 +91,17 @@ async def ended(process: asyncio.subprocess.Process) -> None:
     await process.wait()
 
 
+async def gone_within(process: asyncio.subprocess.Process, seconds: float) -> bool:
+    """Wait until a process has ended; ``False`` when it has not in so many seconds."""
+    try:
+        async with asyncio.timeout(seconds):
+            await process.wait()
+    except TimeoutError:
+        # Known as soon as it is so: to wait may take longer, for what it has left may hold its pipes.
+        return process.returncode is not None
+    return True
+
+
 async def said(process: asyncio.subprocess.Process) -> str:
     """Return what a process that failed wrote last."""
     if process.stderr is None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -144,10 +145,27 @@ class Tiers:
         }
 
     @asynccontextmanager
-    async def hold(self, tier: Tier, name: str, limits: Limits, priority: int) -> AsyncIterator[None]:
+    async def hold(
+        self,
+        tier: Tier,
+        name: str,
+        limits: Limits,
+        priority: int,
+        *,
+        lasts: timedelta | None = None,
+        waited: timedelta = timedelta(0),
+    ) -> AsyncIterator[None]:
         """Wait until the machine has memory for a sandbox, and keep it as long as this lasts.
 
         Whoever creates one for a stranger holds room first, and lets go of it when that one is destroyed.
+
+        Args:
+            tier: how strong.
+            name: what it is for.
+            limits: how much it may take.
+            priority: 1 goes first.
+            lasts: how long it will be there at most; by default as long as its limits give a program.
+            waited: how long it has waited before.
 
         Raises:
             NeverStarted: nobody can tell what there is room for.
@@ -155,7 +173,7 @@ class Tiers:
         if self._room is None:
             yield
             return
-        async with self._room.hold(name, tier, limits, priority):
+        async with self._room.hold(name, tier, limits, priority, lasts=lasts, waited=waited):
             yield
 
     async def create(

@@ -28,7 +28,7 @@ _PRIORITY: Final = 3
 _AGAIN: Final = timedelta(seconds=1)
 """Until it is tried again, here or by another worker: one may be closed any moment."""
 _TRIES: Final = 10
-"""After so many, no worker is taken to be able to."""
+"""After so many failures, no worker is taken to be able to."""
 
 
 class Openings(OpeningPort):
@@ -60,14 +60,14 @@ class Openings(OpeningPort):
                     await self._open(opening)
             except Failure as failure:
                 # Room comes; what a machine lacks, another one may have, or none.
-                tries = activity.info().attempt
-                hopeless = tries >= _TRIES and not isinstance(failure, NoRoom)
+                failed = not isinstance(failure, NoRoom)
+                hopeless = failed and opening.failures + 1 >= _TRIES
                 final = failure.kind is not FailureKind.UNAVAILABLE or hopeless
                 # What was begun of it is gone: nothing has happened.
                 problem = job_progress.problem_of(failure, "never_started")
                 async with self._database.write() as connection:
                     await sandbox_progress.not_opened(
-                        connection, opening, problem, self._clock(), final=final
+                        connection, opening, problem, self._clock(), final=final, failed=failed
                     )
                 if not final:
                     # The words are in the records.
@@ -81,9 +81,20 @@ class Openings(OpeningPort):
             # Read first: a sandbox waits for nothing.
             snapshot = await contents.read(self._database, opening.tenant, opening.snapshot)
         spec, name = opening.spec, f"{opening.sandbox_id}-{opening.epoch}"
+        now = self._clock()
         async with AsyncExitStack() as stack:
-            # Of the machine's memory, as long as it stands.
-            await stack.enter_async_context(self._tiers.hold(spec.tier, name, spec.limits, _PRIORITY))
+            # Of the machine's memory, as long as it stands. It has its place since it was asked for, however
+            # often an opening was begun anew.
+            await stack.enter_async_context(
+                self._tiers.hold(
+                    spec.tier,
+                    name,
+                    spec.limits,
+                    _PRIORITY,
+                    lasts=max(timedelta(0), opening.expires_at - now),
+                    waited=max(timedelta(0), now - opening.asked_at),
+                )
+            )
             sandbox = await self._tiers.create(
                 spec.tier,
                 name,

@@ -135,7 +135,11 @@ async def _boot(
     disk, way, api = folder / "disk", folder / "v.sock", folder / "api.sock"
     await disks.make(found["mkfs"], disk, limits)
     door = await _Door.open(Path(f"{way}_{HOST_PORT}"))
-    process = await programs.start([found["firecracker"], "--api-sock", str(api), "--id", "minoots"])
+    try:
+        process = await programs.start([found["firecracker"], "--api-sock", str(api), "--id", "minoots"])
+    except BaseException:
+        await door.close()
+        raise
     assert process.stdout is not None and process.stderr is not None  # noqa: S101, PT018 - pipes
     # Its standard output is the machine's console.
     console = Console(process.stdout)
@@ -189,6 +193,7 @@ class _Door:
         self._path = path
         self._came: asyncio.Future[_Ends] = asyncio.get_running_loop().create_future()
         self._server: asyncio.Server | None = None
+        self._taken = False
 
     @classmethod
     async def open(cls, path: Path) -> _Door:
@@ -208,13 +213,17 @@ class _Door:
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             if not self._came.done():
                 raise Refused("the machine ended before its guest had come")
+            self._taken = True
             return self._came.result()
         finally:
             ending.cancel()
             await asyncio.gather(ending, return_exceptions=True)
 
     async def close(self) -> None:
-        """Let nobody else in."""
+        """Let nobody else in; who has come and was not let in goes."""
+        if self._came.done() and not self._came.cancelled() and not self._taken:
+            self._came.result()[1].close()
+        self._came.cancel()
         server, self._server = self._server, None
         if server is not None:
             server.close()

@@ -6,7 +6,7 @@ Owns the connection; what a program is given to do, and for how long, is the bus
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -85,6 +85,7 @@ class Guest:
         *,
         env: Mapping[str, str],
         stdin: bytes = b"",
+        source: AsyncIterator[bytes] | None = None,
         folder: str = "/work",
         root: str = "/",
         stop: asyncio.Event | None = None,
@@ -96,6 +97,7 @@ class Guest:
             output: who is given what it writes, as it comes.
             env: its environment, all of it.
             stdin: what it reads.
+            source: what it reads after that, as it comes; its end is the end of what it reads.
             folder: where it begins.
             root: what it has as the root of all files; `OTHER_ROOT`, where there is a second disk.
             stop: when it is set, the program is killed, and how it ended is returned.
@@ -122,7 +124,7 @@ class Guest:
             if first.kind is Kind.FAILED:
                 raise not_started(command[0], *refusal_of(first))
             room = Room()
-            beside = [asyncio.create_task(self._feed(number, stdin, room))]
+            beside = [asyncio.create_task(self._feed(number, stdin, source, room))]
             if stop is not None:
                 beside.append(asyncio.create_task(self._kill_when(stop, number)))
             try:
@@ -224,12 +226,18 @@ class Guest:
         except TimeoutError:
             self.close()
 
-    async def _feed(self, number: int, stdin: bytes, room: Room) -> None:
-        for begin in range(0, len(stdin), MOST_PAYLOAD):
-            piece = stdin[begin : begin + MOST_PAYLOAD]
+    async def _feed(self, number: int, stdin: bytes, source: AsyncIterator[bytes] | None, room: Room) -> None:
+        await self._give(number, stdin, room)
+        if source is not None:
+            async for said in source:
+                await self._give(number, said, room)
+        self._send(Frame(Kind.INPUT, number, b""))
+
+    async def _give(self, number: int, data: bytes, room: Room) -> None:
+        for begin in range(0, len(data), MOST_PAYLOAD):
+            piece = data[begin : begin + MOST_PAYLOAD]
             await room.take(len(piece))
             self._send(Frame(Kind.INPUT, number, piece))
-        self._send(Frame(Kind.INPUT, number, b""))
 
     async def _listen(self) -> None:
         try:

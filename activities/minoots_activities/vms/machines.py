@@ -12,7 +12,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -26,7 +26,6 @@ from minoots_activities.sandboxes.port import (
     Ended,
     File,
     Listing,
-    NeverStarted,
     Output,
     Program,
     Ran,
@@ -45,6 +44,9 @@ _ENVIRONMENT: Final = {"PATH": PATH, "HOME": "/work", "TMPDIR": "/tmp", "LANG": 
 _WORK: Final = "/work"
 _FILE_SECONDS: Final = 120.0
 _MOST_LISTED: Final = 64 * 1024 * 1024
+_LONGEST_PATH: Final = 512
+_MOST_DIGITS: Final = 15
+"""Of a size: a petabyte, which can be kept as a number."""
 # Scripts of one line for the image's shell; what they act on are their arguments, never part of them.
 _PUT: Final = (
     'mkdir -p "$2" && [ "$(realpath "$2")" = "$2" ] && [ ! -L "$1" ] && { [ -f "$1" ] || [ ! -e "$1" ]; } || '
@@ -131,12 +133,6 @@ class Machine(WithSnapshots):
 
     async def exec(self, program: Program, output: Output) -> Ran:
         """Run a program to its end."""
-        if program.source is not None:
-            raise NeverStarted(
-                FailureKind.INVALID,
-                "a program in a machine cannot be talked with while it runs",
-                remedy="Choose the tier bubblewrap or container.",
-            )
         bounds = _Bounds(output, self.limits.output_kb * 1024)
         seconds = program.seconds or self.limits.time.total_seconds()
         timer = asyncio.get_running_loop().call_later(seconds, bounds.stop, Ended.TIMED_OUT)
@@ -147,6 +143,7 @@ class Machine(WithSnapshots):
                 bounds,
                 env={**self._env, **program.env},
                 stdin=program.stdin,
+                source=program.source,
                 root=self._root,
                 stop=bounds.reached,
             )
@@ -186,7 +183,7 @@ class Machine(WithSnapshots):
     async def get(self, path: str, most: int) -> bytes:
         """Return a file below the working folder."""
         code, data, said = await self._ask(("sh", "-c", _GET, "sh", path), b"", most)
-        size = int(said) if said.strip().isdigit() else 0
+        size = _number(said.strip()) or 0
         if size > most:
             raise Failure(
                 FailureKind.TOO_LARGE,
@@ -215,15 +212,7 @@ class Machine(WithSnapshots):
                 "the files of the sandbox cannot be listed",
                 remedy=said.decode(errors="replace").strip()[-200:] or "Have the program make fewer of them.",
             )
-        # A name that cannot be shown is no artifact's.
-        files = sorted(
-            (
-                File(path, int(size), bool(int(mode, 8) & 0o100))
-                for path, (size, mode) in zip(paths, told, strict=True)
-                if path.isprintable()
-            ),
-            key=lambda file: file.path,
-        )
+        files = _files(paths, told)
         return Listing(tuple(files[:most]), len(files) > most)
 
     async def let_out(self, gate: Gate) -> None:
@@ -294,6 +283,36 @@ class _Bounds:
         """Have the program killed; the first reason is the reason."""
         self.why = self.why or why
         self.reached.set()
+
+
+def _files(paths: Sequence[str], told: Sequence[Sequence[bytes]]) -> Sequence[File]:
+    """Return what a machine lists, by name. Programs in it may have changed what it lists with.
+
+    Raises:
+        Failure: invalid, for what says of no file how large it is and who may run it.
+    """
+    files = []
+    for path, about in zip(paths, told, strict=True):
+        size, mode = (_number(about[0]), _number(about[1], 8)) if len(about) == 2 else (None, None)
+        if size is None or mode is None:
+            raise Failure(
+                FailureKind.INVALID,
+                "the files of the sandbox cannot be listed: expected a size and a mode of each, and the "
+                "machine says something else",
+                remedy="Programs in it have changed how it lists its files: take another sandbox.",
+            )
+        # A name that cannot be shown is no artifact's.
+        if path.isprintable() and len(path) <= _LONGEST_PATH:
+            files.append(File(path, size, bool(mode & 0o100)))
+    return sorted(files, key=lambda file: file.path)
+
+
+def _number(said: bytes, base: int = 10) -> int | None:
+    """Return the number that a machine says, ``None`` for what is none, or none that anybody keeps."""
+    digits = b"01234567" if base == 8 else b"0123456789"
+    if not 0 < len(said) <= _MOST_DIGITS or said.strip(digits):
+        return None
+    return int(said, base)
 
 
 def end_left_behind() -> int:

@@ -31,7 +31,7 @@ from minoots.contracts import (
 )
 from minoots.errors import Failure, FailureKind
 
-from . import schema
+from . import sandboxes, schema
 from .inserting import insert_new
 from .jobs import FINAL, REQUEST, TABLE, row_of, tell
 
@@ -303,6 +303,8 @@ async def end(connection: AsyncConnection, row: sa.Row[Any], outcome: Outcome, n
     }
     changed = sa.update(TABLE).where(TABLE.c.id == row.id).values(**changes).returning(TABLE)
     ended: sa.Row[Any] = (await connection.execute(changed)).one()
+    if ended.sandbox_id is not None:
+        await sandboxes.program_ended(connection, ended.sandbox_id, now)
     new = []
     if result is not None:
         new.append(NewJobEvent(JobEventType.RESULT, result))

@@ -57,6 +57,9 @@ class Opening:
     Attributes:
         snapshot: the content that it begins with.
         actor: who has asked for it.
+        asked_at: when.
+        expires_at: until when it may stand.
+        failures: how often this has failed since it last stood, or was asked for.
     """
 
     tenant: str
@@ -65,6 +68,9 @@ class Opening:
     spec: SandboxCreate
     snapshot: str | None
     actor: str
+    asked_at: datetime
+    expires_at: datetime
+    failures: int = 0
 
 
 async def look(connection: AsyncConnection, tenant: str, sandbox_id: str, now: datetime) -> Look:
@@ -81,7 +87,7 @@ async def look(connection: AsyncConnection, tenant: str, sandbox_id: str, now: d
         reason = CloseReason.LIFETIME if now >= row.expires_at else None
         if reason is None and row.state == SandboxState.OPEN.value:
             idle_at = await _idle_at(connection, row, now)
-            reason = CloseReason.IDLE if now >= idle_at else None
+            reason = CloseReason.IDLE if idle_at is not None and now >= idle_at else None
         if reason is not None:
             row = await sandboxes.ask_to_close(connection, row, reason, now)
     state = SandboxState(row.state)
@@ -111,7 +117,17 @@ async def begin(connection: AsyncConnection, tenant: str, sandbox_id: str, now: 
     row = await change(connection, row, {"epoch": row.epoch + 1, "updated_at": now})
     spec = SandboxCreate.model_validate(row.spec)
     snapshot = row.snapshot or spec.from_snapshot
-    return Opening(tenant, row.id, row.epoch, spec, snapshot, row.created_by)
+    return Opening(
+        tenant,
+        row.id,
+        row.epoch,
+        spec,
+        snapshot,
+        actor=row.created_by,
+        asked_at=row.created_at,
+        expires_at=row.expires_at,
+        failures=row.failures,
+    )
 
 
 async def opened(
@@ -126,6 +142,7 @@ async def opened(
         "queue": queue,
         "held_by": dict(held_by),
         "opened": row.opened + 1,
+        "failures": 0,
         "problem": None,
         "updated_at": now,
         "opened_at": row.opened_at or now,
@@ -140,16 +157,33 @@ async def opened(
 
 
 async def not_opened(
-    connection: AsyncConnection, opening: Opening, problem: JobProblem, now: datetime, *, final: bool
+    connection: AsyncConnection,
+    opening: Opening,
+    problem: JobProblem,
+    now: datetime,
+    *,
+    final: bool,
+    failed: bool = True,
 ) -> None:
-    """Note why a sandbox did not open, for now or for good."""
+    """Note why a sandbox did not open, for now or for good.
+
+    Args:
+        connection: of a writing transaction.
+        opening: which opening of it.
+        problem: why not.
+        now: the time.
+        final: whether it is given up.
+        failed: whether that counts as a failure; to wait for one's turn is none.
+    """
     row = await row_of(connection, opening.tenant, opening.sandbox_id, lock=True)
     if row.state != SandboxState.OPENING.value or row.epoch != opening.epoch:
         return
     if final:
         await _end(connection, row, SandboxState.FAILED, now, problem.model_dump(mode="json"))
     else:
-        await change(connection, row, {"problem": problem.model_dump(mode="json"), "updated_at": now})
+        failures = row.failures + 1 if failed else row.failures
+        told = {"problem": problem.model_dump(mode="json"), "failures": failures, "updated_at": now}
+        await change(connection, row, told)
 
 
 async def lost(
@@ -242,12 +276,16 @@ async def wanted(connection: AsyncConnection, held: Mapping[str, int], now: date
     return frozenset(row.id for row in await connection.execute(query) if row.epoch == held[row.id])
 
 
-async def _idle_at(connection: AsyncConnection, row: sa.Row[Any], now: datetime) -> datetime:
-    """Return when an open sandbox will have been idle for too long, if nobody uses it before."""
+async def _idle_at(connection: AsyncConnection, row: sa.Row[Any], now: datetime) -> datetime | None:
+    """Return when an open sandbox will have been idle for too long, if nobody uses it before.
+
+    ``None`` as long as a program waits or runs in it: the end of the last one is told
+    (`sandboxes.program_ended`), and to look again and again would make a history without end.
+    """
     idle = timedelta(seconds=row.idle_seconds)
     waiting, last = await sandboxes.unfinished_jobs(connection, row.id)
     if waiting:
-        return now + idle
+        return None
     return max(moment for moment in (row.used_at or now, last) if moment is not None) + idle
 
 

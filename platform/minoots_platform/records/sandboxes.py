@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -86,9 +87,9 @@ async def accept(
             remedy="Ask for less, or have the operator raise sandbox.standing.max_lifetime.",
             errors=(problem,),
         )
-    await _require_room(connection, tenant, admission.most)
     named = frozenset() if request.from_snapshot is None else frozenset({request.from_snapshot})
     await contents.require(connection, tenant, named, now)
+    await _require_room(connection, tenant, admission.most)
     idle = request.idle_timeout or admission.idle
     row = (
         await connection.execute(
@@ -223,6 +224,12 @@ async def row_of(
     return row
 
 
+async def states_among(connection: AsyncConnection, tenant: str, ids: Collection[str]) -> dict[str, str]:
+    """Return the states of those sandboxes that there are, by their ids."""
+    query = sa.select(TABLE.c.id, TABLE.c.state).where(TABLE.c.tenant == tenant, TABLE.c.id.in_(ids))
+    return {row.id: row.state for row in await connection.execute(query)}
+
+
 async def require_standing(
     connection: AsyncConnection, tenant: str, sandbox_id: str, now: datetime
 ) -> sa.Row[Any]:
@@ -254,6 +261,19 @@ async def unfinished_jobs(connection: AsyncConnection, sandbox_id: str) -> tuple
     last = sa.select(jobs.c.ended_at).where(jobs.c.sandbox_id == sandbox_id, jobs.c.ended_at.is_not(None))
     count = int((await connection.execute(waiting)).scalar_one())
     return count, (await connection.execute(last.order_by(jobs.c.ended_at.desc()).limit(1))).scalar()
+
+
+async def program_ended(connection: AsyncConnection, sandbox_id: str, now: datetime) -> None:
+    """Have whoever sees to a sandbox told that the last program in it has ended: from now on it is idle.
+
+    In the transaction in which the program ends, so that the engine hears of it whatever happens next.
+    """
+    query = sa.select(TABLE).where(TABLE.c.id == sandbox_id, TABLE.c.ended_at.is_(None)).with_for_update()
+    row = (await connection.execute(query)).one_or_none()
+    # Counted under the lock: of two that end together, the later one is the last.
+    if row is None or (await unfinished_jobs(connection, sandbox_id))[0]:
+        return
+    await change(connection, row, {"updated_at": now, "generation": row.generation + 1})
 
 
 async def tell(
@@ -312,6 +332,12 @@ async def view(connection: AsyncConnection, row: sa.Row[Any]) -> Sandbox:
 
 
 async def _require_room(connection: AsyncConnection, tenant: str, most: int) -> None:
+    # One after the other, or two that come together count neither the other. The row is that of the tenant's
+    # log, which each of them is told in anyway: after the contents, as everywhere.
+    tenants = schema.tenants
+    await connection.execute(
+        sa.select(tenants.c.id).where(tenants.c.id == tenant).with_for_update(key_share=True)
+    )
     standing = sa.select(sa.func.count()).where(TABLE.c.tenant == tenant, TABLE.c.ended_at.is_(None))
     if (await connection.execute(standing)).scalar_one() >= most:
         raise Failure(

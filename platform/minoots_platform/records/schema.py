@@ -1268,8 +1268,9 @@ sandboxes = sa.Table(
     sa.Column("generation", sa.Integer, nullable=False, server_default="1"),
     sa.Column("armed_generation", sa.Integer, nullable=False, server_default="0"),
     sa.Column("epoch", sa.Integer, nullable=False, server_default="0"),
-    # How often it stood.
+    # How often it stood, and how often it failed to since.
     sa.Column("opened", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
     # The task queue of the worker that holds it.
     sa.Column("queue", sa.String(200)),
     sa.Column("held_by", sa.JSON(none_as_null=True)),

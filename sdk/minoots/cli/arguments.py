@@ -16,15 +16,21 @@ import typer
 from minoots.durations import parse_duration
 
 
-def mapping(texts: Sequence[str] | None, option: str, separators: str) -> dict[str, str]:
-    """Return ``key=value`` texts as a mapping; the first of ``separators`` in a text divides it."""
+def mapping(
+    texts: Sequence[str] | None, option: str, separators: str, *, exact: bool = False
+) -> dict[str, str]:
+    """Return ``key=value`` texts as a mapping; the first of ``separators`` in a text divides it.
+
+    White space around keys and values does not count, but for ``exact`` values.
+    """
     found: dict[str, str] = {}
     for text in texts or ():
         match = re.search(f"[{separators}]", text)
         if match is None or match.start() == 0:
             expected = " or ".join(f"KEY{separator}VALUE" for separator in separators)
             raise typer.BadParameter(f"expected {expected}; got {text!r}", param_hint=option)
-        found[text[: match.start()].strip()] = text[match.end() :].strip()
+        value = text[match.end() :]
+        found[text[: match.start()].strip()] = value if exact else value.strip()
     return found
 
 

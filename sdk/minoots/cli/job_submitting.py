@@ -198,7 +198,7 @@ def submit(
 def file_fields(given_files: Sequence[str] | None) -> list[dict[str, str]]:
     """Return the files of a job from what was given as ``PATH=TEXT``, ``PATH=@FILE``, ``PATH=sha256:HEX``."""
     found = []
-    for path, what in mapping(given_files, "--file", "=").items():
+    for path, what in mapping(given_files, "--file", "=", exact=True).items():
         kept = _KEPT.fullmatch(what)
         held = {"text": text(what, "--file")} if kept is None else {"artifact": kept[1]}
         found.append({"path": path, **held})

@@ -89,7 +89,10 @@ def list_sandboxes(
             output.json_line(one)
         return
     now = datetime.now(UTC)
-    rows = [(one.id, one.tier, one.state, local(one.expires_at, now), one.name) for one in found]
+    rows = [
+        (one.id, one.tier, one.state, local(None if one.ended_at else one.expires_at, now), one.name)
+        for one in found
+    ]
     output.table(("ID", "TIER", "STATE", "UNTIL", "NAME"), rows)
 
 
@@ -219,7 +222,10 @@ def _show(session: Session, sandbox: Sandbox) -> None:
         output.json_line(sandbox)
         return
     now = datetime.now(UTC)
-    output.line(f"{sandbox.id}: {sandbox.state}, {sandbox.tier}, until {local(sandbox.expires_at, now)}")
+    until = f"until {local(sandbox.expires_at, now)}"
+    if sandbox.ended_at is not None:
+        until = f"ended {local(sandbox.ended_at, now)}"
+    output.line(f"{sandbox.id}: {sandbox.state}, {sandbox.tier}, {until}")
     if sandbox.reason is not None:
         output.line(f"  closed: {sandbox.reason}")
     if sandbox.problem is not None:

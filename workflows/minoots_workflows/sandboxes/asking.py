@@ -14,10 +14,12 @@ from minoots.errors import Failure, FailureKind
 from minoots_workflows.ids import workflow_id
 
 from .contracts import SandboxAnswer, SandboxCall
-from .workflow import NEVER_STARTED, SandboxWorkflow
+from .workflow import MOVES_ON, NEVER_STARTED, SandboxWorkflow
 
 PATIENCE: Final = timedelta(seconds=60)
 """How long somebody who asks is kept waiting; what was asked may come about later."""
+_AGAIN: Final = 0.1
+"""Seconds until a sandbox is asked again whose workflow goes on in a new history."""
 
 
 async def ask(client: Client, call: SandboxCall) -> SandboxAnswer:
@@ -30,12 +32,20 @@ async def ask(client: Client, call: SandboxCall) -> SandboxAnswer:
     handle = client.get_workflow_handle_for(
         SandboxWorkflow.run, workflow_id("sandbox", call.tenant, call.sandbox_id)
     )
+    refused = False
     try:
         async with asyncio.timeout(PATIENCE.total_seconds() + 1):
-            return await handle.execute_update(SandboxWorkflow.call, call, rpc_timeout=PATIENCE)
+            while True:
+                refused = False
+                try:
+                    return await handle.execute_update(SandboxWorkflow.call, call, rpc_timeout=PATIENCE)
+                except WorkflowUpdateFailedError as error:
+                    if _why(error) != MOVES_ON:
+                        raise
+                refused = True
+                await asyncio.sleep(_AGAIN)  # noqa: TID251 - outside workflows
     except WorkflowUpdateFailedError as error:
-        cause = error.cause
-        if isinstance(cause, ApplicationError) and cause.type == NEVER_STARTED:
+        if _why(error) == NEVER_STARTED:
             raise _never_started("the sandbox is not there for it") from error
         raise _unknown() from error
     except RPCError as error:
@@ -44,7 +54,13 @@ async def ask(client: Client, call: SandboxCall) -> SandboxAnswer:
         raise _unknown() from error
     # RuntimeError: what the library raises while it has not been able to connect at all.
     except (WorkflowUpdateRPCTimeoutOrCancelledError, TimeoutError, RuntimeError) as error:
+        if refused:
+            raise _never_started("others are still at work in the sandbox") from error
         raise _unknown() from error
+
+
+def _why(error: WorkflowUpdateFailedError) -> str | None:
+    return error.cause.type if isinstance(error.cause, ApplicationError) else None
 
 
 def _never_started(why: str) -> Failure:

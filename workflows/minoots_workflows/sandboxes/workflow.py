@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from typing import Any
 
 from temporalio import workflow
 from temporalio.exceptions import (
@@ -38,6 +39,8 @@ with workflow.unsafe.imports_passed_through():
 
 NEVER_STARTED = "NeverStarted"
 OUTCOME_UNKNOWN = "OutcomeUnknown"
+MOVES_ON = "MovesOn"
+"""Of a call that came while the workflow goes on in a new history: nothing is kept of it, ask again."""
 _PATIENCE = 15.0
 """Seconds that a call waits until its sandbox stands: the records may know of that a moment before."""
 _BREATH = 1.0
@@ -54,6 +57,8 @@ class SandboxWorkflow:
         self._seen = SandboxLook()
         self._moves = 0
         self._watch: workflow.ActivityHandle[SandboxWatched] | None = None
+        self._leaves = False
+        self._cancelled = False
 
     @workflow.run
     async def run(self, sandbox: Subject) -> SandboxLook:
@@ -65,9 +70,12 @@ class SandboxWorkflow:
                 raise
             # An operator's doing, in Temporal: nothing of it may stay, and the records have to know. What is
             # not known here to be held is ended by its worker, as soon as that sees the records.
+            self._leaves = True
             if self._seen.queue:
                 await self._close()
             self._seen = await self._look(Happened.CANCELLED)
+            if _whole_steps():
+                await workflow.wait_condition(workflow.all_handlers_finished)
             raise
 
     @workflow.signal
@@ -109,6 +117,9 @@ class SandboxWorkflow:
 
     @call.validator
     def _may_call(self, call: SandboxCall) -> None:
+        if self._leaves:
+            # Calls that overlap without end would keep it from going on for ever.
+            raise ApplicationError("it goes on in a new history", type=MOVES_ON, non_retryable=True)
         if self._seen.needs in (SandboxNeeds.CLOSING, SandboxNeeds.NOTHING):
             raise ApplicationError("the sandbox does not stand", type=NEVER_STARTED, non_retryable=True)
 
@@ -119,12 +130,15 @@ class SandboxWorkflow:
             self._seen = look = await self._look(happened)
             happened = Happened.NOTHING
             workflow.set_current_details(_told(look))
+            self._honour_cancel()
             if look.over:
                 await workflow.wait_condition(workflow.all_handlers_finished)
                 return look
-            if workflow.info().is_continue_as_new_suggested():
+            if _too_long():
+                self._leaves = True
                 await workflow.wait_condition(workflow.all_handlers_finished)
                 await self._let_go()
+                self._honour_cancel()
                 workflow.continue_as_new(self._sandbox)
             if look.needs is SandboxNeeds.OPENING:
                 await self._open(look, moves)
@@ -159,8 +173,7 @@ class SandboxWorkflow:
             if not opening.done():
                 opening.cancel()
             # However it ended: the records say whether it stands.
-            with suppress(ActivityError, asyncio.CancelledError):
-                await opening
+            await self._end_of(opening)
 
     async def _hold(self, look: SandboxLook, moves: int) -> Happened:
         """Wait until there is something to do for it; return whether it is lost."""
@@ -168,10 +181,11 @@ class SandboxWorkflow:
             self._watch = workflow.start_activity_method(
                 HoldingPort.hold, self._held(), **options.holder_watch(look.queue)
             )
-        watch = self._watch
+        watch, heeds_length = self._watch, _whole_steps()
         with suppress(asyncio.TimeoutError):
+            # Nobody else ends the wait of one that is only called: each call adds to the history.
             await workflow.wait_condition(
-                lambda: watch.done() or self._moves != moves,
+                lambda: watch.done() or self._moves != moves or (heeds_length and _too_long()),
                 timeout=_left(look),
                 timeout_summary="idle, or at the end of its lifetime",
             )
@@ -188,10 +202,10 @@ class SandboxWorkflow:
 
     async def _close(self) -> None:
         """End it where it is held; with a worker that is dead it has ended already."""
-        with suppress(ActivityError):
-            await workflow.execute_activity_method(
-                HoldingPort.close, self._held(), **options.holder_call(self._seen.queue, "close")
-            )
+        closing = workflow.start_activity_method(
+            HoldingPort.close, self._held(), **options.holder_call(self._seen.queue, "close")
+        )
+        await self._end_of(closing)
         await self._let_go()
 
     async def _let_go(self) -> None:
@@ -199,11 +213,40 @@ class SandboxWorkflow:
         if self._watch is not None:
             watch, self._watch = self._watch, None
             watch.cancel()
+            await self._end_of(watch)
+
+    async def _end_of(self, doing: workflow.ActivityHandle[Any]) -> None:
+        """Wait until something has ended, however. A cancel does not call it off and is honoured later.
+
+        Otherwise what was half done would stay, or the one cancel that an operator has would be lost.
+        """
+        if not _whole_steps():
             with suppress(ActivityError, asyncio.CancelledError):
-                await watch
+                await doing
+            return
+        while not doing.done():
+            try:
+                await workflow.wait_condition(doing.done)
+            except asyncio.CancelledError:
+                self._cancelled = True
+        if not doing.cancelled():
+            # Taken, so that nobody misses it: the records say how things stand.
+            doing.exception()
+
+    def _honour_cancel(self) -> None:
+        if self._cancelled:
+            raise asyncio.CancelledError
 
     def _held(self) -> SandboxHeld:
         return SandboxHeld(tenant=self._sandbox.tenant, sandbox_id=self._sandbox.id, epoch=self._seen.epoch)
+
+
+def _whole_steps() -> bool:
+    return workflow.patched("sandbox-whole-steps")
+
+
+def _too_long() -> bool:
+    return workflow.info().is_continue_as_new_suggested()
 
 
 def _nobody_there(error: ActivityError) -> bool:
