@@ -22,10 +22,12 @@ from minoots.errors import Failure
 
 from . import seccomp
 from .cgroups import Group, Place
+from .channel import Channel
 from .guest_code import compiled
 from .guested import GuestedSandbox
 from .names import name_of
-from .port import PATH, Sandbox, Sandboxes, never_started
+from .port import PATH, NeverStarted, Sandbox, Sandboxes, never_started
+from .ready import Ready
 from .starting import Started, environment, interpreter, limits_of, piped, start
 
 WORK: Final = "/work"
@@ -56,17 +58,22 @@ class Bubblewrap(Sandboxes):
     Args:
         place: where control groups can be made, if anywhere.
         read_only: folders of the machine beside the system's that programs may read.
+        ready: how many are begun before they are asked for, once one was.
     """
 
     tier = Tier.BUBBLEWRAP
 
-    def __init__(self, place: Place | None = None, read_only: Sequence[Path] = ()) -> None:
+    def __init__(self, place: Place | None = None, read_only: Sequence[Path] = (), ready: int = 0) -> None:
         self._place = place
         self._read_only = tuple(read_only)
         self._as = _NOBODY if os.geteuid() == 0 else None
         self._works: bool | None = None
         self._found: _Found | None = None
         self._trying = asyncio.Lock()
+        # Of a size of its files: that cannot be changed any more; everything else is its owner's to say.
+        self._ready: Ready[int, _Begun] = Ready(
+            ready, lambda disk_mb: self._begin("ready", disk_mb), _end, lambda begun: begun.lives
+        )
 
     async def missing(self) -> tuple[str, ...]:
         """Return what this machine lacks, found out by starting one."""
@@ -79,7 +86,7 @@ class Bubblewrap(Sandboxes):
             if self._works:
                 return ()
             try:
-                sandbox = await self._create("probe", Limits())
+                sandbox = await self._own(await self._begin("probe", Limits().disk_mb), Limits())
             except Failure as failure:
                 return (f"bwrap cannot make namespaces here ({failure.detail})",)
             await sandbox.destroy()
@@ -94,7 +101,15 @@ class Bubblewrap(Sandboxes):
                 f"this machine cannot give the tier {self.tier}: {'; '.join(lacks)}",
                 "Install what is missing, or choose another tier.",
             )
-        return await self._create(name, limits)
+        ready = await self._ready.take(limits.disk_mb)
+        sandbox = await self._own(ready or await self._begin(name, limits.disk_mb), limits)
+        if ready is not None and ready.group is not None:
+            sandbox.known_as = ready.group.name
+        return sandbox
+
+    async def aclose(self) -> None:
+        """End what was begun and not asked for."""
+        await self._ready.aclose()
 
     def _lacks(self) -> tuple[str, ...]:
         lacks = []
@@ -124,42 +139,51 @@ class Bubblewrap(Sandboxes):
             self._found = _Found(tuple(first), python, code, seccomp.program(), tuple(self._folders(python)))
         return self._found
 
-    async def _create(self, name: str, limits: Limits) -> Sandbox:
+    async def _begin(self, name: str, disk_mb: int) -> _Begun:
+        """Begin a sandbox that is nobody's yet: none of its limits holds but the size of its files."""
         found = await self._find()
-        group = await self._group(name, limits)
-        each, held_by = limits_of(limits, group, processes=True)
+        group = await self._group(name)
         try:
-            started = await self._start(found, limits, group)
+            started = await self._start(found, disk_mb, group)
         except BaseException:
             if group is not None:
                 await group.remove()
             raise
-        return GuestedSandbox(
+        return _Begun(started.process, started.channel, group, found.path)
+
+    async def _own(self, begun: _Begun, limits: Limits) -> Sandbox:
+        """Return a sandbox that has begun as its owner's."""
+        each, held_by = limits_of(limits, begun.group, processes=True)
+        sandbox = GuestedSandbox(
             self.tier,
             limits,
             {**held_by, "disk": "tmpfs"},
             each,
-            started.process,
-            started.channel,
-            group,
-            environment(WORK, found.path),
+            begun.process,
+            begun.channel,
+            begun.group,
+            environment(WORK, begun.path),
         )
+        if begun.group is not None:
+            try:
+                begun.group.hold(limits)
+            except OSError as error:
+                await sandbox.destroy()
+                raise _no_group(error) from error
+        return sandbox
 
-    async def _group(self, name: str, limits: Limits) -> Group | None:
+    async def _group(self, name: str) -> Group | None:
         if self._place is None:
             return None
         group = Group(self._place, name_of(name))
         try:
-            group.make(limits)
+            group.make()
         except OSError as error:
             await group.remove()
-            raise never_started(
-                f"the control group of the sandbox cannot be made: {error.strerror}",
-                "Give the worker control groups that it may write, or none at all.",
-            ) from error
+            raise _no_group(error) from error
         return group
 
-    async def _start(self, found: _Found, limits: Limits, group: Group | None) -> Started:
+    async def _start(self, found: _Found, disk_mb: int, group: Group | None) -> Started:
         told, telling = os.pipe()
         fds = {
             "guest": piped(found.code),
@@ -199,7 +223,7 @@ class Bubblewrap(Sandboxes):
 
         try:
             return await start(
-                lambda sock: _command(found, limits, fds, sock),
+                lambda sock: _command(found, disk_mb, fds, sock),
                 tuple(fds.values()),
                 beforehand=confine,
                 env={"PATH": PATH},
@@ -241,8 +265,41 @@ class _Found:
         return ":".join([*(str(one / "bin") for one in self.folders if (one / "bin").is_dir()), PATH])
 
 
-def _command(found: _Found, limits: Limits, fds: dict[str, int], sock: int) -> list[str]:
-    size = str(limits.disk_mb * _MEGABYTE)
+@dataclass(frozen=True)
+class _Begun:
+    """A sandbox with a guest that has answered, and nothing of anybody's in it.
+
+    Attributes:
+        path: where its programs are looked for.
+    """
+
+    process: asyncio.subprocess.Process
+    channel: Channel
+    group: Group | None
+    path: str
+
+    @property
+    def lives(self) -> bool:
+        """Whether its guest is still there."""
+        return not self.channel.ended.is_set()
+
+
+async def _end(begun: _Begun) -> None:
+    """End one that nobody takes."""
+    await GuestedSandbox(
+        Tier.BUBBLEWRAP, Limits(), {}, {}, begun.process, begun.channel, begun.group, {}
+    ).destroy()
+
+
+def _no_group(error: OSError) -> NeverStarted:
+    return never_started(
+        f"the control group of the sandbox cannot be made: {error.strerror}",
+        "Give the worker control groups that it may write, or none at all.",
+    )
+
+
+def _command(found: _Found, disk_mb: int, fds: dict[str, int], sock: int) -> list[str]:
+    size = str(disk_mb * _MEGABYTE)
     command = [*found.begin, *(f"--unshare-{one}" for one in _NAMESPACES)]
     command += ["--unshare-cgroup-try", "--die-with-parent", "--as-pid-1", "--new-session"]
     command += ["--hostname", "sandbox", "--uid", "1000", "--gid", "1000", "--clearenv"]
