@@ -194,7 +194,9 @@ server that plays a script; {first.count} jobs, one after the other.
 ## Sandboxes
 
 One after the other, each from being asked for to being there, and to having run a program that does
-nothing, in milliseconds.
+nothing, in milliseconds. `bubblewrap` is with half a second between two, in which the next one begins
+(`sandbox.ready`); over HTTP it is from before the request to open one until the answer that it is open, and
+until a job in it has ended.
 
 | tier | start, P50 | start, P95 | promised (P50) | start and `true`, P50 | memory held by |
 |---|---|---|---|---|---|

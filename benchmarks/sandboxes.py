@@ -1,14 +1,22 @@
-"""How long a sandbox of each tier takes from being asked for to being there, and to having run a program."""
+"""How long a sandbox of each tier takes from being asked for to being there, and to having run a program.
+
+By the worker's own parts, one after the other, and of a whole stack over HTTP. Those of bubblewrap as a job
+meets them that comes a moment after the last one, when the next is ready; without a pause; with none ready.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import dev_stacks
 from container_images import made_image
+from dev_stacks import DevStack
 
+from minoots import AsyncMinoots
 from minoots.contracts.sandboxes import Limits, Tier
 from minoots_activities.sandboxes.port import Program
 from minoots_activities.sandboxes.tiers import Tiers
@@ -19,7 +27,13 @@ from minoots_activities.vms.states import States
 
 from .figures import quantile
 
-_TIMES = {Tier.PROCESS: 100, Tier.BUBBLEWRAP: 100, Tier.CONTAINER: 15}
+_TIMES = {Tier.PROCESS: 100, Tier.CONTAINER: 15}
+_OFTEN = 100
+_OVER_HTTP = 40
+_READY = 2
+"""As settings have it by default."""
+_PAUSE = 0.5
+"""Seconds between two that are ready: a model takes longer to think."""
 _MACHINES = 8
 _LIMITS = Limits(memory_mb=64, disk_mb=16, cpus=2)
 
@@ -54,15 +68,68 @@ async def measure() -> tuple[Started, ...]:
             print(f"no machines: {fault}")
         tiers = Tiers(vm_image=vm_image, allow_process=True, images=() if image is None else (image,))
         found = [await _measure(tiers, tier, count, tier.value) for tier, count in _TIMES.items()]
+        found[1:1] = await _bubblewrap(vm_image)
         found.append(await _measure(tiers, Tier.VM, _MACHINES, "vm, without a kept state"))
         keeping = Tiers(
             vm_image=vm_image, machines=Qemu(vm_image, states=States(Path(folder, "vm-states"), 1))
         )
         found.append(await _measure(keeping, Tier.VM, _MACHINES, "vm"))
+        if not found[1].missing:
+            for ready, name in ((_READY, "over HTTP"), (0, "over HTTP, none ready")):
+                found.append(await _over_http(Path(folder, f"stack-{ready}"), ready, f"bubblewrap, {name}"))
         return tuple(found)
 
 
-async def _measure(tiers: Tiers, tier: Tier, count: int, name: str) -> Started:
+async def _bubblewrap(vm_image: Path) -> list[Started]:
+    """Start those that are ready, and others in the same run."""
+    found = []
+    for name, ready, pause in (
+        ("bubblewrap", _READY, _PAUSE),
+        ("bubblewrap, without a pause", _READY, 0.0),
+        ("bubblewrap, none ready", 0, 0.0),
+    ):
+        tiers = Tiers(vm_image=vm_image, ready=ready)
+        try:
+            found.append(await _measure(tiers, Tier.BUBBLEWRAP, _OFTEN, name, pause))
+        finally:
+            await tiers.aclose()
+    return found
+
+
+def _stack(folder: Path, ready: int) -> DevStack:
+    folder.mkdir()
+    Path(folder, "minoots.toml").write_text(f"[sandbox]\nready = {ready}\n")
+    return dev_stacks.start(folder)
+
+
+async def _over_http(folder: Path, ready: int, name: str) -> Started:
+    """Open sandboxes of a whole stack: from before the request to the answer that it is open."""
+    stack = await asyncio.to_thread(_stack, folder, ready)
+    opened, ran = [], []
+    limits = {"memory_mb": 64, "disk_mb": 16}
+    try:
+        async with AsyncMinoots(stack.url, timeout=60) as client:
+            for turn in range(_OVER_HTTP + 1):
+                began = time.perf_counter()
+                box = await client.sandboxes.open(tier="bubblewrap", limits=limits, wait=60)
+                there = time.perf_counter()
+                job = await client.jobs.submit(command="true", sandbox=box.id)
+                await client.jobs.wait(job.id, timeout=60)
+                done = time.perf_counter()
+                await client.sandboxes.close(box.id, wait=60)
+                await asyncio.sleep(_PAUSE)
+                if turn:
+                    opened.append((there - began) * 1000)
+                    ran.append((done - began) * 1000)
+    finally:
+        await asyncio.to_thread(stack.stop)
+        stack.close()
+    opened.sort()
+    ran.sort()
+    return Started(name, quantile(opened, 0.5), quantile(opened, 0.95), quantile(ran, 0.5))
+
+
+async def _measure(tiers: Tiers, tier: Tier, count: int, name: str, pause: float = 0.0) -> Started:
     lacks = await tiers._given[tier].missing()
     if lacks:
         return Started(name, missing="; ".join(lacks))
@@ -83,6 +150,7 @@ async def _measure(tiers: Tiers, tier: Tier, count: int, name: str) -> Started:
             held_by = dict(sandbox.held_by)
         finally:
             await sandbox.destroy()
+        await asyncio.sleep(pause)
         if turn:
             starts.append((there - began) * 1000)
             runs.append((ran - began) * 1000)
