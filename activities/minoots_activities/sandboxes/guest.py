@@ -3,7 +3,8 @@
 Stands alone: it is copied into the sandbox and run by whatever Python 3.9 or newer the machine has. Whoever
 asks for a sandbox waits for its imports, so it has only modules that are written in C (``posix`` for ``os``,
 and so on); those in Python take longer than all the rest. It is no border: a program may do whatever it likes
-to it, so the host believes nothing that it says beyond "this program ended so".
+to it, so the host believes nothing that it says beyond "this program ended so". It is one file, however
+long, for it is one that is carried in.
 
 It speaks lines of JSON over the socket whose descriptor, or path, is its first argument. A request says in
 ``fds`` how many descriptors come with it. When the socket ends, everything in the sandbox ends.
