@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,8 +76,7 @@ async def measure() -> tuple[Started, ...]:
         )
         found.append(await _measure(keeping, Tier.VM, _MACHINES, "vm"))
         if not found[1].missing:
-            for ready, name in ((_READY, "over HTTP"), (0, "over HTTP, none ready")):
-                found.append(await _over_http(Path(folder, f"stack-{ready}"), ready, f"bubblewrap, {name}"))
+            found += await _over_http(Path(folder))
         return tuple(found)
 
 
@@ -96,37 +96,47 @@ async def _bubblewrap(vm_image: Path) -> list[Started]:
     return found
 
 
+async def _over_http(folder: Path) -> list[Started]:
+    """Open sandboxes of two whole stacks by turns: from before the request to the answer that it is open."""
+    found: list[tuple[str, AsyncMinoots, list[float], list[float]]] = []
+    async with AsyncExitStack() as running:
+        for name, ready in (("bubblewrap, over HTTP", _READY), ("bubblewrap, over HTTP, none ready", 0)):
+            stack = await asyncio.to_thread(_stack, folder / f"stack-{ready}", ready)
+            running.callback(stack.close)
+            running.push_async_callback(asyncio.to_thread, stack.stop)
+            client = await running.enter_async_context(AsyncMinoots(stack.url, timeout=60))
+            found.append((name, client, [], []))
+        for turn in range(_OVER_HTTP + 1):
+            for _, client, opened, ran in found:
+                there, done = await _opened(client)
+                if turn:
+                    opened.append(there)
+                    ran.append(done)
+                await asyncio.sleep(_PAUSE)
+    return [
+        Started(
+            name, quantile(sorted(opened), 0.5), quantile(sorted(opened), 0.95), quantile(sorted(ran), 0.5)
+        )
+        for name, _, opened, ran in found
+    ]
+
+
 def _stack(folder: Path, ready: int) -> DevStack:
     folder.mkdir()
     Path(folder, "minoots.toml").write_text(f"[sandbox]\nready = {ready}\n")
     return dev_stacks.start(folder)
 
 
-async def _over_http(folder: Path, ready: int, name: str) -> Started:
-    """Open sandboxes of a whole stack: from before the request to the answer that it is open."""
-    stack = await asyncio.to_thread(_stack, folder, ready)
-    opened, ran = [], []
-    limits = {"memory_mb": 64, "disk_mb": 16}
-    try:
-        async with AsyncMinoots(stack.url, timeout=60) as client:
-            for turn in range(_OVER_HTTP + 1):
-                began = time.perf_counter()
-                box = await client.sandboxes.open(tier="bubblewrap", limits=limits, wait=60)
-                there = time.perf_counter()
-                job = await client.jobs.submit(command="true", sandbox=box.id)
-                await client.jobs.wait(job.id, timeout=60)
-                done = time.perf_counter()
-                await client.sandboxes.close(box.id, wait=60)
-                await asyncio.sleep(_PAUSE)
-                if turn:
-                    opened.append((there - began) * 1000)
-                    ran.append((done - began) * 1000)
-    finally:
-        await asyncio.to_thread(stack.stop)
-        stack.close()
-    opened.sort()
-    ran.sort()
-    return Started(name, quantile(opened, 0.5), quantile(opened, 0.95), quantile(ran, 0.5))
+async def _opened(client: AsyncMinoots) -> tuple[float, float]:
+    """Open a sandbox, run a job in it and close it; return when each had happened, in milliseconds."""
+    began = time.perf_counter()
+    box = await client.sandboxes.open(tier="bubblewrap", limits={"memory_mb": 64, "disk_mb": 16}, wait=60)
+    there = time.perf_counter()
+    job = await client.jobs.submit(command="true", sandbox=box.id)
+    await client.jobs.wait(job.id, timeout=60)
+    done = time.perf_counter()
+    await client.sandboxes.close(box.id, wait=60)
+    return (there - began) * 1000, (done - began) * 1000
 
 
 async def _measure(tiers: Tiers, tier: Tier, count: int, name: str, pause: float = 0.0) -> Started:
