@@ -11,7 +11,7 @@ from dev_stacks import run
 from gateways import Door
 
 from minoots import AsyncMinoots, Conflict, InvalidRequest, JobEvent, JobState, Minoots, NotFound
-from minoots.cli.jobs import file_fields
+from minoots.cli.job_submitting import file_fields
 from minoots.contracts.jobs import ExecResult, JobEventType
 from minoots.job_following import Transcript
 from minoots_platform.clock import utc_now

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sysconfig
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import ip_network
@@ -230,7 +230,7 @@ async def stack_of(
                 )
             ),
         }
-        tiers = tiers_of(settings, telemetry)
+        tiers = await beside.enter_async_context(aclosing(tiers_of(settings, telemetry)))
         holder = await beside.enter_async_context(
             Holder(database, clock, settings.sandbox.standing.per_worker).holding()
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -104,7 +104,7 @@ async def llm_parts(settings: Settings, telemetry: Telemetry) -> AsyncIterator[S
 
 
 def tiers_of(settings: Settings, telemetry: Telemetry | None = None) -> Tiers:
-    """Return the sandboxes that settings allow on this machine, watched by ``telemetry``."""
+    """Return the sandboxes that settings allow on this machine, watched by ``telemetry``; to be closed."""
     from minoots.contracts.sandboxes import Tier
     from minoots_activities.egress.gate import Bounds
     from minoots_activities.sandboxes.engines import ContainerEngine
@@ -135,6 +135,7 @@ def tiers_of(settings: Settings, telemetry: Telemetry | None = None) -> Tiers:
         engine=ContainerEngine(sandbox.container.engine, tuple(sandbox.container.options)),
         images=sandbox.container.images,
         room=Room(sandbox.memory_mb, sandbox.spare_memory_mb, folder=folder_of(settings.data_dir)),
+        ready=sandbox.ready,
         watching=None if telemetry is None else Watching(telemetry.tracer, telemetry.metrics.jobs),
         network=Network(
             most=Rules.parse(sandbox.network.hosts),
@@ -187,7 +188,8 @@ async def sandbox_parts(settings: Settings, telemetry: Telemetry) -> AsyncIterat
     async with _records(settings) as database:
         tiers = tiers_of(settings, telemetry)
         await tiers.remove_left_behind()
-        async with Holder(database, utc_now, settings.sandbox.standing.per_worker).holding() as holder:
+        held = Holder(database, utc_now, settings.sandbox.standing.per_worker).holding()
+        async with aclosing(tiers), held as holder:
             with loading():
                 parts = sandboxes_of(settings, database, tiers, holder)
             yield parts

@@ -44,6 +44,7 @@ from minoots_workflows.jobs.port import ProgramsPort
 
 from .outputs import choose, media_type_of
 from .reaching import heard_by, reaches_out
+from .sandboxing import sandbox_for
 from .telling import Teller
 from .working import UnwantedError, beating, while_wanted, without_words
 
@@ -55,8 +56,6 @@ _CONSOLE: Final = "console"
 """The artifact with what a machine wrote to its console."""
 _GONE: Final = 0.5
 """Seconds until it is looked again where the program of a job is to run."""
-_TRIES: Final = 3
-_PAUSE: Final = 0.2
 
 
 class Programs(ProgramsPort):
@@ -202,7 +201,9 @@ class _Run:
                 async with self._held.files() as standing:
                     await _fill(standing, files)
                 return await self._ran_in(standing, tiers)
-        sandbox = await self._create(tiers)
+        name = f"{self._begun.job_id}-{self._begun.attempt}"
+        heard = heard_by(self._begun, self._teller)
+        sandbox = await sandbox_for(tiers, self._request, name, heard)
         try:
             await _fill(sandbox, files)
             return await self._ran_in(sandbox, tiers)
@@ -227,26 +228,6 @@ class _Run:
                 data = await contents.read(self._database, self._begun.tenant, file.artifact)
             found.append((file.path, data, file.executable))
         return found
-
-    async def _create(self, tiers: Tiers) -> Sandbox:
-        """Return a sandbox; what did not begin may be tried again, for nothing has happened."""
-        name = f"{self._begun.job_id}-{self._begun.attempt}"
-        request = self._request
-        for attempt in range(1, _TRIES + 1):
-            try:
-                return await tiers.create(
-                    request.tier,
-                    name,
-                    request.limits,
-                    network=request.network,
-                    heard=heard_by(self._begun, self._teller),
-                    image=request.image,
-                )
-            except NeverStarted as failure:
-                if attempt == _TRIES or failure.kind is not FailureKind.UNAVAILABLE:
-                    raise
-                await asyncio.sleep(_PAUSE)
-        raise AssertionError("unreachable: the last try raises or returns")
 
     def _program(self) -> Program:
         request = self._request

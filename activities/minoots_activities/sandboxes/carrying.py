@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Final
 
 from . import seccomp
+from .guest_code import compiled
 from .port import never_started
-from .starting import GUEST
 
 INSIDE: Final = "/.minoots"
 """Where it is in the sandbox."""
 _SECONDS: Final = 60
 _SHORT: Final = re.compile(r".*?\.so\.[0-9]+")
-# Tells which files have been read by the time that everything is imported which the guest imports.
+# Tells which files have been read by the time that everything is imported which the guest imports, or a
+# program that is written for this Python.
 _ASK: Final = """
 import __future__, ctypes, errno, fcntl, json, os, resource, select, signal, socket, stat, sys, warnings
 import encodings.ascii, encodings.idna, encodings.latin_1, encodings.utf_8
@@ -54,6 +55,18 @@ def carry(python: Path, folder: Path) -> None:
         ).stdout
         found = json.loads(said)
         _copy(found, folder)
+        # Read-only it is mounted, and every start would compile all of it anew.
+        subprocess.run(  # noqa: S603 - likewise
+            [str(python), "-I", "-m", "compileall", "-q", str(folder / "lib")],
+            capture_output=True,
+            timeout=_SECONDS,
+            check=True,
+        )
+        (folder / "guest.pyc").write_bytes(compiled(python))
+        for one in folder.rglob("*"):
+            # Whatever our umask: another user reads it.
+            one.chmod(one.stat().st_mode | (0o555 if one.is_dir() else 0o444))
+        folder.chmod(0o755)
     except (OSError, subprocess.SubprocessError, ValueError, KeyError, StopIteration) as error:
         raise never_started(
             f"{python} cannot be carried into a container ({type(error).__name__})",
@@ -69,7 +82,7 @@ def command(way: str) -> list[str]:
     """
     return [
         f"{INSIDE}/loader", "--library-path", f"{INSIDE}/libraries", f"{INSIDE}/bin/python3",
-        "-I", "-S", "-B", f"{INSIDE}/guest.py", way, "/work", "first", f"{INSIDE}/filter",
+        "-I", "-S", "-B", f"{INSIDE}/guest.pyc", way, "/work", "first", f"{INSIDE}/filter",
     ]  # fmt: skip
 
 
@@ -97,11 +110,6 @@ def _copy(found: dict[str, str | list[str]], folder: Path) -> None:
             (folder / "libraries" / short[0]).symlink_to(path.name)
     loader = next((folder / "libraries").glob("ld-*"))
     shutil.copyfile(loader, folder / "loader")
-    shutil.copyfile(GUEST, folder / "guest.py")
     (folder / "filter").write_bytes(seccomp.program())
     for program in (folder / "loader", folder / "bin" / "python3"):
         program.chmod(0o755)
-    for one in folder.rglob("*"):
-        # Whatever our umask: another user reads it.
-        one.chmod(one.stat().st_mode | (0o555 if one.is_dir() else 0o444))
-    folder.chmod(0o755)

@@ -43,6 +43,7 @@ class Group:
     """The control groups of one sandbox."""
 
     def __init__(self, place: Place, name: str) -> None:
+        self.name = name
         self._folders = {controller: folder / name for controller, folder in place.folders.items()}
         self._version = place.version
 
@@ -51,14 +52,23 @@ class Group:
         """What it limits: of ``memory``, ``pids`` and ``cpu``."""
         return frozenset(self._folders)
 
-    def make(self, limits: Limits) -> None:
-        """Make it, with limits.
+    def make(self, limits: Limits | None = None) -> None:
+        """Make it, with limits where these are known already.
 
         Raises:
             OSError: it cannot be made here.
         """
         for folder in dict.fromkeys(self._folders.values()):
             folder.mkdir()
+        if limits is not None:
+            self.hold(limits)
+
+    def hold(self, limits: Limits) -> None:
+        """Hold what is in it to limits; once.
+
+        Raises:
+            OSError: it cannot be held to them here.
+        """
         memory = limits.memory_mb * _MEGABYTE
         quota = max(1000, round(limits.cpus * _PERIOD))
         if self._version == 2:

@@ -1,8 +1,10 @@
 """The guest: runs inside a sandbox, starts programs there and opens files for the host.
 
-Stands alone: it is copied into the sandbox and run by whatever Python 3.9 or newer the machine has, so it
-imports nothing but the standard library, and as little of it as it can. It is no border: a program may do
-whatever it likes to it, so the host believes nothing that it says beyond "this program ended so".
+Stands alone: it is copied into the sandbox and run by whatever Python 3.9 or newer the machine has. Whoever
+asks for a sandbox waits for its imports, so it has only modules that are written in C (``posix`` for ``os``,
+and so on); those in Python take longer than all the rest. It is no border: a program may do whatever it likes
+to it, so the host believes nothing that it says beyond "this program ended so". It is one file, however
+long, for it is one that is carried in.
 
 It speaks lines of JSON over the socket whose descriptor, or path, is its first argument. A request says in
 ``fds`` how many descriptors come with it. When the socket ends, everything in the sandbox ends.
@@ -11,23 +13,53 @@ It speaks lines of JSON over the socket whose descriptor, or path, is its first 
 from __future__ import annotations
 
 import errno
-import json
-import os
+import fcntl
 import resource
 import select
-import signal
-import socket
-import stat
 import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    # Known to the type checker by this name; to import them takes as long as all the rest.
+    import os
+    import signal
+    import socket
+    from collections.abc import Callable, Iterator
     from types import FrameType
     from typing import Any
 
+    read: Callable[[str], Any]
+    quoted: Callable[[str], str]
+else:
+    import _signal as signal
+    import _socket as socket
+    import posix as os
+
+    try:
+        from _json import encode_basestring_ascii as quoted
+        from _json import make_scanner
+    except ImportError:
+        # Another Python than CPython, or one that has them no more.
+        from json import dumps as quoted
+        from json import loads as read
+    else:
+
+        class Reading:
+            """How JSON is read; the names are those that the reader looks for."""
+
+            strict = True
+            object_hook = object_pairs_hook = None
+            parse_float, parse_int, parse_constant = float, int, float
+
+        def read(line):
+            """Return what a line of JSON says; it begins at once."""
+            return make_scanner(Reading)(line, 0)[0]
+
+
 MOST_LINE = 1024 * 1024
 MOST_ENTRIES_A_LINE = 200
+MOST_FDS = 16
+KIND, REGULAR = 0o170000, 0o100000
+"""Of a file's mode, as `stat` has them."""
 
 
 class Guest:
@@ -76,9 +108,11 @@ class Guest:
     def receive(self) -> bool:
         """Take in what has come; ``False`` when the host is gone."""
         try:
-            data, fds, _, _ = socket.recv_fds(self.sock, 65536, 16)
+            room = socket.CMSG_SPACE(MOST_FDS * 4)
+            data, others, _, _ = self.sock.recvmsg(65536, room)
         except OSError:
             return False
+        fds = list(numbers(others))
         for fd in fds:
             os.set_inheritable(fd, False)
         self.fds += fds
@@ -89,7 +123,7 @@ class Guest:
             return False
         while b"\n" in self.buffer:
             line, self.buffer = self.buffer.split(b"\n", 1)
-            request = json.loads(line)
+            request = read(line.decode())
             count = request.get("fds", 0)
             fds, self.fds = self.fds[:count], self.fds[count:]
             self.answer(request, fds)
@@ -110,10 +144,12 @@ class Guest:
 
     def send(self, message: dict[str, Any], fds: list[int] | None = None) -> None:
         """Tell the host."""
-        data = json.dumps(message).encode() + b"\n"
+        data = written(message).encode() + b"\n"
+        # What they are is told in the machine's own order of bytes.
+        raw = b"".join(fd.to_bytes(4, sys.byteorder) for fd in fds or ())
+        others = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, raw)] if raw else []
         while data:
-            sent = socket.send_fds(self.sock, [data], fds) if fds else self.sock.send(data)
-            data, fds = data[sent:], None
+            data, others = data[self.sock.sendmsg([data], others) :], []
 
     def do_exec(self, request: dict[str, Any], fds: list[int]) -> None:
         """Start a program with the three descriptors that came along."""
@@ -154,11 +190,11 @@ class Guest:
         if request.get("cwd"):
             os.chdir(request["cwd"])
         # Those that came are moved out of the way of 0, 1 and 2 first.
-        for place, fd in enumerate([fcntl_dup(fd) for fd in fds]):
+        for place, fd in enumerate([fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in fds]):
             os.dup2(fd, place)
         for name, most in request["rlimits"].items():
             limit(getattr(resource, name), most)
-        os.execvpe(request["command"][0], request["command"], request["env"])  # noqa: S606 - its purpose
+        execute(request["command"], request["env"])
 
     def do_end(self, request: dict[str, Any], fds: list[int]) -> None:
         """End whatever runs."""
@@ -176,10 +212,13 @@ class Guest:
 
     def do_listen(self, request: dict[str, Any], fds: list[int]) -> None:
         """Listen on this network's own loopback, and hand over the socket: the host takes what comes."""
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
             sock.bind(("127.0.0.1", 0))
             sock.listen(64)
             self.send({"n": request["n"]}, [sock.fileno()])
+        finally:
+            sock.close()
 
     def do_open(self, request: dict[str, Any], fds: list[int]) -> None:
         """Open a file below the working folder and hand it over."""
@@ -187,7 +226,7 @@ class Guest:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC if writing else os.O_RDONLY
         fd = self.open_beneath(request["path"], flags, make=writing)
         try:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
+            if os.fstat(fd).st_mode & KIND != REGULAR:
                 raise OSError(errno.EINVAL, "")
             if writing:
                 os.fchmod(fd, 0o755 if request.get("executable") else 0o644)
@@ -217,24 +256,15 @@ class Guest:
         """Tell of files below the working folder, a part at a time."""
         entries: list[list[Any]] = []
         left = request["most"]
-        for folder, folders, names, at in os.fwalk(".", follow_symlinks=False, dir_fd=self.root):
-            folders.sort()
-            for name in sorted(names):
-                try:
-                    found = os.stat(name, dir_fd=at, follow_symlinks=False)
-                except OSError:
-                    continue
-                if not stat.S_ISREG(found.st_mode):
-                    continue
-                if left == 0:
-                    self.send({"n": request["n"], "entries": entries, "more": False, "cut": True})
-                    return
-                left -= 1
-                path = os.path.normpath(os.path.join(folder, name))
-                entries.append([path, found.st_size, bool(found.st_mode & 0o100)])
-                if len(entries) >= MOST_ENTRIES_A_LINE:
-                    self.send({"n": request["n"], "entries": entries, "more": True})
-                    entries = []
+        for path, found in files(self.root, ""):
+            if left == 0:
+                self.send({"n": request["n"], "entries": entries, "more": False, "cut": True})
+                return
+            left -= 1
+            entries.append([path, found.st_size, bool(found.st_mode & 0o100)])
+            if len(entries) >= MOST_ENTRIES_A_LINE:
+                self.send({"n": request["n"], "entries": entries, "more": True})
+                entries = []
         self.send({"n": request["n"], "entries": entries, "more": False, "cut": False})
 
     def reap(self) -> None:
@@ -302,11 +332,75 @@ def limit(which: int, most: int) -> None:
     resource.setrlimit(which, (most, most))
 
 
-def fcntl_dup(fd: int) -> int:
-    """Return a copy of a descriptor above 9."""
-    import fcntl
+def execute(command: list[str], env: dict[str, str]) -> None:
+    """Become a program, of the first folder in ``PATH`` that has it.
 
-    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10)
+    Raises:
+        OSError: there is none, or it cannot be run.
+    """
+    if "/" in command[0]:
+        os.execve(command[0], command, env)
+    found: OSError = FileNotFoundError(errno.ENOENT, "")
+    for folder in env.get("PATH", "/usr/bin:/bin").split(":"):
+        try:
+            os.execve((folder or ".") + "/" + command[0], command, env)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            # There is one that cannot be run: a later one may.
+            if found.errno == errno.ENOENT:
+                found = error
+    raise found
+
+
+def files(folder: int, within: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield the files below a folder, by their paths from there on, without following a link.
+
+    Those of a folder come before those of folders in it, both by name. What goes away meanwhile is left out.
+    """
+    folders = []
+    with os.scandir(folder) as found:
+        entries = sorted(found, key=lambda one: one.name)
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            folders.append(entry.name)
+            continue
+        try:
+            about = entry.stat(follow_symlinks=False)
+        except OSError:
+            continue
+        if about.st_mode & KIND == REGULAR:
+            yield within + entry.name, about
+    for name in folders:
+        try:
+            at = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        except OSError:
+            continue
+        try:
+            yield from files(at, within + name + "/")
+        finally:
+            os.close(at)
+
+
+def numbers(others: list[tuple[int, int, bytes]]) -> Iterator[int]:
+    """Yield the descriptors that came with a message."""
+    for level, kind, raw in others:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            for at in range(0, len(raw) - len(raw) % 4, 4):
+                yield int.from_bytes(raw[at : at + 4], sys.byteorder)
+
+
+def written(value: Any) -> str:
+    """Return a value as JSON: of what this guest says, which has no float that is no number."""
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, dict):
+        return "{" + ",".join(written(name) + ":" + written(one) for name, one in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(written, value)) + "]"
+    if value is None:
+        return "null"
+    return ("false", "true")[value] if isinstance(value, bool) else repr(value)
 
 
 def descendants(root: int) -> list[int]:

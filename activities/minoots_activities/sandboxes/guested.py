@@ -9,9 +9,9 @@ import asyncio
 import errno
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeVar
 
 from minoots.contracts.sandboxes import Limits, Tier
 from minoots.errors import Failure, FailureKind
@@ -35,13 +35,11 @@ from .port import (
 )
 from .snapshots import WithSnapshots
 from .starting import gone_within
+from .streams import GRACE, Moving, Reader, feed, finished
 
 T = TypeVar("T")
 
-_PIECE: Final = 65536
 _MEGABYTE: Final = 1024 * 1024
-_GRACE: Final = 10.0
-"""Seconds in which killed processes are gone, and their pipes at an end."""
 _BUSY: Final = 5.0
 """Seconds that a guest has to end a program whose time is over, on a machine that has no time for it."""
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -54,8 +52,6 @@ _KILLED: Final = 5.0
 """Seconds in which what was killed is gone."""
 _MOST_COUNTED: Final = 2**50
 """Of bytes, kilobytes and seconds that a guest may tell of: all of it can be kept as a number."""
-
-_Moving: TypeAlias = list[asyncio.Task[None]]
 
 
 class GuestedSandbox(WithSnapshots):
@@ -101,10 +97,10 @@ class GuestedSandbox(WithSnapshots):
 
     async def exec(self, program: Program, output: Output) -> Ran:
         """Run a program to its end."""
-        stdin, feed = os.pipe()
+        stdin, feeding = os.pipe()
         pipes: dict[Stream, tuple[int, int]] = {"stdout": os.pipe(), "stderr": os.pipe()}
         theirs = [stdin, *(writing for _, writing in pipes.values())]
-        ours = [feed, *(reading for reading, _ in pipes.values())]
+        ours = [feeding, *(reading for reading, _ in pipes.values())]
         try:
             asked = self._channel.open(
                 {
@@ -116,7 +112,7 @@ class GuestedSandbox(WithSnapshots):
                 theirs,
             )
             began = time.monotonic()
-            answer = await asked.next(_GRACE)
+            answer = await asked.next(GRACE)
             if "errno" in answer:
                 raise not_started(program.command[0], answer["errno"], _said(answer))
         except BaseException:
@@ -126,9 +122,9 @@ class GuestedSandbox(WithSnapshots):
         finally:
             for fd in theirs:
                 os.close(fd)
-        reader = _Reader(output, self.limits.output_kb * 1024)
+        reader = Reader(output, self.limits.output_kb * 1024)
         moving = [
-            asyncio.create_task(_feed(feed, program.stdin, program.source)),
+            asyncio.create_task(feed(feeding, program.stdin, program.source)),
             *(asyncio.create_task(reader.read(name, reading)) for name, (reading, _) in pipes.items()),
         ]
         killed_before = self._group.killed_for_memory() if self._group else 0
@@ -143,7 +139,7 @@ class GuestedSandbox(WithSnapshots):
             if program.source is not None:
                 # Nobody reads any more, and who writes may not know it yet.
                 moving[0].cancel()
-            await _finished(moving)
+            await finished(moving)
         except BaseException:
             if not self._channel.ended.is_set() and not ending.done():
                 await asyncio.shield(self._end_programs())
@@ -188,7 +184,7 @@ class GuestedSandbox(WithSnapshots):
         found: list[File] = []
         try:
             for _ in range(most // _ENTRIES_A_LINE + 2):
-                answer = await asked.next(_GRACE)
+                answer = await asked.next(GRACE)
                 if "errno" in answer:
                     raise Failure(FailureKind.INVALID, f"its files cannot be listed: {_said(answer)}")
                 found += _files(answer["entries"])
@@ -256,7 +252,7 @@ class GuestedSandbox(WithSnapshots):
             await after()
 
     async def _until(
-        self, ending: asyncio.Task[Any], reader: _Reader, moving: _Moving, seconds: float
+        self, ending: asyncio.Task[Any], reader: Reader, moving: Moving, seconds: float
     ) -> Ended | None:
         """Wait for the end of a program; return why it has to be killed if it has."""
         deadline = time.monotonic() + seconds
@@ -288,7 +284,7 @@ class GuestedSandbox(WithSnapshots):
 
     async def _ended(self, ending: asyncio.Task[dict[str, Any]]) -> dict[str, Any]:
         try:
-            async with asyncio.timeout(_GRACE):
+            async with asyncio.timeout(GRACE):
                 return await asyncio.shield(ending)
         except TimeoutError:
             raise gone() from None
@@ -319,69 +315,6 @@ class GuestedSandbox(WithSnapshots):
             f"{path} cannot be written in the sandbox: {_said(answer)}",
             remedy="Choose a path on which there is no link, and no folder of this name.",
         )
-
-
-class _Reader:
-    """Takes what a program writes, up to a limit of both streams together."""
-
-    def __init__(self, output: Output, most: int) -> None:
-        self._output = output
-        self._left = most
-        self.over = asyncio.Event()
-
-    async def read(self, name: Stream, fd: int) -> None:
-        """Hand on what comes from ``fd`` until its end, and close it."""
-        loop = asyncio.get_running_loop()
-        stream = asyncio.StreamReader(limit=_PIECE)
-        file = os.fdopen(fd, "rb", buffering=0)
-        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), file)
-        try:
-            while data := await stream.read(_PIECE):
-                kept, self._left = data[: self._left], self._left - len(data)
-                if kept:
-                    await self._output(name, kept)
-                if self._left < 0:
-                    self._left = 0
-                    self.over.set()
-        finally:
-            transport.close()
-
-
-async def _feed(fd: int, data: bytes, source: AsyncIterator[bytes] | None) -> None:
-    """Write ``data``, and then what comes, for a program to read; close it at the end."""
-    file = os.fdopen(fd, "wb", buffering=0)
-    if not data and source is None:
-        file.close()
-        return
-    loop = asyncio.get_running_loop()
-    transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, file)
-    writer = asyncio.StreamWriter(transport, protocol, None, loop)
-    try:
-        writer.write(data)
-        # A program may well end without having read all of it.
-        with suppress(BrokenPipeError, ConnectionResetError):
-            await writer.drain()
-            async for piece in source or _nothing():
-                writer.write(piece)
-                await writer.drain()
-    finally:
-        writer.close()
-
-
-async def _nothing() -> AsyncIterator[bytes]:
-    """Yield nothing."""
-    return
-    yield b""
-
-
-async def _finished(moving: list[asyncio.Task[None]]) -> None:
-    """Wait until everything that was written is taken; nobody holds the pipes any more."""
-    done, late = await asyncio.wait(moving, timeout=_GRACE) if moving else (set(), set())
-    for task in done:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            raise error
-    for task in late:
-        task.cancel()
 
 
 def _files(entries: Any) -> list[File]:

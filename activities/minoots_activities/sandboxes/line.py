@@ -27,6 +27,7 @@ class Entry:
         since: when it came.
         taken: whether it has room.
         ends: when it will have ended for certain, if it has room or is given it now.
+        group: what its control groups are called, where they are not called after the entry.
     """
 
     mb: int
@@ -34,6 +35,7 @@ class Entry:
     since: int
     taken: bool
     ends: int = 0
+    group: str = ""
 
 
 def may_begin(name: str, mine: Entry, others: Mapping[str, Entry], lacks: Lacks) -> bool:

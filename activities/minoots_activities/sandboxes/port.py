@@ -112,6 +112,8 @@ class Sandbox(ABC):
     """What holds the limits here: ``{"memory": "cgroup"}`` is all processes together, ``rlimit`` each."""
     network: Used | None = None
     """What its programs have had of the network; ``None`` where they have none."""
+    known_as: str | None = None
+    """What its control groups are called, where it had some before it had its name."""
 
     @abstractmethod
     async def exec(self, program: Program, output: Output) -> Ran:

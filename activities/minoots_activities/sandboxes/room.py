@@ -75,6 +75,7 @@ class Room:
         self.groups = groups
         self._now = now
         self._changed = asyncio.Event()
+        self._held: dict[str, Path] = {}
 
     @property
     def most(self) -> int:
@@ -141,10 +142,30 @@ class Room:
                     "Let the worker write there, or give it another TMPDIR.",
                 ) from error
             raise
+        self._held[label] = path
         try:
             yield
         finally:
+            del self._held[label]
             self._leave(path)
+
+    def know(self, name: str, group: str) -> None:
+        """Note what the control groups of a sandbox are called that has room here.
+
+        Args:
+            name: of the sandbox; it begins with what room was held for.
+            group: the name of its groups.
+        """
+        labels = [label for label in self._held if name.startswith(label)]
+        if not labels:
+            return
+        path = self._held[max(labels, key=len)]
+        # Whole at any time: what others cannot read does not count.
+        whole = path.with_name(f"{path.name}.whole")
+        with suppress(OSError, ValueError, TypeError):
+            entry = Entry(**json.loads(path.read_text()))
+            whole.write_text(json.dumps(asdict(replace(entry, group=group))))
+            whole.replace(path)
 
     async def _wait(self, path: Path, mine: Entry, there: int) -> None:
         looks = 0
@@ -185,10 +206,10 @@ class Room:
 
     def _fits(self, path: Path, mine: Entry) -> bool:
         others = {other: entry for other, entry in self._entries() if other != path}
-        taken = {other: entry.mb for other, entry in others.items() if entry.taken}
+        taken = {other: entry for other, entry in others.items() if entry.taken}
         # What others may still take is as good as gone.
-        coming = sum(max(0, mb - self._used(other)) for other, mb in taken.items())
-        left = self.most - sum(taken.values())
+        coming = sum(max(0, entry.mb - self._used(other, entry)) for other, entry in taken.items())
+        left = self.most - sum(entry.mb for entry in taken.values())
         free = self._memory().free
         if free is not None:
             left = min(left, free - self._spare - coming)
@@ -207,9 +228,9 @@ class Room:
                 if entry.taken or time.time() - path.stat().st_mtime < _ALIVE:
                     yield path, entry
 
-    def _used(self, entry: Path) -> int:
+    def _used(self, path: Path, entry: Entry) -> int:
         # Its groups and folders begin with the same words, of which a folder has the first sixty letters.
-        begins = entry.name.rpartition("-")[0][:60]
+        begins = entry.group or path.name.rpartition("-")[0][:60]
         return used_by(begins, self.groups, Path(tempfile.gettempdir()))
 
 

@@ -45,8 +45,8 @@ async def start(
     Args:
         command: what is run, by the descriptor of the guest's end of the socket.
         pass_fds: what it inherits beside that.
-        beforehand: what is done when the process is there, before its guest is waited for; ``False`` says
-            that it will not do.
+        beforehand: what is done when the process is there, while its guest begins; ``False`` says that it
+            will not do.
         options: as `asyncio.create_subprocess_exec` takes them.
 
     Raises:

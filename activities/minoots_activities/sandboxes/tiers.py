@@ -109,6 +109,8 @@ class Tiers:
         images: the images that these may have, the first one by default.
         watching: who watches them.
         room: the memory that they have together; without it nobody counts.
+        ready: how many of the tier ``bubblewrap`` are begun before they are asked for, once one was; whoever
+            gives more than none closes this at the end.
     """
 
     def __init__(
@@ -127,6 +129,7 @@ class Tiers:
         images: Sequence[str] = (),
         watching: Watching | None = None,
         room: Room | None = None,
+        ready: int = 0,
     ) -> None:
         self._strong = frozenset(strong)
         self._ceilings = ceilings or Ceilings()
@@ -137,9 +140,10 @@ class Tiers:
         if room is not None and self._place is not None and "memory" in self._place.folders:
             room.groups = (self._place.folders["memory"],)
         self._containers = Containers(self._place, engine or ContainerEngine(), tuple(images))
+        self._bubblewrap = Bubblewrap(self._place, tuple(read_only), ready)
         self._given: dict[Tier, Sandboxes] = {
             Tier.PROCESS: Processes(self._place, allowed=allow_process),
-            Tier.BUBBLEWRAP: Bubblewrap(self._place, tuple(read_only)),
+            Tier.BUBBLEWRAP: self._bubblewrap,
             Tier.CONTAINER: self._containers,
             Tier.VM: Machines(machines or Qemu(vm_image), vm_roots),
         }
@@ -231,6 +235,8 @@ class Tiers:
             )
         with self.watching.starting(tier):
             sandbox = await given.create(name, limits, image)
+        if self._room is not None and sandbox.known_as is not None:
+            self._room.know(name, sandbox.known_as)
         if not network:
             return sandbox
         outside = self.network
@@ -241,6 +247,10 @@ class Tiers:
             await sandbox.destroy()
             raise
         return sandbox
+
+    async def aclose(self) -> None:
+        """End what was begun and not asked for."""
+        await self._bubblewrap.aclose()
 
     def _heard(self, heard: Heard | None) -> Heard:
         def hear(attempt: Attempt) -> None:

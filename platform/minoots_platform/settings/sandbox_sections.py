@@ -98,6 +98,14 @@ class SandboxSettings(Section):
         True, description="Whether limits are held by control groups where these can be written."
     )
     at_once: int = Field(4, ge=1, le=1000, description="Sandboxes of one worker at a time.")
+    ready: int = Field(
+        2,
+        ge=0,
+        le=64,
+        description="Sandboxes of the tier `bubblewrap` that a worker begins before they are asked for, of "
+        "the size of files that was asked for last, so that the next one is there at once. Each takes ten "
+        "megabytes; ten minutes after the last request they end. With 0 there are none.",
+    )
     memory_mb: int | None = Field(
         None,
         ge=64,

@@ -19,11 +19,11 @@ from minoots.contracts.sandboxes import FILE_PATH_PATTERN
 from minoots.errors import Failure, FailureKind
 from minoots_activities.egress.gate import Heard
 from minoots_activities.jobs.reaching import heard_by
+from minoots_activities.jobs.sandboxing import sandbox_for
 from minoots_activities.jobs.telling import Teller
 from minoots_activities.sandboxes.port import (
     Ended,
     File,
-    NeverStarted,
     OutcomeUnknown,
     Program,
     Ran,
@@ -37,8 +37,6 @@ from .arguments import Run
 from .files import Files
 from .trees import MOST_FILES, Entry
 
-_TRIES: Final = 3
-_PAUSE: Final = 0.2
 _HEAD: Final = 6 * 1024
 _TAIL: Final = 18 * 1024
 """Bytes of what was written that the model is told: the beginning and the end."""
@@ -131,30 +129,12 @@ class Commands:
         """
         request = where.request
         async with self._tiers.hold(request.tier, where.name, request.limits, request.priority):
-            sandbox = await self._create(where)
+            sandbox = await sandbox_for(self._tiers, request, where.name, where.heard)
             try:
                 await self._fill(sandbox, files)
                 yield sandbox
             finally:
                 await asyncio.shield(sandbox.destroy())
-
-    async def _create(self, where: Where) -> Sandbox:
-        request = where.request
-        for attempt in range(1, _TRIES + 1):
-            try:
-                return await self._tiers.create(
-                    request.tier,
-                    where.name,
-                    request.limits,
-                    network=request.network,
-                    heard=where.heard,
-                    image=request.image,
-                )
-            except NeverStarted as failure:
-                if attempt == _TRIES or failure.kind is not FailureKind.UNAVAILABLE:
-                    raise
-                await asyncio.sleep(_PAUSE)
-        raise AssertionError("unreachable: the last try raises or returns")
 
     async def _fill(self, sandbox: Sandbox, files: Files) -> None:
         paths = sorted(files.tree)
