@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
-import uvicorn
 from model_servers import Opening, asked, caller, entry, model_server, pieces_of, routing, streamed
+from serving import serving
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -181,30 +178,19 @@ async def test_what_cannot_be_read_is_a_failure_of_the_taxonomy(
     assert failed.value.attempts[-1].error is kind, failed.value.attempts
 
 
-@asynccontextmanager
-async def serving(**answers: Any) -> AsyncIterator[str]:
+def answering(**answers: Any) -> AbstractAsyncContextManager[str]:
     """A server that answers each path, by its last part, with one text of JSON."""
 
     async def told(request: Request) -> Response:
         found = answers[request.url.path.rpartition("/")[2]]
         return Response(json.dumps(found), media_type="application/json")
 
-    app = Starlette(routes=[Route("/{path:path}", told, methods=["GET", "POST"])])
-    listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_config=None, log_level="critical", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        await task
-        listener.close()
+    return serving(Starlette(routes=[Route("/{path:path}", told, methods=["GET", "POST"])]))
 
 
 @pytest.mark.parametrize("rows", [7, "none", ["fake"], [None]])
 async def test_lists_of_models_that_are_none_are_a_bad_answer(opening: Opening, rows: Any) -> None:
-    async with serving(tags={"models": rows}, models={"data": rows}) as url:
+    async with answering(tags={"models": rows}, models={"data": rows}) as url:
         for wire in ("ollama", "compatible"):
             async with opening(wire, url) as provider:
                 with pytest.raises(ModelFailure) as failed:
@@ -216,21 +202,21 @@ async def test_what_is_told_of_models_is_taken_for_what_it_can_be(opening: Openi
     tags = {"models": [{"name": "a:latest", "digest": 5}, {"name": None}, {}]}
     about = {"model_info": {"general.architecture": "x", "x.context_length": "4096"}, "capabilities": [{}, 5]}
     listed = [{"id": "a", "max_model_len": "many", "meta": []}, {"id": 7}, {}]
-    async with serving(tags=tags, show=about, models={"data": listed}) as url:
+    async with answering(tags=tags, show=about, models={"data": listed}) as url:
         for wire, name in (("ollama", "a:latest"), ("compatible", "a")):
             async with opening(wire, url) as provider:
                 [found] = await provider.models()
                 assert (found.name, found.context, found.digest) == (name, None, None)
     nothing: list[dict[str, Any]] = [{"model_info": None}, {"model_info": "x", "capabilities": "all"}]
     for one in nothing:
-        async with serving(tags=tags, show=one) as url, opening("ollama", url) as provider:
+        async with answering(tags=tags, show=one) as url, opening("ollama", url) as provider:
             assert [model.context for model in await provider.models()] == [None]
 
 
 @pytest.mark.parametrize("vectors", [[7], [["x"]], [None], [], "none"])
 async def test_vectors_that_are_none_are_a_bad_answer(opening: Opening, vectors: Any) -> None:
     rows = [{"index": 0, "embedding": one} for one in vectors] if isinstance(vectors, list) else vectors
-    async with serving(embed={"embeddings": vectors}, embeddings={"data": rows}) as url:
+    async with answering(embed={"embeddings": vectors}, embeddings={"data": rows}) as url:
         for wire in ("ollama", "compatible"):
             async with opening(wire, url) as provider:
                 with pytest.raises(ModelFailure) as failed:
