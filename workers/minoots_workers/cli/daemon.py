@@ -165,6 +165,10 @@ def _print(found: dict[str, Any]) -> None:
         counts = [_many(host.transcripts, "transcript")]
         counts += [f"{host.troubled} troubled"] if host.troubled else []
         counts += [f"{_many(host.behind, 'recording')} behind"] if host.behind else []
+        refused = int(host.status.get("denied", 0))
+        counts += (
+            [f"{_many(refused, 'read')} outside its folders refused (see the audit log)"] if refused else []
+        )
         output.line(f"  {host.host} {life}: {', '.join(counts)}")
     for problem in found["problems"]:
         output.line(f"  ! {problem}")
