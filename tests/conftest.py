@@ -17,6 +17,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 import sqlalchemy as sa
+import structlog
 from postgres_databases import TEMPLATE, Databases
 from receivers import Receiver, receiving
 from stack_fixtures import dev_stack, shared_stack  # noqa: F401 - fixtures of whole stacks
@@ -62,6 +63,14 @@ def _own_umask() -> Iterator[None]:
     os.umask(before)
     yield
     os.umask(before)
+
+
+@pytest.fixture(autouse=True)
+def _own_logs() -> Iterator[None]:
+    """Have the next test log as if none had set up logs before."""
+    yield
+    if structlog.is_configured():
+        structlog.reset_defaults()
 
 
 # What a test leaves behind need not outlast a power cut. To make a database and to remove it each wait for

@@ -92,15 +92,15 @@ async def test_what_waits_for_others_goes_as_soon_as_they_are_done(stack: Stack,
 
 
 async def test_a_line_keeps_its_order_through_a_retry(stack: Stack, receiver: Receiver) -> None:
-    receiver.answers(500, 204)
-    action = {"url": receiver.url, "fifo_key": "orders"}
-    timers = []
-    for number in range(4):
-        timers.append(
-            await stack.set(
-                receiver.url, after=0.2 + number / 10, actions=[action], payload=number, retry=ONCE_MORE
-            )
-        )
+    gate = asyncio.Event()
+    receiver.answers(Answer(500, gate=gate), 204)
+    spec = {"actions": [{"url": receiver.url, "fifo_key": "orders"}], "retry": ONCE_MORE}
+    timers = [await stack.set(receiver.url, payload=0, **spec)]
+    await receiver.expect(1)
+    for number in (1, 2, 3):
+        timers.append(await stack.set(receiver.url, payload=number, **spec))
+        await waits(stack, timers[-1])
+    gate.set()
     await all_settle(stack, timers)
     assert [request.event["data"]["payload"] for request in receiver.requests] == [0, 0, 1, 2, 3]
 
