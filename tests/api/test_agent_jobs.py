@@ -247,3 +247,32 @@ async def test_who_may_set_no_timers_has_no_contact_whose_agent_does(door: Door)
     refused = await door.http.post("/v1/people", json=person, headers=headers)
     assert refused.status_code == 403, refused.text
     assert "timers:write" in refused.text
+
+
+async def test_who_may_not_submit_jobs_changes_no_words_that_one_will_read(door: Door) -> None:
+    async def bearer(*scopes: Scope) -> dict[str, str]:
+        async with door.gateway.database.write() as connection:
+            _, key = await api_keys.create(
+                connection, "acme", name="k", scopes=frozenset(scopes), now=utc_now(), expires_at=None
+            )
+        return {"authorization": f"Bearer {key}"}
+
+    only, both = await bearer(Scope.TIMERS_WRITE), await bearer(Scope.TIMERS_WRITE, Scope.JOBS_WRITE)
+    actions = [{"kind": "job", "config": {"job": {"kind": "agent", "task": "read payload.json"}}}]
+    timer = {"name": "t", "after": "1h", "payload": "mine", "actions": actions}
+    recurring = {
+        "name": "t",
+        "payload": "mine",
+        "actions": actions,
+        "schedule": {"rules": [{"every": "1h"}]},
+    }
+    made = await door.http.post("/v1/timers", json=timer, headers=both)
+    first = await door.http.post("/v1/timers", json=recurring, headers=both)
+    schedule_id = first.json()["occurrence"]["schedule_id"]
+    for path in (f"/v1/timers/{made.json()['id']}", f"/v1/schedules/{schedule_id}"):
+        refused = await door.http.patch(path, json={"payload": "another's"}, headers=only)
+        assert refused.status_code == 403, refused.text
+        assert "jobs:write" in refused.text
+        assert (await door.http.patch(path, json={"labels": {"a": "b"}}, headers=only)).status_code == 200
+        assert (await door.http.get(path, headers=only)).json()["payload"] == "mine"
+        assert (await door.http.patch(path, json={"payload": "ours"}, headers=both)).status_code == 200

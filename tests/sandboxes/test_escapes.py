@@ -301,7 +301,7 @@ async def test_kill_9_of_the_worker_leaves_nothing(
         async def running() -> list[psutil.Process]:
             return await asyncio.to_thread(sleepers, seconds)
 
-        left = await eventually(running, lambda found: len(found) == 2, 60)
+        left = await eventually(running, lambda found: len(found) == 2, 150)
     finally:
         worker.send_signal(signal.SIGKILL)
         await worker.wait()

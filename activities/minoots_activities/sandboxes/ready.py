@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
@@ -87,11 +86,11 @@ class Ready(Generic[Kind, Begun]):
         self._most = 0
         if self._rest is not None:
             self._rest.cancel()
-        if self._filling is not None:
-            self._filling.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._filling
         self._end_all()
+        if self._filling is not None:
+            # Not called off: asyncio leaves pipes open of a process that is called off while it begins. What
+            # begins is not wanted any more, and ends at once.
+            await self._filling
         await asyncio.gather(*self._ending)
 
     def _pop(self, kind: Kind) -> Begun | None:

@@ -31,6 +31,7 @@ from minoots_api.gateway import Gateway, Here
 from minoots_api.parameters import Cursor, IdempotencyKey, Limit, Text, known_form
 from minoots_api.principals import TimersReader, TimersWriter
 from minoots_api.routing import Router
+from minoots_api.timers.destinations import require_words_allowed
 from minoots_platform.identity import Principal
 from minoots_platform.records import schedules
 from minoots_platform.recurrence import preview
@@ -116,6 +117,10 @@ async def change_schedule(schedule_id: ScheduleId, patch: SchedulePatch, run: Ru
     """Change rules, payload or labels; the timers that wait are made anew."""
     if patch.schedule is not None:
         await require_possible(patch.schedule, run.now)
+    if "payload" in patch.model_fields_set:
+        async with run.gateway.database.read() as connection:
+            schedule = await schedules.get(connection, run.principal.tenant, schedule_id)
+        require_words_allowed(schedule.actions, run.gateway.settings, run.principal)
     return await run(schedule_id, _work(schedules.update, run, schedule_id, patch))
 
 

@@ -46,6 +46,15 @@ def require_allowed(
             require_tools_allowed(config.job, principal)
 
 
+def require_words_allowed(actions: Sequence[Action], settings: Settings, principal: Principal) -> None:
+    """Refuse another payload from whoever may not submit the jobs that read it: they act on its words.
+
+    Raises:
+        Failure: denied.
+    """
+    require_allowed([action for action in actions if action.kind == "job"], settings, principal)
+
+
 def require_tools_allowed(job: LlmJob | ExecJob | AgentJob, principal: Principal) -> None:
     """Refuse a job that may do what whoever submits it may not: see `authority.scopes_for`.
 

@@ -42,7 +42,7 @@ from minoots_workflows.deliveries.retry import preview
 
 from .accepting import require_open
 from .changing import Run
-from .destinations import require_allowed, require_ladder_allowed
+from .destinations import require_allowed, require_ladder_allowed, require_words_allowed
 from .due import asked_to_fire_late, due_at
 from .templates import require_bodies
 
@@ -149,6 +149,10 @@ async def change_timer(timer_id: TimerId, patch: TimerPatch, run: Run) -> Respon
     """Change the due time, payload or labels of a timer that has not fired."""
     fire_at = due_at(patch.fire_at, patch.after, run.now, past_allowed=False)
     payload = patch.payload if "payload" in patch.model_fields_set else UNSET
+    if payload is not UNSET:
+        async with run.gateway.database.read() as connection:
+            timer = await timers.get(connection, run.principal.tenant, timer_id)
+        require_words_allowed(timer.actions, run.gateway.settings, run.principal)
     return await run(timer_id, commands.Reschedule(fire_at=fire_at, payload=payload, labels=patch.labels))
 
 
