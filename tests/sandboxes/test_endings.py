@@ -71,6 +71,8 @@ async def test_a_guest_that_was_taken_over_and_wants_to_stay_ends(
     assert len(family) > 1
     await sandbox.destroy()
     _, alive = await asyncio.to_thread(psutil.wait_procs, family, 30)
+    for one in alive:
+        one.kill()
     assert alive == []
 
 
