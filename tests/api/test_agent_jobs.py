@@ -12,7 +12,7 @@ import pytest
 import typer
 from agents_at_work import call, result_of, serving
 from dev_stacks import run
-from gateways import Door, open_door
+from gateways import Door, bearer, open_door
 from stacks import eventually
 from temporalio.testing import WorkflowEnvironment
 
@@ -24,7 +24,7 @@ from minoots_api.gateway import Gateway
 from minoots_platform.clock import utc_now
 from minoots_platform.flags import Flags
 from minoots_platform.identity import Scope
-from minoots_platform.records import Database, api_keys
+from minoots_platform.records import Database
 from minoots_platform.settings import Settings
 from minoots_platform.telemetry import Telemetry
 
@@ -174,17 +174,10 @@ def test_servers_are_named_on_the_command_line() -> None:
 
 
 async def test_what_an_agent_may_do_is_bound_to_the_key(door: Door) -> None:
-    async def bearer(*scopes: Scope, tenant: str = "acme") -> dict[str, str]:
-        async with door.gateway.database.write() as connection:
-            _, key = await api_keys.create(
-                connection, tenant, name="k", scopes=frozenset(scopes), now=utc_now(), expires_at=None
-            )
-        return {"authorization": f"Bearer {key}"}
-
     body = {"kind": "agent", "task": "x", "tools": [{"name": "set_timer"}]}
-    writer = await bearer(Scope.JOBS_WRITE)
+    writer = await bearer(door, Scope.JOBS_WRITE)
     assert (await door.http.post("/v1/jobs", json=body, headers=writer)).status_code == 403
-    both = await bearer(Scope.JOBS_WRITE, Scope.TIMERS_WRITE)
+    both = await bearer(door, Scope.JOBS_WRITE, Scope.TIMERS_WRITE)
     job_id = (await door.http.post("/v1/jobs", json=body, headers=both)).json()["id"]
     looking = body | {"tools": [{"name": "context"}]}
     for scopes, status in (
@@ -192,11 +185,11 @@ async def test_what_an_agent_may_do_is_bound_to_the_key(door: Door) -> None:
         ((Scope.SOURCES_READ,), 403),
         ((Scope.SESSIONS_READ, Scope.SOURCES_READ), 201),
     ):
-        headers = await bearer(Scope.JOBS_WRITE, *scopes)
+        headers = await bearer(door, Scope.JOBS_WRITE, *scopes)
         answer = await door.http.post("/v1/jobs", json=looking, headers=headers)
         assert answer.status_code == status, answer.text
-    reader = await bearer(Scope.JOBS_READ)
-    stranger = await bearer(Scope.JOBS_WRITE, tenant="other")
+    reader = await bearer(door, Scope.JOBS_READ)
+    stranger = await bearer(door, Scope.JOBS_WRITE, tenant="other")
     for path, sent in (("approve", {"call": 1}), ("deny", {"call": 1}), ("messages", {"text": "hello"})):
         for headers, status in ((reader, 403), (stranger, 404)):
             answer = await door.http.post(f"/v1/jobs/{job_id}/{path}", json=sent, headers=headers)
@@ -216,18 +209,11 @@ async def test_what_an_agent_may_do_is_bound_to_the_key(door: Door) -> None:
 
 
 async def test_who_may_not_submit_jobs_sets_no_timer_that_does(door: Door) -> None:
-    async def bearer(*scopes: Scope) -> dict[str, str]:
-        async with door.gateway.database.write() as connection:
-            _, key = await api_keys.create(
-                connection, "acme", name="k", scopes=frozenset(scopes), now=utc_now(), expires_at=None
-            )
-        return {"authorization": f"Bearer {key}"}
-
     timer = {"after": "1h", "actions": [{"kind": "job", "config": {"job": {"kind": "agent", "task": "x"}}}]}
     plan = {"name": "p", "nodes": [{"id": "a", "timer": {"actions": timer["actions"]}}]}
     person = {"id": "ada", "name": "Ada", "contacts": timer["actions"]}
-    only = await bearer(Scope.TIMERS_WRITE, Scope.ESCALATIONS_WRITE)
-    both = await bearer(Scope.TIMERS_WRITE, Scope.ESCALATIONS_WRITE, Scope.JOBS_WRITE)
+    only = await bearer(door, Scope.TIMERS_WRITE, Scope.ESCALATIONS_WRITE)
+    both = await bearer(door, Scope.TIMERS_WRITE, Scope.ESCALATIONS_WRITE, Scope.JOBS_WRITE)
     for path, body in (("timers", {"name": "t", **timer}), ("plans", plan), ("people", person)):
         refused = await door.http.post(f"/v1/{path}", json=body, headers=only)
         assert refused.status_code == 403, (path, refused.text)
@@ -236,28 +222,19 @@ async def test_who_may_not_submit_jobs_sets_no_timer_that_does(door: Door) -> No
 
 
 async def test_who_may_set_no_timers_has_no_contact_whose_agent_does(door: Door) -> None:
-    async with door.gateway.database.write() as connection:
-        scopes = frozenset({Scope.ESCALATIONS_WRITE, Scope.JOBS_WRITE})
-        _, key = await api_keys.create(
-            connection, "acme", name="k", scopes=scopes, now=utc_now(), expires_at=None
-        )
     job = {"kind": "agent", "task": "x", "tools": [{"name": "set_timer", "approval": "never"}]}
     person = {"id": "ada", "name": "Ada", "contacts": [{"kind": "job", "config": {"job": job}}]}
-    headers = {"authorization": f"Bearer {key}"}
+    headers = await bearer(door, Scope.ESCALATIONS_WRITE, Scope.JOBS_WRITE)
     refused = await door.http.post("/v1/people", json=person, headers=headers)
     assert refused.status_code == 403, refused.text
     assert "timers:write" in refused.text
 
 
 async def test_who_may_not_submit_jobs_changes_no_words_that_one_will_read(door: Door) -> None:
-    async def bearer(*scopes: Scope) -> dict[str, str]:
-        async with door.gateway.database.write() as connection:
-            _, key = await api_keys.create(
-                connection, "acme", name="k", scopes=frozenset(scopes), now=utc_now(), expires_at=None
-            )
-        return {"authorization": f"Bearer {key}"}
-
-    only, both = await bearer(Scope.TIMERS_WRITE), await bearer(Scope.TIMERS_WRITE, Scope.JOBS_WRITE)
+    only, both = (
+        await bearer(door, Scope.TIMERS_WRITE),
+        await bearer(door, Scope.TIMERS_WRITE, Scope.JOBS_WRITE),
+    )
     actions = [{"kind": "job", "config": {"job": {"kind": "agent", "task": "read payload.json"}}}]
     timer = {"name": "t", "after": "1h", "payload": "mine", "actions": actions}
     recurring = {

@@ -10,13 +10,12 @@ from typing import Any
 import httpx
 import pytest
 import sqlalchemy as sa
-from gateways import Door
+from gateways import Door, bearer
 from stacks import eventually
 
 from minoots_api.ingest import routes
-from minoots_platform.clock import utc_now
 from minoots_platform.identity import Scope
-from minoots_platform.records import api_keys, schema
+from minoots_platform.records import schema
 from minoots_platform.settings import Settings, with_overrides
 
 FORM = "multipart/form-data; boundary=b"
@@ -54,13 +53,6 @@ async def send(
     parts = [("file", (name, content.encode())) for name, content in sent.items()]
     data = {"about": json.dumps(about)} if about else None
     return await door.http.post("/v1/ingest", files=parts, data=data, headers=headers)
-
-
-async def bearer(door: Door, *scopes: Scope, tenant: str = "dev") -> dict[str, str]:
-    """The header of a fresh key."""
-    async with door.gateway.database.write() as connection:
-        _, secret = await api_keys.create(connection, tenant, "test", scopes, now=utc_now(), expires_at=None)
-    return {"Authorization": f"Bearer {secret}"}
 
 
 async def rows(door: Door, table: sa.Table) -> int:
@@ -259,7 +251,7 @@ async def test_reading_and_sending_need_their_scopes(door: Door) -> None:
     ingest = (await send(door)).json()["id"]
     may_read = (Scope.SOURCES_READ, Scope.SOURCES_WRITE, Scope.ADMIN)
     for scope in Scope:
-        headers = await bearer(door, scope)
+        headers = await bearer(door, scope, tenant="dev")
         reads = {(await door.http.get(path.format(ingest), headers=headers)).status_code for path in READS}
         assert reads == ({200} if scope in may_read else {403}), scope
         sent = (await send(door, headers=headers)).status_code

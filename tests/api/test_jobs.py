@@ -11,25 +11,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from gateways import Door
+from gateways import Door, bearer
 from stacks import eventually
 
 from minoots_platform.clock import utc_now
 from minoots_platform.identity import Scope
-from minoots_platform.records import api_keys, job_progress
+from minoots_platform.records import job_progress
 from minoots_platform.records.job_progress import NewJobEvent
 from minoots_platform.settings import with_overrides
 
 EXEC: dict[str, Any] = {"kind": "exec", "tier": "process", "command": ["echo", "hello"]}
-
-
-async def bearer(door: Door, *scopes: Scope, tenant: str = "acme") -> dict[str, str]:
-    """The header of a key with these scopes."""
-    async with door.gateway.database.write() as connection:
-        _, key = await api_keys.create(
-            connection, tenant, name="k", scopes=frozenset(scopes), now=utc_now(), expires_at=None
-        )
-    return {"authorization": f"Bearer {key}"}
 
 
 async def submit(door: Door, **body: Any) -> dict[str, Any]:

@@ -10,27 +10,18 @@ from typing import Any
 
 import pytest
 from dev_stacks import run
-from gateways import Door
+from gateways import Door, bearer
 
 from minoots import AsyncMinoots, Conflict, JobState, NotFound, TooLarge
 from minoots.contracts import CloseReason, SandboxState
 from minoots.errors import InvalidRequest
 from minoots_platform.clock import utc_now
 from minoots_platform.identity import Scope
-from minoots_platform.records import api_keys, sandbox_progress
+from minoots_platform.records import sandbox_progress
 from minoots_platform.settings import with_overrides
 
 PROCESS: dict[str, Any] = {"tier": "process"}
 SLOW = 60
-
-
-async def bearer(door: Door, *scopes: Scope, tenant: str = "acme") -> dict[str, str]:
-    """The header of a key with these scopes."""
-    async with door.gateway.database.write() as connection:
-        _, key = await api_keys.create(
-            connection, tenant, name="k", scopes=frozenset(scopes), now=utc_now(), expires_at=None
-        )
-    return {"authorization": f"Bearer {key}"}
 
 
 async def want(door: Door, **body: Any) -> dict[str, Any]:

@@ -7,12 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from gateways import Door
+from gateways import Door, bearer
 
 from minoots.contracts.conversations import Choice, ConversationEvent, ConversationEventKind, ToolUse
-from minoots_platform.clock import utc_now
 from minoots_platform.identity import Scope
-from minoots_platform.records import api_keys, capture_hosts, conversations, recordings
+from minoots_platform.records import capture_hosts, conversations, recordings
 from minoots_platform.records.conversations import File, Reading, Whose
 
 DEV = "dev"
@@ -79,13 +78,6 @@ async def record(door: Door, session: str, tenant: str = DEV, state: str = "acti
     return str(values["id"])
 
 
-async def bearer(door: Door, *scopes: Scope, tenant: str = DEV) -> dict[str, str]:
-    """The header of a fresh key."""
-    async with door.gateway.database.write() as connection:
-        _, secret = await api_keys.create(connection, tenant, "test", scopes, now=utc_now(), expires_at=None)
-    return {"Authorization": f"Bearer {secret}"}
-
-
 async def everything(door: Door, path: str, **params: Any) -> list[dict[str, Any]]:
     """The items of all pages."""
     found: list[dict[str, Any]] = []
@@ -144,7 +136,7 @@ async def test_reading_sessions_needs_its_scope(door: Door, path: str) -> None:
     recording = await record(door, one)
     path = path.format(recording if "recordings" in path else one)
     for scope in Scope:
-        answer = await door.http.get(path, headers=await bearer(door, scope))
+        answer = await door.http.get(path, headers=await bearer(door, scope, tenant=DEV))
         if scope in (Scope.SESSIONS_READ, Scope.ADMIN):
             assert answer.status_code == 200, answer.text
         else:
@@ -166,7 +158,9 @@ async def test_tenants_see_nothing_of_each_other(door: Door) -> None:
     for path in paths:
         assert (await door.http.get(path, headers=own)).status_code == 200
         assert (await door.http.get(path)).status_code == 404
-        assert (await door.http.get(path, headers=await bearer(door, Scope.ADMIN))).status_code == 404
+        assert (
+            await door.http.get(path, headers=await bearer(door, Scope.ADMIN, tenant=DEV))
+        ).status_code == 404
     narrowed = [
         f"/v1/sessions?parent_id={theirs}",
         "/v1/sessions?subagents=true",

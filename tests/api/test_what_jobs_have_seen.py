@@ -6,25 +6,16 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from gateways import Door
+from gateways import Door, bearer
 
 from minoots.contracts import AgentResult, JobEventType, JobState
 from minoots_platform.clock import utc_now
 from minoots_platform.identity import Scope
-from minoots_platform.records import api_keys, authority, contents, job_progress, schema
+from minoots_platform.records import authority, contents, job_progress, schema
 from minoots_platform.records.job_progress import Made, NewJobEvent, Outcome
 
 SECRET = "what the session said"
 WHOLE = (Scope.JOBS_READ, Scope.SESSIONS_READ, Scope.SOURCES_READ)
-
-
-async def bearer(door: Door, *scopes: Scope, tenant: str = "acme") -> dict[str, str]:
-    """The header of a key with these scopes."""
-    async with door.gateway.database.write() as connection:
-        _, key = await api_keys.create(
-            connection, tenant, name="k", scopes=frozenset(scopes), now=utc_now(), expires_at=None
-        )
-    return {"authorization": f"Bearer {key}"}
 
 
 async def looked_up(door: Door, tool: str) -> str:

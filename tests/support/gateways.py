@@ -12,6 +12,9 @@ from serving import serving
 
 from minoots_api.app import create_app
 from minoots_api.gateway import Gateway
+from minoots_platform.clock import utc_now
+from minoots_platform.identity import Scope
+from minoots_platform.records import api_keys
 
 _NOBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Trusts nobody: these clients speak plain HTTP, and to load the authorities takes as long as a test."""
@@ -37,3 +40,10 @@ async def open_door(gateway: Gateway) -> AsyncIterator[Door]:
         finally:
             gateway.stopping.set()
             gateway.tailer.stop()
+
+
+async def bearer(door: Door, *scopes: Scope, tenant: str = "acme") -> dict[str, str]:
+    """Return the header of a new key with these scopes."""
+    async with door.gateway.database.write() as connection:
+        _, key = await api_keys.create(connection, tenant, "test", scopes, now=utc_now(), expires_at=None)
+    return {"authorization": f"Bearer {key}"}
