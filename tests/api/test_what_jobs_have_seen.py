@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from gateways import Door, bearer
 
 from minoots.contracts import AgentResult, JobEventType, JobState
 from minoots_platform.clock import utc_now
 from minoots_platform.identity import Scope
-from minoots_platform.records import authority, contents, job_progress
+from minoots_platform.records import authority, contents, job_progress, schema
 from minoots_platform.records.job_progress import Made, NewJobEvent, Outcome
 
 SECRET = "what the session said"
@@ -82,6 +83,36 @@ async def test_who_may_read_them_sees_all_of_it_and_everybody_what_other_agents_
         )
         newest: dict[str, Any] = (await door.http.get("/v1/jobs", headers=headers)).json()["items"][0]
         assert newest["result"]["preview"] == SECRET
+
+
+async def test_a_repeated_request_shows_no_more_to_a_key_that_may_see_less(door: Door) -> None:
+    whole = await bearer(door, Scope.JOBS_WRITE, *WHOLE)
+    less = await bearer(door, Scope.JOBS_READ, Scope.JOBS_WRITE)
+    body = {"kind": "agent", "task": "look", "tools": [{"name": "context"}, {"name": "run"}]}
+    job_id = str((await door.http.post("/v1/jobs", json=body, headers=whole)).json()["id"])
+    now = utc_now()
+    async with door.gateway.database.write() as connection:
+        assert await job_progress.begin(connection, "acme", job_id, most_attempts=5, now=now)
+        for number in (1, 2, 3):
+            values = {"job_id": job_id, "number": number, "turn": 1, "tool": "run", "state": "asked"}
+            await connection.execute(
+                sa.insert(schema.agent_calls).values(**values, preview=SECRET, created_at=now)
+            )
+    for verb, sent, status in (
+        ("messages", {"text": "hello"}, 403),
+        ("approve", {"call": 1}, 403),
+        ("deny", {"call": 2}, 200),
+    ):
+        key = {"idempotency-key": f"{verb}-1"}
+        path = f"/v1/jobs/{job_id}/{verb}"
+        first = await door.http.post(path, json=sent, headers=whole | key)
+        assert (first.status_code, SECRET in first.text) == (200, True), first.text
+        again = await door.http.post(path, json=sent, headers=less | key)
+        assert (again.status_code, SECRET in again.text) == (status, False), again.text
+        # Whoever sent it first is given the same once more.
+        same = await door.http.post(path, json=sent, headers=whole | key)
+        assert (same.status_code, same.json()) == (200, first.json())
+        assert same.headers["Idempotent-Replayed"] == "true"
 
 
 async def test_of_another_tenant_it_is_not_there(door: Door) -> None:

@@ -7,14 +7,17 @@ import signal
 import socket
 from pathlib import Path
 
+import psutil
 import pytest
 import structlog
 
 from minoots.contracts.sandboxes import Limits, Tier
-from minoots_activities.sandboxes import engines, guested
+from minoots_activities.sandboxes import engines, guest_code, guested
 from minoots_activities.sandboxes.channel import Channel
 from minoots_activities.sandboxes.engines import ContainerEngine
 from minoots_activities.sandboxes.guested import GuestedSandbox
+from minoots_activities.sandboxes.port import NeverStarted
+from minoots_activities.sandboxes.tiers import Tiers
 
 
 async def test_a_client_of_an_engine_that_waits_for_ever_is_not_waited_for(
@@ -33,6 +36,44 @@ async def test_a_client_of_an_engine_that_waits_for_ever_is_not_waited_for(
             await sandbox.destroy()
             assert await client.wait() == -signal.SIGKILL
     assert told == []
+
+
+TAKEN_OVER = """
+import ctypes, signal, socket, sys, time
+ctypes.CDLL(None).prctl(1, 0, 0, 0, 0)
+for number in range(1, 32):
+    if number not in (signal.SIGKILL, signal.SIGSTOP):
+        signal.signal(number, signal.SIG_IGN)
+sock = socket.socket(fileno=int(sys.argv[1]))
+sock.sendall(b'{"ready": 1}\\n')
+while True:
+    time.sleep(60)
+"""
+
+
+async def test_a_guest_that_was_taken_over_and_wants_to_stay_ends(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A program may write into the memory of its guest: what that does then is a stranger's."""
+    guest = tmp_path / "guest.py"
+    guest.write_text(TAKEN_OVER)
+    monkeypatch.setattr(guest_code, "GUEST", guest)
+    tiers = Tiers(vm_image=Path("none"), use_cgroups=False)
+    if lacks := tiers._bubblewrap._lacks():
+        pytest.skip("; ".join(lacks))
+    # Not asked for by `create`, which would try whether there are namespaces here, by the guest.
+    try:
+        sandbox = await tiers._bubblewrap.create("stays", Limits())
+    except NeverStarted as failure:
+        pytest.skip(failure.detail)
+    assert isinstance(sandbox, GuestedSandbox)
+    family = [root := psutil.Process(sandbox._process.pid), *root.children(recursive=True)]
+    assert len(family) > 1
+    await sandbox.destroy()
+    _, alive = await asyncio.to_thread(psutil.wait_procs, family, 30)
+    for one in alive:
+        one.kill()
+    assert alive == []
 
 
 def engine(folder: Path, when_it_removes: str) -> ContainerEngine:

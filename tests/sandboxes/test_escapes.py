@@ -238,9 +238,15 @@ async def test_calls_around_the_walls_are_refused(open_sandbox: Open, tier: Tier
         if numbers[column] is not None
     ]
     calls.append(("clone", seccomp.LOOKED_INTO["clone"][column], [0x10000000 | 17, 0, 0, 0, 0]))
+    # To outlive whoever has started it: no signal then, or one that it may leave unheeded.
+    prctl = seccomp.LOOKED_INTO["prctl"][column]
+    calls += [(f"prctl-{number}", prctl, [1, number, 0, 0, 0]) for number in (0, 15, 64)]
     said = await box.python(CALLS.format(calls=calls))
     answers = {line.split()[0]: line.split()[1:] for line in said.out.splitlines()}
     assert answers == {name: ["-1", "EPERM"] for name, _, _ in calls}
+    usual = [("prctl", prctl, [1, 9, 0, 0, 0]), ("name", prctl, [15, 0, 0, 0, 0])]
+    said = await box.python(CALLS.format(calls=usual))
+    assert said.out.split() == ["prctl", "0", "None", "name", "-1", "EFAULT"]
     newer = [("clone3", seccomp.LOOKED_INTO["clone3"][column], [0] * 5), ("later", 4000, [0] * 5)]
     said = await box.python(CALLS.format(calls=newer))
     assert said.out.split() == ["clone3", "-1", "ENOSYS", "later", "-1", "ENOSYS"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from minoots.contracts.sandboxes import Limits, Tier
 from minoots.errors import FailureKind
 from minoots_activities.sandboxes import bubblewrap
 from minoots_activities.sandboxes.port import NeverStarted
-from minoots_activities.sandboxes.starting import start
+from minoots_activities.sandboxes.starting import held, start
 from minoots_activities.sandboxes.tiers import Network, Tiers
 from minoots_platform.network_rules import Rules
 from minoots_platform.settings import Settings
@@ -112,3 +113,11 @@ async def test_more_folders_may_be_read_and_not_written(open_sandbox: Open, tmp_
         assert (await Try(sandbox).sh("sh look.sh")).ran.exit_code == 0
     finally:
         await sandbox.destroy()
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="files in memory are Linux's")
+def test_what_a_start_hands_over_waits_for_no_reader() -> None:
+    # More than any pipe holds; one may hold a page or two, if a program has seen to that.
+    data = bytes(range(256)) * 8192
+    with os.fdopen(held(data), "rb") as file:
+        assert file.read() == data

@@ -18,6 +18,7 @@ from minoots_platform.settings import Settings
 from minoots_platform.telemetry import Telemetry, get_logger
 from minoots_workflows.queues import Queue
 
+from .descriptors import allow_many
 from .namespace import ensure_search_attributes
 from .parts import files_parts, io_parts, llm_parts, sandbox_parts, temporal_client
 from .registry import Serving, serving_core
@@ -129,6 +130,7 @@ async def _serve(
             models = await stack.enter_async_context(llm_parts(settings, telemetry))
             await stack.enter_async_context(build_worker(client, Queue.LLM, models, settings))
         if Queue.SANDBOX in queues:
+            allow_many()
             programs = await stack.enter_async_context(sandbox_parts(settings, telemetry))
             await stack.enter_async_context(build_worker(client, programs.queue, programs.held, settings))
             await stack.enter_async_context(build_worker(client, Queue.SANDBOX, programs.serving, settings))

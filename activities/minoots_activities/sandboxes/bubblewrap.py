@@ -28,7 +28,7 @@ from .guested import GuestedSandbox
 from .names import name_of
 from .port import PATH, NeverStarted, Sandbox, Sandboxes, never_started
 from .ready import Ready
-from .starting import Started, environment, interpreter, limits_of, piped, start
+from .starting import Started, environment, held, interpreter, limits_of, start
 
 WORK: Final = "/work"
 _NOBODY: Final = 65534
@@ -186,11 +186,11 @@ class Bubblewrap(Sandboxes):
     async def _start(self, found: _Found, disk_mb: int, group: Group | None) -> Started:
         told, telling = os.pipe()
         fds = {
-            "guest": piped(found.code),
-            "passwd": piped(_PASSWD),
-            "group": piped(_GROUP),
-            "hosts": piped(_HOSTS),
-            "seccomp": piped(found.filter),
+            "guest": held(found.code),
+            "passwd": held(_PASSWD),
+            "group": held(_GROUP),
+            "hosts": held(_HOSTS),
+            "seccomp": held(found.filter),
             "info": telling,
         }
 

@@ -466,14 +466,15 @@ def reach(way: str) -> socket.socket:
 def main() -> None:
     """Run: the way to the host, working folder, ``first`` or ``plain``, and maybe a filter."""
     sock = reach(sys.argv[1])
-    if len(sys.argv) > 4:
-        confine(sys.argv[4])
     first = sys.argv[3] == "first"
     if not first:
+        # Before the filter, which lets nobody choose another signal than the one that cannot be heeded.
         prctl(1, int(signal.SIGTERM))
         # Processes whose parents have died become children of this one: none gets away.
         prctl(36, 1)
         os.setsid()
+    if len(sys.argv) > 4:
+        confine(sys.argv[4])
     sock.setblocking(True)
     os.set_inheritable(sock.fileno(), False)
     Guest(sock, sys.argv[2], first).serve()

@@ -1,8 +1,9 @@
 """The filter of system calls that a sandbox's programs run under, as the kernel takes it.
 
 Owns the table. A program gets errors for what reaches around its namespaces (mounts, namespaces of its own,
-other processes' memory, keys, BPF, io_uring, clocks, modules), for calls that are newer than the table, and
-for sockets of other families than Unix and IP: the kernel's least looked-at code is behind those.
+other processes' memory, keys, BPF, io_uring, clocks, modules), for outliving whoever has started it, for
+calls that are newer than the table, and for sockets of other families than Unix and IP: the kernel's least
+looked-at code is behind those.
 """
 
 from __future__ import annotations
@@ -84,6 +85,7 @@ LOOKED_INTO: Final[dict[str, tuple[int, int]]] = {
     "clone": (56, 220),
     "clone3": (435, 435),
     "ioctl": (16, 29),
+    "prctl": (157, 167),
     "socket": (41, 198),
     "socketpair": (53, 199),
 }
@@ -95,6 +97,10 @@ _TERMINAL_REQUESTS: Final = (0x5412, 0x541C)
 """TIOCSTI and TIOCLINUX: they type into the terminal that somebody sits at."""
 _FAMILIES: Final = (1, 2, 10)
 """Unix, IPv4, IPv6."""
+
+_DIES_WITH_PARENT: Final = 1
+"""PR_SET_PDEATHSIG: by it a sandbox ends when whoever holds it does, and none of its programs undoes that."""
+_SIGKILL: Final = 9
 
 _ALLOW: Final = 0x7FFF0000
 _ERROR: Final = 0x00050000
@@ -157,6 +163,9 @@ def program(machine: str | None = None) -> bytes:
     for request in _TERMINAL_REQUESTS:
         terminal += [_equal(request, 0, 1), _answer(_ERROR | errno.EPERM)]
     ops += _looking(LOOKED_INTO["ioctl"][column], terminal)
+    parent = [_load(_argument(0)), _equal(_DIES_WITH_PARENT, 0, 3)]
+    parent += [_load(_argument(1)), _equal(_SIGKILL, 1, 0), _answer(_ERROR | errno.EPERM)]
+    ops += _looking(LOOKED_INTO["prctl"][column], parent)
     for name, families in (("socket", _FAMILIES), ("socketpair", _FAMILIES[:1])):
         checks = [_load(_argument(0))]
         checks += [_equal(one, len(families) - place, 0) for place, one in enumerate(families)]

@@ -161,14 +161,21 @@ def _open_to_all(path: Path) -> bool:
     return bool(path.stat().st_mode & 0o001)
 
 
-def piped(data: bytes) -> int:
-    """Return a descriptor from which ``data`` is read; it has to fit into a pipe's buffer."""
-    reading, writing = os.pipe()
+def held(data: bytes) -> int:
+    """Return a descriptor from which ``data`` is read, in memory.
+
+    No pipe: of a user who has many of them, which a program of a sandbox may see to where the worker is not
+    root, the kernel lets a new one hold a page or two, and whoever writes more waits for a reader for ever.
+    """
+    fd = os.memfd_create("sandbox")
     try:
-        os.write(writing, data)
-    finally:
-        os.close(writing)
-    return reading
+        with os.fdopen(os.dup(fd), "wb") as file:
+            file.write(data)
+        os.lseek(fd, 0, os.SEEK_SET)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
 
 
 def environment(home: str, path: str, more: Mapping[str, str] | None = None) -> dict[str, str]:

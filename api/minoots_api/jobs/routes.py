@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated, Any, Final
 
@@ -24,7 +25,7 @@ from minoots.contracts import (
     Page,
 )
 from minoots.errors import Failure, FailureKind
-from minoots_api.commands import run_once
+from minoots_api.commands import Answered, run_once
 from minoots_api.gateway import Gateway, Here
 from minoots_api.parameters import Cursor, IdempotencyKey, LabelFilter, Limit, Text, known_form
 from minoots_api.principals import JobsReader, JobsWriter
@@ -174,11 +175,11 @@ async def _decided(
     approved: bool,
 ) -> Response:
     tenant, actor = principal.tenant, principal.subject
+    if approved:
+        await _require_theirs(gateway, principal, job_id)
 
     async def work(connection: AsyncConnection) -> JobDetail:
         now = gateway.clock()
-        if approved:
-            await _require_theirs(connection, principal, job_id)
         await agent_talk.decide(connection, tenant, job_id, decision, approved=approved, now=now, actor=actor)
         return detail_for(await agent_talk.detail(connection, tenant, job_id), principal)
 
@@ -188,16 +189,27 @@ async def _decided(
         about = {"job_id": job_id, "call": decision.call}
         audit("job.tool_decided", actor=actor, tenant=tenant, decision=verdict, **about)
         await gateway.hand_over(gateway.handover.job(job_id, "approved" if approved else "denied"))
-    return answered.response()
+    return _as_seen_by(principal, answered).response()
 
 
-async def _require_theirs(connection: AsyncConnection, principal: Principal, job_id: str) -> None:
+def _as_seen_by(principal: Principal, answered: Answered) -> Answered:
+    """Return an answer as somebody may see it: what is repeated was given to another key, maybe."""
+    if not answered.replayed:
+        return answered
+    shown = detail_for(JobDetail.model_validate(answered.answer), principal)
+    return replace(answered, answer=shown.model_dump(mode="json"))
+
+
+async def _require_theirs(gateway: Gateway, principal: Principal, job_id: str) -> None:
     """Refuse who might not have submitted a job: its agent would do in another's name what they may not.
+
+    Asked before an answer of earlier is looked for: an idempotency key is no leave.
 
     Raises:
         Failure: denied; not_found.
     """
-    row = await jobs.row_of(connection, principal.tenant, job_id)
+    async with gateway.database.read() as connection:
+        row = await jobs.row_of(connection, principal.tenant, job_id)
     require_tools_allowed(jobs.REQUEST.validate_python(row.spec), principal)
 
 
@@ -211,17 +223,17 @@ async def send_job_message(
     key: IdempotencyKey = None,
 ) -> Response:
     """Say something to an agent at work: it reads it before it thinks the next time, and wakes for it."""
+    await _require_theirs(gateway, principal, job_id)
 
     async def work(connection: AsyncConnection) -> JobDetail:
         now, actor = gateway.clock(), principal.subject
-        await _require_theirs(connection, principal, job_id)
         await agent_talk.send(connection, principal.tenant, job_id, message.text, now=now, actor=actor)
         return await agent_talk.detail(connection, principal.tenant, job_id)
 
     answered = await run_once(gateway, request, principal, key, work)
     if not answered.replayed:
         await gateway.hand_over(gateway.handover.job(job_id, "message"))
-    return answered.response()
+    return _as_seen_by(principal, answered).response()
 
 
 @router.get("/{id}/events", response_model=JobEvents)
