@@ -217,7 +217,7 @@ class _Run:
                 program = self._program()
                 ran = await sandbox.exec(program, self._hear)
                 ended(ran)
-        return await self._kept(sandbox, ran, before, program.seconds)
+        return await self._kept(sandbox, ran, before, problem_of_program(ran, self._limits, program.seconds))
 
     async def _files(self) -> list[tuple[str, bytes, bool]]:
         """Return what is put into the sandbox. Read first: a sandbox waits for nothing."""
@@ -244,10 +244,11 @@ class _Run:
         self._written[stream] += data
         await self._teller.log(stream, data)
 
-    async def _kept(self, sandbox: Sandbox, ran: Ran, before: dict[str, int], seconds: float) -> Outcome:
+    async def _kept(
+        self, sandbox: Sandbox, ran: Ran, before: dict[str, int], problem: JobProblem | None
+    ) -> Outcome:
         """Keep what was written and made; return how the job ends."""
         kept = _Kept()
-        problem = problem_of_program(ran, self._limits, seconds)
         for stream, data in self._written.items():
             if data:
                 await self._keep(kept, stream, bytes(data), "text/plain")
@@ -350,7 +351,7 @@ def _since(before: dict[str, int], now: dict[str, int]) -> NetworkUse:
     return NetworkUse(**{name: count - before.get(name, 0) for name, count in now.items()})
 
 
-def problem_of_program(ran: Ran, limits: Limits, seconds: float) -> JobProblem | None:
+def problem_of_program(ran: Ran, limits: Limits, seconds: float | None) -> JobProblem | None:
     """Return what was wrong with how a program ended; ``None`` for one that did what it should.
 
     Args:
@@ -375,7 +376,7 @@ def problem_of_program(ran: Ran, limits: Limits, seconds: float) -> JobProblem |
     most = limits.time.total_seconds()
     detail, remedy = {
         Ended.TIMED_OUT: (f"the program ran longer than {most:g} s", "Raise limits.time.")
-        if seconds >= most
+        if seconds is None or seconds >= most
         else ("the program still ran at the job's deadline", "Submit it with a later deadline."),
         Ended.OUT_OF_MEMORY: (f"the program took more than {limits.memory_mb} MB", "Raise limits.memory_mb."),
         Ended.TOO_MUCH_OUTPUT: (
