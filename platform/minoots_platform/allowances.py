@@ -150,8 +150,10 @@ def _tier(request: ExecJob | AgentJob | SandboxCreate, settings: Settings) -> It
         yield Unmet(
             "image",
             "one of sandbox.container.images" if images else "an image that may be used, and there is none",
-            request.image or "none",
-            "Choose another one, or have the operator add it to sandbox.container.images.",
+            request.image or "no image",
+            "Choose another one, or have the operator add it to sandbox.container.images."
+            if images
+            else "Choose another tier, or have the operator name an image in sandbox.container.images.",
         )
 
 

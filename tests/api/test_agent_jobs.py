@@ -126,6 +126,7 @@ async def test_the_command_line_approves_denies_and_says_something(asking: Door,
     await eventually(seen, lambda job: bool(job.agent and job.agent.wakes_at))
     await minoots("message", job_id, "good morning")
     watched = await minoots("watch", job_id)
+    assert f"waits for a yes: minoots jobs approve {job_id} --call 1" in watched
     assert "run denied: error: somebody looked at this call and denied it: no" in watched
     assert "You said: good morning" in watched
     assert "succeeded" in watched

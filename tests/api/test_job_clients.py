@@ -7,12 +7,13 @@ import json
 from pathlib import Path
 
 import pytest
+import typer
 from dev_stacks import run
 from gateways import Door
 
 from minoots import AsyncMinoots, Conflict, InvalidRequest, JobEvent, JobState, Minoots, NotFound
 from minoots.cli.job_submitting import file_fields
-from minoots.contracts.jobs import ExecResult, JobEventType
+from minoots.contracts.jobs import MAX_TEXT, ExecResult, JobEventType
 from minoots.job_following import Transcript
 from minoots_platform.clock import utc_now
 
@@ -81,9 +82,38 @@ def test_a_transcript_leaves_out_what_is_void() -> None:
     assert [one.sequence for one in seen.events] == [3, 4]
 
 
-def test_a_file_of_a_job_has_the_white_space_that_it_was_given() -> None:
-    found = file_fields([" in/a.txt =  two words \n\n", "b="])
+def _never(data: bytes) -> str:
+    raise AssertionError(f"expected nothing to be handed in; got {data!r}")
+
+
+def test_a_file_of_a_job_has_the_white_space_that_it_was_given(tmp_path: Path) -> None:
+    found = file_fields([" in/a.txt =  two words \n\n", "b="], _never)
     assert found == [{"path": "in/a.txt", "text": "  two words \n\n"}, {"path": "b", "text": ""}]
+    lines = tmp_path / "lines"
+    lines.write_bytes("ä\r\nb\r\n".encode())
+    assert file_fields([f"c=@{lines}"], _never) == [{"path": "c", "text": "ä\r\nb\r\n"}]
+
+
+@pytest.mark.parametrize("data", [b"\x89PNG\r\n\xff", b"a\x00b", b"a" * (MAX_TEXT + 1)])
+def test_a_file_that_no_request_holds_as_text_is_handed_in_and_named_by_its_hash(
+    data: bytes, tmp_path: Path
+) -> None:
+    picture, handed = tmp_path / "picture", []
+
+    def hand_in(given: bytes) -> str:
+        handed.append(given)
+        return "5" * 64
+
+    picture.write_bytes(data)
+    assert file_fields([f"in.png=@{picture}"], hand_in) == [{"path": "in.png", "artifact": "5" * 64}]
+    assert handed == [data]
+
+
+@pytest.mark.parametrize("digest", ["", "00", "A" * 64, "0" * 65])
+def test_a_hash_that_is_none_is_no_text_of_a_file(digest: str) -> None:
+    assert file_fields([f"a=sha256:{'0' * 64}"], _never) == [{"path": "a", "artifact": "0" * 64}]
+    with pytest.raises(typer.BadParameter, match="64 digits of 0-9a-f for a"):
+        file_fields([f"a=sha256:{digest}"], _never)
 
 
 async def test_the_command_line_submits_follows_lists_and_fetches(full: Door, tmp_path: Path) -> None:
@@ -97,6 +127,7 @@ async def test_the_command_line_submits_follows_lists_and_fetches(full: Door, tm
 
     words = tmp_path / "words"
     words.write_text("some words\n")
+    (tmp_path / "bytes").write_bytes(bytes(range(256)))
     options = ["--tier", "process", "--file", f"in.txt=@{words}", "--output", "*.txt", "--name", "greet"]
     watched = await minoots("submit", *options, "--watch", "--", "sh", "-c", "cat in.txt; echo x > out.txt")
     assert "some words" in watched
@@ -110,6 +141,8 @@ async def test_the_command_line_submits_follows_lists_and_fetches(full: Door, tm
     assert await minoots("artifacts", job["id"], "out.txt") == "x\n"
     await minoots("artifacts", job["id"], "--save", str(tmp_path / "made"))
     assert (tmp_path / "made" / "in.txt").read_text() == "some words\n"
+    counted = ["--tier", "process", "--file", "all.bin=@bytes", "--watch", "--", "wc", "-c", "all.bin"]
+    assert "256 all.bin" in await minoots("submit", *counted)
     await minoots("artifacts", job["id"], "nothing", code=3)
     await minoots("cancel", job["id"], code=4)
     failing = await minoots("submit", "--tier", "process", "--watch", "--", "false", code=8)

@@ -214,9 +214,10 @@ class _Run:
         before = _network_of(sandbox)
         async with self._teller.telling():
             with tiers.watching.running(sandbox.tier, self._begun.job_id) as ended:
-                ran = await sandbox.exec(self._program(), self._hear)
+                program = self._program()
+                ran = await sandbox.exec(program, self._hear)
                 ended(ran)
-        return await self._kept(sandbox, ran, before)
+        return await self._kept(sandbox, ran, before, problem_of_program(ran, self._limits, program.seconds))
 
     async def _files(self) -> list[tuple[str, bytes, bool]]:
         """Return what is put into the sandbox. Read first: a sandbox waits for nothing."""
@@ -243,10 +244,11 @@ class _Run:
         self._written[stream] += data
         await self._teller.log(stream, data)
 
-    async def _kept(self, sandbox: Sandbox, ran: Ran, before: dict[str, int]) -> Outcome:
+    async def _kept(
+        self, sandbox: Sandbox, ran: Ran, before: dict[str, int], problem: JobProblem | None
+    ) -> Outcome:
         """Keep what was written and made; return how the job ends."""
         kept = _Kept()
-        problem = _problem(ran, self._limits)
         for stream, data in self._written.items():
             if data:
                 await self._keep(kept, stream, bytes(data), "text/plain")
@@ -349,7 +351,14 @@ def _since(before: dict[str, int], now: dict[str, int]) -> NetworkUse:
     return NetworkUse(**{name: count - before.get(name, 0) for name, count in now.items()})
 
 
-def _problem(ran: Ran, limits: Limits) -> JobProblem | None:
+def problem_of_program(ran: Ran, limits: Limits, seconds: float | None) -> JobProblem | None:
+    """Return what was wrong with how a program ended; ``None`` for one that did what it should.
+
+    Args:
+        ran: how it ended.
+        limits: what it was held to.
+        seconds: for how long it might run: less than by its limits where the job's deadline is nearer.
+    """
     if ran.ended is Ended.EXITED:
         if ran.exit_code == 0:
             return None
@@ -364,11 +373,11 @@ def _problem(ran: Ran, limits: Limits) -> JobProblem | None:
             detail=f"the program was ended by signal {ran.signal}",
             remedy="See what it wrote: the artifacts stdout and stderr.",
         )
+    most = limits.time.total_seconds()
     detail, remedy = {
-        Ended.TIMED_OUT: (
-            f"the program ran longer than {limits.time.total_seconds():g} s, or than the job's deadline",
-            "Raise limits.time or the deadline.",
-        ),
+        Ended.TIMED_OUT: (f"the program ran longer than {most:g} s", "Raise limits.time.")
+        if seconds is None or seconds >= most
+        else ("the program still ran at the job's deadline", "Submit it with a later deadline."),
         Ended.OUT_OF_MEMORY: (f"the program took more than {limits.memory_mb} MB", "Raise limits.memory_mb."),
         Ended.TOO_MUCH_OUTPUT: (
             f"the program wrote more than {limits.output_kb} kB",

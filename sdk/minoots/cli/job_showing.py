@@ -52,7 +52,7 @@ def _followed(session: Session, job_id: str, shown: output.Flow) -> Job:
             continue
         if dropped:
             shown.line("(begun anew: what stands above is void)")
-        _tell(event, shown)
+        _tell(job_id, event, shown)
     job = session.client.jobs.get(job_id)
     if not session.json:
         shown.end()
@@ -60,13 +60,15 @@ def _followed(session: Session, job_id: str, shown: output.Flow) -> Job:
     return job
 
 
-def _tell(event: JobEvent, shown: output.Flow) -> None:
+def _tell(job_id: str, event: JobEvent, shown: output.Flow) -> None:
     if event.type in (JobEventType.LOG, JobEventType.TOKEN):
         shown.text(str(event.data.get("text", "")))
     elif event.type is JobEventType.TOOL:
         for call in event.data.get("calls", ()):
-            asks = " (waits for a yes)" if call.get("state") == "asked" else ""
-            shown.line(f"calls {call.get('name')} {call.get('arguments')}{asks}")
+            shown.line(f"calls {call.get('name')} {call.get('arguments')}")
+            if call.get("state") == "asked":
+                # Whoever follows a job that they have just submitted has not seen its id yet.
+                shown.line(f"  waits for a yes: minoots jobs approve {job_id} --call {call.get('call')}")
         if "state" in event.data:
             told = str(event.data.get("result", event.data.get("until", ""))).partition("\n")[0]
             shown.line(f"{event.data.get('name')} {event.data['state']}: {told[:200]}")

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from minoots.contracts.jobs import OnLost
+from minoots.contracts.jobs import MAX_TEXT, OnLost
 from minoots.contracts.models import Locality, OnBreak
 from minoots.contracts.sandboxes import Tier
 
@@ -22,7 +23,8 @@ from .job_showing import follow, show
 from .session import Session, interrupted
 
 _PLACES: Final = "PATH=TEXT, PATH=@FILE, or PATH=sha256:HEX of what was handed in; repeatable."
-_KEPT: Final = re.compile(r"sha256:([0-9a-f]{64})")
+_BY_HASH: Final = "sha256:"
+_KEPT: Final = re.compile(r"[0-9a-f]{64}")
 _MICROS: Final = 1_000_000
 
 _Texts = list[str] | None
@@ -150,7 +152,7 @@ def submit(
         budget=_budget(budget),
         stdin=None if stdin is None else text(stdin, "--stdin"),
         env=_environment(env),
-        files=file_fields(file),
+        files=file_fields(file, session.client.jobs.hand_in),
         tier=tier,
         outputs=output_path,
         limits=given(
@@ -195,14 +197,45 @@ def submit(
         show(session, job)
 
 
-def file_fields(given_files: Sequence[str] | None) -> list[dict[str, str]]:
-    """Return the files of a job from what was given as ``PATH=TEXT``, ``PATH=@FILE``, ``PATH=sha256:HEX``."""
+def file_fields(given_files: Sequence[str] | None, hand_in: Callable[[bytes], str]) -> list[dict[str, str]]:
+    """Return the files of a job from what was given as ``PATH=TEXT``, ``PATH=@FILE``, ``PATH=sha256:HEX``.
+
+    Args:
+        given_files: as they stand on the command line.
+        hand_in: hands in bytes and returns their SHA-256; for files that no request can hold as text.
+    """
     found = []
     for path, what in mapping(given_files, "--file", "=", exact=True).items():
-        kept = _KEPT.fullmatch(what)
-        held = {"text": text(what, "--file")} if kept is None else {"artifact": kept[1]}
+        if what.startswith(_BY_HASH):
+            digest = what.removeprefix(_BY_HASH)
+            # A hash that was cut short would else be the text of the file, without a word about it.
+            if _KEPT.fullmatch(digest) is None:
+                raise typer.BadParameter(
+                    f"expected sha256: and 64 digits of 0-9a-f for {path}; got {what!r}. "
+                    "A text that begins so goes in by @FILE",
+                    param_hint="--file",
+                )
+            held = {"artifact": digest}
+        elif what.startswith("@"):
+            held = _held(what[1:], hand_in)
+        else:
+            held = {"text": text(what, "--file")}
         found.append({"path": path, **held})
     return found
+
+
+def _held(name: str, hand_in: Callable[[bytes], str]) -> dict[str, str]:
+    """Return what is in a file: as text where it is one, else by the hash of what is handed in."""
+    try:
+        data = Path(name).read_bytes()
+    except OSError as error:
+        raise typer.BadParameter(f"expected a readable file; {error}", param_hint="--file") from error
+    if len(data) <= MAX_TEXT and b"\x00" not in data:
+        try:
+            return {"text": data.decode("utf-8")}
+        except UnicodeDecodeError:
+            pass
+    return {"artifact": hand_in(data)}
 
 
 def _budget(texts: Sequence[str] | None) -> dict[str, int]:
@@ -239,7 +272,13 @@ def _moment(told: str, now: datetime) -> datetime:
     try:
         found = datetime.fromisoformat(told)
     except ValueError:
-        return now + duration(told, "--deadline")
+        try:
+            return now + duration(told, "--deadline")
+        except typer.BadParameter as error:
+            raise typer.BadParameter(
+                f"expected a time such as 2027-01-01T12:00Z, or how long from now; {error.message}",
+                param_hint="--deadline",
+            ) from error
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 

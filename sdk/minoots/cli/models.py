@@ -29,7 +29,13 @@ def list_models(session: Session) -> None:
     for provider in found.providers:
         where = "local" if provider.local else "cloud"
         if not provider.models:
-            rows.append((provider.name, "-", where, "", "", provider.problem or "has no model"))
+            # One in the cloud is not asked for its list unless requests may go there by themselves.
+            none = (
+                "has no model"
+                if provider.local
+                else "none known; asked only with models.locality allow_cloud"
+            )
+            rows.append((provider.name, "-", where, "", "", provider.problem or none))
         for model in provider.models:
             able = "" if model.capabilities is None else ",".join(sorted(model.capabilities))
             state = model.reason if model.breaker != "closed" else (provider.problem or "ready")

@@ -120,7 +120,7 @@ def run(
 ) -> None:
     """Run a program in a sandbox and follow it; exit code 8 if it ends badly. It is a job like any other."""
     limits = given(time=None if time is None else duration(time, "--time"))
-    wanted = given(limits=limits, files=file_fields(file), outputs=output_path)
+    wanted = given(limits=limits, files=file_fields(file, session.client.jobs.hand_in), outputs=output_path)
     job = session.client.jobs.submit(command=command, sandbox=sandbox_id, **wanted)
     if not detach:
         follow(session, job.id)
