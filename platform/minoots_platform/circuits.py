@@ -39,7 +39,7 @@ def trips(policy: CircuitPolicy, attempts: int, failed: int) -> bool:
     return policy.enabled and attempts >= policy.minimum and failed >= policy.failure_rate * attempts
 
 
-def open_for(policy: CircuitPolicy, trips: int) -> timedelta:
-    """Return for how long it is open after the ``trips``-th opening in a row, from 1."""
+def open_for(policy: CircuitPolicy, trips: int, longest: timedelta = LONGEST) -> timedelta:
+    """Return for how long it is open after the ``trips``-th opening in a row, from 1: ``longest`` at most."""
     # The exponent is bounded: two to the power of a thousand does not fit into a timedelta.
-    return min(policy.open_for * (1 << min(trips - 1, 20)), LONGEST)
+    return min(policy.open_for * (1 << min(trips - 1, 20)), longest)

@@ -14,10 +14,10 @@ from stacks import TENANT, Stack, eventually, stack_of
 from temporalio.testing import WorkflowEnvironment
 from working import artifacts, cancel, ended, events, made, read, submit
 
-from minoots.contracts import FinishReason, Job, JobEventType, JobState, LlmResult
+from minoots.contracts import CircuitPolicy, FinishReason, Job, JobEventType, JobState, LlmResult
 from minoots.errors import FailureKind
 from minoots_platform.clock import utc_now
-from minoots_platform.records import Database, contents
+from minoots_platform.records import Database, breakers, contents
 from minoots_platform.settings import Settings, with_overrides
 from minoots_platform.telemetry import Telemetry
 from minoots_workflows.ids import workflow_id
@@ -143,6 +143,35 @@ async def test_a_model_that_is_away_for_a_moment_is_asked_again(serve: Serve) ->
         done = await ended(stack, await submit(stack, **ask("tea")))
         assert done.state is JobState.SUCCEEDED, done
         assert result_of(done).preview == "Tea."
+
+
+@pytest.mark.parametrize("job", [ask("tea?"), {"kind": "agent", "task": "tea?"}], ids=["llm", "agent"])
+async def test_to_wait_until_somebody_else_has_tried_a_model_is_no_try(
+    serve: Serve, job: dict[str, Any]
+) -> None:
+    async with serve({"when": "tea", "text": "Boil water."}) as (stack, url):
+        key = ("ollama", "fake:latest")
+        before = utc_now() - timedelta(minutes=5)
+        async with stack.database.write() as connection:
+            often = CircuitPolicy(minimum=1, failure_rate=0.1, open_for=timedelta(seconds=1))
+            common: Any = {"well": 0, "reason": "it was away", "probe": False, "policy": often, "now": before}
+            assert await breakers.unwell(connection, *key, **common)
+            assert await breakers.claim_probe(connection, *key, utc_now(), utc_now() + timedelta(minutes=1))
+
+        async def waits() -> int:
+            """How often it has waited; the other one goes on trying."""
+            async with stack.database.write() as connection:
+                await breakers.keep_probing(connection, *key, utc_now() + timedelta(seconds=1.5))
+            return len([one for one in await events(stack, waiting) if "retry_in" in one.data])
+
+        waiting = await submit(stack, **job)
+        await eventually(waits, lambda many: many > Settings().jobs.max_attempts + 1)
+        assert await heard(url) == []
+        async with stack.database.write() as connection:
+            assert await breakers.close(connection, *key, utc_now())
+        done = await ended(stack, waiting)
+        assert done.state is JobState.SUCCEEDED, done
+        assert len(await heard(url)) == 1
 
 
 async def test_an_answer_that_breaks_off_fails_unless_it_may_begin_anew(serve: Serve) -> None:

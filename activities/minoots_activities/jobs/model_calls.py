@@ -90,6 +90,9 @@ class ModelCalls(ModelCallsPort):
             if pause is not None:
                 reason = {"state": JobState.RUNNING.value, "retry_in": pause, "reason": failure.detail}
                 await teller.tell(JobEventType.STATUS, reason)
+                if failure.asked_nobody:
+                    async with self._database.write() as connection:
+                        await job_progress.only_waited(connection, begun)
                 raise ApplicationError(
                     f"no answer: {failure.kind}",
                     type="ModelFailure",
@@ -139,7 +142,7 @@ class ModelCalls(ModelCallsPort):
     def _pause(self, begun: Begun, failure: ModelFailure) -> float | None:
         """Return after how many seconds another try makes sense, ``None`` when none does."""
         job = cast(LlmJob, begun.request)
-        if begun.attempt >= self._settings.max_attempts:
+        if begun.tries >= self._settings.max_attempts and not failure.asked_nobody:
             return None
         left = (begun.deadline - self._clock()).total_seconds()
-        return pause_after(failure, begun.attempt, left, job.on_break)
+        return pause_after(failure, begun.tries, left, job.on_break)

@@ -185,6 +185,12 @@ async def begin(
     return Step(begun, run, step, pending[0] if pending else None, again)
 
 
+async def only_waited(connection: AsyncConnection, step: Step) -> None:
+    """Note that a step has asked no model, for all were left alone: the next one is no further try."""
+    if await _mine(connection, step) is not None:
+        await _change(connection, step.begun.job_id, {"tries": step.run.tries - 1})
+
+
 async def _begun(
     connection: AsyncConnection, row: sa.Row[Any], run: sa.Row[Any], *, again: bool, now: datetime
 ) -> Begun:

@@ -22,6 +22,8 @@ from .inserting import insert_new
 TABLE: Final = schema.model_breakers
 CLOSED: Final = "closed"
 OPEN: Final = "open"
+LONGEST: Final = timedelta(minutes=1)
+"""However often it failed: jobs wait for it, and to try it costs one of them a moment."""
 _KEPT: Final = timedelta(days=1)
 _SLICES: Final = 12
 """Of the window: attempts are counted by these, so that a row has a bounded size."""
@@ -93,7 +95,7 @@ async def unwell(
             "state": OPEN,
             "reason": told[:1000],
             "changed_at": now,
-            "probe_at": now + open_for(policy, count),
+            "probe_at": now + open_for(policy, count, max(LONGEST, policy.open_for)),
             "probe_until": None,
             "trips": count,
             # What opened it is answered for: after it closes, others count.

@@ -74,6 +74,7 @@ class Begun:
     Attributes:
         first_event: the number of the event with which it begins; what it says comes after that.
         actor: who has submitted it.
+        tries: how many attempts there were with this one, without those that only waited for a model.
         waited: seconds from when it was accepted; ``None`` for one that was begun before.
     """
 
@@ -84,6 +85,7 @@ class Begun:
     request: LlmJob | ExecJob | AgentJob
     deadline: datetime
     actor: str
+    tries: int
     waited: float | None = None
 
 
@@ -174,6 +176,7 @@ async def begin(
     """Begin an attempt; ``None`` when there is nothing to do: it has ended, or is to.
 
     One that was begun ``most_attempts`` times fails instead: whatever kills its workers would do so again.
+    To wait for a model is none of them.
 
     Raises:
         Failure: not_found.
@@ -181,8 +184,8 @@ async def begin(
     row = await row_of(connection, tenant, job_id, lock=True)
     if row.state in FINAL or row.cancel_requested_at is not None or now >= row.deadline_at:
         return None
-    if row.attempt >= most_attempts:
-        await end(connection, row, Outcome(JobState.FAILED, problem=too_often(row.attempt)), now)
+    if (tries := row.attempt - row.waits) >= most_attempts:
+        await end(connection, row, Outcome(JobState.FAILED, problem=too_often(tries)), now)
         return None
     again = row.attempt > 0
     changes: dict[str, Any] = {
@@ -214,7 +217,17 @@ def begun_of(row: sa.Row[Any]) -> Begun:
         request=REQUEST.validate_python(row.spec),
         deadline=row.deadline_at,
         actor=row.created_by,
+        tries=row.attempt - row.waits,
         waited=(row.started_at - row.created_at).total_seconds() if row.attempt == 1 else None,
+    )
+
+
+async def only_waited(connection: AsyncConnection, begun: Begun) -> None:
+    """Note that an attempt has asked no model, for all were left alone: the next one is no further try."""
+    await connection.execute(
+        sa.update(TABLE)
+        .where(TABLE.c.id == begun.job_id, TABLE.c.attempt == begun.attempt)
+        .values(waits=TABLE.c.waits + 1)
     )
 
 

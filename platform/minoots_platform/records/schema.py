@@ -1065,6 +1065,8 @@ jobs = sa.Table(
     # How often a worker has begun it: what an earlier one still writes is refused. And the number of the
     # newest event before this one began.
     sa.Column("attempt", sa.Integer, nullable=False, server_default="0"),
+    # How many of them asked no model: all were left alone.
+    sa.Column("waits", sa.Integer, nullable=False, server_default="0"),
     sa.Column("attempt_from", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("last_event", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("event_bytes", sa.BigInteger, nullable=False, server_default="0"),

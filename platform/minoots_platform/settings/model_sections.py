@@ -124,7 +124,10 @@ class BreakerSettings(Section):
         0.5, gt=0, le=1, description="Share of the attempts in the window that opens it."
     )
     open_seconds: float = Field(
-        10.0, ge=0.1, le=1800, description="Seconds until one request tries again; twice as long each time."
+        10.0,
+        ge=0.1,
+        le=1800,
+        description="Seconds until one request tries again; twice as long each time, up to a minute.",
     )
 
 

@@ -63,6 +63,8 @@ def _followed(session: Session, job_id: str, shown: output.Flow) -> Job:
 def _tell(job_id: str, event: JobEvent, shown: output.Flow) -> None:
     if event.type in (JobEventType.LOG, JobEventType.TOKEN):
         shown.text(str(event.data.get("text", "")))
+    elif event.type is JobEventType.STATUS and "retry_in" in event.data:
+        shown.line(f"waits {event.data['retry_in']:.0f} s: {event.data.get('reason')}")
     elif event.type is JobEventType.TOOL:
         for call in event.data.get("calls", ()):
             shown.line(f"calls {call.get('name')} {call.get('arguments')}")

@@ -58,6 +58,11 @@ class ModelFailure(MinootsError):
         self.status = status
 
     @property
+    def asked_nobody(self) -> bool:
+        """Whether all models were passed over: left alone, or busy for so long that nobody waited."""
+        return bool(self.attempts) and all(one.number == 0 for one in self.attempts)
+
+    @property
     def rule(self) -> ModelErrorRule:
         """What follows of it."""
         return MODEL_ERRORS[self.kind]

@@ -116,11 +116,14 @@ class Thinking(ThinkingPort):
             return StepDone(state="")
         except ModelFailure as failure:
             left = (begun.deadline - self._clock()).total_seconds()
-            last = step.run.tries >= self._settings.max_attempts
+            last = step.run.tries >= self._settings.max_attempts and not failure.asked_nobody
             pause = None if last else pause_after(failure, step.run.tries, left)
             if pause is not None:
                 reason = {"state": JobState.RUNNING.value, "retry_in": pause, "reason": failure.detail}
                 await teller.tell(JobEventType.STATUS, reason)
+                if failure.asked_nobody:
+                    async with self._database.write() as connection:
+                        await agent_runs.only_waited(connection, step)
                 raise ApplicationError(
                     f"no answer: {failure.kind}",
                     type="ModelFailure",
