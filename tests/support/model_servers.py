@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from datetime import UTC, datetime
@@ -40,9 +41,10 @@ async def pieces_of(provider: Provider, request: ModelRequest, **more: Any) -> l
 
 
 @asynccontextmanager
-async def model_server(**script: Any) -> AsyncIterator[str]:
-    """Serve a script on a free port; yield its address."""
-    async with serving(create_app(Script.model_validate(script))) as url:
+async def model_server(*, port: int = 0, **script: Any) -> AsyncIterator[str]:
+    """Serve a script on a port, or on a free one; yield its address."""
+    listener = socket.create_server(("127.0.0.1", port))
+    async with serving(create_app(Script.model_validate(script)), listener) as url:
         yield url
 
 
