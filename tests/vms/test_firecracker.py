@@ -220,6 +220,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.usefixtures("own_folder")
 async def test_none_outlives_a_worker_that_is_killed(engine: Firecracker, tmp_path: Path) -> None:
     owner = await asyncio.create_subprocess_exec(
         sys.executable,

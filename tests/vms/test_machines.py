@@ -198,6 +198,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.usefixtures("own_folder")
 async def test_no_machine_outlives_a_worker_that_is_killed(image: Path) -> None:
     owner = await asyncio.create_subprocess_exec(
         sys.executable, "-c", OWNER, str(image), stdout=asyncio.subprocess.PIPE
