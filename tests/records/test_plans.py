@@ -17,6 +17,7 @@ from minoots_platform.records import (
     firing,
     looks,
     plan_progress,
+    plan_reading,
     plans,
     schema,
     timers,
@@ -46,7 +47,7 @@ class Book:
     async def get(self, plan: Plan) -> Plan:
         """A plan as it stands."""
         async with self.ledger.database.read() as connection:
-            return await plans.get(connection, self.ledger.tenant, plan.id)
+            return await plan_reading.get(connection, self.ledger.tenant, plan.id)
 
     async def run(self, command: Any, plan: Plan, *arguments: Any, if_generation: int | None = None) -> Plan:
         """Run a command on a plan."""
