@@ -142,6 +142,34 @@ async def test_what_settings_do_not_allow_is_refused_before_it_is_kept(
         assert remedy in answer.json()["remedy"]
 
 
+ASKED: dict[str, Any] = {"kind": "llm", "messages": [{"role": "user", "text": "x"}]}
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"json_schema": {"type": "nonsense"}}, "json_schema.type"),
+        ({"json_schema": {"properties": {"a": {"pattern": "x"}}}}, "json_schema.properties.a.pattern"),
+        ({"json_schema": {"$ref": "#/$defs/cup"}}, "json_schema.$ref"),
+        ({"tools": [{"name": "boil", "parameters": {"required": "water"}}]}, "tools.0.parameters.required"),
+    ],
+)
+async def test_a_schema_that_is_none_is_refused_before_it_is_kept(
+    door: Door, body: dict[str, Any], field: str
+) -> None:
+    answer = await door.http.post("/v1/jobs", json={**ASKED, **body})
+    assert answer.status_code == 422, answer.text
+    problem = answer.json()
+    assert [one["field"] for one in problem["errors"]] == [f"body.{field}"]
+    assert problem["detail"].startswith(f"{field}: expected "), "no setting would allow it"
+    assert problem["remedy"]
+    assert (await door.http.get("/v1/jobs")).json()["items"] == []
+    action = {"kind": "job", "config": {"job": {**ASKED, **body}}}
+    answer = await door.http.post("/v1/timers", json={"name": "t", "after": "1h", "actions": [action]})
+    assert answer.status_code == 422, answer.text
+    assert [one["field"] for one in answer.json()["errors"]] == [f"body.actions.0.config.job.{field}"]
+
+
 async def test_what_settings_allow_is_taken(door: Door) -> None:
     shut(door)
     bodies: list[dict[str, Any]] = [
