@@ -71,6 +71,18 @@ async def test_the_same_key_makes_one_job(door: Door) -> None:
         ({**EXEC, "files": [{"path": "../x", "text": ""}]}, "body.exec.files.0.path"),
         ({**EXEC, "files": [{"path": "/x", "text": ""}]}, "body.exec.files.0.path"),
         ({**EXEC, "files": [{"path": "x"}]}, "body.exec.files.0"),
+        ({**EXEC, "files": [{"path": "a\nb", "text": ""}]}, "body.exec.files.0.path"),
+        ({**EXEC, "files": [{"path": "a", "text": ""}, {"path": "a", "text": "b"}]}, "body.exec.files"),
+        ({**EXEC, "files": [{"path": "a/b/c", "text": ""}, {"path": "a", "text": ""}]}, "body.exec.files"),
+        ({**EXEC, "outputs": ["a", "../x"]}, "body.exec.outputs.1"),
+        ({**EXEC, "outputs": ["out/../../x"]}, "body.exec.outputs.0"),
+        ({**EXEC, "outputs": ["/etc/passwd"]}, "body.exec.outputs.0"),
+        ({**EXEC, "outputs": ["out//x"]}, "body.exec.outputs.0"),
+        ({**EXEC, "outputs": ["x\x7f"]}, "body.exec.outputs.0"),
+        (
+            {"kind": "agent", "task": "x", "tools": [{"name": "read_file", "paths": ["../x"]}]},
+            "body.agent.tools.0.paths.0",
+        ),
         ({**EXEC, "env": {"1X": "y"}}, "body.exec.env.1X"),
         ({**EXEC, "unknown": 1}, "body.exec.unknown"),
         ({"kind": "llm", "messages": []}, "body.llm.messages"),
@@ -464,6 +476,16 @@ async def test_cancelling_over_http_stops_what_runs(full: Door) -> None:
     assert (await full.http.post(f"/v1/jobs/{job['id']}/cancel")).status_code == 200
     done = (await full.http.get(f"/v1/jobs/{job['id']}", params={"wait": 60}, timeout=70)).json()
     assert done["state"] == "cancelled"
+
+
+async def test_paths_that_are_near_one_another_are_different(door: Door) -> None:
+    paths = ["a", "a.b/c", "a.b/d", "ab", "b/a", "..a", "a..b/..."]
+    job = await submit(
+        door,
+        files=[{"path": path, "text": path} for path in paths],
+        outputs=["out/", "**/*.txt", "..a", "a/**/..b"],
+    )
+    assert job["state"] == "queued"
 
 
 async def test_a_deadline_is_kept_as_it_is_given(door: Door) -> None:
