@@ -442,7 +442,24 @@ async def test_cancelling_what_has_ended_is_a_conflict(door: Door) -> None:
     other = await submit(door)
     for _ in range(2):
         asked = await door.http.post(f"/v1/jobs/{other['id']}/cancel")
-        assert (asked.status_code, asked.json()["cancel_requested"]) == (200, True)
+        assert (asked.status_code, asked.json()["cancel_requested"]) == (200, True), "it has not ended yet"
+
+
+async def test_a_second_cancel_is_a_conflict_unless_it_is_the_first_one_again(door: Door) -> None:
+    job, once = await submit(door), {"idempotency-key": "stop-1"}
+    first = await door.http.post(f"/v1/jobs/{job['id']}/cancel", headers=once)
+    assert (first.status_code, first.json()["cancel_requested"]) == (200, True)
+    async with door.gateway.database.write() as connection:
+        look = await job_progress.look(connection, "dev", job["id"], utc_now())
+    assert look.state.value == "cancelled"
+    # Its answer may have been lost: so it is given again.
+    again = await door.http.post(f"/v1/jobs/{job['id']}/cancel", headers=once)
+    assert (again.status_code, again.json()) == (200, first.json())
+    assert again.headers["idempotent-replayed"] == "true"
+    for headers in ({}, {"idempotency-key": "stop-2"}):
+        other = await door.http.post(f"/v1/jobs/{job['id']}/cancel", headers=headers)
+        assert other.status_code == 409, other.text
+        assert "the job was cancelled" in other.json()["detail"]
 
 
 async def test_a_job_is_done_and_its_artifacts_are_there(full: Door) -> None:
