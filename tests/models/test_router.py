@@ -342,6 +342,27 @@ async def test_an_alarm_tells_that_a_model_has_not_read_everything(
         assert failed.value.kind is K.TRUNCATED
 
 
+async def test_tools_beside_few_words_raise_no_alarm_and_what_is_cut_off_does(
+    sqlite_database: Database, telemetry: Telemetry
+) -> None:
+    tools = tuple(
+        ToolSpec(name=f"tool_{number}", description="what it does " * 30, parameters={"type": "object"})
+        for number in range(8)
+    )
+    question = asked("make tea " * 100, tools=tools)
+    for url_of, warned in ((model_server(turns=[{"text": "ok"}]), False), (_less([{"text": "ok"}]), True)):
+        async with (
+            url_of as url,
+            routing(sqlite_database, telemetry, providers=[f"ollama={url}"]) as opened,
+        ):
+            # The other one looks at so much of it as is less than the words are.
+            sent = asked("make tea " * 400, tools=tools) if warned else question
+            answer = await opened.router.complete(sent, caller())
+            assert bool(answer.warnings) is warned
+            if not warned:
+                assert answer.usage.input_tokens > 900, "tools are counted, too"
+
+
 async def test_a_server_that_can_is_told_to_drop_nothing(
     sqlite_database: Database, telemetry: Telemetry
 ) -> None:
@@ -385,7 +406,7 @@ async def test_an_answer_that_is_not_of_the_schema_is_none(
         assert failed.value.kind is K.BAD_ANSWER
         _, answer = await streamed(opened, asked(json_schema=schema_))
         assert answer.text == '{"cups": 2}'
-        with pytest.raises(ModelFailure, match="expected a JSON Schema") as failed:
+        with pytest.raises(ModelFailure, match=r"json_schema\.type: expected one of") as failed:
             await streamed(opened, asked(json_schema={"type": "nonsense"}))
         assert failed.value.kind is K.INVALID
 
@@ -394,7 +415,7 @@ async def test_a_schema_fetches_nothing(sqlite_database: Database, telemetry: Te
     async with model_server() as elsewhere, model_server(turns=[{"text": "{}"}]) as url:
         schema_ = {"$ref": f"{elsewhere}/schema.json"}
         async with routing(sqlite_database, telemetry, providers=[f"ollama={url}"]) as opened:
-            with pytest.raises(ModelFailure, match="which is not in it"):
+            with pytest.raises(ModelFailure, match="a place in the schema itself"):
                 await opened.router.complete(asked(json_schema=schema_), caller())
 
 

@@ -123,8 +123,8 @@ async def test_a_job_can_be_told_to_stop_before_and_after_it_is_begun(database: 
     assert begun is not None
     for job in (waiting, running):
         async with database.write() as connection:
-            changed, tell = await jobs.cancel(connection, TENANT, job.id, now=utc_now(), actor="ada")
-        assert (changed.cancel_requested, tell) == (True, True)
+            changed = await jobs.cancel(connection, TENANT, job.id, now=utc_now(), actor="ada")
+        assert jobs.view(changed).cancel_requested
     assert await begin(database, waiting) is None
     async with database.read() as connection:
         assert not await job_progress.goes_on(connection, begun)
@@ -133,8 +133,9 @@ async def test_a_job_can_be_told_to_stop_before_and_after_it_is_begun(database: 
             look = await job_progress.look(connection, TENANT, job.id, utc_now())
         assert (look.state, look.kind) == (JobState.CANCELLED, None)
         async with database.write() as connection:
-            _, tell = await jobs.cancel(connection, TENANT, job.id, now=utc_now(), actor="ada")
-        assert not tell, "once more is no conflict"
+            with pytest.raises(Failure, match="the job was cancelled; only") as refused:
+                await jobs.cancel(connection, TENANT, job.id, now=utc_now(), actor="ada")
+        assert refused.value.kind is FailureKind.CONFLICT
     async with database.write() as connection:
         assert not await job_progress.finish(connection, begun, Outcome(JobState.SUCCEEDED), utc_now())
 

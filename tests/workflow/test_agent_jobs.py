@@ -316,7 +316,7 @@ async def test_cancelling_stops_a_command_and_a_sleep(serve: Serve) -> None:
         await sleeps(stack, job)
         await cancel(stack, job)
         assert (await ended(stack, job)).state is JobState.CANCELLED
-        with pytest.raises(Failure, match="the job has cancelled"):
+        with pytest.raises(Failure, match="the job was cancelled"):
             await message(stack, job, "too late")
 
 

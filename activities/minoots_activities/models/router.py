@@ -281,9 +281,17 @@ class Router(ModelRouter):
             last.kind,
             detail[:2000],
             remedy=last.remedy,
-            retry_after=last.retry_after,
+            retry_after=_soonest(last, failures),
             attempts=tuple(attempts),
         )
+
+
+def _soonest(last: ModelFailure, failures: list[ModelFailure]) -> float | None:
+    """Return after how many seconds somebody may answer, where the last one is left alone for longer."""
+    if last.kind is not ModelErrorKind.CIRCUIT_OPEN:
+        return last.retry_after
+    told = [one.retry_after for one in failures if one.rule.again and one.retry_after is not None]
+    return min(told, default=None)
 
 
 def _goes_on(on_break: OnBreak, request: ModelRequest, answering: Answering) -> bool:

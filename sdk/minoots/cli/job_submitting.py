@@ -205,7 +205,9 @@ def file_fields(given_files: Sequence[str] | None, hand_in: Callable[[bytes], st
         hand_in: hands in bytes and returns their SHA-256; for files that no request can hold as text.
     """
     found = []
-    for path, what in mapping(given_files, "--file", "=", exact=True).items():
+    # One by one: a path that comes twice is refused with the rest of the request, and not the last one taken.
+    for one in given_files or ():
+        [(path, what)] = mapping([one], "--file", "=", exact=True).items()
         if what.startswith(_BY_HASH):
             digest = what.removeprefix(_BY_HASH)
             # A hash that was cut short would else be the text of the file, without a word about it.

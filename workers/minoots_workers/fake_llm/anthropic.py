@@ -12,7 +12,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from .script import Fault, Playing, Turn, tokens_in
+from .counting import tokens_sent
+from .script import Fault, Playing, Turn
 from .speaking import Heard, said
 
 _TYPES: Final = {
@@ -49,7 +50,7 @@ class Anthropic:
         if model is None:
             return _error(404, f"model: {body.get('model')}")
         messages = list(body.get("messages") or ())
-        sent = sum(tokens_in(json.dumps(message, ensure_ascii=False)) for message in messages)
+        sent = tokens_sent(messages, tools=body.get("tools"), system=body.get("system"))
         if sent > model.context_length:
             return _error(400, f"prompt is too long: {sent} tokens > {model.context_length} maximum")
         turn = self._playing.next(model.name, [*messages[:-1], _last(messages)])

@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from minoots.durations import parse_duration
 
+from .counting import tokens_sent
 from .script import Fault, Model, Playing, Turn, embedding, tokens_in
 from .speaking import Heard, said
 
@@ -173,7 +174,7 @@ class Ollama:
         if turn.fault is not None and turn.fault.kind == "status":
             return _failed(turn.fault)
         options = body.get("options") or {}
-        sent = sum(tokens_in(json.dumps(message, ensure_ascii=False)) for message in messages)
+        sent = tokens_sent(messages, tools=body.get("tools"))
         script = self._playing.script
         most = int(options.get("num_ctx") or script.context)
         seen = min(sent, most if script.most_context is None else min(most, script.most_context))
