@@ -246,3 +246,59 @@ def test_who_interrupts_taking_in_is_told_how_much_was_accepted_and_how_to_go_on
     code, _, err = ctrl_c.run("ingest", "add", str(tmp_path), "--no-wait")
     assert code == 130
     assert "0 files were accepted, and 100 more may have been" in err
+
+
+def files_of(sent, *given):
+    """The files of a job that are sent for what is given, by their paths."""
+    told = [part for one in given for part in ("--file", one)]
+    return {file.pop("path"): file for file in sent(*told, "--", "true")["files"]}
+
+
+def test_a_folder_goes_along_as_it_is_without_the_history_of_git(sent, tmp_path):
+    (tmp_path / "src" / "deep").mkdir(parents=True)
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "HEAD").write_text("ref: refs/heads/main")
+    (tmp_path / "check.sh").write_text("#!/bin/sh\n")
+    (tmp_path / "check.sh").chmod(0o755)
+    (tmp_path / "src" / "deep" / "a.py").write_text("a = 1\n")
+    whole = {"check.sh": {"text": "#!/bin/sh\n", "executable": True}, "src/deep/a.py": {"text": "a = 1\n"}}
+    assert files_of(sent, f".=@{tmp_path}") == whole
+    assert files_of(sent, f"here/=@{tmp_path}/src") == {"here/deep/a.py": {"text": "a = 1\n"}}
+    assert files_of(sent, f"run=@{tmp_path}/check.sh") == {"run": whole["check.sh"]}
+    assert files_of(sent, f".git=@{tmp_path}/.git") == {".git/HEAD": {"text": "ref: refs/heads/main"}}
+
+
+def test_no_link_of_a_folder_is_followed_and_it_is_told(gateway, make, tmp_path):
+    gateway.answer("POST", "/v1/jobs", make.reply(JOB, 201))
+    (tmp_path / "private").mkdir()
+    (tmp_path / "private" / "key").write_text("secret")
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    (repository / "a.txt").write_text("a")
+    (repository / "key").symlink_to(tmp_path / "private" / "key")
+    (repository / "all").symlink_to(tmp_path / "private")
+    told = ["--url", gateway.url, "jobs", "submit", "--file", f".=@{repository}", "--", "true"]
+    done = CliRunner().invoke(app, told)
+    assert done.exit_code == 0, done.output
+    assert gateway.seen[-1].body["files"] == [{"path": "a.txt", "text": "a"}]
+    assert f"{repository}/key does not go along: it is a link" in done.stderr
+    assert f"{repository}/all does not go along: it is a link" in done.stderr
+
+
+def test_files_that_no_request_would_hold_together_go_by_their_hash(sent, gateway, make, tmp_path):
+    kept = make.reply({"sha256": HASH, "bytes": 1}, 201)
+    gateway.answer("POST", "/v1/artifacts", *[kept] * 3)
+    for number in range(5):
+        (tmp_path / f"{number}.txt").write_text("x" * 200_000)
+    found = files_of(sent, f".=@{tmp_path}")
+    assert [next(iter(file)) for file in found.values()] == ["text"] * 2 + ["artifact"] * 3
+
+
+def test_a_folder_of_too_many_files_is_refused_with_what_to_do(gateway, tmp_path):
+    for number in range(300):
+        (tmp_path / f"{number}").touch()
+    told = ["--url", gateway.url, "jobs", "submit", "--file", f".=@{tmp_path}", "--", "true"]
+    done = CliRunner().invoke(app, told)
+    assert done.exit_code == 2
+    assert "256" in done.output
+    assert gateway.seen == []

@@ -58,7 +58,8 @@ def pause_after(
     """
     if not failure.rule.again:
         return None
-    if failure.kind is ModelErrorKind.BROKEN_STREAM and on_break is OnBreak.FAIL:
+    # Whatever broke it off: an error in its middle, or silence, is a break as a cut connection is.
+    if on_break is OnBreak.FAIL and failure.attempts and failure.attempts[-1].broke_off:
         return None
     pause = failure.retry_after or min(_LONGEST_PAUSE, 0.25 * 2**tries)
     return pause if pause < left else None

@@ -177,7 +177,9 @@ class Router(ModelRouter):
             except ModelFailure as failure:
                 spent = _sum(spent, attempt.usage)
                 failures.append(failure)
-                attempts.append(_failed(attempt, failure, broke_off=answering.began))
+                # One that is whole and does not fit its schema, or its pin, did not break off.
+                broke_off = answering.began and answering.done is None
+                attempts.append(_failed(attempt, failure, broke_off=broke_off))
                 if not failure.rule.next:
                     break
                 if answering.began and failure.kind is not ModelErrorKind.OVER_BUDGET:

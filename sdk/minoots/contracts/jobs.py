@@ -263,11 +263,6 @@ class AgentJob(_InSandbox):
         servers = [server.name for server in self.mcp]
         if len(set(servers)) != len(servers):
             raise ValueError("expected servers of different names in mcp; got one twice")
-        if self.tier is Tier.VM and any(server.command is not None for server in self.mcp):
-            raise ValueError(
-                "expected servers in mcp with a url: programs in machines cannot be talked with yet; choose "
-                "the tier bubblewrap or container"
-            )
         return self
 
 
