@@ -31,6 +31,7 @@ from minoots_activities.sandboxes.port import (
     Ran,
     Sandbox,
     Stream,
+    ended_before,
 )
 from minoots_activities.sandboxes.tiers import Tiers
 from minoots_activities.standing.holder import Held, Holder, not_here
@@ -44,7 +45,7 @@ from minoots_workflows.jobs.port import ProgramsPort
 
 from .outputs import choose, media_type_of
 from .reaching import heard_by, reaches_out
-from .sandboxing import sandbox_for
+from .sandboxing import filled, until_begun
 from .telling import Teller
 from .working import UnwantedError, beating, while_wanted, without_words
 
@@ -199,16 +200,19 @@ class _Run:
         if self._held is not None:
             with self._held.noticing():
                 async with self._held.files() as standing:
-                    await _fill(standing, files)
+                    try:
+                        await _fill(standing, files)
+                    except OutcomeUnknown as unknown:
+                        raise ended_before() from unknown
                 return await self._ran_in(standing, tiers)
+        return await until_begun(lambda: self._ran_in_another(tiers, files))
+
+    async def _ran_in_another(self, tiers: Tiers, files: Sequence[tuple[str, bytes, bool]]) -> Outcome:
+        """Run it in a sandbox of its own."""
         name = f"{self._begun.job_id}-{self._begun.attempt}"
         heard = heard_by(self._begun, self._teller)
-        sandbox = await sandbox_for(tiers, self._request, name, heard)
-        try:
-            await _fill(sandbox, files)
+        async with filled(tiers, self._request, name, heard, lambda one: _fill(one, files)) as sandbox:
             return await self._ran_in(sandbox, tiers)
-        finally:
-            await asyncio.shield(sandbox.destroy())
 
     async def _ran_in(self, sandbox: Sandbox, tiers: Tiers) -> Outcome:
         before = _network_of(sandbox)
