@@ -30,6 +30,7 @@ from minoots_workflows.models.ports import ModelRouter
 
 from .answers import ask, pause_after, problem_of
 from .telling import Teller
+from .underway import Underway
 from .working import UnwantedError, while_wanted, without_words
 
 _PREVIEW: Final = 2000
@@ -60,12 +61,13 @@ class ModelCalls(ModelCallsPort):
         self._settings = settings
         self._clock = clock
         self._metrics = metrics or JobMetrics(NoOpMeter("minoots"))
+        self._underway = Underway()
 
     @activity.defn(name="jobs.call_model")
     async def call_model(self, due: StepDue) -> StepDone:
         """Ask a model, tell what it writes as it comes, and end the job with the answer."""
         async with without_words(due.job_id):
-            return await self._call(due)
+            return await self._underway.do(due.job_id, lambda: self._call(due))
 
     async def _call(self, due: StepDue) -> StepDone:
         async with self._database.write() as connection:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
 import sqlalchemy as sa
@@ -171,11 +171,18 @@ async def waiting(
 
 
 async def begin(
-    connection: AsyncConnection, tenant: str, job_id: str, *, most_attempts: int, now: datetime
+    connection: AsyncConnection,
+    tenant: str,
+    job_id: str,
+    *,
+    most_attempts: int,
+    now: datetime,
+    hold: timedelta | None = None,
 ) -> Begun | None:
-    """Begin an attempt; ``None`` when there is nothing to do: it has ended, or is to.
+    """Begin an attempt; ``None`` when there is nothing to do: it has ended or is to, or somebody is at it.
 
-    One that was begun ``most_attempts`` times fails instead: whatever kills its workers would do so again.
+    With ``hold``, nobody begins another one for so long (`job_holds`). One that was begun ``most_attempts``
+    times fails instead: whatever kills its workers would do so again.
     To wait for a model is none of them.
 
     Raises:
@@ -184,6 +191,8 @@ async def begin(
     row = await row_of(connection, tenant, job_id, lock=True)
     if row.state in FINAL or row.cancel_requested_at is not None or now >= row.deadline_at:
         return None
+    if row.held_until is not None and now < row.held_until:
+        return None
     if (tries := row.attempt - row.waits) >= most_attempts:
         await end(connection, row, Outcome(JobState.FAILED, problem=too_often(tries)), now)
         return None
@@ -191,6 +200,7 @@ async def begin(
     changes: dict[str, Any] = {
         "state": JobState.RUNNING.value,
         "attempt": row.attempt + 1,
+        "held_until": None if hold is None else now + hold,
         "attempt_from": row.last_event,
         "updated_at": now,
         "started_at": row.started_at or now,

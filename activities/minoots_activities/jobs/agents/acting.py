@@ -24,6 +24,7 @@ from minoots_activities.jobs.reaching import heard_by, reaches_out
 from minoots_activities.jobs.servers.calling import Servers
 from minoots_activities.jobs.servers.offers import SEPARATOR, kept_offers, rule_of, server_of
 from minoots_activities.jobs.telling import Teller
+from minoots_activities.jobs.underway import Underway
 from minoots_activities.jobs.working import UnwantedError, while_wanted, without_words
 from minoots_activities.sandboxes.port import NeverStarted
 from minoots_activities.sandboxes.tiers import Tiers
@@ -99,12 +100,13 @@ class Acting(ActingPort):
         servers = Servers(self._commands, tiers.network, jobs.mcp_token)
         self._serving = Serving(database, servers, clock)
         self._ending = Ending(database, settings.jobs, clock)
+        self._underway = Underway()
 
     @activity.defn(name="jobs.act")
     async def act(self, due: StepDue) -> StepDone:
         """Make the calls that the model wants, as far as they may be made."""
         async with without_words(due.job_id):
-            return await self._act(due)
+            return await self._underway.do(due.job_id, lambda: self._act(due))
 
     async def _act(self, due: StepDue) -> StepDone:
         number, only_new = due.step, False

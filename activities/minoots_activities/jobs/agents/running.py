@@ -6,10 +6,9 @@ working folder and nothing else, so that it makes no difference whether a worker
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, cast
@@ -19,7 +18,7 @@ from minoots.contracts.sandboxes import FILE_PATH_PATTERN
 from minoots.errors import Failure, FailureKind
 from minoots_activities.egress.gate import Heard
 from minoots_activities.jobs.reaching import heard_by
-from minoots_activities.jobs.sandboxing import sandbox_for
+from minoots_activities.jobs.sandboxing import filled, until_begun
 from minoots_activities.jobs.telling import Teller
 from minoots_activities.sandboxes.port import (
     Ended,
@@ -108,16 +107,22 @@ class Commands:
             stdin=wanted.stdin.encode(),
             seconds=where.seconds,
         )
-        async with self.opened(where, files) as sandbox:
-            try:
-                with self._tiers.watching.running(sandbox.tier) as ended:
-                    ran = await sandbox.exec(program, listen)
-                    ended(ran)
-            except OutcomeUnknown as unknown:
-                raise Failure(
-                    FailureKind.UNAVAILABLE, f"{unknown.detail}; the files are as they were before"
-                ) from unknown
-            await self.take_over(sandbox, files)
+
+        async def once() -> Ran:
+            async with self._with_files(where, files) as sandbox:
+                try:
+                    with self._tiers.watching.running(sandbox.tier) as ended:
+                        ran = await sandbox.exec(program, listen)
+                        ended(ran)
+                except OutcomeUnknown as unknown:
+                    raise Failure(
+                        FailureKind.UNAVAILABLE, f"{unknown.detail}; the files are as they were before"
+                    ) from unknown
+                await self.take_over(sandbox, files)
+                return ran
+
+        async with self._room(where):
+            ran = await until_begun(once)
         return f"{how(ran, where)}\n{_shortened(bytes(written))}".rstrip()
 
     @asynccontextmanager
@@ -127,14 +132,15 @@ class Commands:
         Raises:
             NeverStarted: there is none to be had.
         """
-        request = where.request
-        async with self._tiers.hold(request.tier, where.name, request.limits, request.priority):
-            sandbox = await sandbox_for(self._tiers, request, where.name, where.heard)
-            try:
-                await self._fill(sandbox, files)
-                yield sandbox
-            finally:
-                await asyncio.shield(sandbox.destroy())
+        async with self._room(where), self._with_files(where, files) as sandbox:
+            yield sandbox
+
+    def _room(self, where: Where) -> AbstractAsyncContextManager[None]:
+        job = where.request
+        return self._tiers.hold(job.tier, where.name, job.limits, job.priority)
+
+    def _with_files(self, where: Where, files: Files) -> AbstractAsyncContextManager[Sandbox]:
+        return filled(self._tiers, where.request, where.name, where.heard, lambda one: self._fill(one, files))
 
     async def _fill(self, sandbox: Sandbox, files: Files) -> None:
         paths = sorted(files.tree)

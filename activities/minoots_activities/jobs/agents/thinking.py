@@ -32,6 +32,7 @@ from minoots_activities.jobs.adapter import agent_look
 from minoots_activities.jobs.answers import ask, pause_after, problem_of
 from minoots_activities.jobs.servers.offers import Offers, kept_offers
 from minoots_activities.jobs.telling import Teller
+from minoots_activities.jobs.underway import Underway
 from minoots_activities.jobs.working import UnwantedError, while_wanted, without_words
 from minoots_platform.clock import Clock
 from minoots_platform.records import Database, agent_runs, agent_words, job_progress
@@ -88,12 +89,13 @@ class Thinking(ThinkingPort):
         self._clock = clock
         self._metrics = metrics or JobMetrics(NoOpMeter("minoots"))
         self._ending = Ending(database, settings, clock)
+        self._underway = Underway()
 
     @activity.defn(name="jobs.think")
     async def think(self, due: StepDue) -> StepDone:
         """Ask the model what is next, and keep the answer; end the job with the last one."""
         async with without_words(due.job_id):
-            return await self._think(due)
+            return await self._underway.do(due.job_id, lambda: self._think(due))
 
     async def _think(self, due: StepDue) -> StepDone:
         async with self._database.write() as connection:
