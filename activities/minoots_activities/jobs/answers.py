@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from datetime import timedelta
 from typing import Any, Final
+
+from temporalio.exceptions import ApplicationError
 
 from minoots.contracts import (
     Delta,
     DeltaKind,
     JobEventType,
     JobProblem,
+    JobState,
     ModelAnswer,
     ModelErrorKind,
     ModelRequest,
@@ -63,6 +67,18 @@ def pause_after(
         return None
     pause = failure.retry_after or min(_LONGEST_PAUSE, 0.25 * 2**tries)
     return pause if pause < left else None
+
+
+async def put_off(teller: Teller, failure: ModelFailure, pause: float) -> ApplicationError:
+    """Tell readers that it is tried again, and return what has Temporal do so after ``pause`` seconds.
+
+    Raise it ``from None``: the words of a provider have no place in a history.
+    """
+    told = {"state": JobState.RUNNING.value, "retry_in": pause, "reason": failure.detail}
+    await teller.tell(JobEventType.STATUS, told)
+    return ApplicationError(
+        f"no answer: {failure.kind}", type="ModelFailure", next_retry_delay=timedelta(seconds=pause)
+    )
 
 
 def problem_of(failure: ModelFailure) -> JobProblem:

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
 from typing import Final, cast
 
 from opentelemetry.metrics import NoOpMeter
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
 
 from minoots.contracts import (
     AgentJob,
     FinishReason,
-    JobEventType,
     JobProblem,
     JobState,
     Message,
@@ -29,7 +26,7 @@ from minoots.contracts import (
 )
 from minoots.errors import Failure, FailureKind
 from minoots_activities.jobs.adapter import agent_look
-from minoots_activities.jobs.answers import ask, pause_after, problem_of
+from minoots_activities.jobs.answers import ask, pause_after, problem_of, put_off
 from minoots_activities.jobs.servers.offers import Offers, kept_offers
 from minoots_activities.jobs.telling import Teller
 from minoots_activities.jobs.underway import Underway
@@ -121,16 +118,10 @@ class Thinking(ThinkingPort):
             last = step.run.tries >= self._settings.max_attempts and not failure.asked_nobody
             pause = None if last else pause_after(failure, step.run.tries, left)
             if pause is not None:
-                reason = {"state": JobState.RUNNING.value, "retry_in": pause, "reason": failure.detail}
-                await teller.tell(JobEventType.STATUS, reason)
                 if failure.asked_nobody:
                     async with self._database.write() as connection:
                         await agent_runs.only_waited(connection, step)
-                raise ApplicationError(
-                    f"no answer: {failure.kind}",
-                    type="ModelFailure",
-                    next_retry_delay=timedelta(seconds=pause),
-                ) from None  # The words of a provider have no place in a history.
+                raise await put_off(teller, failure, pause) from None
             await self._fail(step, problem_of(failure))
             return StepDone(state=JobState.FAILED)
         except Failure as failure:
