@@ -31,7 +31,9 @@ from minoots_activities.jobs.holds import HOLD
 from minoots_activities.jobs.programs import Programs, on_lost
 from minoots_activities.jobs.telling import Teller
 from minoots_activities.jobs.working import UnwantedError, while_wanted
+from minoots_activities.sandboxes.memory import Memory
 from minoots_activities.sandboxes.port import Sandbox
+from minoots_activities.sandboxes.room import Room
 from minoots_activities.sandboxes.tiers import Network, Tiers
 from minoots_platform.clock import Clock, utc_now
 from minoots_platform.network_rules import Rules
@@ -48,13 +50,13 @@ async def accept(database: Database, script: str) -> Job:
     )
 
 
-async def accept_body(database: Database, body: dict[str, Any]) -> Job:
+async def accept_body(database: Database, body: dict[str, Any], now: datetime | None = None) -> Job:
     """Keep a job."""
     request = jobs.REQUEST.validate_python(body)
     admission = jobs.Admission(10, timedelta(minutes=10))
     async with database.write() as connection:
         return await jobs.accept(
-            connection, TENANT, request, admission, now=utc_now(), actor="test", traceparent=None
+            connection, TENANT, request, admission, now=now or utc_now(), actor="test", traceparent=None
         )
 
 
@@ -309,3 +311,34 @@ async def test_a_worker_that_stops_lets_another_one_begin_at_once(database: Data
     async with database.read() as connection:
         found = await jobs.get(connection, TENANT, job.id)
     assert (again.state, found.attempt) == ("succeeded", 2), found.problem
+
+
+async def test_a_job_whose_worker_died_has_its_place_in_the_line_for_memory(
+    database: Database, tmp_path: Path
+) -> None:
+    room = Room(100, 0, folder=tmp_path / "room", memory=lambda: Memory(100, None))
+    tiers = Tiers(vm_image=Path("none"), allow_process=True, use_cgroups=False, room=room)
+    programs = Programs(database, tiers, JobsSettings(), utc_now)
+    tasks = []
+
+    async def comes(script: str, minutes_ago: int) -> None:
+        """Have a worker take a job that was accepted so long ago; it stands in the line then."""
+        body = {"kind": "exec", "tier": "process", "command": ["sh", "-c", script]}
+        body["limits"] = {"memory_mb": 60}
+        job = await accept_body(database, body, utc_now() - timedelta(minutes=minutes_ago))
+        due = StepDue(tenant=TENANT, job_id=job.id)
+        tasks.append(asyncio.create_task(ActivityEnvironment().run(programs.run_program, due)))
+        await eventually(lambda: in_line(tmp_path / "room"), lambda found: found == 1 + len(tasks))
+
+    async with room.hold("before", Tier.PROCESS, Limits(memory_mb=60)):
+        await comes(f"echo later >> {tmp_path}/order", 5)
+        # The worker that waited with it has died, and another one has it now.
+        await comes(f"echo earlier >> {tmp_path}/order", 9)
+    async with asyncio.timeout(60):
+        await asyncio.gather(*tasks)
+    assert (tmp_path / "order").read_text().split() == ["earlier", "later"]
+
+
+async def in_line(folder: Path) -> int:
+    """How many have room or wait for it."""
+    return len([path for path in folder.glob("minoots-*") if path.read_text()])

@@ -76,6 +76,25 @@ async def test_a_job_is_accepted_begun_and_ended_with_an_event_each(database: Da
     assert await begin(database, job) is None, "what has ended is not begun"
 
 
+async def test_of_those_that_are_submitted_together_as_many_are_accepted_as_may(database: Database) -> None:
+    first = await accept(database)
+    came = await asyncio.gather(*(accept(database) for _ in range(50)), return_exceptions=True)
+    refused = [one for one in came if not isinstance(one, Job)]
+    assert len(refused) == 48
+    assert all(isinstance(one, Failure) and one.kind is FailureKind.THROTTLED for one in refused), refused
+    await begin_and_end(database, first)
+    again = await asyncio.gather(*(accept(database) for _ in range(50)), return_exceptions=True)
+    assert sum(isinstance(one, Job) for one in again) == 1
+
+
+async def begin_and_end(database: Database, job: Job) -> None:
+    """Have a job succeed."""
+    begun = await begin(database, job)
+    assert begun is not None
+    async with database.write() as connection:
+        assert await job_progress.finish(connection, begun, Outcome(JobState.SUCCEEDED), utc_now())
+
+
 async def test_a_failure_is_told_with_its_remedy(database: Database) -> None:
     job = await accept(database)
     begun = await begin(database, job)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
+from datetime import timedelta
 from typing import Any, Final, cast
 
 from temporalio import activity
@@ -117,10 +118,14 @@ class Programs(ProgramsPort):
         async with self._database.read() as connection:
             waiting = await job_progress.waiting(connection, due.tenant, due.job_id)
         async with AsyncExitStack() as stack:
-            if isinstance(waiting, ExecJob):
-                # Before it begins: it waits in its queue, whoever looks sees it there, and no time runs.
+            if waiting is not None and isinstance(request := waiting.request, ExecJob):
+                # Before it begins: it waits in its queue, whoever looks sees it there, and no time runs. It
+                # has its place since it was accepted, however many workers have died meanwhile.
+                waited = max(timedelta(0), self._clock() - waiting.since)
                 await stack.enter_async_context(
-                    self._tiers.hold(waiting.tier, due.job_id, waiting.limits, waiting.priority)
+                    self._tiers.hold(
+                        request.tier, due.job_id, request.limits, request.priority, waited=waited
+                    )
                 )
             return await self._run(due)
 

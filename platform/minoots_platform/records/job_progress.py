@@ -90,6 +90,18 @@ class Begun:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """A job that may be begun.
+
+    Attributes:
+        since: when it was accepted.
+    """
+
+    request: LlmJob | ExecJob | AgentJob
+    since: datetime
+
+
+@dataclass(frozen=True)
 class Told:
     """What became of events that were to be appended.
 
@@ -156,9 +168,7 @@ async def stop(connection: AsyncConnection, tenant: str, job_id: str, now: datet
     return Look(JobState(row.state), None, row.deadline_at, row.attempt)
 
 
-async def waiting(
-    connection: AsyncConnection, tenant: str, job_id: str
-) -> LlmJob | ExecJob | AgentJob | None:
+async def waiting(connection: AsyncConnection, tenant: str, job_id: str) -> Waiting | None:
     """Return what a job wants done that may be begun; ``None`` for one that is over, or is to be.
 
     Raises:
@@ -167,7 +177,7 @@ async def waiting(
     row = await row_of(connection, tenant, job_id)
     if row.state in FINAL or row.cancel_requested_at is not None:
         return None
-    return REQUEST.validate_python(row.spec)
+    return Waiting(REQUEST.validate_python(row.spec), row.created_at)
 
 
 async def begin(

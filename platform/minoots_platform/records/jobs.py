@@ -31,7 +31,7 @@ from minoots.contracts.sandboxes import MAX_TIME
 from minoots.errors import Failure, FailureKind
 from minoots_platform.ids import new_id
 
-from . import contents, events, job_queue, sandboxes, schema
+from . import contents, events, job_queue, sandboxes, schema, tenants
 from .paging import newest_first
 
 TABLE: Final = schema.jobs
@@ -87,13 +87,14 @@ async def accept(
             conflict, for a sandbox that is not there or does not stand.
     """
     deadline = _deadline(request, admission, now)
-    await _require_room(connection, tenant, admission.most_unfinished)
     named = contents_of(request)
     await contents.require(connection, tenant, named, now)
     sandbox_id = request.sandbox if isinstance(request, ExecJob) else None
     if sandbox_id is not None:
         await sandboxes.require_standing(connection, tenant, sandbox_id, now)
         await _require_turn(connection, tenant, sandbox_id)
+    # Last of what is locked: others have a sandbox's row when they wait for the tenant's.
+    await _require_room(connection, tenant, admission.most_unfinished)
     wire = request.model_dump(mode="json", exclude_unset=True)
     row = (
         await connection.execute(
@@ -325,6 +326,7 @@ async def _require_turn(connection: AsyncConnection, tenant: str, sandbox_id: st
 
 
 async def _require_room(connection: AsyncConnection, tenant: str, most: int) -> None:
+    await tenants.one_after_the_other(connection, tenant)
     waiting = sa.select(sa.func.count()).where(TABLE.c.tenant == tenant, TABLE.c.ended_at.is_(None))
     if (await connection.execute(waiting)).scalar_one() >= most:
         raise Failure(

@@ -10,7 +10,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, cast
 
 from minoots.contracts import AgentJob
@@ -57,6 +57,7 @@ class Where:
         seconds: how long the command may run.
         heard: who is told of every host that it wants to reach.
         tenant: whose job it is.
+        waited: how long it has waited before, with a worker that has died.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Where:
     seconds: float
     heard: Heard
     tenant: str
+    waited: timedelta = timedelta(0)
 
 
 def where_of(step: Step, seconds: float, teller: Teller, now: datetime) -> Where:
@@ -72,7 +74,11 @@ def where_of(step: Step, seconds: float, teller: Teller, now: datetime) -> Where
     left = (begun.deadline - now).total_seconds()
     name = f"{begun.job_id}-{begun.attempt}-{step.number}"
     job = cast(AgentJob, begun.request)
-    return Where(name, job, max(0.01, min(seconds, left)), heard_by(begun, teller), begun.tenant)
+    waited = timedelta(0)
+    if step.again and step.call is not None:
+        waited = max(waited, now - step.call.created_at)
+    heard = heard_by(begun, teller)
+    return Where(name, job, max(0.01, min(seconds, left)), heard, begun.tenant, waited)
 
 
 class Commands:
@@ -137,7 +143,7 @@ class Commands:
 
     def _room(self, where: Where) -> AbstractAsyncContextManager[None]:
         job = where.request
-        return self._tiers.hold(job.tier, where.name, job.limits, job.priority)
+        return self._tiers.hold(job.tier, where.name, job.limits, job.priority, waited=where.waited)
 
     def _with_files(self, where: Where, files: Files) -> AbstractAsyncContextManager[Sandbox]:
         return filled(self._tiers, where.request, where.name, where.heard, lambda one: self._fill(one, files))
