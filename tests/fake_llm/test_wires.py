@@ -276,6 +276,16 @@ async def test_errors_are_those_that_its_client_knows(serving: Serving) -> None:
                 [chunk async for chunk in stream]
 
 
+async def test_a_model_answers_to_the_name_that_the_script_gives_it(serving: Serving) -> None:
+    turns = [{"model": "gpt", "text": "I am gpt."}]
+    async with serving(models=[{"name": "gpt"}], turns=turns) as url, compatible(url) as client:
+        [name] = [model.id async for model in await client.models.list()]
+        done = await client.chat.completions.create(model=name, messages=ASKED)
+        assert done.choices[0].message.content == "I am gpt."
+        for asked in (name, f"{name}:latest"):
+            assert (await native(url).chat(asked, ASKED)).message.content == "I am gpt."
+
+
 async def test_fewer_words_than_there_are_is_an_end_by_length(serving: Serving) -> None:
     async with serving(turns=[{"text": "one two three"}]) as url, compatible(url) as client:
         done = await client.chat.completions.create(model=MODEL, messages=ASKED, max_tokens=2)

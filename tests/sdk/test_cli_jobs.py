@@ -302,3 +302,68 @@ def test_a_folder_of_too_many_files_is_refused_with_what_to_do(gateway, tmp_path
     assert done.exit_code == 2
     assert "256" in done.output
     assert gateway.seen == []
+
+
+def event(sequence, kind, **data):
+    """An event of a job, as the gateway gives it."""
+    return {"sequence": sequence, "time": AT, "type": kind, "attempt": 1, "data": data}
+
+
+@pytest.fixture
+def watched(gateway, make):
+    """Follows a job by the command line; returns the lines that are printed."""
+
+    def watch(job, *happened):
+        page = {"items": list(happened), "state": job["state"], "next_after": len(happened)}
+        gateway.answer("GET", "/v1/jobs/job_1/events", make.reply(page))
+        gateway.answer("GET", "/v1/jobs/job_1", make.reply({**JOB, **job, "request": {}}))
+        done = CliRunner().invoke(app, ["--url", gateway.url, "jobs", "watch", "job_1"])
+        assert done.exit_code == 0, done.output
+        return [" ".join(line.split()) for line in done.output.splitlines()]
+
+    return watch
+
+
+def test_who_follows_a_program_is_told_what_was_not_let_out_and_by_what_it_ran(watched):
+    refused = {
+        "allowed": False,
+        "host": "tea.example",
+        "port": 443,
+        "reason": "tea.example:443 is not allowed",
+    }
+    result = {
+        "kind": "exec", "ended": "exited", "exit_code": 0, "wall_ms": 1, "cpu_ms": 1, "peak_kb": 1,
+        "tier": "vm", "held_by": {"accelerator": "tcg"}, "network": {"allowed": 2, "refused": 1},
+    }  # fmt: skip
+    lines = watched(
+        {"state": "succeeded", "result": result},
+        event(1, "status", network={"allowed": True, "host": "milk.example", "port": 443}),
+        event(2, "status", network=refused),
+        event(3, "status", state="succeeded"),
+    )
+    assert lines[0] == "not let out: tea.example:443 is not allowed"
+    assert "run by tcg" in lines
+    assert "network 2 let out, 1 not" in lines
+    assert not [line for line in lines if "milk.example" in line]
+
+
+def test_who_follows_a_question_is_told_who_did_not_answer_and_what_is_amiss(watched):
+    attempts = [
+        {"number": 0, "provider": "ollama", "model": "m", "error": "circuit_open"},
+        {"number": 1, "provider": "desk", "model": "m"},
+    ]
+    result = {
+        "kind": "llm", "answer": HASH, "finish": "stop", "provider": "desk", "model": "m", "local": False,
+        "usage": {"input_tokens": 1, "output_tokens": 2, "cost_micros": 1500}, "currency": "EUR",
+        "attempts": attempts, "fell_back": True, "warnings": ["half of it was not read"],
+    }  # fmt: skip
+    lines = watched(
+        {"kind": "llm", "state": "succeeded", "result": result},
+        event(1, "status", retry_in=0.5, reason="it is away"),
+        event(2, "status", retry_in=38.4, reason="it is away"),
+        event(3, "status", state="succeeded"),
+    )
+    assert lines[:2] == ["waits 0.5 s: it is away", "waits 38 s: it is away"]
+    assert "fell back ollama/m: circuit_open" in lines
+    assert "warning half of it was not read" in lines
+    assert "cost 0.0015 EUR" in lines

@@ -112,7 +112,7 @@ class Turn(_Part):
 
     def answers(self, model: str, last: str, nth: int) -> bool:
         """Tell whether it answers to this."""
-        if self.model not in (None, model) or self.nth not in (None, nth):
+        if not (self.model is None or _same(self.model, model)) or self.nth not in (None, nth):
             return False
         return re.search(self.when, last) is not None
 
@@ -138,8 +138,12 @@ class Script(_Part):
 
     def model(self, name: str) -> Model | None:
         """Return a model by its name, with or without ``:latest``."""
-        wanted = name if ":" in name else f"{name}:latest"
-        return next((one for one in self.models if one.name == wanted), None)
+        return next((one for one in self.models if _same(one.name, name)), None)
+
+
+def _same(one: str, other: str) -> bool:
+    """Tell whether two names are of the same model: ``:latest`` may be left out of either."""
+    return one.removesuffix(":latest") == other.removesuffix(":latest")
 
 
 class Playing:
