@@ -88,6 +88,22 @@ async def test_what_is_beyond_the_context_is_dropped_without_a_word(serving: Ser
         assert wide.prompt_eval_count > 10_000
 
 
+async def test_a_script_may_leave_the_tag_of_a_model_out(serving: Serving) -> None:
+    turns = [{"model": "small", "text": "I am small."}, {"model": "big:1b", "text": "I am big."}]
+    async with serving(models=[{"name": "small"}, {"name": "big:1b"}], turns=turns) as url:
+        assert [one.model for one in (await native(url).list()).models] == ["small:latest", "big:1b"]
+        for name in ("small", "small:latest"):
+            assert (await native(url).chat(name, ASKED)).message.content == "I am small."
+            async with compatible(url) as client:
+                answer = await client.chat.completions.create(model=name, messages=ASKED)
+                assert answer.choices[0].message.content == "I am small."
+        async with compatible(url) as client:
+            assert [one.id async for one in client.models.list()] == ["big:1b", "small"]
+        assert (await native(url).chat("big:1b", ASKED)).message.content == "I am big."
+        with pytest.raises(ollama.ResponseError):
+            await native(url).chat("big", ASKED)
+
+
 PICTURE = "iVBORw0KGgo" * 8_000
 """A picture's bytes, as base64: no model reads them as words."""
 

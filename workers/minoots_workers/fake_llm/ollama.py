@@ -19,7 +19,7 @@ from starlette.routing import Route
 from minoots.durations import parse_duration
 
 from .counting import tokens_sent
-from .script import Fault, Model, Playing, Turn, embedding, tokens_in
+from .script import Fault, Model, Playing, Turn, embedding, tokens_in, with_tag
 from .speaking import Heard, said
 
 VERSION: Final = "0.12.0"
@@ -187,8 +187,8 @@ class Ollama:
 
     def _listed(self, model: Model) -> dict[str, Any]:
         return {
-            "name": model.name,
-            "model": model.name,
+            "name": with_tag(model.name),
+            "model": with_tag(model.name),
             "modified_at": _MODIFIED,
             "size": model.size,
             "digest": self._playing.pulled.get(model.name, model.digest),

@@ -112,7 +112,9 @@ class Turn(_Part):
 
     def answers(self, model: str, last: str, nth: int) -> bool:
         """Tell whether it answers to this."""
-        if not (self.model is None or _same(self.model, model)) or self.nth not in (None, nth):
+        if self.model is not None and with_tag(self.model) != with_tag(model):
+            return False
+        if self.nth not in (None, nth):
             return False
         return re.search(self.when, last) is not None
 
@@ -138,12 +140,7 @@ class Script(_Part):
 
     def model(self, name: str) -> Model | None:
         """Return a model by its name, with or without ``:latest``."""
-        return next((one for one in self.models if _same(one.name, name)), None)
-
-
-def _same(one: str, other: str) -> bool:
-    """Tell whether two names are of the same model: ``:latest`` may be left out of either."""
-    return one.removesuffix(":latest") == other.removesuffix(":latest")
+        return next((one for one in self.models if with_tag(one.name) == with_tag(name)), None)
 
 
 class Playing:
@@ -169,6 +166,11 @@ class Playing:
         """Return a model that is there."""
         found = self.script.model(name)
         return found if found is not None and found.name in self.pulled else None
+
+
+def with_tag(name: str) -> str:
+    """Return a model's name as Ollama has it: a script may leave the tag out, as its users do."""
+    return name if ":" in name else f"{name}:latest"
 
 
 def text_of(message: Mapping[str, Any]) -> str:
