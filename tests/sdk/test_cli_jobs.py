@@ -294,6 +294,16 @@ def test_files_that_no_request_would_hold_together_go_by_their_hash(sent, gatewa
     assert [next(iter(file)) for file in found.values()] == ["text"] * 2 + ["artifact"] * 3
 
 
+@pytest.mark.parametrize("given", [["a=1", "a=2"], [".=@{}", "a.txt=2"]])
+def test_a_path_that_comes_twice_is_refused_and_not_the_last_one_taken(gateway, tmp_path, given):
+    (tmp_path / "a.txt").write_text("1")
+    told = [part for one in given for part in ("--file", one.format(tmp_path))]
+    done = CliRunner().invoke(app, ["--url", gateway.url, "jobs", "submit", *told, "--", "true"])
+    assert done.exit_code == 4, done.output
+    assert "different paths" in done.stderr
+    assert gateway.seen == []
+
+
 def test_a_folder_of_too_many_files_is_refused_with_what_to_do(gateway, tmp_path):
     for number in range(300):
         (tmp_path / f"{number}").touch()

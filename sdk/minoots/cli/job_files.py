@@ -43,13 +43,12 @@ def file_fields(given_files: Sequence[str] | None, hand_in: Callable[[bytes], st
     Raises:
         typer.BadParameter: something of it is no file, or there are too many.
     """
-    for one in given_files or ():
-        if "=" not in one:
-            raise _wrong(f"expected {PLACES.removesuffix('; repeatable.')}; got {one!r}")
     holding = _Holding(hand_in)
     found: list[dict[str, Any]] = []
     # One by one: a path that comes twice is refused with the rest of the request, and not the last one taken.
     for one in given_files or ():
+        if "=" not in one:
+            raise _wrong(f"expected {PLACES.removesuffix('; repeatable.')}; got {one!r}")
         [(path, what)] = mapping([one], _OPTION, "=", exact=True).items()
         if what.startswith(_BY_HASH):
             found.append({"path": path, "artifact": _digest(path, what)})

@@ -141,6 +141,7 @@ def _result(job: Job) -> Sequence[tuple[str, Any]]:
         found += [
             ("said", job.result.preview.partition("\n")[0][:200] or None),
             ("changed", ", ".join(job.result.changed[:10]) or None),
+            ("fell back", f"{job.result.fallbacks} times" if job.result.fallbacks else None),
             *_usage(job.result.usage, job.result.currency),
         ]
     if job.problem is not None:

@@ -362,6 +362,8 @@ class AgentResult(View):
     """How many there are."""
     usage: ModelUsage = Field(default_factory=ModelUsage)
     currency: str = "USD"
+    fallbacks: int = 0
+    """How many of its answers came from another model than the first choice; its events say from which."""
     outputs_left_out: int = 0
 
 

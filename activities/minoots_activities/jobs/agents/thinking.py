@@ -21,7 +21,6 @@ from minoots.contracts import (
     Message,
     ModelAnswer,
     ModelRequest,
-    ModelUsage,
     ToolSpec,
 )
 from minoots.errors import Failure, FailureKind
@@ -44,9 +43,10 @@ from minoots_workflows.models.failures import ModelFailure
 from minoots_workflows.models.ports import ModelRouter
 
 from .arguments import spec_of
-from .ending import Ending, usage_of
+from .ending import Ending
 from .policy import MOST_FAULTS, bounded, judge, rules_of, said
 from .preparing import prepared
+from .taken import taken_by
 
 _ASKED: Final = (
     "provider",
@@ -154,7 +154,7 @@ class Thinking(ThinkingPort):
 
     async def _kept(self, step: Step, job: AgentJob, offers: Offers, answer: ModelAnswer) -> Due | None:
         message = said(answer.text, answer.tool_calls, step.run.calls + 1)
-        usage = _sum(usage_of(step), answer.usage)
+        taken = taken_by(step).more(answer)
         async with self._database.read() as connection:
             made = await agent_runs.counts(connection, step.run.job_id)
         # In a thread: patterns of strangers are held against paths of strangers, in steps that are bounded.
@@ -176,9 +176,9 @@ class Thinking(ThinkingPort):
         if not calls:
             cut = answer.finish in (FinishReason.LENGTH, FinishReason.FILTERED)
             problem = _cut(answer.finish) if cut else None
-            outcome = await self._ending.outcome(step, message, usage=usage, problem=problem)
+            outcome = await self._ending.outcome(step, message, taken=taken, problem=problem)
         async with self._database.write() as connection:
-            return await agent_runs.thought(connection, step, message, calls, usage, outcome, self._clock())
+            return await agent_runs.thought(connection, step, message, calls, taken, outcome, self._clock())
 
     async def _fail(self, step: Step, problem: JobProblem) -> None:
         """End a job that fails, with what there is."""
@@ -230,7 +230,7 @@ def _given_up(step: Step, job: AgentJob) -> JobProblem | None:
     if run.faults >= MOST_FAULTS:
         return JobProblem(
             kind=FailureKind.EXHAUSTED,
-            detail=f"in its last {run.faults} turns it called tools in a way that none can be, or may not be",
+            detail=f"each of its last {run.faults} turns made a call that is malformed or not allowed",
             remedy="See the artifact conversation.jsonl; choose another model, or allow the tool.",
         )
     return None
@@ -247,13 +247,4 @@ def _cut(finish: FinishReason) -> JobProblem:
         kind=FailureKind.EXHAUSTED,
         detail="the model's answer was cut off before its end",
         remedy="Raise max_tokens, or choose a model of a longer context.",
-    )
-
-
-def _sum(one: ModelUsage, other: ModelUsage) -> ModelUsage:
-    return ModelUsage(
-        input_tokens=one.input_tokens + other.input_tokens,
-        output_tokens=one.output_tokens + other.output_tokens,
-        cached_tokens=one.cached_tokens + other.cached_tokens,
-        cost_micros=one.cost_micros + other.cost_micros,
     )
