@@ -65,7 +65,7 @@ class SdkProvider(Provider):
             if self._client is None:
                 key = require_key(self)
                 module = await self.module()
-                self._client = getattr(module, self.client_class)(
+                client = getattr(module, self.client_class)(
                     api_key=key,
                     # Never the environment's: the setting says where words go.
                     base_url=self.spec.url or self.usual_url,
@@ -73,6 +73,12 @@ class SdkProvider(Provider):
                     max_retries=0,
                     timeout=module.Timeout(None, connect=self.patience.connect),
                 )
+                # Headers of the environment may hold keys for another server, and OpenAI's say who is billed.
+                client._custom_headers = {}
+                for name in ("organization", "project"):
+                    if hasattr(client, name):
+                        setattr(client, name, None)
+                self._client = client
             return self._client
 
     usual_url: str
