@@ -7,7 +7,6 @@ working folder and nothing else, so that it makes no difference whether a worker
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from datetime import datetime
 from typing import Final, cast
 
 from minoots.contracts import AgentJob
-from minoots.contracts.sandboxes import FILE_PATH_PATTERN
 from minoots.errors import Failure, FailureKind
 from minoots_activities.egress.gate import Heard
 from minoots_activities.jobs.reaching import heard_by
@@ -23,12 +21,12 @@ from minoots_activities.jobs.sandboxing import sandbox_for
 from minoots_activities.jobs.telling import Teller
 from minoots_activities.sandboxes.port import (
     Ended,
-    File,
     OutcomeUnknown,
     Program,
     Ran,
     Sandbox,
     Stream,
+    nameable,
 )
 from minoots_activities.sandboxes.tiers import Tiers
 from minoots_platform.records.agent_runs import Step
@@ -166,7 +164,7 @@ class Commands:
         tree: dict[str, Entry] = {}
         taken = 0
         for file in listing.files:
-            if _nameable(file):
+            if nameable(file.path):
                 data = await sandbox.get(file.path, self._most_file)
                 taken += len(data)
                 if taken > self._most_bytes:
@@ -178,12 +176,6 @@ class Commands:
                     )
                 tree[file.path] = Entry(await files.keep(data), len(data), file.executable)
         files.tree = tree
-
-
-def _nameable(file: File) -> bool:
-    """Tell whether a file can be named by whoever wants it later."""
-    parts = file.path.split("/")
-    return re.fullmatch(FILE_PATH_PATTERN, file.path) is not None and not {"", ".", ".."} & set(parts)
 
 
 def how(ran: Ran, where: Where) -> str:
