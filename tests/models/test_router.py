@@ -262,7 +262,11 @@ async def test_an_unknown_model_names_the_nearest(sqlite_database: Database, tel
 async def test_what_is_too_long_is_refused_with_how_much_and_what_would_take_it(
     sqlite_database: Database, telemetry: Telemetry
 ) -> None:
-    models = [{"name": "small:latest", "context_length": 1024}, {"name": "large:latest"}]
+    models = [
+        {"name": "small:latest", "context_length": 1024},
+        {"name": "vectors:latest", "capabilities": ["embedding"]},
+        {"name": "large:latest"},
+    ]
     async with (
         model_server(models=models) as url,
         routing(sqlite_database, telemetry, providers=[f"ollama={url}"]) as opened,
@@ -272,7 +276,15 @@ async def test_what_is_too_long_is_refused_with_how_much_and_what_would_take_it(
         ) as failed:
             await opened.router.complete(asked("word " * 4000, model="small"), caller())
         assert failed.value.kind is K.CONTEXT_TOO_LONG
+        assert "vectors" not in failed.value.detail, "it takes as much, and answers nothing"
+        with pytest.raises(ModelFailure, match="more than its context_tokens of 2048") as failed:
+            await opened.router.complete(asked("word " * 4000, context_tokens=2048), caller())
+        assert failed.value.kind is K.CONTEXT_TOO_LONG
+        assert "Send more context_tokens" in failed.value.remedy
         assert not any(one["path"] == "/api/chat" for one in await heard(url))
+        # Where none is named and none is the provider's default, one that takes it is chosen.
+        assert (await opened.router.complete(asked("word"), caller())).model == "small:latest"
+        assert (await opened.router.complete(asked("word " * 4000), caller())).model == "large:latest"
 
 
 async def test_a_model_is_chosen_by_what_it_can(sqlite_database: Database, telemetry: Telemetry) -> None:
@@ -342,6 +354,27 @@ async def test_an_alarm_tells_that_a_model_has_not_read_everything(
         assert failed.value.kind is K.TRUNCATED
 
 
+async def test_tools_beside_few_words_raise_no_alarm_and_what_is_cut_off_does(
+    sqlite_database: Database, telemetry: Telemetry
+) -> None:
+    tools = tuple(
+        ToolSpec(name=f"tool_{number}", description="what it does " * 30, parameters={"type": "object"})
+        for number in range(8)
+    )
+    question = asked("make tea " * 100, tools=tools)
+    for url_of, warned in ((model_server(turns=[{"text": "ok"}]), False), (_less([{"text": "ok"}]), True)):
+        async with (
+            url_of as url,
+            routing(sqlite_database, telemetry, providers=[f"ollama={url}"]) as opened,
+        ):
+            # The other one looks at so much of it as is less than the words are.
+            sent = asked("make tea " * 400, tools=tools) if warned else question
+            answer = await opened.router.complete(sent, caller())
+            assert bool(answer.warnings) is warned
+            if not warned:
+                assert answer.usage.input_tokens > 900, "tools are counted, too"
+
+
 async def test_a_server_that_can_is_told_to_drop_nothing(
     sqlite_database: Database, telemetry: Telemetry
 ) -> None:
@@ -385,7 +418,7 @@ async def test_an_answer_that_is_not_of_the_schema_is_none(
         assert failed.value.kind is K.BAD_ANSWER
         _, answer = await streamed(opened, asked(json_schema=schema_))
         assert answer.text == '{"cups": 2}'
-        with pytest.raises(ModelFailure, match="expected a JSON Schema") as failed:
+        with pytest.raises(ModelFailure, match=r"json_schema\.type: expected one of") as failed:
             await streamed(opened, asked(json_schema={"type": "nonsense"}))
         assert failed.value.kind is K.INVALID
 
@@ -394,7 +427,7 @@ async def test_a_schema_fetches_nothing(sqlite_database: Database, telemetry: Te
     async with model_server() as elsewhere, model_server(turns=[{"text": "{}"}]) as url:
         schema_ = {"$ref": f"{elsewhere}/schema.json"}
         async with routing(sqlite_database, telemetry, providers=[f"ollama={url}"]) as opened:
-            with pytest.raises(ModelFailure, match="which is not in it"):
+            with pytest.raises(ModelFailure, match="a place in the schema itself"):
                 await opened.router.complete(asked(json_schema=schema_), caller())
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from stacks import TENANT
+from stacks import TENANT, eventually
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 from vm_images import image_for, shared_folder
@@ -27,17 +27,20 @@ from minoots.contracts import (
     Tier,
     VmResult,
 )
+from minoots_activities.jobs.holds import HOLD
 from minoots_activities.jobs.programs import Programs, on_lost
 from minoots_activities.jobs.telling import Teller
 from minoots_activities.jobs.working import UnwantedError, while_wanted
+from minoots_activities.sandboxes.memory import Memory
 from minoots_activities.sandboxes.port import Sandbox
+from minoots_activities.sandboxes.room import Room
 from minoots_activities.sandboxes.tiers import Network, Tiers
-from minoots_platform.clock import utc_now
+from minoots_platform.clock import Clock, utc_now
 from minoots_platform.network_rules import Rules
-from minoots_platform.records import Database, job_progress, jobs
+from minoots_platform.records import Database, job_holds, job_progress, jobs
 from minoots_platform.settings import JobsSettings, TelemetrySettings
 from minoots_platform.telemetry import start_logs
-from minoots_workflows.jobs.contracts import StepDue
+from minoots_workflows.jobs.contracts import StepDone, StepDue
 
 
 async def accept(database: Database, script: str) -> Job:
@@ -47,13 +50,13 @@ async def accept(database: Database, script: str) -> Job:
     )
 
 
-async def accept_body(database: Database, body: dict[str, Any]) -> Job:
+async def accept_body(database: Database, body: dict[str, Any], now: datetime | None = None) -> Job:
     """Keep a job."""
     request = jobs.REQUEST.validate_python(body)
     admission = jobs.Admission(10, timedelta(minutes=10))
     async with database.write() as connection:
         return await jobs.accept(
-            connection, TENANT, request, admission, now=utc_now(), actor="test", traceparent=None
+            connection, TENANT, request, admission, now=now or utc_now(), actor="test", traceparent=None
         )
 
 
@@ -231,3 +234,111 @@ async def test_signs_of_life_go_on_while_work_that_was_called_off_stops(database
         with pytest.raises(UnwantedError):
             await running
     assert ends.is_set()
+
+
+async def lines(path: Path) -> int:
+    """How many lines a file has; none as long as it is not there."""
+    return path.read_text().count("\n") if path.exists() else 0
+
+
+def ran_by(database: Database, job: Job, clock: Clock = utc_now) -> asyncio.Task[StepDone]:
+    """Have a worker of its own run the program of a job."""
+    tiers = Tiers(vm_image=Path("none"), allow_process=True, use_cgroups=False)
+    programs = Programs(database, tiers, JobsSettings(), clock)
+    due = StepDue(tenant=TENANT, job_id=job.id)
+    return asyncio.create_task(ActivityEnvironment().run(programs.run_program, due))
+
+
+async def test_a_program_that_another_worker_is_at_is_let_finish(database: Database, tmp_path: Path) -> None:
+    job = await accept(
+        database, f"echo run >> {tmp_path}/runs; until test -e {tmp_path}/go; do sleep 0.05; done"
+    )
+    first = ran_by(database, job)
+    await eventually(lambda: lines(tmp_path / "runs"), bool)
+
+    async def until() -> datetime:
+        async with database.read() as connection:
+            found = await job_holds.held_until(connection, TENANT, job.id)
+        assert found is not None
+        return found
+
+    began = await until()
+    # Temporal takes the first one for dead.
+    second = ran_by(database, job)
+    await eventually(until, lambda now: now > began + HOLD / 4)
+    assert not second.done()
+    (tmp_path / "go").touch()
+    async with asyncio.timeout(60):
+        assert (await first).state == "succeeded"
+        assert (await second).state == "", "nothing was left to do"
+    async with database.read() as connection:
+        assert (await jobs.get(connection, TENANT, job.id)).attempt == 1
+    assert await lines(tmp_path / "runs") == 1
+
+
+async def test_a_program_whose_worker_says_nothing_any_more_is_begun_anew(
+    database: Database, tmp_path: Path
+) -> None:
+    job = await accept(database, f"echo run >> {tmp_path}/runs")
+    async with database.write() as connection:
+        dead = await job_progress.begin(
+            connection, TENANT, job.id, most_attempts=5, now=utc_now(), hold=timedelta(minutes=5)
+        )
+    assert dead is not None
+    waiting = ran_by(database, job)
+    async with asyncio.timeout(60):
+        # By a clock of later.
+        assert (await ran_by(database, job, lambda: utc_now() + timedelta(minutes=5))).state == "succeeded"
+        assert (await waiting).state == ""
+    async with database.write() as connection:
+        assert not await job_holds.go_on(connection, dead, utc_now())
+        assert (await jobs.get(connection, TENANT, job.id)).attempt == 2
+
+
+async def test_a_worker_that_stops_lets_another_one_begin_at_once(database: Database, tmp_path: Path) -> None:
+    script = f"test -e {tmp_path}/again || {{ echo run >> {tmp_path}/runs; exec sleep 600; }}"
+    body = {"kind": "exec", "tier": "process", "command": ["sh", "-c", script], "on_lost": "rerun"}
+    job = await accept_body(database, body)
+    first = ran_by(database, job)
+    await eventually(lambda: lines(tmp_path / "runs"), bool)
+    (tmp_path / "again").touch()
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    async with database.read() as connection:
+        assert await job_holds.held_until(connection, TENANT, job.id) is None
+    async with asyncio.timeout(60):
+        again = await ran_by(database, job)
+    async with database.read() as connection:
+        found = await jobs.get(connection, TENANT, job.id)
+    assert (again.state, found.attempt) == ("succeeded", 2), found.problem
+
+
+async def test_a_job_whose_worker_died_has_its_place_in_the_line_for_memory(
+    database: Database, tmp_path: Path
+) -> None:
+    room = Room(100, 0, folder=tmp_path / "room", memory=lambda: Memory(100, None))
+    tiers = Tiers(vm_image=Path("none"), allow_process=True, use_cgroups=False, room=room)
+    programs = Programs(database, tiers, JobsSettings(), utc_now)
+    tasks = []
+
+    async def comes(script: str, minutes_ago: int) -> None:
+        """Have a worker take a job that was accepted so long ago; it stands in the line then."""
+        body = {"kind": "exec", "tier": "process", "command": ["sh", "-c", script]}
+        body["limits"] = {"memory_mb": 60}
+        job = await accept_body(database, body, utc_now() - timedelta(minutes=minutes_ago))
+        due = StepDue(tenant=TENANT, job_id=job.id)
+        tasks.append(asyncio.create_task(ActivityEnvironment().run(programs.run_program, due)))
+        await eventually(lambda: in_line(tmp_path / "room"), lambda found: found == 1 + len(tasks))
+
+    async with room.hold("before", Tier.PROCESS, Limits(memory_mb=60)):
+        await comes(f"echo later >> {tmp_path}/order", 5)
+        # The worker that waited with it has died, and another one has it now.
+        await comes(f"echo earlier >> {tmp_path}/order", 9)
+    async with asyncio.timeout(60):
+        await asyncio.gather(*tasks)
+    assert (tmp_path / "order").read_text().split() == ["earlier", "later"]
+
+
+async def in_line(folder: Path) -> int:
+    """How many have room or wait for it."""
+    return len([path for path in folder.glob("minoots-*") if path.read_text()])

@@ -18,7 +18,7 @@ import pytest
 from minoots.contracts.sandboxes import Limits, Tier
 from minoots_activities.sandboxes.channel import Channel
 from minoots_activities.sandboxes.guested import GuestedSandbox, _beside
-from minoots_activities.sandboxes.port import OutcomeUnknown, Program
+from minoots_activities.sandboxes.port import EndedBefore, NeverStarted, OutcomeUnknown, Program
 
 Say = Callable[[dict[str, Any]], Iterator[dict[str, Any]]]
 
@@ -86,6 +86,64 @@ async def test_more_answers_than_anybody_takes_end_the_channel() -> None:
             assert await asked.next() == {"n": 1}
         with pytest.raises(OutcomeUnknown):
             await asked.next()
+
+
+async def heard_by_nobody(stream: str, data: bytes) -> None:
+    raise AssertionError("nobody writes")
+
+
+@asynccontextmanager
+async def sandbox_and_its_guest() -> AsyncIterator[tuple[GuestedSandbox, socket.socket]]:
+    """A sandbox, and what a guest has of it."""
+    async with opened() as (channel, theirs):
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", "input()", stdin=-1)
+        try:
+            yield GuestedSandbox(Tier.BUBBLEWRAP, Limits(), {}, {}, process, channel, None, {}), theirs
+        finally:
+            await process.communicate(b"\n")
+
+
+async def test_a_program_that_was_sent_to_nobody_never_started() -> None:
+    async with sandbox_and_its_guest() as (sandbox, theirs), asyncio.timeout(30):
+        # Nobody has been told yet that it has ended.
+        theirs.close()
+        with pytest.raises(EndedBefore):
+            await sandbox.exec(Program(("true",)), heard_by_nobody)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what was not read is told by Linux")
+@pytest.mark.parametrize("size", [1, 60_000])
+async def test_a_program_that_a_guest_has_not_read_when_it_ends_never_started(size: int) -> None:
+    async with sandbox_and_its_guest() as (sandbox, theirs), asyncio.timeout(30):
+        running = asyncio.create_task(sandbox.exec(Program(("true", "x" * size)), heard_by_nobody))
+        await asyncio.sleep(0)
+        # Half a line is read by nobody.
+        theirs.recv(size // 2)
+        theirs.close()
+        with pytest.raises(EndedBefore):
+            await running
+
+
+async def test_of_a_program_that_a_guest_has_read_when_it_ends_nobody_knows() -> None:
+    async with sandbox_and_its_guest() as (sandbox, theirs), asyncio.timeout(30):
+        running = asyncio.create_task(sandbox.exec(Program(("true",)), heard_by_nobody))
+        await asyncio.sleep(0)
+        assert theirs.recv(65536).endswith(b"\n")
+        theirs.close()
+        with pytest.raises(OutcomeUnknown) as unknown:
+            await running
+        assert not isinstance(unknown.value, NeverStarted)
+
+
+async def test_that_a_guest_has_ended_is_known_before_anybody_is_told() -> None:
+    async with opened() as (channel, theirs):
+        assert channel.lives
+        await write(theirs, b'{"ready": 1}\n')
+        assert channel.lives
+        assert await channel.ready(10)
+        theirs.close()
+        assert not channel.lives
+        assert channel.ended.is_set()
 
 
 @pytest.mark.parametrize(
@@ -184,12 +242,9 @@ async def test_an_end_that_cannot_be_is_none(ended: dict[str, Any]) -> None:
         yield {"n": request["n"], "pid": 1}
         yield {"n": request["n"], **ended}
 
-    async def hear(stream: str, data: bytes) -> None:
-        raise AssertionError("nobody writes")
-
     async with sandbox_that_says(say) as sandbox, asyncio.timeout(30):
         with pytest.raises(OutcomeUnknown):
-            await sandbox.exec(Program(("true",)), hear)
+            await sandbox.exec(Program(("true",)), heard_by_nobody)
 
 
 async def test_who_is_called_off_leaves_no_file_for_the_next(tmp_path: Path) -> None:

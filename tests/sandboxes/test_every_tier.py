@@ -13,7 +13,7 @@ from shut_in import Open
 
 from minoots.contracts.sandboxes import Tier
 from minoots.errors import Failure, FailureKind
-from minoots_activities.sandboxes.port import Ended, NeverStarted, OutcomeUnknown, Program
+from minoots_activities.sandboxes.port import Ended, EndedBefore, NeverStarted, OutcomeUnknown, Program
 
 MINE = os.getpid()
 """In what is looked for among all processes: other tests run beside these."""
@@ -169,6 +169,19 @@ async def test_a_guest_that_is_killed_is_an_unknown_outcome(open_sandbox: Open, 
             process.send_signal(signal.SIGKILL)
     with pytest.raises(OutcomeUnknown):
         await running
+
+
+async def test_a_sandbox_that_ends_before_its_first_program_has_started_none(
+    open_sandbox: Open, tier: Tier
+) -> None:
+    box = await open_sandbox(tier)
+    for process in box.processes():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGKILL)
+    async with asyncio.timeout(60):
+        await box.sandbox.ended()
+        with pytest.raises(EndedBefore, match="before the program began"):
+            await box.sh("echo never")
 
 
 async def test_a_sandbox_that_is_stopped_goes_on_later(open_sandbox: Open, tier: Tier) -> None:

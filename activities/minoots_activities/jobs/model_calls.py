@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Final, cast
 
 from opentelemetry.metrics import NoOpMeter
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
 
 from minoots.contracts import (
     JobEventType,
@@ -28,8 +26,9 @@ from minoots_workflows.models.contracts import ModelCaller
 from minoots_workflows.models.failures import ModelFailure
 from minoots_workflows.models.ports import ModelRouter
 
-from .answers import ask, pause_after, problem_of
+from .answers import ask, pause_after, problem_of, put_off
 from .telling import Teller
+from .underway import Underway
 from .working import UnwantedError, while_wanted, without_words
 
 _PREVIEW: Final = 2000
@@ -60,12 +59,13 @@ class ModelCalls(ModelCallsPort):
         self._settings = settings
         self._clock = clock
         self._metrics = metrics or JobMetrics(NoOpMeter("minoots"))
+        self._underway = Underway()
 
     @activity.defn(name="jobs.call_model")
     async def call_model(self, due: StepDue) -> StepDone:
         """Ask a model, tell what it writes as it comes, and end the job with the answer."""
         async with without_words(due.job_id):
-            return await self._call(due)
+            return await self._underway.do(due.job_id, lambda: self._call(due))
 
     async def _call(self, due: StepDue) -> StepDone:
         async with self._database.write() as connection:
@@ -88,16 +88,10 @@ class ModelCalls(ModelCallsPort):
         except ModelFailure as failure:
             pause = self._pause(begun, failure)
             if pause is not None:
-                reason = {"state": JobState.RUNNING.value, "retry_in": pause, "reason": failure.detail}
-                await teller.tell(JobEventType.STATUS, reason)
                 if failure.asked_nobody:
                     async with self._database.write() as connection:
                         await job_progress.only_waited(connection, begun)
-                raise ApplicationError(
-                    f"no answer: {failure.kind}",
-                    type="ModelFailure",
-                    next_retry_delay=timedelta(seconds=pause),
-                ) from None  # The words of a provider have no place in a history.
+                raise await put_off(teller, failure, pause) from None
             outcome = Outcome(JobState.FAILED, problem=problem_of(failure))
         async with self._database.write() as connection:
             await job_progress.finish(connection, begun, outcome, self._clock())

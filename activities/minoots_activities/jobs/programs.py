@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
+from datetime import timedelta
 from typing import Any, Final, cast
 
 from temporalio import activity
@@ -31,6 +32,7 @@ from minoots_activities.sandboxes.port import (
     Ran,
     Sandbox,
     Stream,
+    ended_before,
 )
 from minoots_activities.sandboxes.tiers import Tiers
 from minoots_activities.standing.holder import Held, Holder, not_here
@@ -42,11 +44,13 @@ from minoots_platform.telemetry import get_logger
 from minoots_workflows.jobs.contracts import StepDone, StepDue
 from minoots_workflows.jobs.port import ProgramsPort
 
+from .holds import HOLD, Holds
 from .outputs import choose, media_type_of
 from .reaching import heard_by, reaches_out
-from .sandboxing import sandbox_for
+from .sandboxing import filled, until_begun
 from .telling import Teller
-from .working import UnwantedError, beating, while_wanted, without_words
+from .underway import Underway
+from .working import UnwantedError, while_wanted, without_words
 
 _TAIL: Final = 2000
 """Bytes of what was written last that stand in the result itself."""
@@ -83,34 +87,46 @@ class Programs(ProgramsPort):
         self._settings = settings
         self._clock = clock
         self._log = get_logger("minoots.jobs")
+        self._underway = Underway()
+        self._holds = Holds(database, clock)
 
     @activity.defn(name="jobs.run_program")
     async def run_program(self, due: StepDue) -> StepDone:
         """Run the program of a job, and end the job with what came of it."""
         async with without_words(due.job_id):
-            if not due.sandbox_id:
-                return await self._run_once_there_is_room(due)
-            async with beating():
-                try:
-                    held = self._find(due)
-                    # Begun when its turn has come: what never started may be submitted again.
-                    async with held.turn():
-                        return await self._run(due, held)
-                except NeverStarted:
-                    # The records will know, in a moment.
-                    await asyncio.sleep(_GONE)
-                    return StepDone(state="")
+            return await self._underway.do(due.job_id, lambda: self._run_unless_it_runs(due))
+
+    async def _run_unless_it_runs(self, due: StepDue) -> StepDone:
+        # What runs here would have been found. Temporal may have lost sight of another worker that has it.
+        await self._holds.until_free(due)
+        if due.sandbox_id:
+            return await self._run_in_standing(due)
+        return await self._run_once_there_is_room(due)
+
+    async def _run_in_standing(self, due: StepDue) -> StepDone:
+        try:
+            held = self._find(due)
+            # Begun when its turn has come: what never started may be submitted again.
+            async with held.turn():
+                return await self._run(due, held)
+        except NeverStarted:
+            # The records will know, in a moment.
+            await asyncio.sleep(_GONE)
+            return StepDone(state="")
 
     async def _run_once_there_is_room(self, due: StepDue) -> StepDone:
         async with self._database.read() as connection:
             waiting = await job_progress.waiting(connection, due.tenant, due.job_id)
         async with AsyncExitStack() as stack:
-            if isinstance(waiting, ExecJob):
-                # Before it begins: it waits in its queue, whoever looks sees it there, and no time runs.
-                async with beating():
-                    await stack.enter_async_context(
-                        self._tiers.hold(waiting.tier, due.job_id, waiting.limits, waiting.priority)
+            if waiting is not None and isinstance(request := waiting.request, ExecJob):
+                # Before it begins: it waits in its queue, whoever looks sees it there, and no time runs. It
+                # has its place since it was accepted, however many workers have died meanwhile.
+                waited = max(timedelta(0), self._clock() - waiting.since)
+                await stack.enter_async_context(
+                    self._tiers.hold(
+                        request.tier, due.job_id, request.limits, request.priority, waited=waited
                     )
+                )
             return await self._run(due)
 
     def _find(self, due: StepDue) -> Held:
@@ -122,13 +138,22 @@ class Programs(ProgramsPort):
         begun = await self._begin(due)
         if begun is None:
             return StepDone(state="")
+        try:
+            return await self._run_begun(due, begun, held)
+        except BaseException:
+            await self._holds.let_go(begun)
+            raise
+
+    async def _run_begun(self, due: StepDue, begun: Begun, held: Held | None) -> StepDone:
         request = cast(ExecJob, begun.request)
         self._tiers.watching.metrics.waited(request.kind, begun.waited)
         teller = Teller(self._database, begun, self._clock, self._settings.max_event_bytes)
         try:
             await self._require_first(begun, request)
             run = _Run(begun, request, self._database, self._settings, self._clock, teller, held)
-            outcome = await while_wanted(run.outcome(self._tiers), self._database, begun, teller)
+            outcome = await while_wanted(
+                run.outcome(self._tiers), self._database, begun, teller, lambda: self._holds.go_on(begun)
+            )
         except UnwantedError:
             return StepDone(state="")
         except OutcomeUnknown as unknown:
@@ -152,6 +177,7 @@ class Programs(ProgramsPort):
                 due.job_id,
                 most_attempts=self._settings.max_attempts,
                 now=self._clock(),
+                hold=HOLD,
             )
 
     async def _require_first(self, begun: Begun, request: ExecJob) -> None:
@@ -199,16 +225,19 @@ class _Run:
         if self._held is not None:
             with self._held.noticing():
                 async with self._held.files() as standing:
-                    await _fill(standing, files)
+                    try:
+                        await _fill(standing, files)
+                    except OutcomeUnknown as unknown:
+                        raise ended_before() from unknown
                 return await self._ran_in(standing, tiers)
+        return await until_begun(lambda: self._ran_in_another(tiers, files))
+
+    async def _ran_in_another(self, tiers: Tiers, files: Sequence[tuple[str, bytes, bool]]) -> Outcome:
+        """Run it in a sandbox of its own."""
         name = f"{self._begun.job_id}-{self._begun.attempt}"
         heard = heard_by(self._begun, self._teller)
-        sandbox = await sandbox_for(tiers, self._request, name, heard)
-        try:
-            await _fill(sandbox, files)
+        async with filled(tiers, self._request, name, heard, lambda one: _fill(one, files)) as sandbox:
             return await self._ran_in(sandbox, tiers)
-        finally:
-            await asyncio.shield(sandbox.destroy())
 
     async def _ran_in(self, sandbox: Sandbox, tiers: Tiers) -> Outcome:
         before = _network_of(sandbox)

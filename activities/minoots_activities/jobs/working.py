@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
@@ -18,6 +18,8 @@ from minoots_platform.telemetry import get_logger
 from .telling import Teller
 
 T = TypeVar("T")
+Look = Callable[[], Awaitable[bool]]
+"""Tells whether work is still wanted."""
 
 _log = get_logger("minoots.jobs")
 
@@ -48,14 +50,16 @@ async def without_words(job_id: str) -> AsyncIterator[None]:
         raise ApplicationError(name, type=name) from None
 
 
-async def while_wanted(work: Coroutine[Any, Any, T], database: Database, begun: Begun, teller: Teller) -> T:
-    """Return what ``work`` returns; stop it when nobody wants it any more.
+async def while_wanted(
+    work: Coroutine[Any, Any, T], database: Database, begun: Begun, teller: Teller, look: Look | None = None
+) -> T:
+    """Return what ``work`` returns; stop it when nobody wants it any more, as ``look`` says every second.
 
     Raises:
         UnwantedError: it was stopped, and has ended.
     """
     working = asyncio.create_task(work)
-    watching = asyncio.create_task(_until_unwanted(database, begun, teller))
+    watching = asyncio.create_task(_until_unwanted(look or _looked(database, begun), teller))
     beating = asyncio.create_task(_beat())
     try:
         await asyncio.wait({working, watching, beating}, return_when=asyncio.FIRST_COMPLETED)
@@ -96,7 +100,15 @@ async def _beat() -> None:
         await asyncio.sleep(_BEAT)
 
 
-async def _until_unwanted(database: Database, begun: Begun, teller: Teller) -> None:
+def _looked(database: Database, begun: Begun) -> Look:
+    async def look() -> bool:
+        async with database.read() as connection:
+            return await job_progress.goes_on(connection, begun)
+
+    return look
+
+
+async def _until_unwanted(look: Look, teller: Teller) -> None:
     beats = 0
     while True:
         try:
@@ -105,7 +117,5 @@ async def _until_unwanted(database: Database, begun: Begun, teller: Teller) -> N
             return
         except TimeoutError:
             beats += 1
-        if beats % _LOOK == 0:
-            async with database.read() as connection:
-                if not await job_progress.goes_on(connection, begun):
-                    return
+        if beats % _LOOK == 0 and not await look():
+            return

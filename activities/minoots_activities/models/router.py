@@ -177,7 +177,9 @@ class Router(ModelRouter):
             except ModelFailure as failure:
                 spent = _sum(spent, attempt.usage)
                 failures.append(failure)
-                attempts.append(_failed(attempt, failure, broke_off=answering.began))
+                # One that is whole and does not fit its schema, or its pin, did not break off.
+                broke_off = answering.began and answering.done is None
+                attempts.append(_failed(attempt, failure, broke_off=broke_off))
                 if not failure.rule.next:
                     break
                 if answering.began and failure.kind is not ModelErrorKind.OVER_BUDGET:
@@ -281,9 +283,17 @@ class Router(ModelRouter):
             last.kind,
             detail[:2000],
             remedy=last.remedy,
-            retry_after=last.retry_after,
+            retry_after=_soonest(last, failures),
             attempts=tuple(attempts),
         )
+
+
+def _soonest(last: ModelFailure, failures: list[ModelFailure]) -> float | None:
+    """Return after how many seconds somebody may answer, where the last one is left alone for longer."""
+    if last.kind is not ModelErrorKind.CIRCUIT_OPEN:
+        return last.retry_after
+    told = [one.retry_after for one in failures if one.rule.again and one.retry_after is not None]
+    return min(told, default=None)
 
 
 def _goes_on(on_break: OnBreak, request: ModelRequest, answering: Answering) -> bool:

@@ -281,7 +281,7 @@ class _Begun:
     @property
     def lives(self) -> bool:
         """Whether its guest is still there."""
-        return not self.channel.ended.is_set()
+        return self.channel.lives
 
 
 async def _end(begun: _Begun) -> None:

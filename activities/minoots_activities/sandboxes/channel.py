@@ -59,10 +59,24 @@ class Channel:
         self._waiting: dict[int, asyncio.Queue[dict[str, Any] | None]] = {}
         self._number = 0
         self._unasked = 0
+        self._unread = False
         self.ended = asyncio.Event()
         asyncio.get_running_loop().add_reader(sock, self._readable)
         self._hello: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue(_MOST_ANSWERS)
         self._waiting[_HELLO] = self._hello
+
+    @property
+    def lives(self) -> bool:
+        """Whether the other side is there: looked at now, for nobody may have been told of its end yet."""
+        if not self.ended.is_set():
+            try:
+                if not self._sock.recv(1, socket.MSG_PEEK):
+                    self._end()
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                self._failed(error)
+        return not self.ended.is_set()
 
     async def ready(self, within: float) -> bool:
         """Wait for the guest's first word; ``False`` when it does not come."""
@@ -78,13 +92,14 @@ class Channel:
         """Send a request and return where its answers come.
 
         Raises:
-            OutcomeUnknown: nobody is there any more.
+            OutcomeUnknown: nobody is there any more. A request that raises here is done by nobody: the other
+                side has not got all of its line.
         """
+        if self.ended.is_set():
+            raise gone()
         self._number += 1
         number = self._number
         answers: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue(_MOST_ANSWERS)
-        if self.ended.is_set():
-            raise gone()
         self._waiting[number] = answers
         data = json.dumps({"n": number, "fds": len(fds), **request}).encode() + b"\n"
         try:
@@ -182,8 +197,8 @@ class Channel:
             data, fds, _, _ = socket.recv_fds(self._sock, 65536, 16, flags)
         except BlockingIOError:
             return
-        except OSError:
-            self._end()
+        except OSError as error:
+            self._failed(error)
             return
         self._fds += fds
         self._buffer += data
@@ -211,6 +226,16 @@ class Channel:
             except (ValueError, RecursionError, asyncio.QueueFull):
                 self._end()
                 return
+
+    def was_read(self, number: int) -> bool:
+        """Tell whether the other side may have read a request: not so when it ended with that unread."""
+        return not (self._unread and number == self._number)
+
+    def _failed(self, error: OSError) -> None:
+        # The kernel resets a socket that is closed with something unread in it. What was sent last is unread
+        # then, or its end is, and nobody does half a line.
+        self._unread = isinstance(error, ConnectionResetError)
+        self._end()
 
     def _end(self) -> None:
         if not self.ended.is_set():
@@ -270,6 +295,11 @@ class Asked:
         if answer is None:
             raise gone()
         return answer
+
+    @property
+    def was_read(self) -> bool:
+        """Whether the other side may have read it; known when nobody is there any more."""
+        return self._channel.was_read(self.number)
 
     def close(self) -> None:
         """Wait for no more of them."""

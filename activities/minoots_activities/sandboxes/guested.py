@@ -29,6 +29,7 @@ from .port import (
     Program,
     Ran,
     Stream,
+    ended_before,
     gone,
     nameable,
     never_started,
@@ -102,17 +103,23 @@ class GuestedSandbox(WithSnapshots):
         theirs = [stdin, *(writing for _, writing in pipes.values())]
         ours = [feeding, *(reading for reading, _ in pipes.values())]
         try:
-            asked = self._channel.open(
-                {
-                    "do": "exec",
-                    "command": list(program.command),
-                    "env": {**self._env, **program.env},
-                    "rlimits": self._rlimits,
-                },
-                theirs,
-            )
+            request = {
+                "do": "exec",
+                "command": list(program.command),
+                "env": {**self._env, **program.env},
+                "rlimits": self._rlimits,
+            }
+            try:
+                asked = self._channel.open(request, theirs)
+            except OutcomeUnknown as unknown:
+                raise ended_before() from unknown
             began = time.monotonic()
-            answer = await asked.next(GRACE)
+            try:
+                answer = await asked.next(GRACE)
+            except OutcomeUnknown as unknown:
+                if asked.was_read:
+                    raise
+                raise ended_before() from unknown
             if "errno" in answer:
                 raise not_started(program.command[0], answer["errno"], _said(answer))
         except BaseException:

@@ -30,6 +30,10 @@ class NeverStarted(Failure):
     """The program was not started: nothing of it has happened, and it may be tried again."""
 
 
+class EndedBefore(NeverStarted):
+    """The sandbox ended before its program began: the same may be done in another one."""
+
+
 class OutcomeUnknown(Failure):
     """The sandbox is gone, and nobody knows how far the program came."""
 
@@ -129,6 +133,7 @@ class Sandbox(ABC):
         """Run a program to its end. When this is cancelled, the program is killed before it returns.
 
         Raises:
+            EndedBefore: the sandbox was gone before it could be told what to run.
             NeverStarted: the program could not be started.
             OutcomeUnknown: the sandbox went while it ran.
         """
@@ -251,6 +256,15 @@ def not_started(name: str, reason: int, said: str) -> NeverStarted:
             remedy="Send the file with executable: true, or name its interpreter first.",
         )
     return never_started(f"{name[:200]!r} was not started: {said}", "Look at the limits of the job.")
+
+
+def ended_before() -> EndedBefore:
+    """Return the error of a sandbox that ended before it was told what to run."""
+    return EndedBefore(
+        FailureKind.UNAVAILABLE,
+        "the sandbox ended before the program began",
+        remedy="Nothing of it has happened: submit it again.",
+    )
 
 
 def gone() -> OutcomeUnknown:

@@ -25,7 +25,7 @@ from . import cgroups
 from .bubblewrap import Bubblewrap
 from .containers import Containers
 from .engines import ContainerEngine
-from .port import NeverStarted, Sandbox, Sandboxes, never_started
+from .port import NeverStarted, OutcomeUnknown, Sandbox, Sandboxes, ended_before, never_started
 from .process import Processes, remove_folders_left_behind
 from .room import Room
 from .watching import Watching
@@ -243,8 +243,10 @@ class Tiers:
         gate = Gate(rules, outside.policy, outside.resolver, outside.bounds, self._heard(heard))
         try:
             await sandbox.let_out(gate)
-        except BaseException:
+        except BaseException as error:
             await sandbox.destroy()
+            if isinstance(error, OutcomeUnknown):
+                raise ended_before() from error
             raise
         return sandbox
 

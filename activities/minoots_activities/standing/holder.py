@@ -19,7 +19,13 @@ from typing import Final
 import sqlalchemy as sa
 
 from minoots.errors import FailureKind
-from minoots_activities.sandboxes.port import NeverStarted, OutcomeUnknown, Sandbox, never_started
+from minoots_activities.sandboxes.port import (
+    EndedBefore,
+    NeverStarted,
+    OutcomeUnknown,
+    Sandbox,
+    never_started,
+)
 from minoots_platform.clock import Clock
 from minoots_platform.records import Database, sandbox_progress
 from minoots_platform.telemetry import get_logger
@@ -96,7 +102,7 @@ class Held:
         """Take it for gone when it does not answer: whoever watches it hears of it."""
         try:
             yield
-        except OutcomeUnknown:
+        except (EndedBefore, OutcomeUnknown):
             self.gone.set()
             raise
 

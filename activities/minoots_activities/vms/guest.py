@@ -13,7 +13,14 @@ from typing import Final
 
 from minoots.errors import FailureKind
 from minoots_activities.egress.gate import Gate
-from minoots_activities.sandboxes.port import NeverStarted, Output, gone, never_started, not_started
+from minoots_activities.sandboxes.port import (
+    NeverStarted,
+    Output,
+    ended_before,
+    gone,
+    never_started,
+    not_started,
+)
 
 from .frames import (
     MOST_PAYLOAD,
@@ -103,6 +110,7 @@ class Guest:
             stop: when it is set, the program is killed, and how it ended is returned.
 
         Raises:
+            EndedBefore: the machine was gone before it could be told what to run.
             NeverStarted: it could not be started.
             OutcomeUnknown: the machine went while it ran.
         """
@@ -116,10 +124,13 @@ class Guest:
             ) from None
         frames: asyncio.Queue[Frame | None] = asyncio.Queue(_HELD)
         if self.ended.is_set():
-            raise gone()
+            raise ended_before()
         self._runs[number] = frames
         try:
             self._send(request)
+            if self._writer.transport.is_closing():
+                # The kernel has not taken all of it.
+                raise ended_before()
             first = await self._first(frames)
             if first.kind is Kind.FAILED:
                 raise not_started(command[0], *refusal_of(first))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
 import sqlalchemy as sa
@@ -90,6 +90,18 @@ class Begun:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """A job that may be begun.
+
+    Attributes:
+        since: when it was accepted.
+    """
+
+    request: LlmJob | ExecJob | AgentJob
+    since: datetime
+
+
+@dataclass(frozen=True)
 class Told:
     """What became of events that were to be appended.
 
@@ -156,9 +168,7 @@ async def stop(connection: AsyncConnection, tenant: str, job_id: str, now: datet
     return Look(JobState(row.state), None, row.deadline_at, row.attempt)
 
 
-async def waiting(
-    connection: AsyncConnection, tenant: str, job_id: str
-) -> LlmJob | ExecJob | AgentJob | None:
+async def waiting(connection: AsyncConnection, tenant: str, job_id: str) -> Waiting | None:
     """Return what a job wants done that may be begun; ``None`` for one that is over, or is to be.
 
     Raises:
@@ -167,15 +177,22 @@ async def waiting(
     row = await row_of(connection, tenant, job_id)
     if row.state in FINAL or row.cancel_requested_at is not None:
         return None
-    return REQUEST.validate_python(row.spec)
+    return Waiting(REQUEST.validate_python(row.spec), row.created_at)
 
 
 async def begin(
-    connection: AsyncConnection, tenant: str, job_id: str, *, most_attempts: int, now: datetime
+    connection: AsyncConnection,
+    tenant: str,
+    job_id: str,
+    *,
+    most_attempts: int,
+    now: datetime,
+    hold: timedelta | None = None,
 ) -> Begun | None:
-    """Begin an attempt; ``None`` when there is nothing to do: it has ended, or is to.
+    """Begin an attempt; ``None`` when there is nothing to do: it has ended or is to, or somebody is at it.
 
-    One that was begun ``most_attempts`` times fails instead: whatever kills its workers would do so again.
+    With ``hold``, nobody begins another one for so long (`job_holds`). One that was begun ``most_attempts``
+    times fails instead: whatever kills its workers would do so again.
     To wait for a model is none of them.
 
     Raises:
@@ -184,6 +201,8 @@ async def begin(
     row = await row_of(connection, tenant, job_id, lock=True)
     if row.state in FINAL or row.cancel_requested_at is not None or now >= row.deadline_at:
         return None
+    if row.held_until is not None and now < row.held_until:
+        return None
     if (tries := row.attempt - row.waits) >= most_attempts:
         await end(connection, row, Outcome(JobState.FAILED, problem=too_often(tries)), now)
         return None
@@ -191,6 +210,7 @@ async def begin(
     changes: dict[str, Any] = {
         "state": JobState.RUNNING.value,
         "attempt": row.attempt + 1,
+        "held_until": None if hold is None else now + hold,
         "attempt_from": row.last_event,
         "updated_at": now,
         "started_at": row.started_at or now,

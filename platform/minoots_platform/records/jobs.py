@@ -31,7 +31,7 @@ from minoots.contracts.sandboxes import MAX_TIME
 from minoots.errors import Failure, FailureKind
 from minoots_platform.ids import new_id
 
-from . import contents, events, job_queue, sandboxes, schema
+from . import contents, events, job_queue, sandboxes, schema, tenants
 from .paging import newest_first
 
 TABLE: Final = schema.jobs
@@ -87,13 +87,14 @@ async def accept(
             conflict, for a sandbox that is not there or does not stand.
     """
     deadline = _deadline(request, admission, now)
-    await _require_room(connection, tenant, admission.most_unfinished)
     named = contents_of(request)
     await contents.require(connection, tenant, named, now)
     sandbox_id = request.sandbox if isinstance(request, ExecJob) else None
     if sandbox_id is not None:
         await sandboxes.require_standing(connection, tenant, sandbox_id, now)
         await _require_turn(connection, tenant, sandbox_id)
+    # Last of what is locked: others have a sandbox's row when they wait for the tenant's.
+    await _require_room(connection, tenant, admission.most_unfinished)
     wire = request.model_dump(mode="json", exclude_unset=True)
     row = (
         await connection.execute(
@@ -167,21 +168,17 @@ async def page(
 
 async def cancel(
     connection: AsyncConnection, tenant: str, job_id: str, *, now: datetime, actor: str
-) -> tuple[Job, bool]:
-    """Have a job stop; return it, and whether the engine has to be told.
-
-    One that no worker has begun is cancelled at once.
+) -> sa.Row[Any]:
+    """Have a job stop; return its row. The engine has to be told, also of one that was asked to stop before.
 
     Raises:
-        Failure: not_found; conflict, when it has ended otherwise.
+        Failure: not_found; conflict, when it has ended, cancelled or otherwise.
     """
     row = await row_of(connection, tenant, job_id, lock=True)
-    if row.state == JobState.CANCELLED.value:
-        return view(row), False
     if row.state in FINAL:
         raise Failure(
             FailureKind.CONFLICT,
-            f"the job has {row.state}; only one that has not ended can be cancelled",
+            f"the job {how_it_ended(row)}; only one that has not ended can be cancelled",
             remedy="Nothing is left to stop.",
         )
     if row.cancel_requested_at is None:
@@ -189,7 +186,7 @@ async def cancel(
         changed = sa.update(TABLE).where(TABLE.c.id == job_id).values(**asked).returning(TABLE)
         row = (await connection.execute(changed)).one()
         await tell(connection, row, EventType.JOB_CANCEL_REQUESTED, now, {"by": actor})
-    return view(row), True
+    return row
 
 
 async def events_after(
@@ -271,6 +268,11 @@ def contents_of(request: LlmJob | ExecJob | AgentJob) -> frozenset[str]:
     return frozenset(_named(request))
 
 
+def how_it_ended(row: sa.Row[Any]) -> str:
+    """Return what is told of a job that has ended: that it was cancelled, or has succeeded or failed."""
+    return f"{'was' if row.state == JobState.CANCELLED.value else 'has'} {row.state}"
+
+
 def view(row: sa.Row[Any]) -> Job:
     """Return a job as it is answered."""
     return Job(
@@ -324,6 +326,7 @@ async def _require_turn(connection: AsyncConnection, tenant: str, sandbox_id: st
 
 
 async def _require_room(connection: AsyncConnection, tenant: str, most: int) -> None:
+    await tenants.one_after_the_other(connection, tenant)
     waiting = sa.select(sa.func.count()).where(TABLE.c.tenant == tenant, TABLE.c.ended_at.is_(None))
     if (await connection.execute(waiting)).scalar_one() >= most:
         raise Failure(

@@ -13,7 +13,7 @@ from minoots.errors import Failure, FailureKind
 
 from .database import Database
 
-NEEDED: Final = "0023"
+NEEDED: Final = "0024"
 """The newest migration; a test holds it against the migrations."""
 
 _LOOK: Final = 0.05

@@ -23,7 +23,7 @@ from minoots.contracts import (
 from minoots.errors import Failure, FailureKind
 from minoots_platform.ids import new_id
 
-from . import contents, events, schema
+from . import contents, events, schema, tenants
 from .paging import newest_first
 
 TABLE: Final = schema.sandboxes
@@ -332,12 +332,7 @@ async def view(connection: AsyncConnection, row: sa.Row[Any]) -> Sandbox:
 
 
 async def _require_room(connection: AsyncConnection, tenant: str, most: int) -> None:
-    # One after the other, or two that come together count neither the other. The row is that of the tenant's
-    # log, which each of them is told in anyway: after the contents, as everywhere.
-    tenants = schema.tenants
-    await connection.execute(
-        sa.select(tenants.c.id).where(tenants.c.id == tenant).with_for_update(key_share=True)
-    )
+    await tenants.one_after_the_other(connection, tenant)
     standing = sa.select(sa.func.count()).where(TABLE.c.tenant == tenant, TABLE.c.ended_at.is_(None))
     if (await connection.execute(standing)).scalar_one() >= most:
         raise Failure(

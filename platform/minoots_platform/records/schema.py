@@ -1067,6 +1067,8 @@ jobs = sa.Table(
     sa.Column("attempt", sa.Integer, nullable=False, server_default="0"),
     # How many of them asked no model: all were left alone.
     sa.Column("waits", sa.Integer, nullable=False, server_default="0"),
+    # Of a program that runs: until when its worker is taken to be at it, whatever Temporal knows of that.
+    sa.Column("held_until", Moment),
     sa.Column("attempt_from", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("last_event", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("event_bytes", sa.BigInteger, nullable=False, server_default="0"),

@@ -6,18 +6,17 @@ working folder and nothing else, so that it makes no difference whether a worker
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, cast
 
 from minoots.contracts import AgentJob
 from minoots.errors import Failure, FailureKind
 from minoots_activities.egress.gate import Heard
 from minoots_activities.jobs.reaching import heard_by
-from minoots_activities.jobs.sandboxing import sandbox_for
+from minoots_activities.jobs.sandboxing import filled, until_begun
 from minoots_activities.jobs.telling import Teller
 from minoots_activities.sandboxes.port import (
     Ended,
@@ -56,6 +55,7 @@ class Where:
         seconds: how long the command may run.
         heard: who is told of every host that it wants to reach.
         tenant: whose job it is.
+        waited: how long it has waited before, with a worker that has died.
     """
 
     name: str
@@ -63,6 +63,7 @@ class Where:
     seconds: float
     heard: Heard
     tenant: str
+    waited: timedelta = timedelta(0)
 
 
 def where_of(step: Step, seconds: float, teller: Teller, now: datetime) -> Where:
@@ -71,7 +72,11 @@ def where_of(step: Step, seconds: float, teller: Teller, now: datetime) -> Where
     left = (begun.deadline - now).total_seconds()
     name = f"{begun.job_id}-{begun.attempt}-{step.number}"
     job = cast(AgentJob, begun.request)
-    return Where(name, job, max(0.01, min(seconds, left)), heard_by(begun, teller), begun.tenant)
+    waited = timedelta(0)
+    if step.again and step.call is not None:
+        waited = max(waited, now - step.call.created_at)
+    heard = heard_by(begun, teller)
+    return Where(name, job, max(0.01, min(seconds, left)), heard, begun.tenant, waited)
 
 
 class Commands:
@@ -106,16 +111,22 @@ class Commands:
             stdin=wanted.stdin.encode(),
             seconds=where.seconds,
         )
-        async with self.opened(where, files) as sandbox:
-            try:
-                with self._tiers.watching.running(sandbox.tier) as ended:
-                    ran = await sandbox.exec(program, listen)
-                    ended(ran)
-            except OutcomeUnknown as unknown:
-                raise Failure(
-                    FailureKind.UNAVAILABLE, f"{unknown.detail}; the files are as they were before"
-                ) from unknown
-            await self.take_over(sandbox, files)
+
+        async def once() -> Ran:
+            async with self._with_files(where, files) as sandbox:
+                try:
+                    with self._tiers.watching.running(sandbox.tier) as ended:
+                        ran = await sandbox.exec(program, listen)
+                        ended(ran)
+                except OutcomeUnknown as unknown:
+                    raise Failure(
+                        FailureKind.UNAVAILABLE, f"{unknown.detail}; the files are as they were before"
+                    ) from unknown
+                await self.take_over(sandbox, files)
+                return ran
+
+        async with self._room(where):
+            ran = await until_begun(once)
         return f"{how(ran, where)}\n{_shortened(bytes(written))}".rstrip()
 
     @asynccontextmanager
@@ -125,14 +136,15 @@ class Commands:
         Raises:
             NeverStarted: there is none to be had.
         """
-        request = where.request
-        async with self._tiers.hold(request.tier, where.name, request.limits, request.priority):
-            sandbox = await sandbox_for(self._tiers, request, where.name, where.heard)
-            try:
-                await self._fill(sandbox, files)
-                yield sandbox
-            finally:
-                await asyncio.shield(sandbox.destroy())
+        async with self._room(where), self._with_files(where, files) as sandbox:
+            yield sandbox
+
+    def _room(self, where: Where) -> AbstractAsyncContextManager[None]:
+        job = where.request
+        return self._tiers.hold(job.tier, where.name, job.limits, job.priority, waited=where.waited)
+
+    def _with_files(self, where: Where, files: Files) -> AbstractAsyncContextManager[Sandbox]:
+        return filled(self._tiers, where.request, where.name, where.heard, lambda one: self._fill(one, files))
 
     async def _fill(self, sandbox: Sandbox, files: Files) -> None:
         paths = sorted(files.tree)
