@@ -293,7 +293,7 @@ async def stream_job_events(
         after = int(last_event_id)
     async with gateway.database.read() as connection:
         await require_seen(connection, principal, job_id)
-    return JobStream(gateway, principal.tenant, job_id, after)
+    return JobStream(gateway, principal, job_id, after)
 
 
 @router.get("/{id}/artifacts", response_model=Page[Artifact])
