@@ -134,7 +134,7 @@ async def test_what_a_key_may_do_is_in_its_scopes(door: Door) -> None:
     assert (await door.http.post("/v1/timers", json=timer, headers=sets)).status_code == 403
 
 
-@pytest.mark.parametrize("kind", ["timer", "schedule", "plan"])
+@pytest.mark.parametrize("kind", ["timer", "schedule", "plan", "person"])
 async def test_what_starts_a_job_in_a_sandbox_that_is_not_there_is_refused_at_once(
     door: Door, kind: str
 ) -> None:
@@ -152,6 +152,7 @@ async def test_what_starts_a_job_in_a_sandbox_that_is_not_there_is_refused_at_on
             "timer": ("/v1/timers", {**timer, "after": "1h"}),
             "schedule": ("/v1/timers", {**timer, "schedule": {"rules": [{"every": "1h"}]}}),
             "plan": ("/v1/plans", {"name": "p", "nodes": [{"id": "a", "timer": timer}]}),
+            "person": ("/v1/people", {"id": "ada", "name": "Ada", "contacts": [action]}),
         }[kind]
         answer = await door.http.post(path, json=body)
         texts.append((answer.status_code, str(answer.json().get("detail")).replace(named, "ID")))

@@ -92,6 +92,8 @@ async def test_a_wrong_key_is_not_repeated(opening: Opening, wire: str) -> None:
             await pieces_of(provider, asked())
         assert failed.value.kind is K.UNAUTHENTICATED
         assert "sk-wrong" not in str(failed.value)
+    async with model_server(api_key="sk-right") as url, opening(wire, url, "sk-right") as provider:
+        assert await pieces_of(provider, asked()), "the right one opens"
 
 
 @pytest.mark.parametrize("wire", CLOUD)

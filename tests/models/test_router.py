@@ -262,7 +262,11 @@ async def test_an_unknown_model_names_the_nearest(sqlite_database: Database, tel
 async def test_what_is_too_long_is_refused_with_how_much_and_what_would_take_it(
     sqlite_database: Database, telemetry: Telemetry
 ) -> None:
-    models = [{"name": "small:latest", "context_length": 1024}, {"name": "large:latest"}]
+    models = [
+        {"name": "small:latest", "context_length": 1024},
+        {"name": "vectors:latest", "capabilities": ["embedding"]},
+        {"name": "large:latest"},
+    ]
     async with (
         model_server(models=models) as url,
         routing(sqlite_database, telemetry, providers=[f"ollama={url}"]) as opened,
@@ -272,7 +276,15 @@ async def test_what_is_too_long_is_refused_with_how_much_and_what_would_take_it(
         ) as failed:
             await opened.router.complete(asked("word " * 4000, model="small"), caller())
         assert failed.value.kind is K.CONTEXT_TOO_LONG
+        assert "vectors" not in failed.value.detail, "it takes as much, and answers nothing"
+        with pytest.raises(ModelFailure, match="more than its context_tokens of 2048") as failed:
+            await opened.router.complete(asked("word " * 4000, context_tokens=2048), caller())
+        assert failed.value.kind is K.CONTEXT_TOO_LONG
+        assert "Send more context_tokens" in failed.value.remedy
         assert not any(one["path"] == "/api/chat" for one in await heard(url))
+        # Where none is named and none is the provider's default, one that takes it is chosen.
+        assert (await opened.router.complete(asked("word"), caller())).model == "small:latest"
+        assert (await opened.router.complete(asked("word " * 4000), caller())).model == "large:latest"
 
 
 async def test_a_model_is_chosen_by_what_it_can(sqlite_database: Database, telemetry: Telemetry) -> None:

@@ -12,7 +12,7 @@ from shut_in import of_the_dead
 
 from minoots.contracts.sandboxes import Limits
 from minoots_activities.sandboxes import cgroups
-from minoots_activities.sandboxes.cgroups import Group
+from minoots_activities.sandboxes.cgroups import Group, Place
 from minoots_activities.sandboxes.names import PREFIX, is_left_behind, name_of
 from minoots_activities.sandboxes.process import remove_folders_left_behind
 
@@ -53,3 +53,42 @@ async def test_groups_of_the_dead_are_removed_with_what_runs_in_them() -> None:
     finally:
         sleeping.kill()
         assert await mine.remove()
+
+
+async def test_groups_of_the_dead_under_another_parent_are_removed_when_nothing_runs_in_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place = cgroups.place()
+    if place is None:
+        pytest.skip("control groups cannot be written here")
+    elsewhere = {name: folder / f"service-{os.getpid()}" for name, folder in place.folders.items()}
+    for folder in dict.fromkeys(elsewhere.values()):
+        folder.mkdir()
+    other = Place(elsewhere, place.version)
+    # Elsewhere others may be at the same.
+    assert all(
+        any(folder.is_relative_to(root) for root in cgroups._roots(place)) for folder in elsewhere.values()
+    )
+    monkeypatch.setattr(cgroups, "_roots", lambda found: list(dict.fromkeys(elsewhere.values())))
+    empty, busy = Group(other, of_the_dead("empty")), Group(other, of_the_dead("busy"))
+    mine, strangers = Group(other, name_of("x")), Group(other, "somebody-elses")
+    groups = [empty, busy, mine, strangers]
+    for group in groups:
+        group.make()
+    sleeping = subprocess.Popen(["sleep", "600"])
+    try:
+        busy.add(sleeping.pid)
+        cgroups.remove_left_behind(place)
+        assert all(folder.exists() for folder in empty._folders.values()), "it may be about to be used"
+        cgroups.remove_left_behind(place, empty_for=0.0)
+        assert not any(folder.exists() for folder in empty._folders.values())
+        for group in (busy, mine, strangers):
+            assert all(folder.exists() for folder in group._folders.values())
+        assert sleeping.poll() is None
+    finally:
+        sleeping.kill()
+        sleeping.wait()
+        for group in groups:
+            assert await group.remove()
+        for folder in dict.fromkeys(elsewhere.values()):
+            folder.rmdir()

@@ -195,7 +195,7 @@ class Chooser:
                     else f"{provider.name} has no model",
                     remedy="Pull one, or name one that can do it." if not models else None,
                 )
-            name = able[0].name
+            name = next((model for model in able if self._takes(provider, model, wanted)), able[0]).name
         pinned = provider.spec.pin_of(name) is not None
         try:
             # A pin is held against what the provider has now, not against what it had a minute ago.
@@ -232,7 +232,7 @@ class Chooser:
             most = min(most, model.max_output)
         if context is not None:
             if likely * 0.9 > context - _LEAST_ANSWER:
-                raise self._too_long(key, likely, context)
+                raise self._too_long(key, likely, context, wanted)
             most = max(min(most, context - round(likely * 1.1)), _LEAST_ANSWER)
         return Candidate(provider, model, most, self._context(key, model, wanted, likely + most))
 
@@ -251,11 +251,29 @@ class Chooser:
         remember(self._contexts, key, (size, since))
         return size if model.context is None else min(size, model.context)
 
-    def _too_long(self, key: tuple[str, str], likely: int, context: int) -> ModelFailure:
+    def _takes(self, provider: Provider, model: FoundModel, wanted: Wanted) -> bool:
+        """Tell whether a request is short enough for a model, as far as anybody says how long it may be."""
+        if wanted.size is None or model.context is None:
+            return True
+        likely = self._estimates.likely(wanted.tenant, (provider.name, model.name), wanted.size)
+        return likely * 0.9 <= model.context - _LEAST_ANSWER
+
+    def _too_long(self, key: tuple[str, str], likely: int, context: int, wanted: Wanted) -> ModelFailure:
+        if context == wanted.context_tokens:
+            return ModelFailure(
+                ModelErrorKind.CONTEXT_TOO_LONG,
+                f"the request has about {likely} tokens, {likely - context} more than its context_tokens "
+                f"of {context}",
+                remedy="Send more context_tokens, or none: then the context is as large as it has to be.",
+            )
         longer = [
             f"{name}/{model.name} ({model.context})"
             for name, model in self._shelf.names()
-            if model.context is not None and model.context > likely and (name, model.name) != key
+            if model.context is not None
+            and model.context > likely
+            and (name, model.name) != key
+            # What cannot do it, and what makes vectors alone, is no way out.
+            and not model.can(wanted.needs)
         ]
         offered = f"; {', '.join(longer[:3])} would take it" if longer else ""
         return ModelFailure(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from .names import PREFIX, is_left_behind
 _ROOT: Final = Path("/sys/fs/cgroup")
 _MEGABYTE: Final = 1024 * 1024
 _PERIOD: Final = 100_000
+_EMPTY_FOR: Final = 600.0
+"""Seconds: a guest that begins is in its group long before."""
 _NEEDED: Final = ("memory", "pids", "cpu")
 
 
@@ -135,14 +138,46 @@ def place() -> Place | None:
     return None
 
 
-def remove_left_behind(found: Place) -> int:
-    """Remove the groups of processes that are no more, with whatever runs in them; return how many."""
-    gone = 0
+def remove_left_behind(found: Place, empty_for: float = _EMPTY_FOR) -> int:
+    """Remove the groups of processes that are no more, with whatever runs in them; return how many.
+
+    A worker that was killed may have been started elsewhere, by another service or login. Of its groups only
+    those are removed in which nothing runs, ``empty_for`` seconds after they were made or later: one that
+    looks dead from here may live, in a container with numbers of processes of its own.
+    """
+    gone = sum(_remove_empty(folder, empty_for) for folder in _left_elsewhere(found))
     for parent in dict.fromkeys(found.folders.values()):
         for folder in parent.glob(f"{PREFIX}*"):
             if is_left_behind(folder.name):
                 gone += _remove(folder)
     return gone
+
+
+def _left_elsewhere(found: Place) -> Iterable[Path]:
+    """Yield the groups of processes that are no more, wherever they are but where ours are."""
+    here = set(found.folders.values())
+    for root in _roots(found):
+        for parent, names, _ in os.walk(root):
+            left = [name for name in names if is_left_behind(name)]
+            names[:] = [name for name in names if not name.startswith(PREFIX)]
+            if Path(parent) not in here:
+                yield from (Path(parent, name) for name in left)
+
+
+def _roots(found: Place) -> Iterable[Path]:
+    return [_ROOT] if found.version == 2 else [_ROOT / one for one in found.folders]
+
+
+def _remove_empty(folder: Path, empty_for: float) -> bool:
+    """Remove a group of this user in which nothing runs; the kernel refuses one that has processes."""
+    try:
+        about = folder.stat()
+        if about.st_uid != os.geteuid() or time.time() - about.st_ctime < empty_for:
+            return False
+        folder.rmdir()
+    except OSError:
+        return False
+    return True
 
 
 def _works(found: Place) -> bool:

@@ -41,7 +41,12 @@ class Anthropic:
     async def messages(self, request: Request) -> Response:
         """Answer a conversation."""
         wanted = self._playing.script.api_key
-        if wanted is not None and request.headers.get("x-api-key") != wanted:
+        # Its own package sends the key by the one or by the other, as its version will have it.
+        given = (
+            request.headers.get("x-api-key"),
+            request.headers.get("authorization", "").removeprefix("Bearer "),
+        )
+        if wanted is not None and wanted not in given:
             return _error(401, "invalid x-api-key")
         body = await request.json()
         heard = Heard(request.url.path, body)

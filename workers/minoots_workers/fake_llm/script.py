@@ -129,7 +129,8 @@ class Script(_Part):
     models: Annotated[tuple[Model, ...], Field(min_length=1)] = _MODELS
     turns: tuple[Turn, ...] = ()
     api_key: str | None = None
-    """Wanted as ``Authorization: Bearer …`` by the paths of OpenAI, as ``x-api-key`` by Anthropic's."""
+    """Wanted as ``Authorization: Bearer …`` by the paths of OpenAI and Anthropic, by Anthropic's also as
+    ``x-api-key``."""
     context: Annotated[int, Field(ge=16)] = 4096
     """Tokens that Ollama's wire looks at unless ``num_ctx`` says otherwise. What is beyond is dropped from
     the front without a word, as the real one does."""

@@ -67,14 +67,13 @@ class SdkProvider(Provider):
                 key = require_key(self)
                 module = await self.module()
                 timeout = module.Timeout(None, connect=self.patience.connect)
-                self._client = getattr(module, self.client_class)(
+                client = getattr(module, self.client_class)(
                     api_key=key,
                     # Never the environment's: the setting says where words go.
                     base_url=self.spec.url or self.usual_url,
                     # Whether another attempt is made, and where, is decided in one place.
                     max_retries=0,
                     timeout=timeout,
-                    default_headers=PLAIN,
                     # Its usual one goes on to wherever an answer sends it, with all that was said.
                     http_client=module.DefaultAsyncHttpxClient(
                         timeout=timeout,
@@ -84,6 +83,12 @@ class SdkProvider(Provider):
                         trust_env=not self.spec.local,
                     ),
                 )
+                # Headers of the environment may hold keys for another server, and OpenAI's say who is billed.
+                client._custom_headers = dict(PLAIN)
+                for name in ("organization", "project"):
+                    if hasattr(client, name):
+                        setattr(client, name, None)
+                self._client = client
             return self._client
 
     usual_url: str
