@@ -79,7 +79,8 @@ class NewJob(TypedDict, total=False):
     env: Mapping[str, str]
     stdin: str
     files: Sequence[Mapping[str, Any]] | Mapping[str, str]
-    """What is put into the sandbox; as a mapping, texts by path."""
+    """What is put into the sandbox; as a mapping, texts by path. What is no text, or longer than a quarter of
+    a million characters, is handed in first, and named by its hash: ``jobs.hand_in``."""
     outputs: Sequence[str]
     tier: str
     sandbox: str
