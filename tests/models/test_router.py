@@ -259,6 +259,21 @@ async def test_an_unknown_model_names_the_nearest(sqlite_database: Database, tel
         assert failed.value.kind is K.UNKNOWN_PROVIDER
 
 
+async def test_who_may_not_be_asked_is_not_said_to_lack_a_model(
+    sqlite_database: Database, telemetry: Telemetry
+) -> None:
+    async with model_server() as url:
+        providers = [f"ollama={url}", f"desk:compatible={url}/v1"]
+        async with routing(sqlite_database, telemetry, providers=providers, cloud=["desk"]) as opened:
+            alone = (
+                r"no model quen at ollama \(desk may not be asked: the request is local_only\); the nearest"
+            )
+            with pytest.raises(ModelFailure, match=alone):
+                await opened.router.complete(asked(model="quen"), caller())
+            with pytest.raises(ModelFailure, match="no model quen at ollama, desk; the nearest"):
+                await opened.router.complete(asked(model="quen", locality="allow_cloud"), caller())
+
+
 async def test_what_is_too_long_is_refused_with_how_much_and_what_would_take_it(
     sqlite_database: Database, telemetry: Telemetry
 ) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import httpx2
 from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.exceptions import MCPError
 
 from minoots.errors import Failure, FailureKind
 from minoots_activities.egress.gate import Heard
@@ -26,6 +27,8 @@ MOST_ANSWER: Final = 1024 * 1024
 MOST_REQUESTS: Final = 200
 """Requests of one session. What a server asks is answered by one, and a stream that ends is asked for again:
 of a megabyte of questions a worker was so busy that it lost all its jobs."""
+_WORDS: Final = 500
+_WANTS_A_TOKEN: Final = frozenset({401, 403})
 
 
 @asynccontextmanager
@@ -60,13 +63,31 @@ async def reached(
             yield streams
     except Exception as error:
         if not one.spent:
-            raise
+            said = first_of(error)
+            if one.refused is None or not isinstance(said, MCPError):
+                raise
+            # The client tells any status by the same few words; it is the status that says what is wrong.
+            raise Failure(
+                FailureKind.UNAVAILABLE,
+                f"the MCP server at {':'.join(map(str, place_of(url)))} answered with the status "
+                f"{one.refused}: {said.error.message[:_WORDS]}",
+                remedy="Have the operator put what it wants to see into jobs.mcp_tokens."
+                if one.refused in _WANTS_A_TOKEN
+                else "Look at the url in mcp of the job: it has to be the endpoint of the server.",
+            ) from error
         raise Failure(
             FailureKind.EXHAUSTED,
             f"the MCP server at {':'.join(map(str, place_of(url)))} took more than {MOST_REQUESTS} requests "
             "of one session, and is not listened to any more",
             remedy="Have it ask its client less, and end no stream that it has not answered.",
         ) from error
+
+
+def first_of(error: BaseException) -> BaseException:
+    """Return what happened: task groups wrap whatever happens in them."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 class _OneHost(httpx2.AsyncBaseTransport):
@@ -76,6 +97,8 @@ class _OneHost(httpx2.AsyncBaseTransport):
         self._inner = inner
         self._token = None if token is None else token.encode()
         self._sent = 0
+        self.refused: int | None = None
+        """The status of its newest answer, where that says that something is wrong."""
         self._guarded = Guarded(inner)
         self._place = place_of(url)
 
@@ -85,6 +108,8 @@ class _OneHost(httpx2.AsyncBaseTransport):
         self._sent += 1
         self.require_few()
         answer = await self._guarded.handle_async_request(request)
+        if request.method == "POST":
+            self.refused = answer.status_code if answer.is_error else None
         if self._token is not None:
             answer.stream = _Without(answer.stream, self._token)
         answer.stream = _While(answer.stream, self)
