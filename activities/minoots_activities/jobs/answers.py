@@ -46,7 +46,12 @@ async def ask(
 
 
 def pause_after(
-    failure: ModelFailure, tries: int, left: float, on_break: OnBreak = OnBreak.RESTART
+    failure: ModelFailure,
+    tries: int,
+    left: float,
+    on_break: OnBreak = OnBreak.RESTART,
+    *,
+    begun: int = 0,
 ) -> float | None:
     """Return after how many seconds another try makes sense, ``None`` when none does.
 
@@ -55,12 +60,16 @@ def pause_after(
         tries: how often it was tried.
         left: seconds until nobody wants the answer any more.
         on_break: what happens when an answer breaks off.
+        begun: how often this was begun, also where nobody was asked: that counts as no try, and yet each one
+            waits for longer.
     """
     if not failure.rule.again:
         return None
     if failure.kind is ModelErrorKind.BROKEN_STREAM and on_break is OnBreak.FAIL:
         return None
-    pause = failure.retry_after or min(_LONGEST_PAUSE, 0.25 * 2**tries)
+    times = max(tries, begun) if failure.asked_nobody else tries
+    # The exponent is bounded: whoever waits for an hour begins often, and no float holds 2 to the thousandth.
+    pause = failure.retry_after or min(_LONGEST_PAUSE, 0.25 * 2 ** min(times, 10))
     return pause if pause < left else None
 
 
