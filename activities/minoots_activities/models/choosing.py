@@ -20,7 +20,7 @@ from minoots.contracts.models import (
 )
 from minoots_platform.settings import ModelsSettings
 from minoots_platform.telemetry.model_metrics import OTHER
-from minoots_workflows.models.failures import ModelFailure
+from minoots_workflows.models.failures import MODEL_ERRORS, ModelFailure
 
 from .pins import require_pinned
 from .providers.provider import FoundModel, Provider
@@ -34,8 +34,6 @@ _TELLING: Final = (
     ModelErrorKind.UNSUPPORTED,
     ModelErrorKind.DENIED,
     ModelErrorKind.NOT_CONFIGURED,
-    ModelErrorKind.UNREACHABLE,
-    ModelErrorKind.TIMEOUT,
     ModelErrorKind.NOT_ALLOWED,
     ModelErrorKind.UNKNOWN_MODEL,
 )
@@ -342,4 +340,7 @@ def _listed(needs: frozenset[Capability]) -> str:
 
 
 def _rank(kind: ModelErrorKind) -> int:
+    if MODEL_ERRORS[kind].again:
+        # It passes by itself: what others lack must not end a job that it would answer in a moment.
+        return -1
     return _TELLING.index(kind) if kind in _TELLING else len(_TELLING)
