@@ -12,9 +12,11 @@ K = ModelErrorKind
 HOUR = 3600.0
 
 
-def failed(kind: K = K.UNREACHABLE, *, asked: bool, retry_after: float | None = None) -> ModelFailure:
+def failed(
+    kind: K = K.UNREACHABLE, *, asked: bool, retry_after: float | None = None, broke_off: bool = False
+) -> ModelFailure:
     """A failure of a call that has asked somebody, or nobody."""
-    attempt = ModelAttempt(number=int(asked), provider="ollama", model="m", error=kind)
+    attempt = ModelAttempt(number=int(asked), provider="ollama", model="m", error=kind, broke_off=broke_off)
     return ModelFailure(kind, "away", retry_after=retry_after, attempts=(attempt,))
 
 
@@ -40,7 +42,9 @@ def test_what_does_not_pass_is_not_tried_again(kind: K) -> None:
     assert pause_after(failed(kind, asked=True), 1, HOUR) is None
 
 
-def test_an_answer_that_broke_off_is_asked_for_again_where_it_may_be() -> None:
-    broken = failed(K.BROKEN_STREAM, asked=True)
+@pytest.mark.parametrize("kind", [K.BROKEN_STREAM, K.PROVIDER_FAULT, K.BAD_ANSWER, K.TIMEOUT])
+def test_an_answer_that_broke_off_is_asked_for_again_where_it_may_be(kind: K) -> None:
+    broken = failed(kind, asked=True, broke_off=True)
     assert pause_after(broken, 1, HOUR, OnBreak.FAIL) is None
     assert pause_after(broken, 1, HOUR, OnBreak.RESTART) == 0.5
+    assert pause_after(failed(kind, asked=True), 1, HOUR, OnBreak.FAIL) == 0.5, "nothing of it was read"
