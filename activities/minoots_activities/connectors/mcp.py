@@ -18,7 +18,7 @@ from mcp.shared.exceptions import MCPError
 
 from minoots.contracts import AttemptError
 from minoots_activities.http.faults import explain
-from minoots_activities.http.few import MOST_REQUESTS, Few
+from minoots_activities.http.few import Few
 from minoots_activities.http.guarded import Guarded
 from minoots_platform.connectors.mcp import CallTool
 
@@ -26,6 +26,8 @@ from .sender import Message, NotSent, Sender
 
 _TIMEOUT: Final = 20.0
 _PAGES: Final = 10
+_REQUESTS: Final = 50
+"""For one call, whatever its server asks meanwhile; a check has its pages beside it."""
 _HOPELESS: Final = frozenset({types.METHOD_NOT_FOUND, types.INVALID_PARAMS, types.INVALID_REQUEST})
 
 
@@ -74,7 +76,7 @@ class Tools(Sender[CallTool]):
             headers["authorization"] = f"Bearer {config.token}"
         if traceparent is not None:
             headers["traceparent"] = traceparent
-        few = Few(Guarded(self.world.http.transport))
+        few = Few(Guarded(self.world.http.transport), _REQUESTS)
         try:
             async with (
                 httpx2.AsyncClient(transport=few, headers=headers, timeout=_TIMEOUT) as http,
@@ -86,7 +88,7 @@ class Tools(Sender[CallTool]):
                 yield client
         except Exception as error:
             if few.spent:
-                told = f"the server took more than {MOST_REQUESTS} requests for one call"
+                told = f"the server took more than {_REQUESTS} requests for one call"
                 raise NotSent(AttemptError.PROTOCOL, told) from error
             # Its task groups wrap whatever happens in them.
             raise _not_sent(_first(error)) from error

@@ -12,20 +12,21 @@ from typing import Any, Final
 import httpx2
 
 MOST_REQUESTS: Final = 200
-"""Requests of one session."""
+"""Requests of one session of an agent."""
 
 
 class Few(httpx2.AsyncBaseTransport):
     """Passes so many requests on to another transport; then it refuses them, and reads no answer any more."""
 
-    def __init__(self, inner: httpx2.AsyncBaseTransport) -> None:
+    def __init__(self, inner: httpx2.AsyncBaseTransport, most: int = MOST_REQUESTS) -> None:
         self._inner = inner
+        self._most = most
         self._sent = 0
 
     @property
     def spent(self) -> bool:
         """Whether the server has had its requests."""
-        return self._sent > MOST_REQUESTS
+        return self._sent > self._most
 
     def require_few(self) -> None:
         """Refuse to go on with a server that keeps its client busy.
@@ -34,7 +35,7 @@ class Few(httpx2.AsyncBaseTransport):
             UnsupportedProtocol: it does.
         """
         if self.spent:
-            raise httpx2.UnsupportedProtocol(f"a server may not take more than {MOST_REQUESTS} requests")
+            raise httpx2.UnsupportedProtocol(f"a server may not take more than {self._most} requests")
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send one request and return its answer, the body unread."""
