@@ -245,6 +245,38 @@ async def test_who_waits_for_the_whole_has_a_break_made_good(
         assert (await opened.router.complete(asked(), caller())).text == "whole"
 
 
+@pytest.mark.parametrize(
+    ("cloud", "kind", "besides"),
+    [
+        ({"fault": {"kind": "status", "status": 401}}, K.OVERLOADED, "unauthenticated"),
+        ({"fault": {"kind": "status", "status": 402}}, K.OVERLOADED, "out_of_funds"),
+        ({"text": "never said"}, K.OVERLOADED, "over_budget"),
+        # Nobody else is asked after this one: the request itself is wrong.
+        ({"fault": {"kind": "status", "status": 422}}, K.INVALID, "overloaded"),
+        ({"text": "a b c d", "fault": {"kind": "cut", "after": 2}}, K.BROKEN_STREAM, "overloaded"),
+    ],
+)
+async def test_a_fallback_that_cannot_answer_ends_no_call_whose_own_model_is_away_for_a_moment(
+    sqlite_database: Database, telemetry: Telemetry, cloud: dict[str, Any], kind: K, besides: str
+) -> None:
+    away = {"fault": {"kind": "status", "status": 503}}
+    async with (
+        model_server(turns=[away]) as near,
+        model_server(turns=[cloud]) as far,
+        routing(
+            sqlite_database,
+            telemetry,
+            providers=[f"ollama={near}", f"openai={far}/v1"],
+            keys=["openai=sk-test"],
+            defaults=["openai=fake"],
+            budget={"job_tokens": 10} if besides == "over_budget" else {},
+        ) as opened,
+    ):
+        with pytest.raises(ModelFailure, match=f"besides: {besides}") as failed:
+            await streamed(opened, asked(locality=CLOUD), caller(job_id="job_1"))
+        assert failed.value.kind is kind
+
+
 async def test_an_unknown_model_names_the_nearest(sqlite_database: Database, telemetry: Telemetry) -> None:
     models = [{"name": "qwen3:8b"}, {"name": "llama3:latest"}]
     async with (
@@ -257,6 +289,21 @@ async def test_an_unknown_model_names_the_nearest(sqlite_database: Database, tel
         with pytest.raises(ModelFailure, match="did you mean ollama") as failed:
             await opened.router.complete(asked(provider="olama"), caller())
         assert failed.value.kind is K.UNKNOWN_PROVIDER
+
+
+async def test_who_may_not_be_asked_is_not_said_to_lack_a_model(
+    sqlite_database: Database, telemetry: Telemetry
+) -> None:
+    async with model_server() as url:
+        providers = [f"ollama={url}", f"desk:compatible={url}/v1"]
+        async with routing(sqlite_database, telemetry, providers=providers, cloud=["desk"]) as opened:
+            alone = (
+                r"no model quen at ollama \(desk may not be asked: the request is local_only\); the nearest"
+            )
+            with pytest.raises(ModelFailure, match=alone):
+                await opened.router.complete(asked(model="quen"), caller())
+            with pytest.raises(ModelFailure, match="no model quen at ollama, desk; the nearest"):
+                await opened.router.complete(asked(model="quen", locality="allow_cloud"), caller())
 
 
 async def test_what_is_too_long_is_refused_with_how_much_and_what_would_take_it(

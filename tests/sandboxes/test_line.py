@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minoots_activities.sandboxes.line import Entry, may_begin
+from minoots_activities.sandboxes.line import Entry, in_order, may_begin, places_without
 
 MOST = 1000
 
@@ -23,9 +25,9 @@ def has(mb: int, ends: int) -> Entry:
     return Entry(mb, 3, 0, taken=True, ends=ends)
 
 
-def waits(mb: int, since: int, ends: int = 1, priority: int = 3) -> Entry:
+def waits(mb: int, since: int, ends: int = 1, priority: int = 3, whose: str = "") -> Entry:
     """One that waits."""
-    return Entry(mb, priority, since, taken=False, ends=ends)
+    return Entry(mb, priority, since, taken=False, ends=ends, whose=whose)
 
 
 @pytest.mark.parametrize(
@@ -70,6 +72,17 @@ def test_the_more_important_goes_before_and_is_not_passed_at_a_cost() -> None:
     assert not begins("small", waits(100, 0, ends=99), a=has(600, 50), urgent=waits(900, 5, priority=1))
 
 
+def test_the_more_important_go_before_those_of_the_same_tenant_and_nobody_elses() -> None:
+    there = {
+        "a1": waits(1, 1, whose="a"),
+        "b1": waits(1, 2, whose="b"),
+        "a2": waits(1, 3, whose="a"),
+        "b2": waits(1, 4, whose="b", priority=1),
+        "a3": waits(1, 5, whose="a", priority=2),
+    }
+    assert in_order(there) == ["a3", "b2", "a1", "b1", "a2"]
+
+
 def test_of_two_that_came_together_one_is_before() -> None:
     one, other = waits(600, 1), waits(600, 1)
     assert begins("a", one, b=other)
@@ -81,6 +94,60 @@ def test_an_entry_of_an_older_worker_says_not_when_it_ends_and_nobody_passes() -
 
 
 SIZES = st.integers(1, MOST)
+COMING = st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 5)), min_size=1, max_size=20)
+
+
+def began(there: dict[str, Entry]) -> list[str]:
+    """The names of those that wait, as they begin one after the other."""
+    found = []
+    while there:
+        name = in_order(there)[0]
+        shifted = places_without(name, there)
+        found.append(name)
+        there = {
+            other: replace(one, since=shifted.get(other, one.since))
+            for other, one in there.items()
+            if other != name
+        }
+    return found
+
+
+@given(COMING)
+def test_whatever_tenants_call_important_they_take_turns_by_when_theirs_came(
+    coming: list[tuple[str, int]],
+) -> None:
+    there = {str(at): waits(1, at, whose=whose, priority=much) for at, (whose, much) in enumerate(coming)}
+    order = began(there)
+    assert [there[name].whose for name in order] == [whose for whose, _ in coming]
+    for tenant in "abc":
+        his = [there[name] for name in order if there[name].whose == tenant]
+        assert his == sorted(his, key=lambda one: (one.priority, one.since))
+
+
+@given(COMING, st.data())
+def test_whoever_passes_takes_no_place_of_others(coming: list[tuple[str, int]], data: st.DataObject) -> None:
+    there = {str(at): waits(1, at, whose=whose, priority=much) for at, (whose, much) in enumerate(coming)}
+    passes = data.draw(st.sampled_from(sorted(there)))
+    order = in_order(there)
+    shifted = places_without(passes, there)
+    left = {
+        name: replace(one, since=shifted.get(name, one.since))
+        for name, one in there.items()
+        if name != passes
+    }
+    assert in_order(left) == [name for name in order if name != passes]
+
+
+@given(COMING)
+def test_of_one_tenant_the_more_important_are_before_and_then_those_that_came_first(
+    coming: list[tuple[str, int]],
+) -> None:
+    there = {str(at): waits(1, at, whose=whose, priority=much) for at, (whose, much) in enumerate(coming)}
+    order = in_order(there)
+    assert sorted(order) == sorted(there)
+    for tenant in "abc":
+        his = [there[name] for name in order if there[name].whose == tenant]
+        assert his == sorted(his, key=lambda one: (one.priority, one.since))
 
 
 @given(st.lists(st.tuples(SIZES, st.integers(1, 30)), min_size=1, max_size=30), SIZES)

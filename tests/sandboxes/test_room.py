@@ -125,6 +125,24 @@ async def test_small_ones_that_end_in_time_pass_a_big_one_that_waits_for_hours(t
         await waiting.close()
 
 
+async def test_an_important_one_of_somebody_else_goes_before_nobody(tmp_path: Path) -> None:
+    here, waiting = room(tmp_path), Waiting()
+    try:
+        await waiting.come(here, "has it", 900, whose="a")
+        await waiting.come(here, "first", 900, whose="a")
+        await waiting.come(here, "theirs", 900, priority=1, whose="b")
+        await waiting.come(here, "ours", 900, priority=1, whose="a")
+        # The place of the first one is used up, whatever has begun in it.
+        await waiting.end("has it")
+        await waiting.has_begun("ours")
+        await waiting.come(here, "also ours", 900, priority=1, whose="a")
+        for name in ("ours", "theirs", "also ours", "first"):
+            await waiting.end(name)
+        assert waiting.begun == ["has it", "ours", "theirs", "also ours", "first"]
+    finally:
+        await waiting.close()
+
+
 async def test_who_comes_again_has_the_place_that_he_had(tmp_path: Path) -> None:
     here, waiting = room(tmp_path), Waiting()
     try:

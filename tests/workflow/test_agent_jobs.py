@@ -429,7 +429,11 @@ async def test_an_agent_whose_key_may_not_read_any_more_looks_nothing_up(
     ("more", "kind", "says"),
     [
         ({"model": "fakee"}, FailureKind.INVALID, "fake"),
-        ({"task": "long " * 40_000, "context_tokens": 1000}, FailureKind.TOO_LARGE, "more than the 1000"),
+        (
+            {"task": "long " * 40_000, "context_tokens": 1000},
+            FailureKind.TOO_LARGE,
+            "more than its context_tokens of 1000",
+        ),
         (
             {"tier": "process", "limits": {"memory_mb": 100_000}},
             FailureKind.INVALID,

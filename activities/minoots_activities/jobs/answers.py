@@ -50,7 +50,12 @@ async def ask(
 
 
 def pause_after(
-    failure: ModelFailure, tries: int, left: float, on_break: OnBreak = OnBreak.RESTART
+    failure: ModelFailure,
+    tries: int,
+    left: float,
+    on_break: OnBreak = OnBreak.RESTART,
+    *,
+    begun: int = 0,
 ) -> float | None:
     """Return after how many seconds another try makes sense, ``None`` when none does.
 
@@ -59,13 +64,17 @@ def pause_after(
         tries: how often it was tried.
         left: seconds until nobody wants the answer any more.
         on_break: what happens when an answer breaks off.
+        begun: how often this was begun, also where nobody was asked: that counts as no try, and yet each one
+            waits for longer.
     """
     if not failure.rule.again:
         return None
     # Whatever broke it off: an error in its middle, or silence, is a break as a cut connection is.
     if on_break is OnBreak.FAIL and failure.attempts and failure.attempts[-1].broke_off:
         return None
-    pause = failure.retry_after or min(_LONGEST_PAUSE, 0.25 * 2**tries)
+    times = max(tries, begun) if failure.asked_nobody else tries
+    # The exponent is bounded: whoever waits for an hour begins often, and no float holds 2 to the thousandth.
+    pause = failure.retry_after or min(_LONGEST_PAUSE, 0.25 * 2 ** min(times, 10))
     return pause if pause < left else None
 
 

@@ -139,4 +139,5 @@ class ModelCalls(ModelCallsPort):
         if begun.tries >= self._settings.max_attempts and not failure.asked_nobody:
             return None
         left = (begun.deadline - self._clock()).total_seconds()
-        return pause_after(failure, begun.tries, left, job.on_break)
+        often = activity.info().attempt
+        return pause_after(failure, begun.tries, left, job.on_break, begun=often)

@@ -124,7 +124,12 @@ class Programs(ProgramsPort):
                 waited = max(timedelta(0), self._clock() - waiting.since)
                 await stack.enter_async_context(
                     self._tiers.hold(
-                        request.tier, due.job_id, request.limits, request.priority, waited=waited
+                        request.tier,
+                        due.job_id,
+                        request.limits,
+                        request.priority,
+                        waited=waited,
+                        whose=due.tenant,
                     )
                 )
             return await self._run(due)

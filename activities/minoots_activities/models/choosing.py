@@ -20,7 +20,7 @@ from minoots.contracts.models import (
 )
 from minoots_platform.settings import ModelsSettings
 from minoots_platform.telemetry.model_metrics import OTHER
-from minoots_workflows.models.failures import ModelFailure
+from minoots_workflows.models.failures import MODEL_ERRORS, ModelFailure
 
 from .pins import require_pinned
 from .providers.provider import FoundModel, Provider
@@ -34,8 +34,6 @@ _TELLING: Final = (
     ModelErrorKind.UNSUPPORTED,
     ModelErrorKind.DENIED,
     ModelErrorKind.NOT_CONFIGURED,
-    ModelErrorKind.UNREACHABLE,
-    ModelErrorKind.TIMEOUT,
     ModelErrorKind.NOT_ALLOWED,
     ModelErrorKind.UNKNOWN_MODEL,
 )
@@ -296,7 +294,7 @@ class Chooser:
         if wanted.model is not None and all(
             failure.kind is ModelErrorKind.UNKNOWN_MODEL for failure in failures
         ):
-            return self._unknown(wanted.model, attempts)
+            return self._unknown(wanted.model, attempts, wanted)
         first = min(failures, key=lambda failure: _rank(failure.kind))
         said = first.detail
         if len(failures) > 1:
@@ -304,13 +302,20 @@ class Chooser:
             said += f" ({'; '.join(others)})"
         return ModelFailure(first.kind, said, remedy=first.remedy, attempts=attempts)
 
-    def _unknown(self, model: str, attempts: tuple[ModelAttempt, ...]) -> ModelFailure:
+    def _unknown(self, model: str, attempts: tuple[ModelAttempt, ...], wanted: Wanted) -> ModelFailure:
         known = sorted({found.name for _, found in self._shelf.names()})
         near = get_close_matches(model, known, n=3, cutoff=0.4) or known[:3]
         told = f"; the nearest are {', '.join(near)}" if near else "; no provider has any"
-        who = ", ".join(dict.fromkeys(attempt.provider for attempt in attempts))
+        every = dict.fromkeys(attempt.provider for attempt in attempts)
+        stays = wanted.locality is Locality.LOCAL_ONLY
+        unasked = [name for name in every if stays and not self._shelf.providers[name].spec.local]
+        who = ", ".join(name for name in every if name not in unasked)
+        # Who was not asked is not said to have nothing: it may well be what is meant.
+        left = f" ({', '.join(unasked)} may not be asked: the request is local_only)" if unasked else ""
         return ModelFailure(
-            ModelErrorKind.UNKNOWN_MODEL, f"no model {model} at {who}{told}", attempts=attempts
+            ModelErrorKind.UNKNOWN_MODEL,
+            f"no model {model}{f' at {who}' if who else ''}{left}{told}",
+            attempts=attempts,
         )
 
 
@@ -335,4 +340,7 @@ def _listed(needs: frozenset[Capability]) -> str:
 
 
 def _rank(kind: ModelErrorKind) -> int:
+    if MODEL_ERRORS[kind].again:
+        # It passes by itself: what others lack must not end a job that it would answer in a moment.
+        return -1
     return _TELLING.index(kind) if kind in _TELLING else len(_TELLING)

@@ -29,7 +29,7 @@ from minoots.contracts.sandboxes import Limits, Tier
 from minoots.errors import FailureKind
 from minoots_platform.telemetry import get_logger
 
-from .line import Entry, may_begin
+from .line import Entry, may_begin, places_without
 from .memory import Memory, of_machine, used_by
 from .names import is_left_behind, name_of
 from .port import NeverStarted, never_started
@@ -109,6 +109,7 @@ class Room:
         *,
         lasts: timedelta | None = None,
         waited: timedelta = timedelta(0),
+        whose: str = "",
     ) -> AsyncIterator[None]:
         """Wait until there is room for a sandbox, and keep it as long as this lasts.
 
@@ -118,9 +119,10 @@ class Room:
             label: what the sandbox will be called.
             tier: which it will be.
             limits: what it may take.
-            priority: 1 goes first.
+            priority: 1 goes first, of those of one tenant.
             lasts: how long it will be there at most; by default as long as its limits give a program.
             waited: how long it has waited before: it keeps its place when it comes again.
+            whose: the tenant's.
 
         Raises:
             NeverStarted: the list cannot be kept.
@@ -133,7 +135,7 @@ class Room:
         try:
             came = self._now() - _nanoseconds(waited)
             there = _nanoseconds((limits.time if lasts is None else lasts) + _AROUND)
-            await self._wait(path, Entry(wanted, priority, came, taken=False), there)
+            await self._wait(path, Entry(wanted, priority, came, taken=False, whose=whose), there)
         except BaseException as error:
             self._leave(path)
             if isinstance(error, OSError):
@@ -163,8 +165,7 @@ class Room:
         # Whole at any time: what others cannot read does not count.
         whole = path.with_name(f"{path.name}.whole")
         with suppress(OSError, ValueError, TypeError):
-            entry = Entry(**json.loads(path.read_text()))
-            whole.write_text(json.dumps(asdict(replace(entry, group=group))))
+            whole.write_text(_text(replace(Entry(**json.loads(path.read_text())), group=group)))
             whole.replace(path)
 
     async def _wait(self, path: Path, mine: Entry, there: int) -> None:
@@ -200,12 +201,29 @@ class Room:
             except BlockingIOError:
                 # Somebody is at it this very moment.
                 return False
-            fits = self._fits(path, mine)
-            path.write_text(json.dumps(asdict(replace(mine, taken=fits))))
+            entries = dict(self._entries())
+            if path in entries:
+                # Another one of the same tenant may have begun in its place.
+                mine = replace(mine, since=entries.pop(path).since)
+            fits = self._fits(path.name, mine, entries)
+            if fits:
+                self._shift(path.name, mine, entries)
+            path.write_text(_text(replace(mine, taken=fits)))
             return fits
 
-    def _fits(self, path: Path, mine: Entry) -> bool:
-        others = {other: entry for other, entry in self._entries() if other != path}
+    def _shift(self, name: str, mine: Entry, others: dict[Path, Entry]) -> None:
+        waiting = {path.name: entry for path, entry in others.items() if not entry.taken} | {name: mine}
+        for other, since in places_without(name, waiting).items():
+            # Not made anew: he may have left meanwhile.
+            with suppress(FileNotFoundError), (self._folder / other).open("r+") as file:
+                looked = os.fstat(file.fileno())
+                file.write(_text(replace(waiting[other], since=since)))
+                file.truncate()
+                file.flush()
+                # It was not he who looked.
+                os.utime(file.fileno(), ns=(looked.st_atime_ns, looked.st_mtime_ns))
+
+    def _fits(self, name: str, mine: Entry, others: dict[Path, Entry]) -> bool:
         taken = {other: entry for other, entry in others.items() if entry.taken}
         # What others may still take is as good as gone.
         coming = sum(max(0, entry.mb - self._used(other, entry)) for other, entry in taken.items())
@@ -214,7 +232,7 @@ class Room:
         if free is not None:
             left = min(left, free - self._spare - coming)
         named = {other.name: entry for other, entry in others.items()}
-        return may_begin(path.name, mine, named, lambda mb: mb - left)
+        return may_begin(name, mine, named, lambda mb: mb - left)
 
     def _entries(self) -> Iterator[tuple[Path, Entry]]:
         """Yield who has room, and who waits for it and is alive."""
@@ -232,6 +250,10 @@ class Room:
         # Its groups and folders begin with the same words, of which a folder has the first sixty letters.
         begins = entry.group or path.name.rpartition("-")[0][:60]
         return used_by(begins, self.groups, Path(tempfile.gettempdir()))
+
+
+def _text(entry: Entry) -> str:
+    return json.dumps(asdict(entry))
 
 
 def folder_of(data: Path) -> Path:

@@ -158,6 +158,7 @@ class Tiers:
         *,
         lasts: timedelta | None = None,
         waited: timedelta = timedelta(0),
+        whose: str = "",
     ) -> AsyncIterator[None]:
         """Wait until the machine has memory for a sandbox, and keep it as long as this lasts.
 
@@ -167,9 +168,10 @@ class Tiers:
             tier: how strong.
             name: what it is for.
             limits: how much it may take.
-            priority: 1 goes first.
+            priority: 1 goes first, of those of one tenant.
             lasts: how long it will be there at most; by default as long as its limits give a program.
             waited: how long it has waited before.
+            whose: the tenant's.
 
         Raises:
             NeverStarted: nobody can tell what there is room for.
@@ -177,7 +179,7 @@ class Tiers:
         if self._room is None:
             yield
             return
-        async with self._room.hold(name, tier, limits, priority, lasts=lasts, waited=waited):
+        async with self._room.hold(name, tier, limits, priority, lasts=lasts, waited=waited, whose=whose):
             yield
 
     async def create(

@@ -93,6 +93,7 @@ class Openings(OpeningPort):
                     _PRIORITY,
                     lasts=max(timedelta(0), opening.expires_at - now),
                     waited=max(timedelta(0), now - opening.asked_at),
+                    whose=opening.tenant,
                 )
             )
             sandbox = await self._tiers.create(

@@ -10,7 +10,9 @@ import pytest
 HEAVY = {
     # What speaks to MCP servers, with the web server that the library brings: half a second of a processor.
     "minoots_activities.jobs.agents.acting": {"mcp", "mcp_types", "httpx2", "uvicorn"},
-    # The models of the wire: every command on this machine loads the settings, which need two of them.
+    # The models of the wire: a command needs those of one thing.
+    "minoots.client": {"minoots.contracts.jobs", "minoots.contracts.plans", "minoots.contracts.sessions"},
+    # Every command on this machine loads the settings, which need two of them.
     "minoots_platform.settings": {"minoots.contracts.jobs", "minoots.contracts.timers"},
 }
 

@@ -141,7 +141,9 @@ class Commands:
 
     def _room(self, where: Where) -> AbstractAsyncContextManager[None]:
         job = where.request
-        return self._tiers.hold(job.tier, where.name, job.limits, job.priority, waited=where.waited)
+        return self._tiers.hold(
+            job.tier, where.name, job.limits, job.priority, waited=where.waited, whose=where.tenant
+        )
 
     def _with_files(self, where: Where, files: Files) -> AbstractAsyncContextManager[Sandbox]:
         return filled(self._tiers, where.request, where.name, where.heard, lambda one: self._fill(one, files))

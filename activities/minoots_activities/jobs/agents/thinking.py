@@ -116,7 +116,8 @@ class Thinking(ThinkingPort):
         except ModelFailure as failure:
             left = (begun.deadline - self._clock()).total_seconds()
             last = step.run.tries >= self._settings.max_attempts and not failure.asked_nobody
-            pause = None if last else pause_after(failure, step.run.tries, left)
+            often = activity.info().attempt
+            pause = None if last else pause_after(failure, step.run.tries, left, begun=often)
             if pause is not None:
                 if failure.asked_nobody:
                     async with self._database.write() as connection:

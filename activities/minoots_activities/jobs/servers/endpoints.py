@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import httpx2
 from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.exceptions import MCPError
 
 from minoots.errors import Failure, FailureKind
 from minoots_activities.egress.gate import Heard
@@ -24,6 +25,8 @@ from minoots_platform.telemetry.redaction import REDACTED
 
 MOST_ANSWER: Final = 1024 * 1024
 """Bytes of one answer: lists of tools are long."""
+_WORDS: Final = 500
+_WANTS_A_TOKEN: Final = frozenset({401, 403})
 
 
 @asynccontextmanager
@@ -48,7 +51,8 @@ async def reached(
     headers = {"accept-encoding": "identity", "user-agent": "minoots-agent"}
     if token is not None:
         headers["authorization"] = f"Bearer {token}"
-    few = Few(_OneHost(transport, url, token))
+    one = _OneHost(transport, url, token)
+    few = Few(one)
     try:
         async with (
             httpx2.AsyncClient(transport=few, headers=headers, timeout=seconds, trust_env=False) as client,
@@ -58,7 +62,18 @@ async def reached(
             yield streams
     except Exception as error:
         if not few.spent:
-            raise
+            said = first_of(error)
+            if one.refused is None or not isinstance(said, MCPError):
+                raise
+            # The client tells any status by the same few words; it is the status that says what is wrong.
+            raise Failure(
+                FailureKind.UNAVAILABLE,
+                f"the MCP server at {':'.join(map(str, place_of(url)))} answered with the status "
+                f"{one.refused}: {said.error.message[:_WORDS]}",
+                remedy="Have the operator put what it wants to see into jobs.mcp_tokens."
+                if one.refused in _WANTS_A_TOKEN
+                else "Look at the url in mcp of the job: it has to be the endpoint of the server.",
+            ) from error
         raise Failure(
             FailureKind.EXHAUSTED,
             f"the MCP server at {':'.join(map(str, place_of(url)))} took more than {MOST_REQUESTS} requests "
@@ -67,12 +82,21 @@ async def reached(
         ) from error
 
 
+def first_of(error: BaseException) -> BaseException:
+    """Return what happened: task groups wrap whatever happens in them."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 class _OneHost(httpx2.AsyncBaseTransport):
     """The guarded transport, for one host and port: no answer can send the client to another."""
 
     def __init__(self, inner: GuardedTransport, url: str, token: str | None) -> None:
         self._inner = inner
         self._token = None if token is None else token.encode()
+        self.refused: int | None = None
+        """The status of its newest answer, where that says that something is wrong."""
         self._guarded = Guarded(inner)
         self._place = place_of(url)
 
@@ -80,6 +104,8 @@ class _OneHost(httpx2.AsyncBaseTransport):
         if place_of(str(request.url)) != self._place:
             raise httpx2.UnsupportedProtocol("a server may not send its client to another host")
         answer = await self._guarded.handle_async_request(request)
+        if request.method == "POST":
+            self.refused = answer.status_code if answer.is_error else None
         if self._token is not None:
             answer.stream = _Without(answer.stream, self._token)
         return answer

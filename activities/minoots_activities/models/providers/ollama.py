@@ -196,7 +196,8 @@ class OllamaServer(Provider):
             if answer.status_code != 200:
                 await answer.aread()
                 said, code = error_in(answer.text)
-                raise of_status(self.name, answer.status_code, said, code)
+                wait = answer.headers.get("retry-after")
+                raise of_status(self.name, answer.status_code, said, code, wait)
             async with aclosing(_parts(answer)) as parts:
                 yield parts
 
