@@ -347,8 +347,10 @@ async def serve_mischief(mode: str) -> ToolServer:
     async def handle(request: Request) -> Response:
         if request.method == "DELETE":
             await asyncio.sleep(60)
+        # Asked for again, and again, and at once.
+        over = Response(b"id: 1\nretry: 0\ndata: \n\n", media_type="text/event-stream")
         if request.method != "POST":
-            return Response(status_code=405)
+            return over if mode == "again" else Response(status_code=405)
         asked = await request.json()
         method, answer = asked.get("method"), {"jsonrpc": "2.0", "id": asked.get("id")}
         if "id" not in asked:
@@ -374,6 +376,8 @@ async def serve_mischief(mode: str) -> ToolServer:
                 return Response(
                     b"nonsense", headers={"content-encoding": "gzip"}, media_type="application/json"
                 )
+            if mode == "again":
+                return over
             if mode == "deep":
                 return Response(b"[" * 60_000, media_type="application/json")
             return JSONResponse(answer | {"result": result})

@@ -18,6 +18,7 @@ from mcp.shared.exceptions import MCPError
 
 from minoots.contracts import AttemptError
 from minoots_activities.http.faults import explain
+from minoots_activities.http.few import Few
 from minoots_activities.http.guarded import Guarded
 from minoots_platform.connectors.mcp import CallTool
 
@@ -25,6 +26,8 @@ from .sender import Message, NotSent, Sender
 
 _TIMEOUT: Final = 20.0
 _PAGES: Final = 10
+_REQUESTS: Final = 50
+"""For one call, whatever its server asks meanwhile; a check has its pages beside it."""
 _HOPELESS: Final = frozenset({types.METHOD_NOT_FOUND, types.INVALID_PARAMS, types.INVALID_REQUEST})
 
 
@@ -73,11 +76,10 @@ class Tools(Sender[CallTool]):
             headers["authorization"] = f"Bearer {config.token}"
         if traceparent is not None:
             headers["traceparent"] = traceparent
+        few = Few(Guarded(self.world.http.transport), _REQUESTS)
         try:
             async with (
-                httpx2.AsyncClient(
-                    transport=Guarded(self.world.http.transport), headers=headers, timeout=_TIMEOUT
-                ) as http,
+                httpx2.AsyncClient(transport=few, headers=headers, timeout=_TIMEOUT) as http,
                 # Without a goodbye: a server that does not answer it would hold up what it has answered.
                 Client(
                     streamable_http_client(config.url, http_client=http, terminate_on_close=False), cache=None
@@ -85,6 +87,9 @@ class Tools(Sender[CallTool]):
             ):
                 yield client
         except Exception as error:
+            if few.spent:
+                told = f"the server took more than {_REQUESTS} requests for one call"
+                raise NotSent(AttemptError.PROTOCOL, told) from error
             # Its task groups wrap whatever happens in them.
             raise _not_sent(_first(error)) from error
 

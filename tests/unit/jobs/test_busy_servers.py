@@ -13,7 +13,8 @@ import pytest
 from mcp import Client
 
 from minoots.errors import Failure, FailureKind
-from minoots_activities.jobs.servers.endpoints import MOST_REQUESTS, reached
+from minoots_activities.http.few import MOST_REQUESTS
+from minoots_activities.jobs.servers.endpoints import reached
 from minoots_activities.sandboxes.tiers import Network
 from minoots_platform.addresses import AddressPolicy
 from minoots_platform.network_rules import Rules

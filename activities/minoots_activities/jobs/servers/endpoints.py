@@ -16,6 +16,7 @@ from mcp.shared.exceptions import MCPError
 
 from minoots.errors import Failure, FailureKind
 from minoots_activities.egress.gate import Heard
+from minoots_activities.http.few import MOST_REQUESTS, Few
 from minoots_activities.http.guarded import Guarded
 from minoots_activities.http.transport import GuardedTransport
 from minoots_activities.jobs.agents.fetching import place_of, require_reachable
@@ -24,9 +25,6 @@ from minoots_platform.telemetry.redaction import REDACTED
 
 MOST_ANSWER: Final = 1024 * 1024
 """Bytes of one answer: lists of tools are long."""
-MOST_REQUESTS: Final = 200
-"""Requests of one session. What a server asks is answered by one, and a stream that ends is asked for again:
-of a megabyte of questions a worker was so busy that it lost all its jobs."""
 _WORDS: Final = 500
 _WANTS_A_TOKEN: Final = frozenset({401, 403})
 
@@ -54,15 +52,16 @@ async def reached(
     if token is not None:
         headers["authorization"] = f"Bearer {token}"
     one = _OneHost(transport, url, token)
+    few = Few(one)
     try:
         async with (
-            httpx2.AsyncClient(transport=one, headers=headers, timeout=seconds, trust_env=False) as client,
+            httpx2.AsyncClient(transport=few, headers=headers, timeout=seconds, trust_env=False) as client,
             # Without a goodbye: a server that does not answer it would hold up what it has answered.
             streamable_http_client(url, http_client=client, terminate_on_close=False) as streams,
         ):
             yield streams
     except Exception as error:
-        if not one.spent:
+        if not few.spent:
             said = first_of(error)
             if one.refused is None or not isinstance(said, MCPError):
                 raise
@@ -96,7 +95,6 @@ class _OneHost(httpx2.AsyncBaseTransport):
     def __init__(self, inner: GuardedTransport, url: str, token: str | None) -> None:
         self._inner = inner
         self._token = None if token is None else token.encode()
-        self._sent = 0
         self.refused: int | None = None
         """The status of its newest answer, where that says that something is wrong."""
         self._guarded = Guarded(inner)
@@ -105,45 +103,12 @@ class _OneHost(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         if place_of(str(request.url)) != self._place:
             raise httpx2.UnsupportedProtocol("a server may not send its client to another host")
-        self._sent += 1
-        self.require_few()
         answer = await self._guarded.handle_async_request(request)
         if request.method == "POST":
             self.refused = answer.status_code if answer.is_error else None
         if self._token is not None:
             answer.stream = _Without(answer.stream, self._token)
-        answer.stream = _While(answer.stream, self)
         return answer
-
-    @property
-    def spent(self) -> bool:
-        """Whether it has had its requests."""
-        return self._sent > MOST_REQUESTS
-
-    def require_few(self) -> None:
-        """Refuse to go on with a server that keeps its client busy.
-
-        Raises:
-            UnsupportedProtocol: it does.
-        """
-        if self.spent:
-            raise httpx2.UnsupportedProtocol(f"a server may not take more than {MOST_REQUESTS} requests")
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
-
-
-class _While(httpx2.AsyncByteStream):
-    """An answer that is read for as long as its server keeps nobody busy."""
-
-    def __init__(self, inner: Any, host: _OneHost) -> None:
-        self._inner = inner
-        self._host = host
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for piece in self._inner:
-            self._host.require_few()
-            yield piece
 
     async def aclose(self) -> None:
         await self._inner.aclose()
