@@ -10,6 +10,7 @@ from datetime import UTC
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import structlog
 from agents_at_work import call, results, serving, task
@@ -186,14 +187,11 @@ async def test_a_program_whose_workflow_an_operator_ends_is_stopped(away: Away) 
     await reaches(away.stack, job, JobState.RUNNING)
     await away.workflow(job).terminate("no more of it")
 
-    async def at_work() -> int:
-        found = await asyncio.create_subprocess_exec(
-            "pgrep", "-f", f"{away.folder}/go", stdout=asyncio.subprocess.DEVNULL
-        )
-        return await found.wait()
+    def at_work() -> bool:
+        found = psutil.process_iter(["cmdline"])
+        return any(f"{away.folder}/go" in word for one in found for word in one.info["cmdline"] or ())
 
-    # pgrep has found none.
-    await eventually(at_work, lambda code: code == 1, PATIENT)
+    await eventually(lambda: asyncio.to_thread(at_work), lambda works: not works, PATIENT)
 
 
 async def test_a_model_and_a_tool_are_asked_once_however_long_nobody_hears_of_it(
