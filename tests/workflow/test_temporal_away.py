@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC
@@ -117,7 +116,7 @@ async def away(sqlite_database: Database, telemetry: Telemetry, tmp_path: Path) 
 async def test_a_program_goes_on_and_is_waited_for_again(away: Away, where: str) -> None:
     job = await away.program(where)
     await away.server.kill()
-    await away.goes_on_for(job, float(os.environ.get("AWAY", LONGER[where])))
+    await away.goes_on_for(job, LONGER[where])
     await away.comes_back(job)
     await away.goes_on_for(job, 1.0)
     away.end()
@@ -185,12 +184,13 @@ async def test_a_program_that_is_found_again_stops_when_it_is_to(away: Away) -> 
 async def test_a_program_whose_workflow_an_operator_ends_is_stopped(away: Away) -> None:
     job = await away.program("own")
     await reaches(away.stack, job, JobState.RUNNING)
-    await away.workflow(job).terminate("no more of it")
 
     def at_work() -> bool:
         found = psutil.process_iter(["cmdline"])
         return any(f"{away.folder}/go" in word for one in found for word in one.info["cmdline"] or ())
 
+    assert await asyncio.to_thread(at_work)
+    await away.workflow(job).terminate("no more of it")
     await eventually(lambda: asyncio.to_thread(at_work), lambda works: not works, PATIENT)
 
 
