@@ -21,6 +21,7 @@ from minoots_platform.vault import Vault
 
 from .events.tailer import Tailer
 from .jobs.watching import JobWatch
+from .key_watch import KeyWatch
 
 _HANDOVERS_AT_ONCE: Final = 64
 """Beyond this a request waits for another's hand-over: accepting must not outrun arming."""
@@ -46,10 +47,12 @@ class Gateway:
     receiving: Counter[str] = field(default_factory=Counter)
     """Bytes of artifacts that are being handed in, by tenant."""
     job_watch: JobWatch = field(init=False)
+    key_watch: KeyWatch = field(init=False)
     _pending: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.job_watch = JobWatch(self.database, self.stopping)
+        self.key_watch = KeyWatch(self.database, self.clock)
 
     async def hand_over(self, work: Coroutine[Any, Any, bool]) -> None:
         """Tell the engine in the background; wait a little only when many are waiting already."""

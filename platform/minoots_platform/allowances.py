@@ -1,7 +1,7 @@
 """What settings allow jobs and sandboxes: what can be refused while whoever asks still listens.
 
-Owns what settings alone tell of a request. What a machine lacks, whether a name resolves and what a model can
-is for workers to find out, who also hold what is here against settings of their own. Pure.
+Owns what settings and a request itself tell of it. What a machine lacks, whether a name resolves and what a
+model can is for workers to find out, who also hold what is here against settings of their own. Pure.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from minoots.contracts import AgentJob, AgentTool, ExecJob, FieldProblem, LlmJob, SandboxCreate, Tier
 from minoots.errors import Failure, FailureKind
 
+from .models.schema_rules import SchemaFault, fault_of_answers, fault_of_arguments
 from .network_rules import Pattern, Rules
 from .settings import Settings
 
@@ -23,13 +24,15 @@ _WITH_IMAGES: Final = (Tier.CONTAINER, Tier.VM)
 
 
 class Unmet(NamedTuple):
-    """What settings do not allow of a request."""
+    """What keeps a request from being done."""
 
     field: str
     """Path below the request."""
     expected: str
     got: str
     remedy: str
+    by_settings: bool = True
+    """Whether the operator's settings could allow it; else it is wrong in itself."""
 
 
 def require_possible(
@@ -44,20 +47,23 @@ def require_possible(
     if found is not None:
         raise Failure(
             FailureKind.INVALID,
-            f"settings do not allow it: {found.field}: expected {found.expected}; got {found.got}",
+            f"{'settings do not allow it: ' if found.by_settings else ''}"
+            f"{found.field}: expected {found.expected}; got {found.got}",
             remedy=found.remedy,
             errors=(FieldProblem(field=f"{place}.{found.field}", expected=found.expected, got=found.got),),
         )
 
 
 def unmet(request: LlmJob | ExecJob | AgentJob | SandboxCreate, settings: Settings) -> Unmet | None:
-    """Return the first thing of a request that settings do not allow."""
+    """Return the first thing that keeps a request from being done."""
     return next(_all_unmet(request, settings), None)
 
 
 def _all_unmet(request: LlmJob | ExecJob | AgentJob | SandboxCreate, settings: Settings) -> Iterator[Unmet]:
     if isinstance(request, LlmJob | AgentJob):
         yield from _provider(request, settings)
+    if isinstance(request, LlmJob):
+        yield from _schemas(request)
     if isinstance(request, LlmJob) or (isinstance(request, ExecJob) and request.sandbox is not None):
         # A sandbox that stands was looked at when it was opened.
         return
@@ -82,6 +88,19 @@ def _provider(request: LlmJob | AgentJob, settings: Settings) -> Iterator[Unmet]
             if near
             else "Leave it out, or have the operator add it to models.providers.",
         )
+
+
+def _schemas(request: LlmJob) -> Iterator[Unmet]:
+    given: list[tuple[tuple[str, ...], SchemaFault | None]] = [
+        (("tools", str(index), "parameters"), fault_of_arguments(tool.parameters))
+        for index, tool in enumerate(request.tools)
+    ]
+    if request.json_schema is not None:
+        given.append((("json_schema",), fault_of_answers(request.json_schema)))
+    for place, fault in given:
+        if fault is not None:
+            field = ".".join((*place, *fault.place))[:300]
+            yield Unmet(field, fault.expected, fault.got, fault.remedy, by_settings=False)
 
 
 def _network(request: ExecJob | AgentJob | SandboxCreate, settings: Settings) -> Iterator[Unmet]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Sequence
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Final, Protocol
 
 import sqlalchemy as sa
@@ -17,20 +18,7 @@ import sqlalchemy as sa
 from minoots.errors import Failure
 
 from .clock import Clock, utc_now
-from .records import (
-    Database,
-    content_holds,
-    contents,
-    escalation_reading,
-    handovers,
-    idempotency,
-    job_cleaning,
-    sandboxes,
-    sources,
-    staging,
-    wake_leads,
-)
-from .records.job_cleaning import Keep
+from .records import Database, escalation_reading, handovers, looks, wake_leads
 from .telemetry import get_logger
 from .telemetry.trace_context import continued
 
@@ -44,8 +32,7 @@ OVERDUE: Final = timedelta(seconds=30)
 """A timer that is this late although the engine has it may have been lost there."""
 
 _RESCUE_EVERY: Final = 30
-_FORGET_EVERY: Final = 3600
-"""Rounds of the reconciler between two looks for lost timers, and for what is to be forgotten."""
+"""Rounds of the reconciler between two looks for lost timers."""
 
 _BATCH: Final = 200
 _AT_ONCE: Final = 20
@@ -102,12 +89,9 @@ class Engine(Protocol):
 class HandOver:
     """Tells the engine what the records accepted. Never raises for an engine that is away."""
 
-    def __init__(
-        self, database: Database, engine: Engine, clock: Clock = utc_now, keep: Keep | None = None
-    ) -> None:
+    def __init__(self, database: Database, engine: Engine, clock: Clock = utc_now) -> None:
         self._database = database
         self._engine = engine
-        self._keep = keep or Keep()
         self._clock = clock
         self._lead = DEFAULT_LEAD
         self._lead_read_at: datetime | None = None
@@ -150,7 +134,7 @@ class HandOver:
     async def plan(self, plan_id: str, what: str = "changed") -> bool:
         """Have a plan looked at; return whether the engine knows that it is to."""
         async with self._database.read() as connection:
-            due = await handovers.plan(connection, plan_id)
+            due = await looks.one(connection, "plan", plan_id)
         return await self._look(due, what)
 
     async def escalation(self, escalation_id: str, what: str = "changed") -> bool:
@@ -159,8 +143,8 @@ class HandOver:
         Return whether the engine knows that it is to look.
         """
         async with self._database.read() as connection:
-            due = await handovers.escalation(connection, escalation_id)
-            owners = await handovers.owners_of_awaiting(connection, escalation_id)
+            due = await looks.one(connection, "escalation", escalation_id)
+            owners = await looks.owners_of_awaiting(connection, escalation_id)
         known = await self._look(due, what)
         await self.timers_of(escalation_id)
         if owners is not None:
@@ -178,26 +162,24 @@ class HandOver:
 
     async def heartbeat(self, tenant: str, heartbeat_id: str, what: str = "changed") -> bool:
         """Have a heartbeat looked at; return whether the engine knows that it is to."""
-        return await self._look(
-            handovers.LookHandover("heartbeat", tenant, heartbeat_id, heartbeat_id, 0, None), what
-        )
+        return await self._look(looks.Look("heartbeat", tenant, heartbeat_id, heartbeat_id, 0, None), what)
 
     async def ingest(self, ingest_id: str) -> bool:
         """Have the files of an ingest taken in; return whether the engine knows that they are to be."""
         async with self._database.read() as connection:
-            due = await handovers.ingest(connection, ingest_id)
+            due = await looks.one(connection, "ingest", ingest_id)
         return await self._look(due, "sent")
 
     async def job(self, job_id: str, what: str = "submitted") -> bool:
         """Have a job done, or stopped; return whether the engine knows that it is to be."""
         async with self._database.read() as connection:
-            due = await handovers.job(connection, job_id)
+            due = await looks.one(connection, "job", job_id)
         return await self._look(due, what)
 
     async def sandbox(self, sandbox_id: str, what: str = "wanted") -> bool:
         """Have a sandbox opened, or closed; return whether the engine knows that it is to be."""
         async with self._database.read() as connection:
-            due = await handovers.sandbox(connection, sandbox_id)
+            due = await looks.one(connection, "sandbox", sandbox_id)
         return await self._look(due, what)
 
     async def after_timer(self, timer_id: str, *, schedule_id: str | None, parent_id: str | None) -> None:
@@ -222,20 +204,13 @@ class HandOver:
             deliveries = await handovers.deliveries_behind(connection, before=before, limit=_BATCH)
             replays = await handovers.replays_behind(connection, before=before, limit=_BATCH)
             schedules = await handovers.schedules_behind(connection, before=before, limit=_BATCH)
-            plans = await handovers.plans_behind(connection, before=before, limit=_BATCH)
-            ladders = await handovers.escalations_behind(connection, before=before, limit=_BATCH)
-            ingests = await handovers.ingests_behind(connection, before=before, limit=_BATCH)
-            jobs = await handovers.jobs_behind(connection, before=before, limit=_BATCH)
-            boxes = await handovers.sandboxes_behind(connection, before=before, limit=_BATCH)
+            due = await looks.behind(connection, before=before, limit=_BATCH)
         done = await asyncio.gather(
-            *(self._in_turn(self._tell(due)) for due in timers),
-            *(self._in_turn(self._deliver(due)) for due in deliveries),
+            *(self._in_turn(self._tell(one)) for one in timers),
+            *(self._in_turn(self._deliver(one)) for one in deliveries),
             *(self._in_turn(self.replay(tenant, replay_id)) for tenant, replay_id in replays),
-            *(self._in_turn(self._schedule(due)) for due in schedules),
-            *(
-                self._in_turn(self._look(due, "left behind"))
-                for due in (*plans, *ladders, *ingests, *jobs, *boxes)
-            ),
+            *(self._in_turn(self._schedule(one)) for one in schedules),
+            *(self._in_turn(self._look(one, "left behind")) for one in due),
         )
         if done:
             self._log.info("handover.reconciled", taken=sum(done), left=len(done) - sum(done))
@@ -249,73 +224,28 @@ class HandOver:
         """
         async with self._database.read() as connection:
             before = self._clock() - overdue_by
-            due = await handovers.timers_overdue(connection, before=before, limit=_AT_ONCE)
+            timers = await handovers.timers_overdue(connection, before=before, limit=_AT_ONCE)
             schedules = await handovers.schedules_overdue(connection, before=before, limit=_AT_ONCE)
-            looks = await handovers.looks_overdue(connection, before=before, limit=_AT_ONCE)
+            due = await looks.overdue(connection, before=before, limit=_AT_ONCE)
             retries = await handovers.deliveries_overdue(connection, before=before, limit=_AT_ONCE)
         await asyncio.gather(
-            *(self._in_turn(self._tell(one)) for one in due),
+            *(self._in_turn(self._tell(one)) for one in timers),
             *(self._in_turn(self._schedule(one)) for one in schedules),
-            *(self._in_turn(self._look(one, "overdue")) for one in looks),
+            *(self._in_turn(self._look(one, "overdue")) for one in due),
             *(self._in_turn(self._deliver(one)) for one in retries),
         )
-        return len(due) + len(schedules) + len(looks) + len(retries)
+        return len(timers) + len(schedules) + len(due) + len(retries)
 
     async def run(self, interval: timedelta = timedelta(seconds=1)) -> None:
         """Reconcile every ``interval`` until cancelled. A database that is away is waited for."""
-        rounds = 0
-        forgetting: asyncio.Task[None] | None = None
-        try:
-            while True:
-                try:
-                    await self.reconcile()
-                    if rounds % _RESCUE_EVERY == 0:
-                        await self.rescue()
-                except (sa.exc.SQLAlchemyError, OSError) as error:
-                    self._log.error("handover.reconcile_failed", error=type(error).__name__)
-                if rounds % _FORGET_EVERY == 0 and (forgetting is None or forgetting.done()):
-                    # Beside it: what has gathered in months takes its time, and nothing else waits for that.
-                    forgetting = asyncio.create_task(self._forget())
-                rounds += 1
-                await asyncio.sleep(interval.total_seconds())
-        finally:
-            if forgetting is not None:
-                forgetting.cancel()
-                await asyncio.gather(forgetting, return_exceptions=True)
-
-    async def _forget(self) -> None:
-        """Forget whatever is kept long enough."""
-        try:
-            async with self._database.write() as connection:
-                await idempotency.forget_old(connection, self._clock())
-            async with self._database.write() as connection:
-                await staging.forget_left(connection, self._clock())
-                await sources.forget_unused(connection, self._clock() - staging.LEFT_FOR)
-            await self.forget_ended()
-            await self._forget_contents()
-        except (sa.exc.SQLAlchemyError, OSError) as error:
-            self._log.error("handover.forget_failed", error=type(error).__name__)
-
-    async def forget_ended(self) -> None:
-        """Forget jobs and usage that are kept long enough, in small transactions, until there are none."""
-        for forget, kept, at_once in (
-            (job_cleaning.forget_ended, self._keep.jobs, job_cleaning.JOBS_AT_ONCE),
-            (job_cleaning.forget_usage, self._keep.usage, job_cleaning.USAGE_AT_ONCE),
-            (sandboxes.forget_ended, self._keep.jobs, sandboxes.FORGOTTEN_AT_ONCE),
-        ):
-            forgotten = 0 if kept is None else at_once
-            while kept is not None and forgotten >= at_once:
-                async with self._database.write() as connection:
-                    forgotten = await forget(connection, self._clock() - kept)
-
-    async def _forget_contents(self) -> None:
-        """Forget contents that no job names, now or later, in small transactions, until there are none."""
-        async with self._database.write() as connection:
-            await content_holds.release(connection, self._clock())
-        forgotten = contents.FORGOTTEN_AT_ONCE
-        while forgotten >= contents.FORGOTTEN_AT_ONCE:
-            async with self._database.write() as connection:
-                forgotten = await contents.forget_unnamed(connection, self._clock())
+        for round_ in count():
+            try:
+                await self.reconcile()
+                if round_ % _RESCUE_EVERY == 0:
+                    await self.rescue()
+            except (sa.exc.SQLAlchemyError, OSError) as error:
+                self._log.error("handover.reconcile_failed", error=type(error).__name__)
+            await asyncio.sleep(interval.total_seconds())
 
     async def _in_turn(self, work: Awaitable[bool]) -> bool:
         async with self._slots:
@@ -382,7 +312,7 @@ class HandOver:
             await handovers.confirm_schedule(connection, due)
         return True
 
-    async def _look(self, due: handovers.LookHandover, what: str) -> bool:
+    async def _look(self, due: looks.Look, what: str) -> bool:
         try:
             with continued(due.traceparent):
                 await self._engine.look(
@@ -399,7 +329,7 @@ class HandOver:
             )
             return False
         async with self._database.write() as connection:
-            await handovers.confirm_look(connection, due)
+            await looks.confirm(connection, due)
         return True
 
     async def _observed_lead(self, now: datetime) -> timedelta:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from . import retrying
 from .call import Call
 from .connection import Connection
-from .contracts.ingest import Ingest
-from .contracts.jobs import JobDetail
-from .contracts.plans import PlanSummary
 from .contracts.timers import Timer
 from .errors import ConnectionFailed, MinootsError, Throttled, Unavailable, WaitTimeout
 from .flow import Flow, Sleep, perform
 from .operations.timers import LONGEST_POLL
 
-EndingT = TypeVar("EndingT", bound=Timer | PlanSummary | Ingest | JobDetail)
+if TYPE_CHECKING:
+    from .contracts.ingest import Ingest
+    from .contracts.jobs import JobDetail
+    from .contracts.plans import PlanSummary
+
+EndingT = TypeVar("EndingT", bound="Timer | PlanSummary | Ingest | JobDetail")
 
 SHORTEST_POLL: Final = 1.0
 """Seconds from one poll to the next: a service that does not hold its answer back must not be hammered."""

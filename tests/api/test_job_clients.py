@@ -12,7 +12,7 @@ from dev_stacks import run
 from gateways import Door
 
 from minoots import AsyncMinoots, Conflict, InvalidRequest, JobEvent, JobState, Minoots, NotFound
-from minoots.cli.job_submitting import file_fields
+from minoots.cli.job_files import file_fields
 from minoots.contracts.jobs import MAX_TEXT, ExecResult, JobEventType
 from minoots.job_following import Transcript
 from minoots_platform.clock import utc_now
@@ -114,6 +114,29 @@ def test_a_hash_that_is_none_is_no_text_of_a_file(digest: str) -> None:
     assert file_fields([f"a=sha256:{'0' * 64}"], _never) == [{"path": "a", "artifact": "0" * 64}]
     with pytest.raises(typer.BadParameter, match="64 digits of 0-9a-f for a"):
         file_fields([f"a=sha256:{digest}"], _never)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--output", "../x"], "body.exec.outputs.0: expected a path or pattern below the working folder"),
+        (["--output", "/x"], "body.exec.outputs.0: expected a path or pattern below the working folder"),
+        (["--file", "../x=1"], "body.exec.files.0.path: expected a path below the working folder"),
+        (
+            ["--file", "a=1", "--file", "a=2"],
+            "expected files of different paths; got a twice",
+        ),
+        (["--file", "a/b=1", "--file", "a=2"], "none is a folder of another; got a and a/b"),
+    ],
+)
+def test_the_command_line_refuses_paths_that_cannot_be_before_it_sends_them(
+    options: list[str], said: str, tmp_path: Path
+) -> None:
+    # Nobody is there: nothing is asked.
+    ran = run("jobs", "submit", "--url", "http://127.0.0.1:1", *options, "--", "true", cwd=tmp_path)
+    assert ran.returncode == 4, ran.stdout + ran.stderr
+    assert said in ran.stderr
+    assert "nothing was sent" in ran.stderr
 
 
 async def test_the_command_line_submits_follows_lists_and_fetches(full: Door, tmp_path: Path) -> None:

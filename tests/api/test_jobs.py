@@ -71,6 +71,18 @@ async def test_the_same_key_makes_one_job(door: Door) -> None:
         ({**EXEC, "files": [{"path": "../x", "text": ""}]}, "body.exec.files.0.path"),
         ({**EXEC, "files": [{"path": "/x", "text": ""}]}, "body.exec.files.0.path"),
         ({**EXEC, "files": [{"path": "x"}]}, "body.exec.files.0"),
+        ({**EXEC, "files": [{"path": "a\nb", "text": ""}]}, "body.exec.files.0.path"),
+        ({**EXEC, "files": [{"path": "a", "text": ""}, {"path": "a", "text": "b"}]}, "body.exec.files"),
+        ({**EXEC, "files": [{"path": "a/b/c", "text": ""}, {"path": "a", "text": ""}]}, "body.exec.files"),
+        ({**EXEC, "outputs": ["a", "../x"]}, "body.exec.outputs.1"),
+        ({**EXEC, "outputs": ["out/../../x"]}, "body.exec.outputs.0"),
+        ({**EXEC, "outputs": ["/etc/passwd"]}, "body.exec.outputs.0"),
+        ({**EXEC, "outputs": ["out//x"]}, "body.exec.outputs.0"),
+        ({**EXEC, "outputs": ["x\x7f"]}, "body.exec.outputs.0"),
+        (
+            {"kind": "agent", "task": "x", "tools": [{"name": "read_file", "paths": ["../x"]}]},
+            "body.agent.tools.0.paths.0",
+        ),
         ({**EXEC, "env": {"1X": "y"}}, "body.exec.env.1X"),
         ({**EXEC, "unknown": 1}, "body.exec.unknown"),
         ({"kind": "llm", "messages": []}, "body.llm.messages"),
@@ -140,6 +152,34 @@ async def test_what_settings_do_not_allow_is_refused_before_it_is_kept(
         assert answer.status_code == 422, (route, answer.text)
         assert [one["field"] for one in answer.json()["errors"]] == [f"{place}.config.job.{field}"]
         assert remedy in answer.json()["remedy"]
+
+
+ASKED: dict[str, Any] = {"kind": "llm", "messages": [{"role": "user", "text": "x"}]}
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"json_schema": {"type": "nonsense"}}, "json_schema.type"),
+        ({"json_schema": {"properties": {"a": {"pattern": "x"}}}}, "json_schema.properties.a.pattern"),
+        ({"json_schema": {"$ref": "#/$defs/cup"}}, "json_schema.$ref"),
+        ({"tools": [{"name": "boil", "parameters": {"required": "water"}}]}, "tools.0.parameters.required"),
+    ],
+)
+async def test_a_schema_that_is_none_is_refused_before_it_is_kept(
+    door: Door, body: dict[str, Any], field: str
+) -> None:
+    answer = await door.http.post("/v1/jobs", json={**ASKED, **body})
+    assert answer.status_code == 422, answer.text
+    problem = answer.json()
+    assert [one["field"] for one in problem["errors"]] == [f"body.{field}"]
+    assert problem["detail"].startswith(f"{field}: expected "), "no setting would allow it"
+    assert problem["remedy"]
+    assert (await door.http.get("/v1/jobs")).json()["items"] == []
+    action = {"kind": "job", "config": {"job": {**ASKED, **body}}}
+    answer = await door.http.post("/v1/timers", json={"name": "t", "after": "1h", "actions": [action]})
+    assert answer.status_code == 422, answer.text
+    assert [one["field"] for one in answer.json()["errors"]] == [f"body.actions.0.config.job.{field}"]
 
 
 async def test_what_settings_allow_is_taken(door: Door) -> None:
@@ -402,7 +442,24 @@ async def test_cancelling_what_has_ended_is_a_conflict(door: Door) -> None:
     other = await submit(door)
     for _ in range(2):
         asked = await door.http.post(f"/v1/jobs/{other['id']}/cancel")
-        assert (asked.status_code, asked.json()["cancel_requested"]) == (200, True)
+        assert (asked.status_code, asked.json()["cancel_requested"]) == (200, True), "it has not ended yet"
+
+
+async def test_a_second_cancel_is_a_conflict_unless_it_is_the_first_one_again(door: Door) -> None:
+    job, once = await submit(door), {"idempotency-key": "stop-1"}
+    first = await door.http.post(f"/v1/jobs/{job['id']}/cancel", headers=once)
+    assert (first.status_code, first.json()["cancel_requested"]) == (200, True)
+    async with door.gateway.database.write() as connection:
+        look = await job_progress.look(connection, "dev", job["id"], utc_now())
+    assert look.state.value == "cancelled"
+    # Its answer may have been lost: so it is given again.
+    again = await door.http.post(f"/v1/jobs/{job['id']}/cancel", headers=once)
+    assert (again.status_code, again.json()) == (200, first.json())
+    assert again.headers["idempotent-replayed"] == "true"
+    for headers in ({}, {"idempotency-key": "stop-2"}):
+        other = await door.http.post(f"/v1/jobs/{job['id']}/cancel", headers=headers)
+        assert other.status_code == 409, other.text
+        assert "the job was cancelled" in other.json()["detail"]
 
 
 async def test_a_job_is_done_and_its_artifacts_are_there(full: Door) -> None:
@@ -436,6 +493,16 @@ async def test_cancelling_over_http_stops_what_runs(full: Door) -> None:
     assert (await full.http.post(f"/v1/jobs/{job['id']}/cancel")).status_code == 200
     done = (await full.http.get(f"/v1/jobs/{job['id']}", params={"wait": 60}, timeout=70)).json()
     assert done["state"] == "cancelled"
+
+
+async def test_paths_that_are_near_one_another_are_different(door: Door) -> None:
+    paths = ["a", "a.b/c", "a.b/d", "ab", "b/a", "..a", "a..b/..."]
+    job = await submit(
+        door,
+        files=[{"path": path, "text": path} for path in paths],
+        outputs=["out/", "**/*.txt", "..a", "a/**/..b"],
+    )
+    assert job["state"] == "queued"
 
 
 async def test_a_deadline_is_kept_as_it_is_given(door: Door) -> None:

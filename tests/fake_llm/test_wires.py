@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -85,6 +86,61 @@ async def test_what_is_beyond_the_context_is_dropped_without_a_word(serving: Ser
         wide = await native(url).chat(MODEL, long, options={"num_ctx": 32_768})
         assert wide.prompt_eval_count is not None
         assert wide.prompt_eval_count > 10_000
+
+
+async def test_a_script_may_leave_the_tag_of_a_model_out(serving: Serving) -> None:
+    turns = [{"model": "small", "text": "I am small."}, {"model": "big:1b", "text": "I am big."}]
+    async with serving(models=[{"name": "small"}, {"name": "big:1b"}], turns=turns) as url:
+        assert [one.model for one in (await native(url).list()).models] == ["small:latest", "big:1b"]
+        for name in ("small", "small:latest"):
+            assert (await native(url).chat(name, ASKED)).message.content == "I am small."
+            async with compatible(url) as client:
+                answer = await client.chat.completions.create(model=name, messages=ASKED)
+                assert answer.choices[0].message.content == "I am small."
+        async with compatible(url) as client:
+            assert [one.id async for one in client.models.list()] == ["big:1b", "small"]
+        assert (await native(url).chat("big:1b", ASKED)).message.content == "I am big."
+        with pytest.raises(ollama.ResponseError):
+            await native(url).chat("big", ASKED)
+
+
+PICTURE = "iVBORw0KGgo" * 8_000
+"""A picture's bytes, as base64: no model reads them as words."""
+
+
+@pytest.mark.parametrize(
+    ("path", "image"),
+    [
+        ("/api/chat", {"images": [PICTURE]}),
+        ("/v1/chat/completions", {"type": "image_url", "image_url": {"url": PICTURE}}),
+        ("/v1/messages", {"type": "image", "source": {"type": "base64", "data": PICTURE}}),
+    ],
+)
+async def test_tools_are_counted_and_an_image_is_so_many_tokens(
+    serving: Serving, path: str, image: dict[str, Any]
+) -> None:
+    tools = [{"name": "boil", "description": "water " * 400}]
+    alone = {"role": "user", "content": "tea"}
+    seen = {**alone, **image} if "images" in image else {**alone, "content": [image]}
+    async with (
+        serving(turns=[{"text": "ok"}]) as url,
+        httpx.AsyncClient(base_url=url, trust_env=False) as one,
+    ):
+
+        async def counted(message: dict[str, Any], **more: Any) -> int:
+            body = {"model": MODEL, "messages": [message], "stream": True, "max_tokens": 9, **more}
+            body |= {"stream_options": {"include_usage": True}}
+            told = (await one.post(path, json=body)).text
+            found = re.search(r'"(?:prompt_eval_count|prompt_tokens|input_tokens)": (\d+)', told)
+            assert found is not None, told
+            return int(found[1])
+
+        plain = await counted(alone)
+        assert plain < 50
+        assert plain + 600 <= await counted(alone, tools=tools) < plain + 700
+        assert plain + 1_450 <= await counted(seen) < plain + 1_550
+        if path == "/v1/messages":
+            assert plain + 600 <= await counted(alone, system="water " * 400) < plain + 700
 
 
 async def test_models_are_listed_shown_loaded_unloaded_pulled_and_deleted(serving: Serving) -> None:
@@ -234,6 +290,16 @@ async def test_errors_are_those_that_its_client_knows(serving: Serving) -> None:
             stream = await client.chat.completions.create(model=MODEL, messages=ASKED, stream=True)
             with pytest.raises(openai.APIError, match="gone"):
                 [chunk async for chunk in stream]
+
+
+async def test_a_model_answers_to_the_name_that_the_script_gives_it(serving: Serving) -> None:
+    turns = [{"model": "gpt", "text": "I am gpt."}]
+    async with serving(models=[{"name": "gpt"}], turns=turns) as url, compatible(url) as client:
+        [name] = [model.id async for model in await client.models.list()]
+        done = await client.chat.completions.create(model=name, messages=ASKED)
+        assert done.choices[0].message.content == "I am gpt."
+        for asked in (name, f"{name}:latest"):
+            assert (await native(url).chat(asked, ASKED)).message.content == "I am gpt."
 
 
 async def test_fewer_words_than_there_are_is_an_end_by_length(serving: Serving) -> None:

@@ -140,6 +140,54 @@ async def test_another_one_tries_when_the_first_has_died(database: Database) -> 
         await one.close()
 
 
+async def test_others_wait_for_one_that_tries_as_long_again_as_it_has_taken(database: Database) -> None:
+    clock = Moving()
+    trying = await opened_breakers(database, clock)
+    # Its time came long ago, and nobody has asked since: that is not how long it has been tried.
+    clock.now += timedelta(hours=1)
+    assert await trying.gate(KEY) == Pass(probe=True)
+    other = breakers_of(database, clock)
+
+    async def waits() -> float:
+        await other.refresh()
+        stopped = await other.gate(KEY)
+        assert isinstance(stopped, Stopped)
+        assert stopped.until is not None
+        assert "being tried again" in stopped.reason
+        return (stopped.until - clock.now).total_seconds()
+
+    assert await waits() == 0.5
+    waited = []
+    for taken in (2, 4, 8):
+        clock.now += timedelta(seconds=taken)
+        await trying.keep()
+        waited.append(await waits())
+    assert waited == [2, 6, 14]
+    clock.now += timedelta(seconds=10)
+    assert await waits() == 5, "then it may have died"
+    for one in (trying, other):
+        await one.close()
+
+
+async def test_of_several_that_are_left_alone_the_soonest_counts(
+    sqlite_database: Database, telemetry: Telemetry
+) -> None:
+    clock = Moving()
+    policy = CircuitPolicy(window=timedelta(minutes=1), minimum=1, open_for=timedelta(seconds=10))
+    async with model_server() as url:
+        providers = [f"near:ollama={url}", f"far:ollama={url}"]
+        for name, trips in (("near", 1), ("far", 3)):
+            for number in range(trips):
+                async with sqlite_database.write() as connection:
+                    more: Any = {"well": 0, "reason": "x", "probe": number > 0, "policy": policy}
+                    await breakers.unwell(connection, name, "fake:latest", **more, now=clock.now)
+        async with routing(sqlite_database, telemetry, clock=clock, providers=providers) as opened:
+            with pytest.raises(ModelFailure) as failed:
+                await opened.router.complete(asked(), caller())
+        assert failed.value.kind is K.CIRCUIT_OPEN
+        assert failed.value.retry_after == 10
+
+
 async def test_an_attempt_that_says_nothing_lets_another_one_try(database: Database) -> None:
     clock = Moving()
     found = await opened_breakers(database, clock)

@@ -314,7 +314,7 @@ async def test_free_local_models_are_never_held_back(sqlite_database: Database, 
         ({"key_day_cost": 0.0001}, None, "this key for today"),
         ({"tenant_day_tokens": 10}, None, "this tenant for today"),
         ({"job_tokens": 10}, None, "this job"),
-        ({}, Budget(cost_micros=100), "this job"),
+        ({}, Budget(cost_micros=100), r"0.000100 USD that this job"),
         ({"job_tokens": 10**9}, Budget(tokens=10), "this job"),
     ],
 )

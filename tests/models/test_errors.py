@@ -92,6 +92,8 @@ async def test_a_wrong_key_is_not_repeated(opening: Opening, wire: str) -> None:
             await pieces_of(provider, asked())
         assert failed.value.kind is K.UNAUTHENTICATED
         assert "sk-wrong" not in str(failed.value)
+    async with model_server(api_key="sk-right") as url, opening(wire, url, "sk-right") as provider:
+        assert await pieces_of(provider, asked()), "the right one opens"
 
 
 @pytest.mark.parametrize("wire", CLOUD)
@@ -103,7 +105,7 @@ async def test_a_provider_without_a_key_says_which_setting_takes_it(opening: Ope
         assert f"MINOOTS_MODELS__KEYS) to {wire}=" in failed.value.remedy
 
 
-@pytest.mark.parametrize("wire", ["compatible", "openai", "anthropic"])
+@pytest.mark.parametrize("wire", ALL)
 async def test_how_long_to_wait_is_passed_on(opening: Opening, wire: str) -> None:
     async with model_server(turns=[status(429, retry_after=7)]) as url, opening(wire, url) as provider:
         with pytest.raises(ModelFailure) as failed:

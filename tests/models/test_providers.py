@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +23,10 @@ from minoots.contracts.models import (
     ToolSpec,
 )
 from minoots_activities.models.answering import Answering
+from minoots_activities.models.providers.anthropic import body
 from minoots_activities.models.providers.ollama import OllamaServer
 from minoots_activities.models.providers.ollama_models import health, loaded, pull, unload, warm_up
-from minoots_activities.models.providers.provider import Done, Piece, Text, Thinking
+from minoots_activities.models.providers.provider import Call, Done, Piece, Text, Thinking
 from minoots_workflows.models.failures import ModelFailure
 
 NESTED = {
@@ -292,6 +296,55 @@ async def test_an_own_catalogue_goes_on_top_of_the_one_that_comes_along(tmp_path
     cloud = catalogue.price("openai", "openai", "gpt-5-mini", date(2026, 1, 1))
     assert cloud is not None
     assert cloud.cost(input_tokens=1000, output_tokens=0, cached=800) == 70
+
+
+@pytest.mark.parametrize("kind", ["openai", "anthropic"])
+async def test_headers_in_the_environment_are_not_sent(
+    opening: Opening, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    for name in ("ORG_ID", "PROJECT_ID", "API_KEY", "ADMIN_KEY", "AUTH_TOKEN", "PROFILE"):
+        monkeypatch.setenv(f"{kind.upper()}_{name}", "not-for-you")
+    monkeypatch.setenv(f"{kind.upper()}_CUSTOM_HEADERS", "x-theirs: not-for-you")
+    async with echoing() as (url, seen), opening(kind, url) as provider:
+        with pytest.raises(ModelFailure):
+            await pieces_of(provider, asked())
+        assert "sk-test" in seen[0]
+        assert "not-for-you" not in seen[0]
+
+
+@asynccontextmanager
+async def echoing() -> AsyncIterator[tuple[str, list[str]]]:
+    """A server that fails whatever it is asked, and remembers the heads of the requests."""
+    seen: list[str] = []
+
+    async def fail(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        writer.write(b"HTTP/1.1 500 No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(fail, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", seen
+
+
+def test_anthropic_thinks_where_nothing_that_it_thought_is_missing() -> None:
+    user = Message(role=Role.USER, text="make tea")
+    called = Message(role=Role.ASSISTANT, tool_calls=(ToolCall(id="c1", name="boil"),))
+    result = Message(role=Role.TOOL, text="hot", tool_call_id="c1")
+    said = Message(role=Role.ASSISTANT, text="It is hot.")
+
+    def body_of(*messages: Message, **more: Any) -> dict[str, Any]:
+        request = ModelRequest(messages=messages, think=True, temperature=0.5, **more)
+        return body(Call("claude", request, request.messages, max_tokens=4096))
+
+    for messages in ((user,), (user, called, result, said, user)):
+        told = body_of(*messages)
+        assert told["thinking"]["budget_tokens"] == 2048
+        assert "temperature" not in told, "it is refused beside thinking"
+    for messages in ((user, called, result), (user, called, result, user)):
+        told = body_of(*messages)
+        assert "thinking" not in told
+        assert told["temperature"] == 0.5
 
 
 async def test_a_key_in_the_environment_is_not_shown_to_any_server(

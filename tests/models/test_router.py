@@ -245,6 +245,38 @@ async def test_who_waits_for_the_whole_has_a_break_made_good(
         assert (await opened.router.complete(asked(), caller())).text == "whole"
 
 
+@pytest.mark.parametrize(
+    ("cloud", "kind", "besides"),
+    [
+        ({"fault": {"kind": "status", "status": 401}}, K.OVERLOADED, "unauthenticated"),
+        ({"fault": {"kind": "status", "status": 402}}, K.OVERLOADED, "out_of_funds"),
+        ({"text": "never said"}, K.OVERLOADED, "over_budget"),
+        # Nobody else is asked after this one: the request itself is wrong.
+        ({"fault": {"kind": "status", "status": 422}}, K.INVALID, "overloaded"),
+        ({"text": "a b c d", "fault": {"kind": "cut", "after": 2}}, K.BROKEN_STREAM, "overloaded"),
+    ],
+)
+async def test_a_fallback_that_cannot_answer_ends_no_call_whose_own_model_is_away_for_a_moment(
+    sqlite_database: Database, telemetry: Telemetry, cloud: dict[str, Any], kind: K, besides: str
+) -> None:
+    away = {"fault": {"kind": "status", "status": 503}}
+    async with (
+        model_server(turns=[away]) as near,
+        model_server(turns=[cloud]) as far,
+        routing(
+            sqlite_database,
+            telemetry,
+            providers=[f"ollama={near}", f"openai={far}/v1"],
+            keys=["openai=sk-test"],
+            defaults=["openai=fake"],
+            budget={"job_tokens": 10} if besides == "over_budget" else {},
+        ) as opened,
+    ):
+        with pytest.raises(ModelFailure, match=f"besides: {besides}") as failed:
+            await streamed(opened, asked(locality=CLOUD), caller(job_id="job_1"))
+        assert failed.value.kind is kind
+
+
 async def test_an_unknown_model_names_the_nearest(sqlite_database: Database, telemetry: Telemetry) -> None:
     models = [{"name": "qwen3:8b"}, {"name": "llama3:latest"}]
     async with (
@@ -259,10 +291,29 @@ async def test_an_unknown_model_names_the_nearest(sqlite_database: Database, tel
         assert failed.value.kind is K.UNKNOWN_PROVIDER
 
 
+async def test_who_may_not_be_asked_is_not_said_to_lack_a_model(
+    sqlite_database: Database, telemetry: Telemetry
+) -> None:
+    async with model_server() as url:
+        providers = [f"ollama={url}", f"desk:compatible={url}/v1"]
+        async with routing(sqlite_database, telemetry, providers=providers, cloud=["desk"]) as opened:
+            alone = (
+                r"no model quen at ollama \(desk may not be asked: the request is local_only\); the nearest"
+            )
+            with pytest.raises(ModelFailure, match=alone):
+                await opened.router.complete(asked(model="quen"), caller())
+            with pytest.raises(ModelFailure, match="no model quen at ollama, desk; the nearest"):
+                await opened.router.complete(asked(model="quen", locality="allow_cloud"), caller())
+
+
 async def test_what_is_too_long_is_refused_with_how_much_and_what_would_take_it(
     sqlite_database: Database, telemetry: Telemetry
 ) -> None:
-    models = [{"name": "small:latest", "context_length": 1024}, {"name": "large:latest"}]
+    models = [
+        {"name": "small:latest", "context_length": 1024},
+        {"name": "vectors:latest", "capabilities": ["embedding"]},
+        {"name": "large:latest"},
+    ]
     async with (
         model_server(models=models) as url,
         routing(sqlite_database, telemetry, providers=[f"ollama={url}"]) as opened,
@@ -272,7 +323,15 @@ async def test_what_is_too_long_is_refused_with_how_much_and_what_would_take_it(
         ) as failed:
             await opened.router.complete(asked("word " * 4000, model="small"), caller())
         assert failed.value.kind is K.CONTEXT_TOO_LONG
+        assert "vectors" not in failed.value.detail, "it takes as much, and answers nothing"
+        with pytest.raises(ModelFailure, match="more than its context_tokens of 2048") as failed:
+            await opened.router.complete(asked("word " * 4000, context_tokens=2048), caller())
+        assert failed.value.kind is K.CONTEXT_TOO_LONG
+        assert "Send more context_tokens" in failed.value.remedy
         assert not any(one["path"] == "/api/chat" for one in await heard(url))
+        # Where none is named and none is the provider's default, one that takes it is chosen.
+        assert (await opened.router.complete(asked("word"), caller())).model == "small:latest"
+        assert (await opened.router.complete(asked("word " * 4000), caller())).model == "large:latest"
 
 
 async def test_a_model_is_chosen_by_what_it_can(sqlite_database: Database, telemetry: Telemetry) -> None:
@@ -342,6 +401,27 @@ async def test_an_alarm_tells_that_a_model_has_not_read_everything(
         assert failed.value.kind is K.TRUNCATED
 
 
+async def test_tools_beside_few_words_raise_no_alarm_and_what_is_cut_off_does(
+    sqlite_database: Database, telemetry: Telemetry
+) -> None:
+    tools = tuple(
+        ToolSpec(name=f"tool_{number}", description="what it does " * 30, parameters={"type": "object"})
+        for number in range(8)
+    )
+    question = asked("make tea " * 100, tools=tools)
+    for url_of, warned in ((model_server(turns=[{"text": "ok"}]), False), (_less([{"text": "ok"}]), True)):
+        async with (
+            url_of as url,
+            routing(sqlite_database, telemetry, providers=[f"ollama={url}"]) as opened,
+        ):
+            # The other one looks at so much of it as is less than the words are.
+            sent = asked("make tea " * 400, tools=tools) if warned else question
+            answer = await opened.router.complete(sent, caller())
+            assert bool(answer.warnings) is warned
+            if not warned:
+                assert answer.usage.input_tokens > 900, "tools are counted, too"
+
+
 async def test_a_server_that_can_is_told_to_drop_nothing(
     sqlite_database: Database, telemetry: Telemetry
 ) -> None:
@@ -385,7 +465,7 @@ async def test_an_answer_that_is_not_of_the_schema_is_none(
         assert failed.value.kind is K.BAD_ANSWER
         _, answer = await streamed(opened, asked(json_schema=schema_))
         assert answer.text == '{"cups": 2}'
-        with pytest.raises(ModelFailure, match="expected a JSON Schema") as failed:
+        with pytest.raises(ModelFailure, match=r"json_schema\.type: expected one of") as failed:
             await streamed(opened, asked(json_schema={"type": "nonsense"}))
         assert failed.value.kind is K.INVALID
 
@@ -394,7 +474,7 @@ async def test_a_schema_fetches_nothing(sqlite_database: Database, telemetry: Te
     async with model_server() as elsewhere, model_server(turns=[{"text": "{}"}]) as url:
         schema_ = {"$ref": f"{elsewhere}/schema.json"}
         async with routing(sqlite_database, telemetry, providers=[f"ollama={url}"]) as opened:
-            with pytest.raises(ModelFailure, match="which is not in it"):
+            with pytest.raises(ModelFailure, match="a place in the schema itself"):
                 await opened.router.complete(asked(json_schema=schema_), caller())
 
 

@@ -34,13 +34,14 @@ def doubling(levels: int) -> dict[str, Any]:
     ("schema", "says"),
     [
         ({"properties": {"name": {"pattern": "^(.|.)*\0$"}}}, "properties.name.pattern"),
-        ({"pattern": "("}, "regular expression at pattern"),
-        ({"$ref": "#/x/0", "x": [{"pattern": "a"}]}, r"x\[0\].pattern"),
-        ({"patternProperties": {"^(.|.)*\0$": True}}, "at patternProperties"),
+        ({"pattern": "("}, "json_schema.pattern: expected no regular expression"),
+        ({"$ref": "#/x/0", "x": [{"pattern": "a"}]}, "x.0.pattern"),
+        ({"patternProperties": {"^(.|.)*\0$": True}}, "json_schema.patternProperties"),
+        ({"$ref": "#/nowhere"}, r"json_schema.\$ref: expected a place in the schema itself"),
         ({"$defs": {"a": {"$schema": "http://json-schema.org/draft-07/schema#"}}}, r"a.\$schema"),
         (nested(65), "deeper than 64"),
         (nested(5000), "deeper than 64"),
-        ({"type": "nonsense"}, "expected a JSON Schema"),
+        ({"type": "nonsense"}, "json_schema.type: expected one of array"),
     ],
 )
 def test_a_schema_that_cannot_be_applied_in_bounds_is_refused(schema: dict[str, Any], says: str) -> None:
@@ -65,7 +66,7 @@ def test_a_property_may_be_called_pattern() -> None:
         doubling(40),
         {**doubling(40), "unevaluatedProperties": False},
         {"$ref": "#/properties", "properties": {"minimum": {"type": "string"}}},
-        {"$ref": "#/nowhere"},
+        {"$ref": "other#/nowhere", "$defs": {"a": {"$id": "other"}}},
         {"$ref": "#/x", "x": {"type": "tea"}},
     ],
 )

@@ -76,6 +76,59 @@ def test_what_is_known_by_this_process_is_not_overwritten_by_what_was() -> None:
     assert set(before.news()) == set()
 
 
+AGENT = Size(bytes=10_000, messages=2, images=0, tools=True, aside=8_000)
+"""A question of 2,000 bytes beside tools of 8,000."""
+
+
+@pytest.mark.parametrize(
+    ("size", "evaluated"),
+    [
+        (AGENT, 2_600),  # as JSON, all of it
+        (AGENT, 1_300),  # as declarations of types
+        (AGENT, 510),  # not at all, as after a tool's result
+        (Size(bytes=6_000, messages=1, images=0, tools=False, aside=5_000), 260),  # a schema is a grammar
+        (Size(bytes=1_000, messages=1, images=2, tools=False), 770),  # 256 tokens an image
+        (Size(bytes=8_000, messages=1, images=0, tools=False), 1_000),  # indented: eight bytes a token
+    ],
+)
+def test_a_model_that_renders_less_than_was_sent_has_read_all(size: Size, evaluated: int) -> None:
+    estimates = Estimates()
+    for _ in range(10):
+        assert estimates.unread(TENANT, NAME, size, evaluated, 8_192) is None
+        estimates.learn(TENANT, NAME, size, evaluated, whole=False)
+
+
+@pytest.mark.parametrize(
+    ("size", "evaluated"),
+    [
+        (AGENT, 200),
+        (Size(bytes=8_000, messages=1, images=0, tools=False), 800),
+        (Size(bytes=8_000, messages=1, images=2, tools=False), 800),
+        (Size(bytes=64_000, messages=40, images=0, tools=True, aside=8_000), 4_096),
+    ],
+)
+def test_less_than_the_words_alone_is_not_all(size: Size, evaluated: int) -> None:
+    assert Estimates().unread(TENANT, NAME, size, evaluated, None) is not None
+    assert Estimates().unread(TENANT, NAME, size, evaluated, evaluated) is not None, "the context is full"
+
+
+def test_of_a_model_that_is_known_a_third_of_the_words_is_missed() -> None:
+    known = taught([2_000] * 3)
+    assert known.unread(TENANT, NAME, TEXT, 1_300, None) is not None
+    assert known.unread(TENANT, NAME, TEXT, 1_500, None) is None
+    assert Estimates().unread(TENANT, NAME, TEXT, 1_300, None) is None
+
+
+def test_tools_that_may_not_have_been_rendered_teach_nothing_of_words() -> None:
+    estimates = Estimates()
+    for _ in range(10):
+        estimates.learn(TENANT, NAME, AGENT, 516, whole=False)
+    assert estimates.likely(TENANT, NAME, TEXT) == pytest.approx(2_000, rel=0.02)
+    for _ in range(10):
+        estimates.learn(TENANT, NAME, AGENT, 5_016, whole=False)
+    assert estimates.likely(TENANT, NAME, TEXT) > 2_800, "however they are rendered, the words are denser"
+
+
 async def test_the_next_worker_knows_what_was_learnt(database: Database, telemetry: Telemetry) -> None:
     long = asked("words of tea " * 400, model=MODEL, locality=Locality.ALLOW_CLOUD)
     async with model_server() as url:

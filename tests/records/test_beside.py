@@ -13,7 +13,7 @@ from recordings import SESSION, Chat, Crash, Crashes, Desk, dies_at
 
 from minoots.contracts import EventType
 from minoots_activities.capture import placing, writing
-from minoots_activities.capture.piece import Piece
+from minoots_activities.capture.rendering import Rendering
 from minoots_platform.records import Database, enclosures
 
 IMAGE = b"\x89PNG no image, but bytes"
@@ -111,7 +111,7 @@ async def test_what_stays_in_the_way_is_tried_more_and_more_rarely_and_nothing_i
     again_at = (await write.file(row.path_key)).again_at
     waits = []
     with monkeypatch.context() as broken:
-        broken.setattr(Piece, "_rendered", None)
+        broken.setattr(Rendering, "of", None)
         for _ in range(9):
             assert again_at is not None
             waits.append(again_at - desk.now)

@@ -12,7 +12,7 @@ from stacks import TENANT
 from minoots.contracts import PersonSave, PlanCreate, PlanPatch, TimerCreate
 from minoots.errors import Failure, FailureKind
 from minoots_platform.clock import Clock
-from minoots_platform.handover import HandOver
+from minoots_platform.forgetting import Forgetting
 from minoots_platform.records import (
     Database,
     content_holds,
@@ -23,17 +23,11 @@ from minoots_platform.records import (
     schema,
     timers,
 )
+from minoots_platform.records.job_cleaning import Keep
 
 NOW = datetime(2026, 7, 1, 10, tzinfo=UTC)
 DAY = timedelta(days=1)
 DATA = b"words that a job will read"
-
-
-class Absent:
-    """An engine that nobody asks: these tests hand nothing over."""
-
-    def __getattr__(self, name: str) -> Any:
-        raise AssertionError(f"nothing is handed over here, not even by {name}")
 
 
 def action(sha256: str, kind: str = "exec") -> dict[str, Any]:
@@ -53,7 +47,7 @@ async def keep(database: Database, data: bytes = DATA) -> str:
 async def kept(database: Database, sha256: str, now: datetime) -> bool:
     """Whether it is still there after somebody has cleaned up."""
     clock: Clock = lambda: now  # noqa: E731 - a clock that stands still
-    await HandOver(database, Absent(), clock)._forget_contents()
+    await Forgetting(database, Keep(), clock).forget_contents()
     async with database.read() as connection:
         try:
             return bool(await contents.size(connection, TENANT, sha256))

@@ -28,9 +28,9 @@ from minoots_platform.records import (
     escalation_progress,
     escalation_reading,
     escalations,
-    handovers,
     heartbeats,
     inboxes,
+    looks,
     timers,
 )
 from minoots_platform.records.escalation_progress import Advanced
@@ -403,13 +403,13 @@ async def test_an_agent_that_acknowledges_its_command_acknowledges_what_it_told(
 async def test_an_escalation_that_changed_unnoticed_is_left_behind(book: Book) -> None:
     timer = await fired(book, within="60s")
     async with book.ledger.database.read() as connection:
-        [behind] = await handovers.escalations_behind(connection, before=START + seconds(1), limit=9)
+        [behind] = await looks.behind(connection, before=START + seconds(1), limit=9)
     assert behind.public_id == timer.escalation_id
     async with book.ledger.writing() as connection:
-        await handovers.confirm_look(connection, behind)
+        await looks.confirm(connection, behind)
     async with book.ledger.database.read() as connection:
-        assert await handovers.escalations_behind(connection, before=START + seconds(1), limit=9) == ()
-        overdue = await handovers.looks_overdue(connection, before=START + seconds(61), limit=9)
+        assert await looks.behind(connection, before=START + seconds(1), limit=9) == ()
+        overdue = await looks.overdue(connection, before=START + seconds(61), limit=9)
     assert [one.public_id for one in overdue] == [timer.escalation_id]
 
 

@@ -12,7 +12,7 @@ from stacks import TENANT
 from minoots.contracts import Job, JobEventType, JobState
 from minoots.errors import Failure, FailureKind
 from minoots_platform.clock import utc_now
-from minoots_platform.handover import HandOver
+from minoots_platform.forgetting import Forgetting
 from minoots_platform.records import Database, contents, job_cleaning, job_progress, jobs, schema
 from minoots_platform.records.job_cleaning import Keep
 from minoots_platform.records.job_progress import Made, NewJobEvent, Outcome
@@ -22,25 +22,6 @@ from minoots_workers.parts import keep_of
 NOW = utc_now()
 LONG_AGO = NOW - timedelta(days=100)
 MONTHS = timedelta(days=90)
-
-
-class Absent:
-    """An engine that nobody asks for anything."""
-
-    async def tell(self, **_: Any) -> None:
-        raise AssertionError("nothing is told")
-
-    async def deliver(self, **_: Any) -> bool:
-        raise AssertionError("nothing is delivered")
-
-    async def replay(self, **_: Any) -> None:
-        raise AssertionError("nothing is replayed")
-
-    async def schedule(self, **_: Any) -> None:
-        raise AssertionError("nothing is scheduled")
-
-    async def look(self, **_: Any) -> None:
-        raise AssertionError("nothing is looked at")
 
 
 async def ended(database: Database, at: datetime | None, **more: Any) -> Job:
@@ -87,7 +68,7 @@ async def test_jobs_that_ended_long_ago_are_forgotten_with_all_that_is_theirs(da
         *before,
         *(await rows_of(database, old)),
     }
-    await HandOver(database, Absent(), lambda: NOW, Keep(jobs=MONTHS)).forget_ended()
+    await Forgetting(database, Keep(jobs=MONTHS), lambda: NOW).forget_ended()
     async with database.read() as connection:
         with pytest.raises(Failure) as refused:
             await jobs.get(connection, TENANT, old.id)
@@ -106,7 +87,7 @@ async def test_more_than_one_transaction_holds_are_forgotten(sqlite_database: Da
         await ended(sqlite_database, LONG_AGO)
     async with sqlite_database.write() as connection:
         assert await job_cleaning.forget_ended(connection, NOW - MONTHS, limit=2) == 2
-    await HandOver(sqlite_database, Absent(), lambda: NOW, Keep(jobs=MONTHS)).forget_ended()
+    await Forgetting(sqlite_database, Keep(jobs=MONTHS), lambda: NOW).forget_ended()
     async with sqlite_database.read() as connection:
         assert (await connection.execute(sa.select(sa.func.count()).select_from(schema.jobs))).scalar() == 0
 
@@ -136,7 +117,7 @@ async def test_old_rows_of_usage_are_forgotten(database: Database) -> None:
                 for days in (1, 80, 100, 200)
             ],
         )
-    await HandOver(database, Absent(), lambda: NOW, Keep(usage=MONTHS)).forget_ended()
+    await Forgetting(database, Keep(usage=MONTHS), lambda: NOW).forget_ended()
     async with database.read() as connection:
         left = await connection.scalars(sa.select(schema.model_usage.c.id).order_by("id"))
     assert list(left) == ["u1", "u80"]
@@ -144,9 +125,9 @@ async def test_old_rows_of_usage_are_forgotten(database: Database) -> None:
 
 async def test_whoever_says_nothing_keeps_everything(sqlite_database: Database) -> None:
     job = await ended(sqlite_database, LONG_AGO)
-    await HandOver(sqlite_database, Absent(), lambda: NOW).forget_ended()
-    await HandOver(
-        sqlite_database, Absent(), lambda: NOW, keep_of(JobsSettings(keep_days=0, keep_usage_days=0))
+    await Forgetting(sqlite_database, Keep(), lambda: NOW).forget_ended()
+    await Forgetting(
+        sqlite_database, keep_of(JobsSettings(keep_days=0, keep_usage_days=0)), lambda: NOW
     ).forget_ended()
     async with sqlite_database.read() as connection:
         assert (await jobs.get(connection, TENANT, job.id)).id == job.id

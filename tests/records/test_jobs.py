@@ -14,7 +14,7 @@ from stacks import TENANT
 from minoots.contracts import EventType, Job, JobEventType, JobProblem, JobState, Page
 from minoots.errors import Failure, FailureKind
 from minoots_platform.clock import utc_now
-from minoots_platform.records import Database, contents, events, handovers, job_progress, jobs
+from minoots_platform.records import Database, contents, events, job_progress, jobs, looks
 from minoots_platform.records.job_progress import Begun, Made, NewJobEvent, Outcome
 from minoots_platform.records.staging import PIECE
 
@@ -142,8 +142,8 @@ async def test_a_job_can_be_told_to_stop_before_and_after_it_is_begun(database: 
     assert begun is not None
     for job in (waiting, running):
         async with database.write() as connection:
-            changed, tell = await jobs.cancel(connection, TENANT, job.id, now=utc_now(), actor="ada")
-        assert (changed.cancel_requested, tell) == (True, True)
+            changed = await jobs.cancel(connection, TENANT, job.id, now=utc_now(), actor="ada")
+        assert jobs.view(changed).cancel_requested
     assert await begin(database, waiting) is None
     async with database.read() as connection:
         assert not await job_progress.goes_on(connection, begun)
@@ -152,8 +152,9 @@ async def test_a_job_can_be_told_to_stop_before_and_after_it_is_begun(database: 
             look = await job_progress.look(connection, TENANT, job.id, utc_now())
         assert (look.state, look.kind) == (JobState.CANCELLED, None)
         async with database.write() as connection:
-            _, tell = await jobs.cancel(connection, TENANT, job.id, now=utc_now(), actor="ada")
-        assert not tell, "once more is no conflict"
+            with pytest.raises(Failure, match="the job was cancelled; only") as refused:
+                await jobs.cancel(connection, TENANT, job.id, now=utc_now(), actor="ada")
+        assert refused.value.kind is FailureKind.CONFLICT
     async with database.write() as connection:
         assert not await job_progress.finish(connection, begun, Outcome(JobState.SUCCEEDED), utc_now())
 
@@ -163,7 +164,7 @@ async def test_a_deadline_ends_a_job_that_nobody_has_begun(database: Database) -
     late = job.deadline + timedelta(seconds=1)
     assert await begin(database, job, now=late) is None
     async with database.read() as connection:
-        overdue = await handovers.looks_overdue(connection, before=late, limit=10)
+        overdue = await looks.overdue(connection, before=late, limit=10)
     assert [one.public_id for one in overdue] == [job.id]
     async with database.write() as connection:
         look = await job_progress.look(connection, TENANT, job.id, late)
@@ -183,15 +184,15 @@ async def test_a_tenant_may_have_only_so_many_unfinished(database: Database) -> 
 async def test_what_the_engine_has_not_been_told_is_found_and_confirmed(database: Database) -> None:
     job = await accept(database, priority=2, name="n")
 
-    async def behind() -> tuple[handovers.LookHandover, ...]:
+    async def behind() -> tuple[looks.Look, ...]:
         async with database.read() as connection:
             later = utc_now() + timedelta(seconds=1)
-            return await handovers.jobs_behind(connection, before=later, limit=10)
+            return await looks.behind(connection, before=later, limit=10)
 
     [due] = await behind()
     assert (due.kind, due.name, due.priority) == ("job", "exec: n", 2)
     async with database.write() as connection:
-        await handovers.confirm_look(connection, due)
+        await looks.confirm(connection, due)
     assert await behind() == ()
     async with database.write() as connection:
         await jobs.cancel(connection, TENANT, job.id, now=utc_now(), actor="ada")

@@ -15,8 +15,9 @@ from minoots_platform.records import (
     attempts,
     commands,
     firing,
-    handovers,
+    looks,
     plan_progress,
+    plan_reading,
     plans,
     schema,
     timers,
@@ -46,7 +47,7 @@ class Book:
     async def get(self, plan: Plan) -> Plan:
         """A plan as it stands."""
         async with self.ledger.database.read() as connection:
-            return await plans.get(connection, self.ledger.tenant, plan.id)
+            return await plan_reading.get(connection, self.ledger.tenant, plan.id)
 
     async def run(self, command: Any, plan: Plan, *arguments: Any, if_generation: int | None = None) -> Plan:
         """Run a command on a plan."""
@@ -417,12 +418,12 @@ async def test_a_plan_whose_timer_ended_unnoticed_is_left_behind(book: Book) -> 
     async def behind() -> list[str]:
         before = book.ledger.now + seconds(1)
         async with book.ledger.database.read() as connection:
-            found = await handovers.plans_behind(connection, before=before, limit=10)
+            found = await looks.behind(connection, before=before, limit=10)
         return [one.public_id for one in found]
 
     assert await behind() == [plan.id], "the engine was not told of it"
     async with book.ledger.writing() as connection:
-        await handovers.confirm_look(connection, await handovers.plan(connection, plan.id))
+        await looks.confirm(connection, await looks.one(connection, "plan", plan.id))
     assert await behind() == []
     claims = await book.fire(plan, "a")
     await book.ledger.record(*[book.ledger.succeeded(claim) for claim in claims])

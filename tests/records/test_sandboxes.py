@@ -17,9 +17,9 @@ from minoots_platform.clock import utc_now
 from minoots_platform.records import (
     Database,
     contents,
-    handovers,
     job_progress,
     jobs,
+    looks,
     sandbox_progress,
     sandboxes,
 )
@@ -144,12 +144,12 @@ async def test_it_is_idle_from_when_it_was_used_last_or_its_last_program_ended(d
         found = await look(database, sandbox, NOW + later * SECOND)
         assert (found.needs, found.wake_at) == (Needs.HOLDING, sandbox.expires_at), "a program waits or runs"
     async with database.write() as connection:
-        due = await handovers.sandbox(connection, sandbox.id)
-        await handovers.confirm_look(connection, due)
+        due = await looks.one(connection, "sandbox", sandbox.id)
+        await looks.confirm(connection, due)
     async with database.write() as connection:
         row = await jobs.row_of(connection, TENANT, job.id, lock=True)
         await job_progress.end(connection, row, Outcome(JobState.SUCCEEDED), NOW + 25 * SECOND)
-        told = await handovers.sandboxes_behind(connection, before=NOW + 30 * SECOND, limit=10)
+        told = await looks.behind(connection, before=NOW + 30 * SECOND, limit=10)
     assert [one.public_id for one in told] == [sandbox.id], "who sees to it is told that it is idle now"
     assert (await look(database, sandbox, NOW + 30 * SECOND)).wake_at == NOW + 35 * SECOND
     assert (await look(database, sandbox, NOW + 35 * SECOND)).needs is Needs.CLOSING
@@ -172,13 +172,13 @@ async def test_what_the_engine_was_not_told_is_handed_over(database: Database) -
     sandbox = await want(database, name="shed")
     later = NOW + timedelta(minutes=1)
     async with database.write() as connection:
-        [due] = await handovers.sandboxes_behind(connection, before=later, limit=10)
+        [due] = await looks.behind(connection, before=later, limit=10)
         assert (due.kind, due.public_id, due.name) == ("sandbox", sandbox.id, "shed")
-        await handovers.confirm_look(connection, due)
-        assert await handovers.sandboxes_behind(connection, before=later, limit=10) == ()
-        overdue = await handovers.looks_overdue(connection, before=sandbox.expires_at + SECOND, limit=10)
+        await looks.confirm(connection, due)
+        assert await looks.behind(connection, before=later, limit=10) == ()
+        overdue = await looks.overdue(connection, before=sandbox.expires_at + SECOND, limit=10)
         assert [one.public_id for one in overdue] == [sandbox.id]
-        assert await handovers.looks_overdue(connection, before=NOW, limit=10) == ()
+        assert await looks.overdue(connection, before=NOW, limit=10) == ()
 
 
 async def test_snapshots_are_kept_as_long_as_their_sandbox_is_remembered(database: Database) -> None:

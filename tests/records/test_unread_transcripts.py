@@ -21,7 +21,7 @@ from stacks import TENANT, eventually
 from temporalio.testing import ActivityEnvironment
 from watchfiles import Change
 
-from minoots_activities.capture import watcher as watcher_module
+from minoots_activities.capture import announcing
 from minoots_activities.capture.adapter import Capture
 from minoots_activities.capture.flags import WorkspaceFlags
 from minoots_activities.capture.ingest import Ingest
@@ -88,7 +88,7 @@ class Machine:
             unread=self.unread,
         )
         self.answering = ingest._answering = self.watcher._listing.answering = Patient()
-        self.watcher._began = True
+        self.watcher._memory.began = True
 
     async def tell(self, start: CaptureStart, file: FileChanged) -> None:
         self.told.append(file)
@@ -310,7 +310,7 @@ async def test_files_below_a_root_that_do_not_answer_hold_up_no_other(
             await machine.watcher.changed(map(str, [*silent, good]))
             assert [file.path for file in machine.told] == [str(good)]
             # Told of, but not to be opened any more.
-            await machine.watcher._tell_all(
+            await machine.watcher._announcer.announce(
                 (machine.watcher._sources[0], str(path), About(1, 1, 1)) for path in silent
             )
             machine.say("two", good)
@@ -327,7 +327,7 @@ async def test_a_file_that_opens_and_is_not_read_holds_up_no_other(
 ) -> None:
     many = [machine.path.with_name(f"{SESSION[:-2]}{number}.jsonl") for number in range(10, 18)]
     answers = threading.Event()
-    begun = watcher_module.beginning_of
+    begun = announcing.beginning_of
 
     def beginning_of(reader: Reader, file: Any) -> Any:
         # What was opened relative to a folder has no name but this.
@@ -335,7 +335,7 @@ async def test_a_file_that_opens_and_is_not_read_holds_up_no_other(
             assert answers.wait(60)
         return begun(reader, file)
 
-    monkeypatch.setattr(watcher_module, "beginning_of", beginning_of)
+    monkeypatch.setattr(announcing, "beginning_of", beginning_of)
     for path in many:
         machine.say("one", path)
     machine.say("one")

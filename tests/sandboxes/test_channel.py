@@ -210,6 +210,9 @@ async def test_a_listing_has_no_paths_and_sizes_that_cannot_be() -> None:
     entries = [
         ["a", 1, True],
         ["a" * 513, 1, True],
+        ["../a", 1, True],
+        ["/etc/passwd", 1, True],
+        ["a//b", 1, True],
         ["b", -1, 0],
         ["c", 10**30, 0],
         ["d", True, 0],
@@ -220,7 +223,8 @@ async def test_a_listing_has_no_paths_and_sizes_that_cannot_be() -> None:
         yield {"n": request["n"], "entries": entries, "more": False}
 
     async with sandbox_that_says(say) as sandbox, asyncio.timeout(30):
-        assert [file.path for file in (await sandbox.list(1000)).files] == ["a"]
+        listing = await sandbox.list(1000)
+        assert ([file.path for file in listing.files], listing.unnamed) == (["a"], 4)
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,26 @@ async def test_files_stay_from_one_program_to_the_next(open_sandbox: Open, tier:
     assert await box.sandbox.get("out/bob", 100) == b"hello bob\n"
 
 
+async def test_whatever_name_a_file_came_with_it_is_listed_and_kept(open_sandbox: Open, tier: Tier) -> None:
+    # Screens are kept by some systems with a narrow space before AM, families are put together by joiners.
+    names = [
+        "Screenshot 9.41\u202fAM.png",
+        "a\u00a0b",
+        "\u3000",
+        "\U0001f468\u200d\U0001f469.txt",
+        "x\u2028y",
+    ]
+    box, other = await open_sandbox(tier), await open_sandbox(tier)
+    for name in names:
+        await box.sandbox.put(name, name.encode())
+    await box.sh(r"""for name in 'a\nb' 'a\033b' 'a\377b'; do printf x > "$(printf $name)"; done""")
+    listing = await box.sandbox.list(100)
+    assert sorted(file.path for file in listing.files) == sorted(names)
+    assert (listing.cut, listing.unnamed) == (False, 3)
+    await other.sandbox.restore(await box.sandbox.snapshot(1_000_000))
+    assert {file.path for file in (await other.sandbox.list(100)).files} == set(names)
+
+
 async def test_many_files_are_listed(open_sandbox: Open, tier: Tier) -> None:
     box = await open_sandbox(tier)
     await box.sh("for i in $(seq 1000); do echo > $i; done")

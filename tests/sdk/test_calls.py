@@ -8,6 +8,8 @@ import pytest
 
 import minoots
 from minoots import AsyncMinoots, InvalidRequest, Minoots, TimerState, WebhookAction
+from minoots.contracts.jobs import AgentJob, ExecJob, LlmJob
+from minoots.operations.jobs import NewJob
 
 HOOK = "https://example.com/hook"
 ACTIONS = [{"kind": "webhook", "url": HOOK}]
@@ -209,6 +211,30 @@ def test_bad_arguments_are_refused_before_anything_is_sent(arguments, field):
         client.timers.create(**arguments)
     assert refused.value.problem.errors[0].field == field
     assert recorder.request is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "got"),
+    [
+        ({}, "none of them"),
+        ({"name": "tea"}, "none of them"),
+        ({"prompt": "why?", "command": "ls"}, "prompt and command"),
+        ({"task": "do it", "messages": []}, "messages and task"),
+    ],
+)
+def test_a_job_asks_for_one_thing(arguments, got):
+    recorder = Recorder()
+    with Minoots(transport=httpx.MockTransport(recorder)) as client, pytest.raises(InvalidRequest) as refused:
+        client.jobs.submit(**arguments)
+    [error] = refused.value.problem.errors
+    assert error.got == got
+    assert "command (runs a program)" in error.expected
+    assert recorder.request is None
+
+
+def test_every_field_of_a_job_is_an_argument():
+    fields = {name for job in (LlmJob, ExecJob, AgentJob) for name in job.model_fields}
+    assert fields <= set(NewJob.__annotations__)
 
 
 @pytest.mark.parametrize("bad", ["", ".", ".."])

@@ -246,3 +246,134 @@ def test_who_interrupts_taking_in_is_told_how_much_was_accepted_and_how_to_go_on
     code, _, err = ctrl_c.run("ingest", "add", str(tmp_path), "--no-wait")
     assert code == 130
     assert "0 files were accepted, and 100 more may have been" in err
+
+
+def files_of(sent, *given):
+    """The files of a job that are sent for what is given, by their paths."""
+    told = [part for one in given for part in ("--file", one)]
+    return {file.pop("path"): file for file in sent(*told, "--", "true")["files"]}
+
+
+def test_a_folder_goes_along_as_it_is_without_the_history_of_git(sent, tmp_path):
+    (tmp_path / "src" / "deep").mkdir(parents=True)
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "HEAD").write_text("ref: refs/heads/main")
+    (tmp_path / "check.sh").write_text("#!/bin/sh\n")
+    (tmp_path / "check.sh").chmod(0o755)
+    (tmp_path / "src" / "deep" / "a.py").write_text("a = 1\n")
+    whole = {"check.sh": {"text": "#!/bin/sh\n", "executable": True}, "src/deep/a.py": {"text": "a = 1\n"}}
+    assert files_of(sent, f".=@{tmp_path}") == whole
+    assert files_of(sent, f"here/=@{tmp_path}/src") == {"here/deep/a.py": {"text": "a = 1\n"}}
+    assert files_of(sent, f"run=@{tmp_path}/check.sh") == {"run": whole["check.sh"]}
+    assert files_of(sent, f".git=@{tmp_path}/.git") == {".git/HEAD": {"text": "ref: refs/heads/main"}}
+
+
+def test_no_link_of_a_folder_is_followed_and_it_is_told(gateway, make, tmp_path):
+    gateway.answer("POST", "/v1/jobs", make.reply(JOB, 201))
+    (tmp_path / "private").mkdir()
+    (tmp_path / "private" / "key").write_text("secret")
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    (repository / "a.txt").write_text("a")
+    (repository / "key").symlink_to(tmp_path / "private" / "key")
+    (repository / "all").symlink_to(tmp_path / "private")
+    told = ["--url", gateway.url, "jobs", "submit", "--file", f".=@{repository}", "--", "true"]
+    done = CliRunner().invoke(app, told)
+    assert done.exit_code == 0, done.output
+    assert gateway.seen[-1].body["files"] == [{"path": "a.txt", "text": "a"}]
+    assert f"{repository}/key does not go along: it is a link" in done.stderr
+    assert f"{repository}/all does not go along: it is a link" in done.stderr
+
+
+def test_files_that_no_request_would_hold_together_go_by_their_hash(sent, gateway, make, tmp_path):
+    kept = make.reply({"sha256": HASH, "bytes": 1}, 201)
+    gateway.answer("POST", "/v1/artifacts", *[kept] * 3)
+    for number in range(5):
+        (tmp_path / f"{number}.txt").write_text("x" * 200_000)
+    found = files_of(sent, f".=@{tmp_path}")
+    assert [next(iter(file)) for file in found.values()] == ["text"] * 2 + ["artifact"] * 3
+
+
+@pytest.mark.parametrize("given", [["a=1", "a=2"], [".=@{}", "a.txt=2"]])
+def test_a_path_that_comes_twice_is_refused_and_not_the_last_one_taken(gateway, tmp_path, given):
+    (tmp_path / "a.txt").write_text("1")
+    told = [part for one in given for part in ("--file", one.format(tmp_path))]
+    done = CliRunner().invoke(app, ["--url", gateway.url, "jobs", "submit", *told, "--", "true"])
+    assert done.exit_code == 4, done.output
+    assert "different paths" in done.stderr
+    assert gateway.seen == []
+
+
+def test_a_folder_of_too_many_files_is_refused_with_what_to_do(gateway, tmp_path):
+    for number in range(300):
+        (tmp_path / f"{number}").touch()
+    told = ["--url", gateway.url, "jobs", "submit", "--file", f".=@{tmp_path}", "--", "true"]
+    done = CliRunner().invoke(app, told)
+    assert done.exit_code == 2
+    assert "256" in done.output
+    assert gateway.seen == []
+
+
+def event(sequence, kind, **data):
+    """An event of a job, as the gateway gives it."""
+    return {"sequence": sequence, "time": AT, "type": kind, "attempt": 1, "data": data}
+
+
+@pytest.fixture
+def watched(gateway, make):
+    """Follows a job by the command line; returns the lines that are printed."""
+
+    def watch(job, *happened):
+        page = {"items": list(happened), "state": job["state"], "next_after": len(happened)}
+        gateway.answer("GET", "/v1/jobs/job_1/events", make.reply(page))
+        gateway.answer("GET", "/v1/jobs/job_1", make.reply({**JOB, **job, "request": {}}))
+        done = CliRunner().invoke(app, ["--url", gateway.url, "jobs", "watch", "job_1"])
+        assert done.exit_code == 0, done.output
+        return [" ".join(line.split()) for line in done.output.splitlines()]
+
+    return watch
+
+
+def test_who_follows_a_program_is_told_what_was_not_let_out_and_by_what_it_ran(watched):
+    refused = {
+        "allowed": False,
+        "host": "tea.example",
+        "port": 443,
+        "reason": "tea.example:443 is not allowed",
+    }
+    result = {
+        "kind": "exec", "ended": "exited", "exit_code": 0, "wall_ms": 1, "cpu_ms": 1, "peak_kb": 1,
+        "tier": "vm", "held_by": {"accelerator": "tcg"}, "network": {"allowed": 2, "refused": 1},
+    }  # fmt: skip
+    lines = watched(
+        {"state": "succeeded", "result": result},
+        event(1, "status", network={"allowed": True, "host": "milk.example", "port": 443}),
+        event(2, "status", network=refused),
+        event(3, "status", state="succeeded"),
+    )
+    assert lines[0] == "not let out: tea.example:443 is not allowed"
+    assert "run by tcg" in lines
+    assert "network 2 let out, 1 not" in lines
+    assert not [line for line in lines if "milk.example" in line]
+
+
+def test_who_follows_a_question_is_told_who_did_not_answer_and_what_is_amiss(watched):
+    attempts = [
+        {"number": 0, "provider": "ollama", "model": "m", "error": "circuit_open"},
+        {"number": 1, "provider": "desk", "model": "m"},
+    ]
+    result = {
+        "kind": "llm", "answer": HASH, "finish": "stop", "provider": "desk", "model": "m", "local": False,
+        "usage": {"input_tokens": 1, "output_tokens": 2, "cost_micros": 1500}, "currency": "EUR",
+        "attempts": attempts, "fell_back": True, "warnings": ["half of it was not read"],
+    }  # fmt: skip
+    lines = watched(
+        {"kind": "llm", "state": "succeeded", "result": result},
+        event(1, "status", retry_in=0.5, reason="it is away"),
+        event(2, "status", retry_in=38.4, reason="it is away"),
+        event(3, "status", state="succeeded"),
+    )
+    assert lines[:2] == ["waits 0.5 s: it is away", "waits 38 s: it is away"]
+    assert "fell back ollama/m: circuit_open" in lines
+    assert "warning half of it was not read" in lines
+    assert "cost 0.0015 EUR" in lines

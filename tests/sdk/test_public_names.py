@@ -6,6 +6,7 @@ import sys
 import pytest
 
 import minoots
+from minoots import contracts
 
 NAMES = """
 APIError Action Agent AgentAction Artifact AsyncJobRun AsyncMinoots Attempt AttemptError Backoff Cancelled
@@ -28,6 +29,15 @@ def test_the_public_names_are_these():
 @pytest.mark.parametrize("name", NAMES)
 def test_every_public_name_can_be_had(name):
     assert getattr(minoots, name) is not None
+
+
+@pytest.mark.parametrize("name", contracts.__all__)
+def test_every_model_of_the_wire_can_be_had(name):
+    assert getattr(contracts, name) is not None
+
+
+def test_every_model_that_has_a_home_is_public():
+    assert dir(contracts) == sorted(contracts._MODULE_OF)
 
 
 def test_an_unknown_name_is_an_attribute_error():

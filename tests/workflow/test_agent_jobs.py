@@ -16,6 +16,7 @@ from agents_at_work import (
     result_of,
     results,
     said,
+    script,
     seen,
     serving,
     sleeps,
@@ -23,7 +24,7 @@ from agents_at_work import (
 )
 from ingesting import taken
 from keys_held import hold, revoke
-from model_servers import heard
+from model_servers import heard, model_server
 from receivers import Answer, Receiver
 from stacks import TENANT, Stack, eventually
 from temporalio.testing import WorkflowEnvironment
@@ -88,6 +89,32 @@ async def test_an_agent_looks_changes_checks_and_hands_back_a_patch(serve: Serve
         history = await history_of(stack, job)
         assert "subtracted" not in history.to_json()
         assert "add.py" not in history.to_json()
+
+
+async def test_a_result_says_how_often_another_model_answered_and_in_what_money_it_counts(
+    serve: Serve, tmp_path: Path
+) -> None:
+    prices = tmp_path / "models.toml"
+    prices.write_text(
+        'currency = "EUR"\n[[model]]\nprovider = "desk"\nname = "fake*"\ncontext = 32768\n'
+        "prices = [{ from = 2026-01-01, input = 10.0, output = 40.0 }]\n"
+    )
+    async with (
+        model_server(turns=[{"fault": {"kind": "status", "status": 503}}]) as away,
+        model_server(turns=script(call("list_files"), "None.")) as there,
+    ):
+        models = {
+            "providers": [f"ollama={away}", f"desk:compatible={there}/v1"],
+            "defaults": ["desk=fake"],
+            "cloud": ["desk"],
+            "catalogue": str(prices),
+        }
+        async with serve(models=models) as (stack, _):
+            done = await ended(stack, await submit(stack, **task(locality="allow_cloud")))
+            assert done.state is JobState.SUCCEEDED, done
+            result = result_of(done)
+            assert (result.turns, result.fallbacks, result.currency) == (2, 2, "EUR")
+            assert result.usage.cost_micros > 0
 
 
 async def test_a_command_reaches_only_hosts_of_the_job_and_each_attempt_is_told(serve: Serve) -> None:
@@ -316,7 +343,7 @@ async def test_cancelling_stops_a_command_and_a_sleep(serve: Serve) -> None:
         await sleeps(stack, job)
         await cancel(stack, job)
         assert (await ended(stack, job)).state is JobState.CANCELLED
-        with pytest.raises(Failure, match="the job has cancelled"):
+        with pytest.raises(Failure, match="the job was cancelled"):
             await message(stack, job, "too late")
 
 
@@ -402,7 +429,11 @@ async def test_an_agent_whose_key_may_not_read_any_more_looks_nothing_up(
     ("more", "kind", "says"),
     [
         ({"model": "fakee"}, FailureKind.INVALID, "fake"),
-        ({"task": "long " * 40_000, "context_tokens": 1000}, FailureKind.TOO_LARGE, "more than the 1000"),
+        (
+            {"task": "long " * 40_000, "context_tokens": 1000},
+            FailureKind.TOO_LARGE,
+            "more than its context_tokens of 1000",
+        ),
         (
             {"tier": "process", "limits": {"memory_mb": 100_000}},
             FailureKind.INVALID,

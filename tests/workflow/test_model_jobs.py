@@ -174,18 +174,51 @@ async def test_to_wait_until_somebody_else_has_tried_a_model_is_no_try(
         assert len(await heard(url)) == 1
 
 
-async def test_an_answer_that_breaks_off_fails_unless_it_may_begin_anew(serve: Serve) -> None:
-    cut = {"when": "tea", "times": 1, "text": "half of it", "fault": {"kind": "cut", "after": 1}}
-    async with serve(cut, {"when": "tea", "text": "All of it."}) as (stack, _):
+async def test_jobs_that_wait_for_one_that_tries_a_model_go_on_behind_it(serve: Serve) -> None:
+    async with serve({"when": "tea", "text": "Boil water."}) as (stack, _):
+        key = ("ollama", "fake:latest")
+        now = utc_now()
+        async with stack.database.write() as connection:
+            often = CircuitPolicy(minimum=1, failure_rate=0.1, open_for=timedelta(seconds=1))
+            common: Any = {"well": 0, "reason": "it was away", "probe": False, "policy": often}
+            assert await breakers.unwell(connection, *key, **common, now=now - timedelta(minutes=5))
+            # Whoever tries is taken for alive for an hour: nobody may wait for as long.
+            assert await breakers.claim_probe(connection, *key, now, now + timedelta(hours=1))
+        jobs = [await submit(stack, **ask("tea")), await submit(stack, kind="agent", task="tea")]
+
+        async def all_wait() -> bool:
+            return all([any("retry_in" in one.data for one in await events(stack, job)) for job in jobs])
+
+        await eventually(all_wait, bool)
+        async with stack.database.write() as connection:
+            assert await breakers.close(connection, *key, utc_now())
+        for job in jobs:
+            assert (await ended(stack, job)).state is JobState.SUCCEEDED
+
+
+@pytest.mark.parametrize("fault", ["cut", "error", "garbage", "hang"])
+async def test_an_answer_that_breaks_off_fails_unless_it_may_begin_anew(serve: Serve, fault: str) -> None:
+    cut = {"when": "tea", "times": 1, "text": "half of it", "fault": {"kind": fault, "after": 1}}
+    async with serve(cut, {"when": "tea", "text": "All of it."}, stall_seconds=2) as (stack, url):
         done = await ended(stack, await submit(stack, **ask("tea")))
         assert done.state is JobState.FAILED
         assert done.problem is not None
         assert done.problem.kind is FailureKind.UNAVAILABLE
-    async with serve(cut, {"when": "tea", "text": "All of it."}) as (stack, _):
+        assert len(await heard(url)) == 1
+    async with serve(cut, {"when": "tea", "text": "All of it."}, stall_seconds=2) as (stack, _):
         job = await submit(stack, **ask("tea", on_break="restart"))
         done = await ended(stack, job)
         assert done.state is JobState.SUCCEEDED, done
         assert read(await events(stack, job), JobEventType.TOKEN) == "All of it."
+
+
+async def test_an_answer_that_is_whole_and_does_not_fit_its_schema_is_asked_for_again(serve: Serve) -> None:
+    schema = {"type": "object", "required": ["cups"], "properties": {"cups": {"type": "integer"}}}
+    talks = {"when": "tea", "times": 1, "text": "Two cups."}
+    async with serve(talks, {"when": "tea", "text": '{"cups": 2}'}) as (stack, _):
+        done = await ended(stack, await submit(stack, **ask("tea", json_schema=schema)))
+        assert done.state is JobState.SUCCEEDED, done
+        assert result_of(done).preview == '{"cups": 2}'
 
 
 @pytest.mark.parametrize(

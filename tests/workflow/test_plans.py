@@ -21,7 +21,7 @@ from minoots.contracts import NodeState, Plan, PlanCreate, PlanState
 from minoots_activities.plans.adapter import Plans
 from minoots_platform.clock import utc_now
 from minoots_platform.handover import HandOver
-from minoots_platform.records import Database, attempts, deliveries, firing, plans
+from minoots_platform.records import Database, attempts, deliveries, firing, plan_reading, plans
 from minoots_platform.telemetry import Telemetry
 from minoots_workflows.handover import Engine
 from minoots_workflows.ids import workflow_id
@@ -56,7 +56,7 @@ async def handed_over(stack: Stack, *nodes: dict[str, Any]) -> Plan:
 
 async def get(database: Database, plan: Plan) -> Plan:
     async with database.read() as connection:
-        return await plans.get(connection, TENANT, plan.id)
+        return await plan_reading.get(connection, TENANT, plan.id)
 
 
 def workflow(stack: Stack, plan: Plan) -> WorkflowHandle[PlanWorkflow, PlanProgress]:

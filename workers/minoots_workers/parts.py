@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from minoots_activities.sandboxes.tiers import Tiers
     from minoots_activities.standing.holder import Holder
     from minoots_activities.timers.lead import LeadWatch
+    from minoots_platform.forgetting import Forgetting
     from minoots_platform.handover import HandOver
 
 
@@ -212,6 +213,7 @@ class IoParts:
 
     serving: Serving
     handover: HandOver
+    forgetting: Forgetting
     watch: LeadWatch
     health: HealthWatch
 
@@ -239,6 +241,7 @@ async def io_parts(settings: Settings, telemetry: Telemetry, client: Client) -> 
         from minoots_activities.standing.adapter import StandingSandboxes
         from minoots_activities.timers.adapter import Timers
         from minoots_activities.timers.lead import LeadWatch
+        from minoots_platform.forgetting import Forgetting
         from minoots_platform.handover import HandOver
         from minoots_platform.links import Links
         from minoots_workflows.handover import Engine
@@ -256,7 +259,7 @@ async def io_parts(settings: Settings, telemetry: Telemetry, client: Client) -> 
         world = World(settings, client, sender, database, vault, telemetry.tracer, utc_now)
         installed = await stack.enter_async_context(connectors(world, links))
         attempts = Attempts(installed, telemetry.metrics, utc_now)
-        handover = HandOver(database, Engine(client), keep=keep_of(settings.jobs))
+        handover = HandOver(database, Engine(client))
         yield IoParts(
             serving=serving_io(
                 Timers(database, attempts, watch, handover, telemetry.metrics, utc_now),
@@ -271,6 +274,7 @@ async def io_parts(settings: Settings, telemetry: Telemetry, client: Client) -> 
                 StandingSandboxes(database, utc_now),
             ),
             handover=handover,
+            forgetting=Forgetting(database, keep_of(settings.jobs)),
             watch=watch,
             health=HealthWatch(installed, telemetry.metrics),
         )

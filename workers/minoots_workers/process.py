@@ -120,6 +120,7 @@ async def _serve(
         if Queue.IO in queues:
             parts = await stack.enter_async_context(io_parts(settings, telemetry, client))
             background.append(asyncio.create_task(parts.handover.run(), name="reconciler"))
+            background.append(asyncio.create_task(parts.forgetting.run(), name="forgetting"))
             background.append(asyncio.create_task(parts.watch.run(), name="lead"))
             background.append(asyncio.create_task(parts.health.run(), name="health of connectors"))
             await stack.enter_async_context(build_worker(client, Queue.IO, parts.serving, settings))

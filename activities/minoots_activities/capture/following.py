@@ -75,10 +75,19 @@ class Following:
         self._wanted |= folders
         self._renew()
 
-    def gone(self, path: str) -> None:
-        """Follow a folder no more that has gone away; if it comes back, it is new."""
-        self._wanted.pop(path, None)
+    def gone(self, path: str, *, is_there: bool) -> None:
+        """Follow a folder no more that has gone away; if it comes back, it is new.
+
+        One that is there again by now may be followed already: a listing was faster than the news that the
+        one before has gone. It stays, and is new, too.
+        """
+        if path not in self._wanted:
+            return
         self._followed.pop(path, None)
+        if is_there:
+            self._renew()
+        else:
+            del self._wanted[path]
 
     async def events(self) -> AsyncGenerator[Happened]:
         """Yield what happens, for ever.

@@ -1,4 +1,4 @@
-"""The next piece of a recording: what it looks like, and how it gets into the file, whole or not at all.
+"""The next piece of a recording: how it gets into the file, whole or not at all. `rendering` has its looks.
 
 Before it is written, the records say which bytes go where; afterwards, that they are there. Whoever finds the
 first without the second looks into the file, which tells whether it was written, torn, or never begun.
@@ -9,29 +9,24 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from minoots.contracts.conversations import ConversationEvent
 from minoots_platform.clock import Clock
 from minoots_platform.records import Database, conversations, recordings
 from minoots_platform.records.recordings import Kind
 from minoots_platform.writers import Look, Rendered, Writer, installed
 
 from . import placing
-from .answering import beating
 from .beside import BesideFiles
 from .beside import Written as Agents
-from .commands import before_line, from_line
 from .gate import Target, WriteDenied, folder_of
+from .rendering import PART, Rendering
 
-PART: Final = 500
-"""Events that are written at a time."""
 _HEAD: Final = 1 << 20
 """Bytes of a file in which its head stands, whichever writer made it."""
 _KNOWN: Final = 128
@@ -64,6 +59,7 @@ class Piece:
         self._look = Look.model_validate(row.options)
         self._target = _target_of(row)
         self._aside = f".{row.id}.new"
+        self._rendering = Rendering(database, tenant, writer, self._look, clock, beat)
         self._beside = BesideFiles(database, tenant, row, writer, self._look, self._target, agents, beat)
         self._beside.missing.update(row.rendering.get("missing", {}))
 
@@ -91,7 +87,7 @@ class Piece:
             return  # all of it would be rendered for nothing
         row = self._row
         until = row.written if done is None else done.get("written", row.written)
-        rendered, _, _ = await self._rendered(row.from_number - 1, {}, None, until)
+        rendered, _, _ = await self._rendering.of(row, row.from_number - 1, {}, until=until)
         missing = set(self._beside.missing)
         all_known = len(missing) < _MOST_MISSING
         own = {file.name for file in rendered.beside}
@@ -128,11 +124,16 @@ class Piece:
         with folder_of(self._target, make=True) as folder:
             found = placing.about(folder, self._target.name)
             if await self._has_to_be_made_anew(found):
-                rendered, state, written = await self._rendered(row.from_number - 1, {}, None)
-                return await self._put(folder, found, self._headed(None, rendered), rendered, state, written)
+                rendered, state, written = await self._rendering.of(
+                    row, row.from_number - 1, {}, until=self._until
+                )
+                whole = self._rendering.begun(row, rendered)
+                return await self._put(folder, found, whole, rendered, state, written)
             if row.written >= self._until:
                 return self._at_rest()
-            rendered, state, written = await self._rendered(row.written, row.rendering, PART)
+            rendered, state, written = await self._rendering.of(
+                row, row.written, row.rendering, until=self._until, most=PART
+            )
             begins = row.written_at is None
             if not begins and found is not None and _mark(found) != (row.size, row.modified_ns):
                 state |= {"own": False, "ours": False}  # somebody else has written into it
@@ -142,20 +143,21 @@ class Piece:
                 if found is not None and not known:
                     raise WriteDenied("there is a file of this name, which was not written by a recording")
                 state |= {"own": True, "ours": True}
-                return await self._put(folder, found, self._headed(None, rendered), rendered, state, written)
+                whole = self._rendering.begun(row, rendered)
+                return await self._put(folder, found, whole, rendered, state, written)
             if begins:
                 state["ours"] = known
             if (begins or rendered.participants or rendered.kinds) and self._may_be_headed(
                 folder, found, rendered
             ):
                 existing = placing.content(folder, self._target.name)
-                whole = self._headed(existing, rendered)
-                if whole is not None:
-                    return await self._put(folder, found, whole, rendered, state, written)
+                headed = self._rendering.headed(existing, rendered)
+                if headed is not None:
+                    return await self._put(folder, found, headed, rendered, state, written)
             if not rendered.text:
                 return self._standing(state, written, found)
             end = placing.content(folder, self._target.name, max(0, found.st_size - _KNOWN))
-            gap = _gap(self._writer, end)
+            gap = self._rendering.gap(end)
             data = (gap + rendered.text).encode("utf-8", "replace")
             last = (end + data)[-_KNOWN - len(data) :]
             intent = {"mode": "append", "at": found.st_size, "gap": gap} | _end_of(last, found)
@@ -212,7 +214,7 @@ class Piece:
         # A whole file may be told anew from its beginning.
         anew = intent["mode"] == "replace"
         after, state = (row.from_number - 1, {}) if anew else (row.written, row.rendering)
-        rendered, _, _ = await self._rendered(after, state, None, intent["written"])
+        rendered, _, _ = await self._rendering.of(row, after, state, until=intent["written"])
         return rendered
 
     async def _is_ours(self, found: os.stat_result) -> bool:
@@ -251,82 +253,31 @@ class Piece:
                 without=self._writer.hidden(self._look),
             )
 
-    async def _rendered(
-        self, after: int, state: dict[str, Any], most: int | None, until: int | None = None
-    ) -> tuple[Rendered, dict[str, Any], int]:
-        """Return what the next events look like, the state behind them, and the number of the last.
-
-        Without ``most``, all that have been written and those that would be.
-        """
-        state = {**state, "calls": dict(state.get("calls", {})), "agents": list(state.get("agents", ()))}
-        if after < self._row.from_number:
-            state.update(own=True, ours=True)
-        rendered, last = Rendered(), after
-        end = self._until if until is None else until
-        while last < end:
-            async with self._database.read() as connection:
-                found = await conversations.numbered(
-                    connection, self._tenant, self._row.conversation_id, after=last, until=end, limit=PART
-                )
-            if not found:
-                break
-            await beating(partial(self._render, found, state, rendered), self._beat)
-            last = found[-1][0]
-            if most is not None:
-                break
-        return rendered, state, last
-
-    def _render(
-        self, found: Sequence[tuple[int, ConversationEvent]], state: dict[str, Any], rendered: Rendered
-    ) -> None:
-        for number, event in found:
-            shown = _shown(event, number, self._row)
-            if shown is not None:
-                self._writer.render(shown, self._look, state, rendered)
-
     def _may_be_headed(self, folder: int, found: os.stat_result, rendered: Rendered) -> bool:
         """Tell whether the head of a file may become another: a long file is not read for nothing."""
         if found.st_size <= _HEAD:
             return True
         begins = placing.content(folder, self._target.name, 0, _HEAD)
-        text = begins.decode("utf-8", "surrogateescape")
-        return self._writer.headed(text, self._look, rendered, self._clock()) is not None
-
-    def _headed(self, existing: bytes | None, rendered: Rendered) -> bytes | None:
-        """Return the whole file with its head and the new text; ``None`` where its head stays as it is."""
-        if existing is None:
-            text = self._writer.head(self._look, rendered) + rendered.text
-            if self._row.written_at is not None:
-                text = self._writer.dated(text, self._look, self._clock())
-            return text.encode("utf-8", "replace")
-        # Whatever stands in it, also what is no UTF-8, comes out as it went in.
-        headed = self._writer.headed(
-            existing.decode("utf-8", "surrogateescape"), self._look, rendered, self._clock()
-        )
-        if headed is None:
-            return None
-        whole = headed.encode("utf-8", "surrogateescape")
-        gap = _gap(self._writer, whole[-2:]) if rendered.text else ""
-        return whole + (gap + rendered.text).encode("utf-8", "replace")
+        return self._rendering.has_another_head(begins, rendered)
 
     async def _put(
         self,
         folder: int,
         found: os.stat_result | None,
-        whole: bytes | None,
+        whole: bytes,
         rendered: Rendered,
         state: dict[str, Any],
         written: int,
     ) -> dict[str, Any]:
-        data, name = whole or b"", self._target.name
-        await self._intend({"mode": "replace"} | _end_of(data[-_KNOWN:], found), data, state, written)
+        name = self._target.name
+        await self._intend({"mode": "replace"} | _end_of(whole[-_KNOWN:], found), whole, state, written)
         await self._beside.write(rendered.beside)
 
         def check() -> None:
             self._require_place(folder)
             placing.unchanged(folder, name, found)
 
-        put = placing.put(folder, name, data, self._aside, check)
+        put = placing.put(folder, name, whole, self._aside, check)
         return self._standing(state, written, put)
 
     def _require_place(self, folder: int) -> None:
@@ -403,23 +354,3 @@ def _target_of(row: sa.Row[Any]) -> Target:
     if os.path.realpath(root) != row.root:
         raise WriteDenied(f"{root} has become a link")
     return Target(root, path.relative_to(root).parts)
-
-
-def _shown(event: ConversationEvent, number: int, row: sa.Row[Any]) -> ConversationEvent | None:
-    """Return what of an event belongs into a recording that begins or ends in the middle of it."""
-    text = event.text or ""
-    if number == row.until_number and row.until_line is not None:
-        text = before_line(text, row.until_line)
-        if not text.strip():
-            return None
-    if number == row.from_number and row.from_line is not None:
-        text = from_line(text, row.from_line)
-    return event if text == (event.text or "") else event.model_copy(update={"text": text})
-
-
-def _gap(writer: Writer, end: bytes) -> str:
-    """Return what has to stand between the end of a file and what is appended."""
-    if not end:
-        return ""
-    missing = len(writer.gap) - (len(end) - len(end.rstrip(b"\n")))
-    return "\n" * max(0, missing)

@@ -7,6 +7,8 @@ from typing import Final
 
 from minoots_platform.records.conversations import Whose
 
+from .sources import About
+
 MOST_TROUBLES: Final = 20
 
 
@@ -47,3 +49,9 @@ class Memory:
     """Why a file cannot be read."""
     closed: dict[str, str] = field(default_factory=dict)
     """Why a folder cannot be looked into, or what is in it not be looked at."""
+    began: bool = False
+    """Whether all files have been told of for the first time."""
+
+    def is_new(self, path: str, now: About) -> bool:
+        """Tell whether a file has something that nobody was told of."""
+        return now.size > 0 and self.seen.get(path) != (now.size, now.modified_ns)

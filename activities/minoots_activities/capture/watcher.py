@@ -1,7 +1,7 @@
 """Watching transcripts: whatever is new in a file is told to the workflow of its conversation.
 
 By events of the file system, and by looking at every file now and then: some appends raise no event. What
-could not be told is told at the next look.
+could not be told is told at the next look. Whose a file is, and whom to tell, is `announcing`'s.
 """
 
 from __future__ import annotations
@@ -10,29 +10,21 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import aclosing
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 from watchfiles import Change
 
-from minoots.errors import Failure
-from minoots_platform.records.conversations import Whose
-from minoots_platform.telemetry import audit, get_logger
-from minoots_workflows.capture.contracts import CaptureStart, FileChanged
+from minoots_platform.telemetry import get_logger
 
+from .announcing import Announcer, Tell
 from .answering import apart
-from .compressed import Damaged, expanded
 from .following import Following
-from .ingest import session_key
 from .listing import Listing, is_text
-from .parts import beginning_of
-from .readers.identity import held
-from .readers.store import Store, known
 from .roots import ReadDenied, ReadRoots
 from .sources import About, Source, owner_of
 from .unread import Again, Unread
@@ -41,19 +33,12 @@ from .watched import MOST_TROUBLES, Memory, Stats
 # It tells of every change, and how many; what came of it is told by us.
 logging.getLogger("watchfiles").setLevel(logging.WARNING)
 
-Tell = Callable[[CaptureStart, FileChanged], Awaitable[None]]
-
-_AT_ONCE: Final = 20
-_WAITING: Final = 1000
-"""Files that wait to be told of."""
 _EVENTS: Final = ""
 """Stands for the events of the file system where others are paths."""
 _FEW: Final = 64
 """Folders that are looked into one by one; of more, everything is looked at."""
 _LEFT_ALONE: Final = 30.0
 """Seconds after which it is tried again to follow folders, when that failed."""
-_RECENT_NS: Final = 3_600 * 10**9
-"""Nanoseconds within which a file has changed that is new: clocks of disks in a network differ."""
 _SHARE: Final = 50
 """A look at all files may take this part of a processor: the more there are, the rarer it is."""
 
@@ -76,21 +61,25 @@ class Watcher:
     ) -> None:
         self._sources = list(sources)
         self._roots = roots
-        self._tell = tell
-        self._tenant = tenant
-        self._host = host
-        self._settle = settle
         self._rescan = rescan
-        self._idle = idle
         self._unread = unread or Unread()
         self._memory = Memory()
-        self._listing = Listing(self._sources, self._is_new)
+        self._listing = Listing(self._sources, self._memory.is_new)
         self._following = Following(settle=settle)
-        self._slots = asyncio.Semaphore(_AT_ONCE)
-        self._began = False
         self.listed = asyncio.Event()
         """Set when all files have been listed for the first time: what comes from then on is fresh."""
         self.stats = Stats()
+        self._announcer = Announcer(
+            tell,
+            roots,
+            self._listing,
+            self._memory,
+            self._unread,
+            self.stats,
+            tenant=tenant,
+            host=host,
+            idle=idle,
+        )
         self._log = get_logger("minoots.capture")
 
     async def run(
@@ -104,7 +93,7 @@ class Watcher:
         self._memory.marks = dict(marks)
         self._memory.old = {*known, *marks}
         await self.look()
-        self._began = True
+        self._memory.began = True
         async with asyncio.TaskGroup() as group:
             group.create_task(self._look_again())
             group.create_task(self._follow())
@@ -121,7 +110,7 @@ class Watcher:
         self._note_troubles()
         self.stats.waited = time.monotonic() - began
         self.listed.set()
-        await self._tell_all(found)
+        await self._announcer.announce(found)
         self.stats.looks += 1
 
     async def _try_again(self) -> None:
@@ -158,7 +147,7 @@ class Watcher:
 
     async def changed(self, paths: Iterable[str]) -> None:
         """Look at files of which an event has told."""
-        await self._tell_all(await apart(partial(self._new_of, list(paths))))
+        await self._announcer.announce(await apart(partial(self._new_of, list(paths))))
 
     def _new_of(self, paths: Iterable[str]) -> list[tuple[Source, str, About]]:
         """Return what is new in some files. A folder that does not answer is passed over."""
@@ -177,7 +166,7 @@ class Watcher:
                 now = self._listing.about(source, path)
             except OSError:
                 continue  # gone: what was kept of it stays; one that does not answer is looked at again
-            if self._is_new(path, now):
+            if self._memory.is_new(path, now):
                 found[path] = (source, path, now)
         return list(found.values())
 
@@ -233,19 +222,20 @@ class Watcher:
             new = {path: inode for path, inode in entered.items() if not self._following.knows(path)}
             if new:
                 self._following.add(new)
-        await self._tell_all(found)
+        await self._announcer.announce(found)
 
     async def _happened(self, changes: Collection[tuple[Change, str]]) -> None:
-        for change, path in changes:
-            if change is Change.deleted:
-                self._following.gone(path)
+        for path in [path for change, path in changes if change is Change.deleted]:
+            if self._following.knows(path):
+                is_there = await apart(partial(self._listing.is_there, path))
+                self._following.gone(path, is_there=is_there)
         added = [path for change, path in changes if change is Change.added]
         made = await apart(partial(self._listing.folders_in, added)) if added else []
         if made:
             found, entered = await apart(partial(self._list, made))
             # Also those that are followed: one of this name may have gone away.
             self._following.add(entered)
-            await self._tell_all(found)
+            await self._announcer.announce(found)
         await self.changed(path for change, path in changes if change is not Change.deleted)
 
     def _list(
@@ -273,158 +263,3 @@ class Watcher:
             if below or not self._listing.is_there(path):
                 self._memory.troubled.pop(path, None)  # it is gone, or its folder is told of
         return found
-
-    def _is_new(self, path: str, now: About) -> bool:
-        return now.size > 0 and self._memory.seen.get(path) != (now.size, now.modified_ns)
-
-    async def _tell_all(self, found: Iterable[tuple[Source, str, About]]) -> None:
-        # So many at a time: of a hundred thousand files, the waiting alone would take hundreds of megabytes.
-        all_ = iter(found)
-        while part := list(islice(all_, _WAITING)):
-            await asyncio.gather(*(self._told(*one) for one in part))
-
-    async def _told(self, source: Source, path: str, now: About) -> None:
-        async with self._slots:
-            if not self._began:
-                self._memory.old.add(path)
-            try:
-                # Once more: an event and a look may have found the same, or more may have come since.
-                now = await apart(partial(self._listing.about, source, path))
-            except OSError:
-                return  # gone since, or it does not answer, and is looked at again
-            if not self._is_new(path, now):
-                return
-            if (before := self._memory.seen.get(path)) is not None and now.size < before[0]:
-                # Not appended to: it may be another conversation's by now.
-                self._memory.whose.pop(path, None)
-            # Before it is told: what is appended from here on is told again.
-            self._memory.seen[path] = (now.size, now.modified_ns)
-            whose = self._known(path, now)
-            if whose is None:
-                # A thread of its own that is held there holds up nobody; all of a loop's pool would.
-                try:
-                    await apart(partial(self._listing.require_answer, path, self._roots.open))
-                except TimeoutError as silent:
-                    self._unreadable(path, str(silent.strerror))
-                    return
-                store = await apart(partial(source.reader.store_of, Path(path), self._roots.open))
-                if store is not None:
-                    await self._store(source, path, store)
-                    return
-                whose = await apart(partial(self._whose, source, path, now))
-            if whose is not None and not await self._one(source, path, whose, path):
-                self._memory.seen.pop(path, None)
-
-    async def _store(self, source: Source, path: str, store: Store) -> None:
-        """Tell of the sessions of a store that have changed."""
-        try:
-            listed = await apart(lambda: list(known(store)))
-        except ReadDenied as denied:
-            self._refused(path, str(denied))
-            return
-        except Exception as error:
-            # Damaged, gone, or a reader's defect: one store must not end the watching of the others.
-            self._unreadable(path, str(error) if isinstance(error, Damaged | OSError) else repr(error))
-            return
-        self._memory.troubled.pop(path, None)
-        self._unread.only(path, {session_key(path, one.identity.session_id) for one in listed})
-        for one in listed:
-            key = session_key(path, one.identity.session_id)
-            if not self._began:
-                self._memory.old.add(key)
-            if self._memory.marks.get(key) == one.mark:
-                continue
-            whose = Whose(source.reader.provider, one.identity.session_id)
-            if await self._one(source, path, whose, key, one.identity.session_id):
-                self._memory.marks[key] = one.mark
-            else:
-                self._memory.seen.pop(path, None)
-
-    async def _one(self, source: Source, path: str, whose: Whose, key: str, session_id: str = "") -> bool:
-        """Tell of one session; return whether somebody knows of it now."""
-        conversation_id = whose.id_for(self._tenant)
-        start = CaptureStart(
-            tenant=self._tenant,
-            conversation_id=conversation_id,
-            host=self._host,
-            name=f"{whose.provider} {whose.session_id}",
-            idle_seconds=self._idle,
-        )
-        file = FileChanged(
-            tenant=self._tenant,
-            host=self._host,
-            provider=source.reader.provider,
-            path=path,
-            session_id=session_id,
-            conversation_id=conversation_id,
-            fresh=source.reader.own and self._is_fresh(path, key),
-        )
-        try:
-            await self._tell(start, file)
-        except Failure as failure:
-            self.stats.failures += 1
-            self.stats.problem = failure.detail
-            return False
-        self.stats.told += 1
-        self._memory.old.add(key)
-        self._memory.fresh.discard(key)
-        return True
-
-    def _is_fresh(self, path: str, key: str) -> bool:
-        """Tell whether what is said in a session has come while it was looked after.
-
-        What comes with the time of long ago was copied or unpacked here: it is as old as before.
-        """
-        if key in self._memory.old or key in self._memory.fresh:
-            return key not in self._memory.old
-        _, modified_ns = self._memory.seen.get(path, (0, 0))
-        return time.time_ns() - modified_ns < _RECENT_NS
-
-    def _known(self, path: str, now: About) -> Whose | None:
-        """Return whose conversation a file tells of, if that was found out before."""
-        inode, known = self._memory.whose.get(path, (0, None))
-        return known if inode == now.inode else None
-
-    def _whose(self, source: Source, path: str, now: About) -> Whose | None:
-        """Return whose conversation a file tells of; ``None`` for other files, and while that is unknown."""
-        try:
-            file = Path(path)
-            with expanded(self._roots.open(file), file) as opened:
-                identity = held(source.reader.identify(file, beginning_of(source.reader, opened).head))
-        except ReadDenied as denied:
-            self._refused(path, str(denied))
-            return None
-        except Damaged as damaged:
-            self._unreadable(path, str(damaged))
-            # It is looked at again when it is another.
-            self._memory.seen[path] = (now.size, now.modified_ns)
-            return None
-        except OSError as error:
-            self._unreadable(path, str(error))
-            return None
-        self._memory.troubled.pop(path, None)
-        if identity is None:
-            self._unread.over(path)  # it has become none of ours
-            return None
-        whose = Whose(source.reader.provider, identity.session_id)
-        self._memory.whose[path] = now.inode, whose
-        return whose
-
-    def _refused(self, path: str, reason: str) -> None:
-        self.stats.denied += 1
-        audit(
-            "transcript.read",
-            actor=f"host/{self._host}",
-            tenant=self._tenant,
-            decision="deny",
-            path=path,
-            reason=reason,
-        )
-
-    def _unreadable(self, path: str, reason: str) -> None:
-        """Tell once why a file cannot be read, and try it again at the next look."""
-        self._memory.seen.pop(path, None)
-        told = self.stats.problem = f"{path}: {reason}"
-        if self._memory.troubled.get(path) != told:
-            self._memory.troubled[path] = told
-            self._log.warning("transcript.unreadable", path=path, reason=reason)

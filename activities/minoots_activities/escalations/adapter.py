@@ -7,7 +7,7 @@ from temporalio import activity
 from minoots.contracts import EscalationState
 from minoots_platform.clock import Clock
 from minoots_platform.handover import HandOver
-from minoots_platform.records import Database, escalation_progress, handovers
+from minoots_platform.records import Database, escalation_progress, looks
 from minoots_workflows.escalations.contracts import EscalationProgress
 from minoots_workflows.escalations.port import EscalationsPort
 from minoots_workflows.pacing import Subject
@@ -32,7 +32,7 @@ class Escalations(EscalationsPort):
         await self._handover.timers_of(escalation.id)
         if advanced.state is EscalationState.EXHAUSTED:
             async with self._database.read() as connection:
-                owners = await handovers.owners_of_awaiting(connection, escalation.id)
+                owners = await looks.owners_of_awaiting(connection, escalation.id)
             if owners is not None:
                 await self._handover.after_timer(
                     owners.timer_id, schedule_id=owners.schedule_id, parent_id=owners.parent_id

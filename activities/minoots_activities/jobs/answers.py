@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from datetime import timedelta
 from typing import Any, Final
+
+from temporalio.exceptions import ApplicationError
 
 from minoots.contracts import (
     Delta,
     DeltaKind,
     JobEventType,
     JobProblem,
+    JobState,
     ModelAnswer,
     ModelErrorKind,
     ModelRequest,
@@ -46,7 +50,12 @@ async def ask(
 
 
 def pause_after(
-    failure: ModelFailure, tries: int, left: float, on_break: OnBreak = OnBreak.RESTART
+    failure: ModelFailure,
+    tries: int,
+    left: float,
+    on_break: OnBreak = OnBreak.RESTART,
+    *,
+    begun: int = 0,
 ) -> float | None:
     """Return after how many seconds another try makes sense, ``None`` when none does.
 
@@ -55,13 +64,30 @@ def pause_after(
         tries: how often it was tried.
         left: seconds until nobody wants the answer any more.
         on_break: what happens when an answer breaks off.
+        begun: how often this was begun, also where nobody was asked: that counts as no try, and yet each one
+            waits for longer.
     """
     if not failure.rule.again:
         return None
-    if failure.kind is ModelErrorKind.BROKEN_STREAM and on_break is OnBreak.FAIL:
+    # Whatever broke it off: an error in its middle, or silence, is a break as a cut connection is.
+    if on_break is OnBreak.FAIL and failure.attempts and failure.attempts[-1].broke_off:
         return None
-    pause = failure.retry_after or min(_LONGEST_PAUSE, 0.25 * 2**tries)
+    times = max(tries, begun) if failure.asked_nobody else tries
+    # The exponent is bounded: whoever waits for an hour begins often, and no float holds 2 to the thousandth.
+    pause = failure.retry_after or min(_LONGEST_PAUSE, 0.25 * 2 ** min(times, 10))
     return pause if pause < left else None
+
+
+async def put_off(teller: Teller, failure: ModelFailure, pause: float) -> ApplicationError:
+    """Tell readers that it is tried again, and return what has Temporal do so after ``pause`` seconds.
+
+    Raise it ``from None``: the words of a provider have no place in a history.
+    """
+    told = {"state": JobState.RUNNING.value, "retry_in": pause, "reason": failure.detail}
+    await teller.tell(JobEventType.STATUS, told)
+    return ApplicationError(
+        f"no answer: {failure.kind}", type="ModelFailure", next_retry_delay=timedelta(seconds=pause)
+    )
 
 
 def problem_of(failure: ModelFailure) -> JobProblem:

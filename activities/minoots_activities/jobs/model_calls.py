@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Final, cast
 
 from opentelemetry.metrics import NoOpMeter
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
 
 from minoots.contracts import (
     JobEventType,
@@ -28,7 +26,7 @@ from minoots_workflows.models.contracts import ModelCaller
 from minoots_workflows.models.failures import ModelFailure
 from minoots_workflows.models.ports import ModelRouter
 
-from .answers import ask, pause_after, problem_of
+from .answers import ask, pause_after, problem_of, put_off
 from .telling import Teller
 from .underway import Underway
 from .working import UnwantedError, while_wanted, without_words
@@ -90,16 +88,10 @@ class ModelCalls(ModelCallsPort):
         except ModelFailure as failure:
             pause = self._pause(begun, failure)
             if pause is not None:
-                reason = {"state": JobState.RUNNING.value, "retry_in": pause, "reason": failure.detail}
-                await teller.tell(JobEventType.STATUS, reason)
                 if failure.asked_nobody:
                     async with self._database.write() as connection:
                         await job_progress.only_waited(connection, begun)
-                raise ApplicationError(
-                    f"no answer: {failure.kind}",
-                    type="ModelFailure",
-                    next_retry_delay=timedelta(seconds=pause),
-                ) from None  # The words of a provider have no place in a history.
+                raise await put_off(teller, failure, pause) from None
             outcome = Outcome(JobState.FAILED, problem=problem_of(failure))
         async with self._database.write() as connection:
             await job_progress.finish(connection, begun, outcome, self._clock())
@@ -147,4 +139,5 @@ class ModelCalls(ModelCallsPort):
         if begun.tries >= self._settings.max_attempts and not failure.asked_nobody:
             return None
         left = (begun.deadline - self._clock()).total_seconds()
-        return pause_after(failure, begun.tries, left, job.on_break)
+        often = activity.info().attempt
+        return pause_after(failure, begun.tries, left, job.on_break, begun=often)

@@ -318,7 +318,7 @@ class _Run:
         taken = (*self._written, *(made.name for made in kept.made))
         # In a thread: strangers' patterns against strangers' names may take seconds.
         chosen = await asyncio.to_thread(choose, self._request.outputs, listing.files, taken)
-        kept.left_out += chosen.left_out
+        kept.left_out += chosen.left_out + listing.unnamed
         for place, (file, name) in enumerate(chosen.files):
             left = self._settings.max_output_bytes - kept.bytes
             most = self._settings.max_artifact_bytes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -10,6 +9,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from minoots.contracts.models import (
+    MAX_TEXT,
     Delta,
     DeltaKind,
     FinishReason,
@@ -20,7 +20,10 @@ from minoots.contracts.models import (
 from minoots_workflows.models.failures import ModelFailure
 
 from .providers.provider import Counted, Done, Piece, Text, Thinking, ToolPart, count_of
+from .providers.wire import parsed
 
+_MOST_CALLS: Final = 1024
+"""Calls of tools in one answer: an agent makes 64 of them."""
 _HALVES: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -47,7 +50,21 @@ class Answering:
         self._calls: dict[int, _Calling] = {}
 
     def take(self, piece: Piece) -> Delta | None:
-        """Add a piece; return what a reader is told of it."""
+        """Add a piece; return what a reader is told of it.
+
+        Raises:
+            ModelFailure: bad_answer, when it becomes more than an answer can be.
+        """
+        delta = self._taken(piece)
+        if self.received > MAX_TEXT - len(self.before) or len(self._calls) > _MOST_CALLS:
+            raise ModelFailure(
+                ModelErrorKind.BAD_ANSWER,
+                f"the model said more than an answer has: {MAX_TEXT} bytes and {_MOST_CALLS} calls of tools",
+                remedy="Set max_tokens, and see whether the server of the model heeds it.",
+            )
+        return delta
+
+    def _taken(self, piece: Piece) -> Delta | None:
         match piece:
             case Text(text):
                 text = _whole(text)
@@ -104,13 +121,14 @@ class Answering:
             ModelFailure: bad_answer, for a call that names no tool, or is larger than one may be.
         """
         made: list[ToolCall] = []
+        ids: set[str] = set()
         for number, index in enumerate(sorted(self._calls)):
             calling = self._calls[index]
             sent = "".join(calling.arguments)
             arguments: dict[str, Any] = {}
             malformed = None
             try:
-                found = json.loads(sent) if sent.strip() else {}
+                found = parsed(sent) if sent.strip() else {}
             except ValueError:
                 malformed = sent
             else:
@@ -119,11 +137,10 @@ class Answering:
                 else:
                     malformed = sent
             # Of two calls of one name nobody could tell which one a result belongs to.
-            free = calling.id is not None and all(calling.id != other.id for other in made)
             try:
                 made.append(
                     ToolCall(
-                        id=calling.id if calling.id and free else f"call_{self.attempt}_{number}",
+                        id=_free(calling.id, f"call_{self.attempt}_{number}", ids),
                         name=calling.name,
                         arguments=arguments,
                         malformed=malformed,
@@ -170,6 +187,16 @@ class Answering:
             name=part.name,
             text=part.arguments,
         )
+
+
+def _free(told: str | None, ours: str, taken: set[str]) -> str:
+    """Return the id of a call: what was told, unless another call has it already."""
+    found = told if told and told not in taken else ours
+    while found in taken:
+        # What was told may look like ours.
+        found += "_"
+    taken.add(found)
+    return found
 
 
 def _whole(text: str) -> str:

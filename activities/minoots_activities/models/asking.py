@@ -308,7 +308,8 @@ class Asking:
         context = call.context_tokens if kind == "ollama" else None
         unread = self._estimates.unread(*whose, done.input_tokens, context)
         if unread is None:
-            self._estimates.learn(*whose, done.input_tokens)
+            # A template renders tools as it likes, and shows no model a schema.
+            self._estimates.learn(*whose, done.input_tokens, whole=False)
             return
         told = (
             f"{'/'.join(attempt.key)} evaluated {done.input_tokens} tokens of about "

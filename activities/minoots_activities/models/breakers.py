@@ -29,6 +29,8 @@ _STALE: Final = 2.0
 """Seconds after which a call waits for a look, instead of having one made beside it."""
 PROBE: Final = timedelta(seconds=15)
 """How long one tries before another may; moved on for as long as it waits for an answer."""
+_SOON: Final = timedelta(seconds=0.5)
+"""The least that others wait while one tries."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Stopped:
 
     reason: str
     until: datetime | None
+    """When to ask again."""
 
 
 class Breakers:
@@ -77,7 +80,10 @@ class Breakers:
         if held.probe_at is None or held.probe_at > now:
             return Stopped(held.reason or "it failed too often", held.probe_at)
         if held.probe_until is not None and held.probe_until > now:
-            return Stopped(f"it is being tried again; {held.reason}", held.probe_until)
+            # Others wait for as long again as it has taken so far: soon behind one that answers at once, and
+            # a few times in all behind one that hangs.
+            again = now + max(now - held.probe_at, _SOON)
+            return Stopped(f"it is being tried again; {held.reason}", min(again, held.probe_until))
         async with self._database.write() as connection:
             mine = await breakers.claim_probe(connection, *key, now, now + PROBE)
         if not mine:

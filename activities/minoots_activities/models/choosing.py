@@ -20,7 +20,7 @@ from minoots.contracts.models import (
 )
 from minoots_platform.settings import ModelsSettings
 from minoots_platform.telemetry.model_metrics import OTHER
-from minoots_workflows.models.failures import ModelFailure
+from minoots_workflows.models.failures import MODEL_ERRORS, ModelFailure
 
 from .pins import require_pinned
 from .providers.provider import FoundModel, Provider
@@ -34,8 +34,6 @@ _TELLING: Final = (
     ModelErrorKind.UNSUPPORTED,
     ModelErrorKind.DENIED,
     ModelErrorKind.NOT_CONFIGURED,
-    ModelErrorKind.UNREACHABLE,
-    ModelErrorKind.TIMEOUT,
     ModelErrorKind.NOT_ALLOWED,
     ModelErrorKind.UNKNOWN_MODEL,
 )
@@ -195,7 +193,7 @@ class Chooser:
                     else f"{provider.name} has no model",
                     remedy="Pull one, or name one that can do it." if not models else None,
                 )
-            name = able[0].name
+            name = next((model for model in able if self._takes(provider, model, wanted)), able[0]).name
         pinned = provider.spec.pin_of(name) is not None
         try:
             # A pin is held against what the provider has now, not against what it had a minute ago.
@@ -232,7 +230,7 @@ class Chooser:
             most = min(most, model.max_output)
         if context is not None:
             if likely * 0.9 > context - _LEAST_ANSWER:
-                raise self._too_long(key, likely, context)
+                raise self._too_long(key, likely, context, wanted)
             most = max(min(most, context - round(likely * 1.1)), _LEAST_ANSWER)
         return Candidate(provider, model, most, self._context(key, model, wanted, likely + most))
 
@@ -251,11 +249,29 @@ class Chooser:
         remember(self._contexts, key, (size, since))
         return size if model.context is None else min(size, model.context)
 
-    def _too_long(self, key: tuple[str, str], likely: int, context: int) -> ModelFailure:
+    def _takes(self, provider: Provider, model: FoundModel, wanted: Wanted) -> bool:
+        """Tell whether a request is short enough for a model, as far as anybody says how long it may be."""
+        if wanted.size is None or model.context is None:
+            return True
+        likely = self._estimates.likely(wanted.tenant, (provider.name, model.name), wanted.size)
+        return likely * 0.9 <= model.context - _LEAST_ANSWER
+
+    def _too_long(self, key: tuple[str, str], likely: int, context: int, wanted: Wanted) -> ModelFailure:
+        if context == wanted.context_tokens:
+            return ModelFailure(
+                ModelErrorKind.CONTEXT_TOO_LONG,
+                f"the request has about {likely} tokens, {likely - context} more than its context_tokens "
+                f"of {context}",
+                remedy="Send more context_tokens, or none: then the context is as large as it has to be.",
+            )
         longer = [
             f"{name}/{model.name} ({model.context})"
             for name, model in self._shelf.names()
-            if model.context is not None and model.context > likely and (name, model.name) != key
+            if model.context is not None
+            and model.context > likely
+            and (name, model.name) != key
+            # What cannot do it, and what makes vectors alone, is no way out.
+            and not model.can(wanted.needs)
         ]
         offered = f"; {', '.join(longer[:3])} would take it" if longer else ""
         return ModelFailure(
@@ -278,7 +294,7 @@ class Chooser:
         if wanted.model is not None and all(
             failure.kind is ModelErrorKind.UNKNOWN_MODEL for failure in failures
         ):
-            return self._unknown(wanted.model, attempts)
+            return self._unknown(wanted.model, attempts, wanted)
         first = min(failures, key=lambda failure: _rank(failure.kind))
         said = first.detail
         if len(failures) > 1:
@@ -286,13 +302,20 @@ class Chooser:
             said += f" ({'; '.join(others)})"
         return ModelFailure(first.kind, said, remedy=first.remedy, attempts=attempts)
 
-    def _unknown(self, model: str, attempts: tuple[ModelAttempt, ...]) -> ModelFailure:
+    def _unknown(self, model: str, attempts: tuple[ModelAttempt, ...], wanted: Wanted) -> ModelFailure:
         known = sorted({found.name for _, found in self._shelf.names()})
         near = get_close_matches(model, known, n=3, cutoff=0.4) or known[:3]
         told = f"; the nearest are {', '.join(near)}" if near else "; no provider has any"
-        who = ", ".join(dict.fromkeys(attempt.provider for attempt in attempts))
+        every = dict.fromkeys(attempt.provider for attempt in attempts)
+        stays = wanted.locality is Locality.LOCAL_ONLY
+        unasked = [name for name in every if stays and not self._shelf.providers[name].spec.local]
+        who = ", ".join(name for name in every if name not in unasked)
+        # Who was not asked is not said to have nothing: it may well be what is meant.
+        left = f" ({', '.join(unasked)} may not be asked: the request is local_only)" if unasked else ""
         return ModelFailure(
-            ModelErrorKind.UNKNOWN_MODEL, f"no model {model} at {who}{told}", attempts=attempts
+            ModelErrorKind.UNKNOWN_MODEL,
+            f"no model {model}{f' at {who}' if who else ''}{left}{told}",
+            attempts=attempts,
         )
 
 
@@ -317,4 +340,7 @@ def _listed(needs: frozenset[Capability]) -> str:
 
 
 def _rank(kind: ModelErrorKind) -> int:
+    if MODEL_ERRORS[kind].again:
+        # It passes by itself: what others lack must not end a job that it would answer in a moment.
+        return -1
     return _TELLING.index(kind) if kind in _TELLING else len(_TELLING)

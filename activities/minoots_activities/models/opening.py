@@ -95,7 +95,7 @@ async def open_router(
         stack.push_async_callback(shelf.close)
         breakers = Breakers(database, models, clock)
         stack.push_async_callback(breakers.close)
-        spending = Spending(database, models, clock)
+        spending = Spending(database, models, clock, catalogue.currency)
         stack.push_async_callback(spending.flush)
         asking = Asking(
             breakers,

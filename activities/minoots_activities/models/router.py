@@ -104,7 +104,7 @@ class Router(ModelRouter):
                 attempts.append(_failed(attempt, failure))
                 number -= not attempt.sent
                 if not failure.rule.next:
-                    break
+                    raise self._ended(failure, failures, attempts) from None
                 continue
             fell_back = candidate is not first
             await self._asking.conclude(attempt, _fallback(first, candidate, failures) if fell_back else None)
@@ -177,12 +177,14 @@ class Router(ModelRouter):
             except ModelFailure as failure:
                 spent = _sum(spent, attempt.usage)
                 failures.append(failure)
-                attempts.append(_failed(attempt, failure, broke_off=answering.began))
+                # One that is whole and does not fit its schema, or its pin, did not break off.
+                broke_off = answering.began and answering.done is None
+                attempts.append(_failed(attempt, failure, broke_off=broke_off))
                 if not failure.rule.next:
-                    break
+                    raise self._ended(failure, failures, attempts) from None
                 if answering.began and failure.kind is not ModelErrorKind.OVER_BUDGET:
                     if on_break is OnBreak.FAIL:
-                        break
+                        raise self._ended(failure, failures, attempts) from None
                     # With what another model than the pinned one has said, none goes on.
                     sound = failure.kind is not ModelErrorKind.DENIED
                     kept = answering.text if sound and _goes_on(on_break, request, answering) else ""
@@ -271,19 +273,37 @@ class Router(ModelRouter):
         return _now() + (deadline - self._clock()).total_seconds()
 
     def _exhausted(self, failures: list[ModelFailure], attempts: list[ModelAttempt]) -> ModelFailure:
-        """Return the failure of a call that nobody answered: the last one, and what came before."""
-        last = failures[-1]
+        """Return the failure of a call for which nobody is left: the last one, and what went wrong besides.
+
+        One that passes by itself goes before one that does not: that a fallback is out of its budget, or has
+        a wrong key, must not end a job whose own model is away for a moment.
+        """
+        passing = (one for one in reversed(failures) if one.rule.again)
+        return self._ended(next(passing, failures[-1]), failures, attempts)
+
+    def _ended(
+        self, last: ModelFailure, failures: list[ModelFailure], attempts: list[ModelAttempt]
+    ) -> ModelFailure:
+        """Return the failure of a call that one failure has ended, with the others."""
         detail = last.detail
         if len(failures) > 1:
-            others = "; ".join(f"{one.kind}: {one.detail}" for one in failures[:-1])
-            detail = f"{detail} (before: {others})"
+            others = "; ".join(f"{one.kind}: {one.detail}" for one in failures if one is not last)
+            detail = f"{detail} (besides: {others})"
         return ModelFailure(
             last.kind,
             detail[:2000],
             remedy=last.remedy,
-            retry_after=last.retry_after,
+            retry_after=_soonest(last, failures),
             attempts=tuple(attempts),
         )
+
+
+def _soonest(last: ModelFailure, failures: list[ModelFailure]) -> float | None:
+    """Return after how many seconds somebody may answer, where the last one is left alone for longer."""
+    if last.kind is not ModelErrorKind.CIRCUIT_OPEN:
+        return last.retry_after
+    told = [one.retry_after for one in failures if one.rule.again and one.retry_after is not None]
+    return min(told, default=None)
 
 
 def _goes_on(on_break: OnBreak, request: ModelRequest, answering: Answering) -> bool:

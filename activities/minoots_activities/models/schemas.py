@@ -1,6 +1,6 @@
 """Holding a text against a JSON Schema, without fetching anything that the schema refers to.
 
-Owns the bounds of that work, for schema and text are a stranger's: no regular expressions, no deep nesting, a
+Owns the bounds of that work, for schema and text are a stranger's: what `schema_rules` lets pass, and then a
 bounded number of steps. Must not raise anything but `ModelFailure`: another
 error would have a paid call made again.
 """
@@ -13,16 +13,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, UnknownType, ValidationError
+from jsonschema.exceptions import UnknownType, ValidationError
 from jsonschema.validators import extend
 from referencing import Registry
 from referencing.exceptions import CannotDetermineSpecification, Unresolvable
 
 from minoots.contracts.models import ModelErrorKind
+from minoots_platform.models.schema_rules import DEEPEST, deeper, fault_of_answers
 from minoots_workflows.models.failures import ModelFailure
 
-DEEPEST: Final = 64
-"""Objects and lists within each other, of a schema and of an answer."""
 MOST_STEPS: Final = 50_000
 """Of holding a schema against an answer: references multiply, to 2 to the 30th in 30 lines."""
 _LOST: Final = (
@@ -55,7 +54,7 @@ def hold(text: str, schema: Mapping[str, Any]) -> None:
         raise _bad(f"got no JSON: {error}") from None
     except RecursionError:
         raise _bad(f"got JSON that nests deeper than {DEEPEST} levels") from None
-    if _deeper(found):
+    if deeper(found):
         raise _bad(f"got JSON that nests deeper than {DEEPEST} levels")
     try:
         # Of an empty registry: by itself the library would fetch what a $ref names.
@@ -82,62 +81,19 @@ def check_schema(schema: Mapping[str, Any]) -> None:
     Raises:
         ModelFailure: invalid.
     """
-    plain = _plain(schema)
-    if _deeper(plain):
-        raise _invalid(f"got one that nests deeper than {DEEPEST} levels", "Make it flatter, with $defs.")
-    _refuse_expressions(plain)
-    try:
-        Draft202012Validator.check_schema(plain)
-    except SchemaError as error:
-        raise _invalid(str(error.message)[:300]) from None
-    except RecursionError:
-        raise _invalid("got one that nests too deep", "Make it flatter, with $defs.") from None
-    except _LOST as error:
-        raise _invalid(f"got one that cannot be read ({type(error).__name__})") from None
-
-
-def _refuse_expressions(schema: Mapping[str, Any]) -> None:
-    """Refuse regular expressions wherever they stand, for a $ref may name any place as a schema."""
-    waiting: list[tuple[str, Any]] = [("", schema)]
-    while waiting:
-        place, one = waiting.pop()
-        if isinstance(one, list):
-            waiting += [(f"{place}[{number}]", part) for number, part in enumerate(one)]
-        if not isinstance(one, dict):
-            continue
-        for name, part in one.items():
-            at = f"{place}.{name}".lstrip(".")
-            # A property may be called pattern: then a schema stands there, and no text.
-            if (name == "pattern" and isinstance(part, str)) or (
-                name == "patternProperties" and isinstance(part, dict)
-            ):
-                raise _invalid(
-                    f"got a regular expression at {at[:200]}, and none is applied here",
-                    f"Leave {name} out; name what is allowed by enum or properties.",
-                )
-            if name == "$schema" and isinstance(part, str):
-                raise _invalid(
-                    f"got another $schema at {at[:200]}", "Leave it out: all of it is read as Draft 2020-12."
-                )
-            waiting.append((at, part))
+    fault = fault_of_answers(schema)
+    if fault is not None:
+        place = ".".join(("json_schema", *fault.place))[:300]
+        raise ModelFailure(
+            ModelErrorKind.INVALID,
+            f"{place}: expected {fault.expected}; got {fault.got}",
+            remedy=fault.remedy,
+        )
 
 
 def _plain(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return a schema without its ``$schema``: by it a part would be read by another class."""
     return {name: part for name, part in schema.items() if name != "$schema"}
-
-
-def _deeper(value: Any) -> bool:
-    """Tell whether something nests deeper than it may."""
-    level = [value]
-    for _ in range(DEEPEST):
-        level = [
-            part
-            for one in level
-            if isinstance(one, dict | list)
-            for part in (one.values() if isinstance(one, dict) else one)
-        ]
-    return any(isinstance(one, dict | list) for one in level)
 
 
 def _bounded() -> Any:
@@ -178,7 +134,9 @@ def _bad(wrong: str) -> ModelFailure:
     return ModelFailure(ModelErrorKind.BAD_ANSWER, f"expected an answer of the schema that was sent; {wrong}")
 
 
-def _invalid(wrong: str, remedy: str = "Correct the schema.") -> ModelFailure:
+def _invalid(wrong: str) -> ModelFailure:
     return ModelFailure(
-        ModelErrorKind.INVALID, f"json_schema: expected a JSON Schema; {wrong}", remedy=remedy
+        ModelErrorKind.INVALID,
+        f"json_schema: expected a JSON Schema; {wrong}",
+        remedy="Correct the schema.",
     )

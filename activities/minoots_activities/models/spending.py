@@ -32,10 +32,13 @@ _AT_ONCE: Final = 40
 class Spending:
     """Budgets, rates and usage of this process."""
 
-    def __init__(self, database: Database, settings: ModelsSettings, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, settings: ModelsSettings, clock: Clock, currency: str = "USD"
+    ) -> None:
         self._database = database
         self._settings = settings
         self._clock = clock
+        self._currency = currency
         self._hold = timedelta(seconds=settings.budget.hold_seconds)
         self._alive: set[str] = set()
         self._later: list[usage.NewUsage] = []
@@ -91,7 +94,7 @@ class Spending:
             # What the dead held stood in the way; what was charged for them may still do.
             answer = await self._reserve(wanted, accounts)
         if isinstance(answer, budgets.Refused):
-            raise _over(answer)
+            raise _over(answer, self._currency)
         self._alive.add(answer)
         return answer
 
@@ -228,7 +231,7 @@ def _told(spec: ProviderSpec) -> str:
     return " and ".join(f"{most} {what}" for most, what in limits if most is not None)
 
 
-def _over(refused: budgets.Refused) -> ModelFailure:
+def _over(refused: budgets.Refused, currency: str) -> ModelFailure:
     account = refused.account
     whose = {
         "job": "this job",
@@ -240,7 +243,7 @@ def _over(refused: budgets.Refused) -> ModelFailure:
         wanted, left, limit = f"{refused.wanted} tokens", f"{refused.left}", f"{refused.limit}"
     else:
         wanted, left, limit = (
-            f"{amount / MILLION:.6f}" for amount in (refused.wanted, refused.left, refused.limit)
+            f"{amount / MILLION:.6f} {currency}" for amount in (refused.wanted, refused.left, refused.limit)
         )
     return ModelFailure(
         ModelErrorKind.OVER_BUDGET,

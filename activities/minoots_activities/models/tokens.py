@@ -3,6 +3,11 @@
 Nobody here has the models' tokenizers. What is likely is learnt from what providers say that they evaluated,
 by tenant, provider and model: one tenant sends English, another one code or Chinese. The most follows from
 bytes, for no tokenizer makes more tokens than a text has bytes. Pure: others keep what was learnt.
+
+What a model surely reads are the words of the messages. Tools are rendered by its chat template: as JSON, as
+shorter declarations, without the keywords that a server does not know, or not at all after a tool's result;
+a schema of the answer is a grammar of the sampler, which the model never sees; an image is 256 tokens to one
+and 2,000 to another. So the alarm of what was not read looks at the words alone.
 """
 
 from __future__ import annotations
@@ -39,6 +44,13 @@ EVERYBODY: Final = ""
 """In the place of a tenant: all of them together."""
 _NOISE: Final = 96
 """Tokens below which a count says nothing."""
+_UNREAD: Final = 0.45
+_SURELY_UNREAD: Final = 0.7
+"""The share of a request's words that a model has evaluated at least: of one that is not known, and of one
+that is. Nothing was seen yet of the first, and its tokens may have nine bytes instead of four, as those of
+indented code and of tables are; the second one's were counted, and what is sent changes by less."""
+_FEW: Final = 0.25
+"""The share of tools and schema beside words up to which what was learnt of a model holds for its words."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +61,13 @@ class Size:
     messages: int
     images: int
     tools: bool
+    aside: int = 0
+    """Of the bytes, those of tools and of the schema: what a template may render shorter, or leave out."""
+
+    @property
+    def words(self) -> int:
+        """The bytes that every model reads."""
+        return self.bytes - self.aside
 
     @property
     def most(self) -> int:
@@ -59,17 +78,17 @@ class Size:
 
 def size_of(request: ModelRequest, messages: Sequence[Message]) -> Size:
     """Count a request whose messages are these."""
-    count = 0
+    count = aside = 0
     for message in messages:
         count += _bytes(message.text)
         for call in message.tool_calls:
             count += _bytes(call.name) + _bytes(call.malformed or json.dumps(call.arguments))
     for tool in request.tools:
-        count += _bytes(tool.name) + _bytes(tool.description) + _bytes(json.dumps(tool.parameters))
+        aside += _bytes(tool.name) + _bytes(tool.description) + _bytes(json.dumps(tool.parameters))
     if request.json_schema is not None:
-        count += _bytes(json.dumps(request.json_schema))
+        aside += _bytes(json.dumps(request.json_schema))
     images = sum(len(message.images) for message in messages)
-    return Size(count, len(messages), images, bool(request.tools))
+    return Size(count + aside, len(messages), images, bool(request.tools), aside)
 
 
 def _bytes(text: str) -> int:
@@ -137,28 +156,49 @@ class Estimates:
         around = replace(size, bytes=0).most
         return min(size.most, math.ceil(size.bytes / own.least * _MARGIN) + around)
 
-    def learn(self, tenant: str, model: tuple[str, str], size: Size, evaluated: int) -> None:
-        """Learn from what a provider evaluated; a request with images teaches nothing."""
-        words = evaluated - size.messages * _PER_MESSAGE
-        if size.images or words < _NOISE:
+    def learn(
+        self, tenant: str, model: tuple[str, str], size: Size, evaluated: int, *, whole: bool = True
+    ) -> None:
+        """Learn from what a provider evaluated; a request with images teaches nothing.
+
+        Args:
+            tenant: whose words they were.
+            model: its provider and name.
+            size: of what was sent.
+            evaluated: the tokens that the provider counted.
+            whole: whether tools and schema are among them as they were sent. Where they may not be, the words
+                have a ratio between that of all and that of themselves alone; what is believed stays as near
+                as it can.
+        """
+        told = evaluated - size.messages * _PER_MESSAGE
+        if size.images or told < _NOISE:
             return
-        ratio = min(max(size.bytes / words, _LEAST), _GREATEST)
+        most = size.bytes / told
+        least = most if whole else size.words / told
         for whose in dict.fromkeys((tenant, EVERYBODY)):
             key = (whose, *model)
-            remember(self._learnt, key, self._learnt.get(key, Ratio()).after(ratio))
+            known = self._learnt.get(key, Ratio())
+            ratio = min(max(known.mean, least), most)
+            remember(self._learnt, key, known.after(min(max(ratio, _LEAST), _GREATEST)))
             self._new.add(key)
 
     def unread(
         self, tenant: str, model: tuple[str, str], size: Size, evaluated: int, context_tokens: int | None
     ) -> int | None:
-        """Return how many tokens were likely not read; ``None`` when all seem to have been."""
+        """Return how many tokens were likely not read; ``None`` when all seem to have been.
+
+        It is sure of it where the context is full, and where less was evaluated than the words alone must be:
+        a model that renders tools shortly, or an image as few tokens, has read all and evaluates fewer than
+        are likely. An alarm that is wrong costs an answer where ``models.on_truncation`` says ``fail``, and
+        its trust everywhere; what it does not see, a server that can is told to refuse.
+        """
         likely = self.likely(tenant, model, size)
         if context_tokens is not None and evaluated >= context_tokens:
             return max(likely - evaluated, 1)
         learnt = self._learnt.get((tenant, *model))
-        sure = learnt is not None and learnt.answers >= _SURE_AFTER
-        least = likely * (0.7 if sure else 0.45)
-        if likely > 2 * _NOISE and evaluated < least:
+        sure = learnt is not None and learnt.answers >= _SURE_AFTER and size.aside <= size.words * _FEW
+        words = self.likely(tenant, model, replace(size, bytes=size.words, aside=0, images=0))
+        if words > 2 * _NOISE and evaluated < words * (_SURELY_UNREAD if sure else _UNREAD):
             return likely - evaluated
         return None
 

@@ -31,6 +31,7 @@ from .port import (
     Stream,
     ended_before,
     gone,
+    nameable,
     never_started,
     not_started,
 )
@@ -46,7 +47,6 @@ _BUSY: Final = 5.0
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _ENTRIES_A_LINE: Final = 200
 """As the guest divides a listing."""
-_LONGEST_PATH: Final = 512
 _BY_ITSELF: Final = 2.0
 """Seconds in which everything ends when its guest's socket does."""
 _KILLED: Final = 5.0
@@ -189,14 +189,17 @@ class GuestedSandbox(WithSnapshots):
         """Return up to ``most`` files below the working folder."""
         asked = self._channel.open({"do": "list", "most": most})
         found: list[File] = []
+        unnamed = 0
         try:
             for _ in range(most // _ENTRIES_A_LINE + 2):
                 answer = await asked.next(GRACE)
                 if "errno" in answer:
                     raise Failure(FailureKind.INVALID, f"its files cannot be listed: {_said(answer)}")
-                found += _files(answer["entries"])
+                files, beside = _files(answer["entries"])
+                found += files
+                unnamed += beside
                 if not answer["more"] or len(found) > most:
-                    return Listing(tuple(found[:most]), bool(answer.get("cut")))
+                    return Listing(tuple(found[:most]), bool(answer.get("cut")), min(unnamed, most))
             # An honest guest is at an end long before.
             raise gone()
         except (KeyError, TypeError, ValueError) as error:
@@ -324,22 +327,20 @@ class GuestedSandbox(WithSnapshots):
         )
 
 
-def _files(entries: Any) -> list[File]:
-    """Return what a guest lists, without what no file of ours could be.
+def _files(entries: Any) -> tuple[list[File], int]:
+    """Return what a guest lists, without what no file of ours could be, and how many of it have no name.
 
     Raises:
         TypeError: it is no list of files at all.
         ValueError: likewise.
     """
-    return [
-        File(path, size, bool(executable))
+    sound = [
+        (path, size, bool(executable))
         for path, size, executable in entries
-        if isinstance(path, str)
-        and len(path) <= _LONGEST_PATH
-        and path.isprintable()
-        and type(size) is int
-        and 0 <= size < _MOST_COUNTED
+        if isinstance(path, str) and type(size) is int and 0 <= size < _MOST_COUNTED
     ]
+    files = [File(*one) for one in sound if nameable(one[0])]
+    return files, len(sound) - len(files)
 
 
 def _ran(answer: dict[str, Any], why: Ended | None, wall_ms: float) -> Ran:

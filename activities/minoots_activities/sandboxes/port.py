@@ -7,13 +7,14 @@ who asks for a tier that this machine cannot give gets an error that names what 
 from __future__ import annotations
 
 import errno
+import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Literal
 
-from minoots.contracts.sandboxes import Limits, Tier
+from minoots.contracts.sandboxes import FILE_PATH_PATTERN, Limits, Tier
 from minoots.errors import Failure, FailureKind
 from minoots_activities.egress.gate import Gate, Used
 
@@ -22,6 +23,7 @@ Output = Callable[[Stream, bytes], Awaitable[None]]
 """Who is given what a program writes, as it comes."""
 
 PATH: Final = "/usr/local/bin:/usr/bin:/bin"
+_NAMEABLE: Final = re.compile(FILE_PATH_PATTERN)
 
 
 class NeverStarted(Failure):
@@ -101,10 +103,17 @@ class Listing:
 
     Attributes:
         cut: whether there are more than were asked for.
+        unnamed: files that are there and whose names are none that anybody can ask for.
     """
 
     files: tuple[File, ...]
     cut: bool
+    unnamed: int = 0
+
+
+def nameable(path: str) -> bool:
+    """Tell whether a path is one by which a file can be put into a sandbox, and so be taken out of it."""
+    return _NAMEABLE.fullmatch(path) is not None and not {"", ".", ".."} & set(path.split("/"))
 
 
 class Sandbox(ABC):

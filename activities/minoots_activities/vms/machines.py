@@ -32,6 +32,7 @@ from minoots_activities.sandboxes.port import (
     Sandboxes,
     Stream,
     gone,
+    nameable,
     never_started,
 )
 from minoots_activities.sandboxes.snapshots import WithSnapshots
@@ -44,7 +45,6 @@ _ENVIRONMENT: Final = {"PATH": PATH, "HOME": "/work", "TMPDIR": "/tmp", "LANG": 
 _WORK: Final = "/work"
 _FILE_SECONDS: Final = 120.0
 _MOST_LISTED: Final = 64 * 1024 * 1024
-_LONGEST_PATH: Final = 512
 _MOST_DIGITS: Final = 15
 """Of a size: a petabyte, which can be kept as a number."""
 # Scripts of one line for the image's shell; what they act on are their arguments, never part of them.
@@ -213,7 +213,7 @@ class Machine(WithSnapshots):
                 remedy=said.decode(errors="replace").strip()[-200:] or "Have the program make fewer of them.",
             )
         files = _files(paths, told)
-        return Listing(tuple(files[:most]), len(files) > most)
+        return Listing(tuple(files[:most]), len(files) > most, len(paths) - len(files))
 
     async def let_out(self, gate: Gate) -> None:
         """Give its programs a way to the network."""
@@ -301,8 +301,7 @@ def _files(paths: Sequence[str], told: Sequence[Sequence[bytes]]) -> Sequence[Fi
                 "machine says something else",
                 remedy="Programs in it have changed how it lists its files: take another sandbox.",
             )
-        # A name that cannot be shown is no artifact's.
-        if path.isprintable() and len(path) <= _LONGEST_PATH:
+        if nameable(path):
             files.append(File(path, size, bool(mode & 0o100)))
     return sorted(files, key=lambda file: file.path)
 

@@ -157,7 +157,7 @@ async def stream_commands(
     """Stream commands as they are handed out, the next when the one before is answered."""
     async with gateway.database.read() as connection:
         await agents.get(connection, principal.tenant, id)
-    return CommandStream(gateway, Wanted(principal.tenant, id, lease, 1))
+    return CommandStream(gateway, principal, Wanted(principal.tenant, id, lease, 1))
 
 
 @router.get("/{id}/history", response_model=Page[Command])

@@ -8,6 +8,7 @@ from starlette.types import Send
 
 from minoots_api.events.sse import ServerSentEvents
 from minoots_api.gateway import Gateway
+from minoots_platform.identity import Principal
 
 from .waiting import Wanted, commands_for
 
@@ -15,8 +16,8 @@ from .waiting import Wanted, commands_for
 class CommandStream(ServerSentEvents):
     """The response that streams an agent's commands."""
 
-    def __init__(self, gateway: Gateway, wanted: Wanted) -> None:
-        super().__init__(gateway)
+    def __init__(self, gateway: Gateway, principal: Principal, wanted: Wanted) -> None:
+        super().__init__(gateway, principal)
         self._wanted = wanted
 
     async def stream(self, send: Send) -> None:

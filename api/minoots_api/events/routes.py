@@ -86,4 +86,4 @@ async def stream_events(
     if position is None:
         async with gateway.database.read() as connection:
             position = await events.last_sequence(connection, principal.tenant)
-    return EventStream(gateway, principal.tenant, position, _filter(types, subject, label))
+    return EventStream(gateway, principal, position, _filter(types, subject, label))

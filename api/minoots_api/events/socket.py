@@ -76,13 +76,18 @@ class _Session:
         if principal is None:
             return
         reading = asyncio.create_task(self._read(principal))
-        ends = [reading, *(asyncio.create_task(one.wait()) for one in (self._gateway.stopping, self._cut))]
+        ending = asyncio.create_task(self._gateway.key_watch.ended(principal))
+        others = (self._gateway.stopping, self._cut)
+        ends = [reading, ending, *(asyncio.create_task(one.wait()) for one in others)]
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if self._cut.is_set():
                 await self._close("cut", _TOO_SLOW)
             elif self._gateway.stopping.is_set():
                 await self._close("closing", _GOING)
+            elif ending.done() and not reading.done():
+                # Whatever is still to be done for them stays undone.
+                await self._close("cut", _POLICY)
             if reading.done():
                 reading.result()
         finally:

@@ -12,6 +12,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from minoots_api.gateway import Gateway
+from minoots_api.key_watch import ENDED
+from minoots_platform.identity import Principal
 
 
 class TooSlowError(Exception):
@@ -19,14 +21,15 @@ class TooSlowError(Exception):
 
 
 class ServerSentEvents(Response):
-    """A response that streams until the reader goes, is cut, or the gateway stops."""
+    """A response that streams until the reader goes, is cut, their key ends, or the gateway stops."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, principal: Principal) -> None:
         super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
         del self.headers["content-length"]
         self.gateway = gateway
+        self.principal = principal
 
     @abstractmethod
     async def stream(self, send: Send) -> None:
@@ -37,22 +40,30 @@ class ServerSentEvents(Response):
         """Return where a reader goes on that is cut off."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Stream until the reader goes, is cut, or the gateway stops."""
+        """Stream until the reader goes, is cut, their key ends, or the gateway stops."""
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         metrics = self.gateway.telemetry.metrics
         metrics.subscriber_joined()
         streaming = asyncio.create_task(self._run(send))
         leaving = asyncio.create_task(_gone(receive))
+        ending = asyncio.create_task(self.gateway.key_watch.ended(self.principal))
+        tasks = (streaming, leaving, ending)
         try:
-            await asyncio.wait([streaming, leaving], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if leaving.done() and not streaming.done():
                 return
-            await streaming
+            if ending.done() and not streaming.done():
+                streaming.cancel()
+                await asyncio.wait([streaming])
+                with suppress(TooSlowError):
+                    await self.write(send, message("cut", {"reason": ENDED, **self.resume()}))
+            else:
+                await streaming
             await send({"type": "http.response.body", "body": b""})
         finally:
-            for task in (streaming, leaving):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(streaming, leaving, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             metrics.subscriber_left()
 
     async def write(self, send: Send, data: bytes) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from starlette.types import Send
 
 from minoots_api.gateway import Gateway
+from minoots_platform.identity import Principal
 from minoots_platform.records.events import EventFilter
 
 from .reading import LogReader
@@ -18,10 +19,10 @@ from .tailer import Entry, Following
 class EventStream(ServerSentEvents):
     """The response that streams a tenant's events."""
 
-    def __init__(self, gateway: Gateway, tenant: str, position: int, wanted: EventFilter) -> None:
-        super().__init__(gateway)
-        self._tenant = tenant
-        self._reader = LogReader(gateway, tenant, position, wanted)
+    def __init__(self, gateway: Gateway, principal: Principal, position: int, wanted: EventFilter) -> None:
+        super().__init__(gateway, principal)
+        self._tenant = principal.tenant
+        self._reader = LogReader(gateway, self._tenant, position, wanted)
 
     async def stream(self, send: Send) -> None:
         """Write every event that matches, and a comment when there is none for a while."""

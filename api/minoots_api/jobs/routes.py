@@ -126,16 +126,20 @@ async def get_job(job_id: JobId, gateway: Here, principal: JobsReader, wait: Wai
 
 
 @router.post("/{id}/cancel", response_model=Job)
-async def cancel_job(job_id: JobId, gateway: Here, principal: JobsWriter) -> Job:
-    """Stop a job, and what it does; 409 when it has ended."""
-    async with gateway.database.write() as connection:
-        _, tell = await jobs.cancel(
-            connection, principal.tenant, job_id, now=gateway.clock(), actor=principal.subject
-        )
-        job = shown_to(principal)(await jobs.row_of(connection, principal.tenant, job_id))
-    if tell:
+async def cancel_job(
+    job_id: JobId, request: Request, gateway: Here, principal: JobsWriter, key: IdempotencyKey = None
+) -> Response:
+    """Stop a job, and what it does; 409 when it has ended, cancelled or otherwise."""
+    tenant, actor = principal.tenant, principal.subject
+
+    async def work(connection: AsyncConnection) -> Job:
+        # One that has not ended has no result that somebody might not see.
+        return jobs.view(await jobs.cancel(connection, tenant, job_id, now=gateway.clock(), actor=actor))
+
+    answered = await run_once(gateway, request, principal, key, work)
+    if not answered.replayed:
         await gateway.hand_over(gateway.handover.job(job_id, "cancelled"))
-    return job
+    return answered.response()
 
 
 @router.post("/{id}/approve", response_model=JobDetail)
@@ -289,7 +293,7 @@ async def stream_job_events(
         after = int(last_event_id)
     async with gateway.database.read() as connection:
         await require_seen(connection, principal, job_id)
-    return JobStream(gateway, principal.tenant, job_id, after)
+    return JobStream(gateway, principal, job_id, after)
 
 
 @router.get("/{id}/artifacts", response_model=Page[Artifact])

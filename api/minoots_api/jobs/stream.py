@@ -9,6 +9,7 @@ from starlette.types import Send
 from minoots.contracts import JobEvents
 from minoots_api.events.sse import ServerSentEvents, message
 from minoots_api.gateway import Gateway
+from minoots_platform.identity import Principal
 from minoots_platform.records import jobs
 
 _PAGE: Final = 200
@@ -17,9 +18,9 @@ _PAGE: Final = 200
 class JobStream(ServerSentEvents):
     """The response that streams a job."""
 
-    def __init__(self, gateway: Gateway, tenant: str, job_id: str, after: int) -> None:
-        super().__init__(gateway)
-        self._tenant = tenant
+    def __init__(self, gateway: Gateway, principal: Principal, job_id: str, after: int) -> None:
+        super().__init__(gateway, principal)
+        self._tenant = principal.tenant
         self._job_id = job_id
         self._after = after
 

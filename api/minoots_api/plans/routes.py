@@ -35,7 +35,7 @@ from minoots_api.timers.destinations import require_allowed, require_ladder_allo
 from minoots_api.waiting import Wait, when_final
 from minoots_platform.identity import Principal
 from minoots_platform.planning import Drawn, PlanFault, check, draw
-from minoots_platform.records import plans
+from minoots_platform.records import plan_reading, plans
 from minoots_platform.telemetry.trace_context import current_traceparent
 
 router = Router(prefix="/v1/plans", tags=["plans"])
@@ -121,9 +121,9 @@ async def list_plans(
     cursor: Cursor = None,
 ) -> Response:
     """List plans without their nodes, the newest first."""
-    wanted = plans.PlanQuery(states=tuple(state or ()), name=name, limit=limit, cursor=cursor)
+    wanted = plan_reading.PlanQuery(states=tuple(state or ()), name=name, limit=limit, cursor=cursor)
     async with gateway.database.read() as connection:
-        page = await plans.page(connection, principal.tenant, wanted)
+        page = await plan_reading.page(connection, principal.tenant, wanted)
     return Response(page.model_dump_json(), media_type="application/json")
 
 
@@ -131,7 +131,7 @@ async def list_plans(
 async def get_plan(plan_id: PlanId, gateway: Here, principal: TimersReader, wait: Wait = 0) -> Response:
     """Get a plan with every node as it stands; with ``wait``, answer as soon as it has ended."""
     tenant = principal.tenant
-    plan = await when_final(gateway, tenant, lambda read: plans.get(read, tenant, plan_id), wait)
+    plan = await when_final(gateway, tenant, lambda read: plan_reading.get(read, tenant, plan_id), wait)
     etag = {"ETag": f'"{plan.generation}"'}
     return Response(plan.model_dump_json(), headers=etag, media_type="application/json")
 
@@ -140,7 +140,7 @@ async def get_plan(plan_id: PlanId, gateway: Here, principal: TimersReader, wait
 async def draw_plan(plan_id: PlanId, gateway: Here, principal: TimersReader) -> PlanGraph:
     """Draw a plan, in Mermaid and in DOT."""
     async with gateway.database.read() as connection:
-        plan = await plans.get(connection, principal.tenant, plan_id)
+        plan = await plan_reading.get(connection, principal.tenant, plan_id)
     mermaid, dot = draw(
         Drawn(
             id=node.id,
@@ -190,7 +190,7 @@ async def plan_events(
 ) -> Page[Event]:
     """List what happened to a plan and its nodes, the oldest first; its timers have events of their own."""
     async with gateway.database.read() as connection:
-        await plans.row_of(connection, principal.tenant, plan_id)
+        await plan_reading.row_of(connection, principal.tenant, plan_id)
         return await events_about(connection, principal.tenant, plan_id, after=cursor, limit=limit)
 
 

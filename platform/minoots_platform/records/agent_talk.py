@@ -17,7 +17,7 @@ from minoots.errors import Failure, FailureKind
 
 from . import agent_words
 from .agent_runs import CALLS, CallState, open_calls, run_of
-from .jobs import FINAL, TABLE, get, row_of, tell
+from .jobs import FINAL, TABLE, get, how_it_ended, row_of, tell
 
 _DECIDED: Final = {True: CallState.READY, False: CallState.DENIED}
 
@@ -121,7 +121,7 @@ async def _at_work(connection: AsyncConnection, tenant: str, job_id: str) -> sa.
     if row.state in FINAL or row.cancel_requested_at is not None:
         raise Failure(
             FailureKind.CONFLICT,
-            f"the job has {row.state}" if row.state in FINAL else "the job is being cancelled",
+            f"the job {how_it_ended(row)}" if row.state in FINAL else "the job is being cancelled",
             remedy="Submit a new one.",
         )
     return row

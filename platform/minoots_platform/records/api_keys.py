@@ -93,6 +93,14 @@ async def find(connection: AsyncConnection, secret: str, now: datetime) -> Found
     return Found(row.id, principal, row.last_used_at is None or now - row.last_used_at >= USE_RESOLUTION)
 
 
+async def ended(connection: AsyncConnection, ids: Collection[str], now: datetime) -> frozenset[str]:
+    """Return which of these keys have been revoked or have expired."""
+    query = sa.select(TABLE.c.id).where(
+        TABLE.c.id.in_(ids), TABLE.c.revoked_at.is_not(None) | (TABLE.c.expires_at <= now)
+    )
+    return frozenset((await connection.execute(query)).scalars())
+
+
 async def note_use(connection: AsyncConnection, key_id: str, now: datetime) -> None:
     """Remember that a key was used."""
     await connection.execute(sa.update(TABLE).where(TABLE.c.id == key_id).values(last_used_at=now))

@@ -119,7 +119,8 @@ async def claim_probe(
             TABLE.c.probe_at <= now,
             free,
         )
-        .values(probe_until=until)
+        # Since when it is tried: by it others know for how long.
+        .values(probe_at=now, probe_until=until)
         .returning(TABLE.c.provider)
     )
     return claimed.one_or_none() is not None

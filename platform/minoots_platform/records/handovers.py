@@ -1,4 +1,8 @@
-"""What the engine has not been told yet. Read by the gateway right after a command and by the reconciler."""
+"""What the engine has not been told yet of timers, schedules, deliveries and replays.
+
+Read by the gateway right after a command, and by the reconciler. Whatever is only to be looked at as it
+stands (plans, escalations, jobs and so on) is in `looks`.
+"""
 
 from __future__ import annotations
 
@@ -9,26 +13,10 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from minoots.contracts import (
-    EventType,
-    HeartbeatState,
-    IngestState,
-    NodeState,
-    PlanState,
-    SandboxState,
-    ScheduleState,
-    TimerState,
-)
+from minoots.contracts import EventType, ScheduleState, TimerState
 
 from . import schema, timers
 
-_LOOKED_AT: Final = {
-    "plan": schema.plans,
-    "escalation": schema.escalations,
-    "ingest": schema.ingests,
-    "job": schema.jobs,
-    "sandbox": schema.sandboxes,
-}
 # As the partial indexes have it: SQLite takes them only where the very words stand in the query.
 _PLANNED: Final = sa.literal_column("deliveries.state IN ('retrying', 'waiting')", sa.Boolean)
 _UNTOLD: Final = sa.and_(sa.literal_column("NOT deliveries.handed_over", sa.Boolean), _PLANNED)
@@ -60,31 +48,6 @@ class DeliveryHandover:
     start: bool
     """Whether it is to be started: no timer's workflow does, or it should have long ago."""
     traceparent: str | None
-
-
-@dataclass(frozen=True)
-class LookHandover:
-    """A plan, escalation, heartbeat, ingest, job or sandbox that the engine is to look at, as it stands."""
-
-    kind: str
-    tenant: str
-    public_id: str
-    name: str
-    generation: int
-    traceparent: str | None
-    priority: int | None = None
-    """1 goes before 5; of what has none, all are alike."""
-    told: str | None = None
-    """What has happened to it, where the row itself says so."""
-
-
-@dataclass(frozen=True)
-class Owners:
-    """A timer, and who waits for it to end."""
-
-    timer_id: str
-    schedule_id: str | None
-    parent_id: str | None
 
 
 @dataclass(frozen=True)
@@ -264,175 +227,6 @@ async def confirm_schedule(connection: AsyncConnection, done: ScheduleHandover) 
         .where(table.c.id == done.schedule_id, table.c.armed_generation < done.generation)
         .values(armed_generation=done.generation)
     )
-
-
-async def plan(connection: AsyncConnection, plan_id: str) -> LookHandover:
-    """Return the hand-over of a plan that is known to exist."""
-    return await _one(connection, "plan", plan_id)
-
-
-async def escalation(connection: AsyncConnection, escalation_id: str) -> LookHandover:
-    """Return the hand-over of an escalation that is known to exist."""
-    return await _one(connection, "escalation", escalation_id)
-
-
-async def ingest(connection: AsyncConnection, ingest_id: str) -> LookHandover:
-    """Return the hand-over of an ingest that is known to exist."""
-    return await _one(connection, "ingest", ingest_id)
-
-
-async def job(connection: AsyncConnection, job_id: str) -> LookHandover:
-    """Return the hand-over of a job that is known to exist."""
-    return await _one(connection, "job", job_id)
-
-
-async def sandbox(connection: AsyncConnection, sandbox_id: str) -> LookHandover:
-    """Return the hand-over of a sandbox that is known to exist."""
-    return await _one(connection, "sandbox", sandbox_id)
-
-
-async def owners_of_awaiting(connection: AsyncConnection, escalation_id: str) -> Owners | None:
-    """Return who waits for the timer that awaits an escalation, if it has ended."""
-    table, escalations = timers.TABLE, schema.escalations
-    query = sa.select(table.c.id, table.c.schedule_id, table.c.parent_id).join(
-        escalations, escalations.c.timer_id == table.c.id
-    )
-    query = query.where(escalations.c.id == escalation_id, table.c.settled_at.is_not(None))
-    row = (await connection.execute(query)).one_or_none()
-    return None if row is None else Owners(row.id, row.schedule_id, row.parent_id)
-
-
-async def plans_behind(
-    connection: AsyncConnection, *, before: datetime, limit: int
-) -> tuple[LookHandover, ...]:
-    """Return plans that were changed, or had a timer end, before ``before`` without the engine being told."""
-    table, nodes = schema.plans, schema.plan_nodes
-    ended = (
-        sa.select(nodes.c.plan_id)
-        .join(timers.TABLE, timers.TABLE.c.id == nodes.c.timer_id)
-        .where(nodes.c.state == NodeState.RUNNING.value, timers.TABLE.c.settled_at < before)
-    )
-    changed = sa.and_(table.c.armed_generation < table.c.generation, table.c.updated_at < before)
-    query = sa.select(table).where(sa.or_(changed, table.c.id.in_(ended))).limit(limit)
-    return tuple(_look("plan", row) for row in await connection.execute(query))
-
-
-async def escalations_behind(
-    connection: AsyncConnection, *, before: datetime, limit: int
-) -> tuple[LookHandover, ...]:
-    """Return escalations changed before ``before`` of which the engine does not know yet."""
-    table = schema.escalations
-    query = sa.select(table).where(table.c.armed_generation < table.c.generation, table.c.updated_at < before)
-    return tuple(_look("escalation", row) for row in await connection.execute(query.limit(limit)))
-
-
-async def ingests_behind(
-    connection: AsyncConnection, *, before: datetime, limit: int
-) -> tuple[LookHandover, ...]:
-    """Return ingests that were sent before ``before`` of which the engine does not know yet."""
-    table = schema.ingests
-    query = sa.select(table).where(
-        table.c.state == IngestState.RUNNING.value,
-        table.c.armed_generation < table.c.generation,
-        table.c.updated_at < before,
-    )
-    return tuple(_look("ingest", row) for row in await connection.execute(query.limit(limit)))
-
-
-async def jobs_behind(
-    connection: AsyncConnection, *, before: datetime, limit: int
-) -> tuple[LookHandover, ...]:
-    """Return jobs accepted or cancelled before ``before`` of which the engine does not know yet."""
-    table = schema.jobs
-    query = sa.select(table).where(
-        table.c.ended_at.is_(None),
-        table.c.armed_generation < table.c.generation,
-        table.c.updated_at < before,
-    )
-    return tuple(_look("job", row) for row in await connection.execute(query.limit(limit)))
-
-
-async def sandboxes_behind(
-    connection: AsyncConnection, *, before: datetime, limit: int
-) -> tuple[LookHandover, ...]:
-    """Return sandboxes that were asked for or closed before ``before`` without the engine being told."""
-    table = schema.sandboxes
-    query = sa.select(table).where(
-        table.c.ended_at.is_(None),
-        table.c.armed_generation < table.c.generation,
-        table.c.updated_at < before,
-    )
-    return tuple(_look("sandbox", row) for row in await connection.execute(query.limit(limit)))
-
-
-async def looks_overdue(
-    connection: AsyncConnection, *, before: datetime, limit: int
-) -> tuple[LookHandover, ...]:
-    """Return what should have been looked at before ``before``.
-
-    Running plans in which a deadline passed, or nothing runs that should; escalations and heartbeats whose
-    time has come; ingests with files that wait; jobs past their deadline; sandboxes past their lifetime, or
-    that should stand by now. Usually nobody is there to look; but the engine may also have lost them.
-    """
-    table, nodes = schema.plans, schema.plan_nodes
-    mine = nodes.c.plan_id == table.c.id
-    runs = sa.exists().where(mine, nodes.c.state == NodeState.RUNNING.value)
-    late = sa.exists().where(mine, nodes.c.state == NodeState.RUNNING.value, nodes.c.deadline_at < before)
-    plans = sa.select(table).where(
-        table.c.state == PlanState.RUNNING.value, table.c.updated_at < before, sa.or_(~runs, late)
-    )
-    found = [_look("plan", row) for row in await connection.execute(plans.limit(limit))]
-    escalations = schema.escalations
-    query = sa.select(escalations).where(escalations.c.ended_at.is_(None), escalations.c.next_at < before)
-    found += [_look("escalation", row) for row in await connection.execute(query.limit(limit))]
-    beats = schema.heartbeats
-    silent = sa.select(beats).where(beats.c.state == HeartbeatState.ALIVE.value, beats.c.silent_at < before)
-    found += [
-        LookHandover("heartbeat", row.tenant, row.id, row.id, 0, None)
-        for row in await connection.execute(silent.limit(limit))
-    ]
-    ingests = schema.ingests
-    waits = sa.select(ingests).where(
-        ingests.c.state == IngestState.RUNNING.value, ingests.c.updated_at < before
-    )
-    found += [_look("ingest", row) for row in await connection.execute(waits.limit(limit))]
-    jobs = schema.jobs
-    overdue = sa.select(jobs).where(jobs.c.ended_at.is_(None), jobs.c.deadline_at < before)
-    found += [_look("job", row) for row in await connection.execute(overdue.limit(limit))]
-    boxes = schema.sandboxes
-    late_opening = sa.and_(boxes.c.state == SandboxState.OPENING.value, boxes.c.open_by < before)
-    unseen = sa.select(boxes).where(
-        boxes.c.ended_at.is_(None), sa.or_(boxes.c.expires_at < before, late_opening)
-    )
-    found += [_look("sandbox", row) for row in await connection.execute(unseen.limit(limit))]
-    return tuple(found)
-
-
-async def confirm_look(connection: AsyncConnection, done: LookHandover) -> None:
-    """Remember that the engine knows this generation."""
-    table = _LOOKED_AT.get(done.kind)
-    if table is not None:
-        await connection.execute(
-            sa.update(table)
-            .where(table.c.id == done.public_id, table.c.armed_generation < done.generation)
-            .values(armed_generation=done.generation)
-        )
-
-
-async def _one(connection: AsyncConnection, kind: str, public_id: str) -> LookHandover:
-    table = _LOOKED_AT[kind]
-    return _look(kind, (await connection.execute(sa.select(table).where(table.c.id == public_id))).one())
-
-
-def _look(kind: str, row: sa.Row[Any]) -> LookHandover:
-    if kind == "job":
-        # For people: what it does and what it is called.
-        name = f"{row.kind}: {row.name}"
-        told = None if row.cancel_requested_at is None else "cancelled"
-        return LookHandover(
-            kind, row.tenant, row.id, name, row.generation, row.traceparent, row.priority, told
-        )
-    return LookHandover(kind, row.tenant, row.id, row.name, row.generation, row.traceparent)
 
 
 def _schedule(row: sa.Row[Any]) -> ScheduleHandover:

@@ -168,21 +168,17 @@ async def page(
 
 async def cancel(
     connection: AsyncConnection, tenant: str, job_id: str, *, now: datetime, actor: str
-) -> tuple[Job, bool]:
-    """Have a job stop; return it, and whether the engine has to be told.
-
-    One that no worker has begun is cancelled at once.
+) -> sa.Row[Any]:
+    """Have a job stop; return its row. The engine has to be told, also of one that was asked to stop before.
 
     Raises:
-        Failure: not_found; conflict, when it has ended otherwise.
+        Failure: not_found; conflict, when it has ended, cancelled or otherwise.
     """
     row = await row_of(connection, tenant, job_id, lock=True)
-    if row.state == JobState.CANCELLED.value:
-        return view(row), False
     if row.state in FINAL:
         raise Failure(
             FailureKind.CONFLICT,
-            f"the job has {row.state}; only one that has not ended can be cancelled",
+            f"the job {how_it_ended(row)}; only one that has not ended can be cancelled",
             remedy="Nothing is left to stop.",
         )
     if row.cancel_requested_at is None:
@@ -190,7 +186,7 @@ async def cancel(
         changed = sa.update(TABLE).where(TABLE.c.id == job_id).values(**asked).returning(TABLE)
         row = (await connection.execute(changed)).one()
         await tell(connection, row, EventType.JOB_CANCEL_REQUESTED, now, {"by": actor})
-    return view(row), True
+    return row
 
 
 async def events_after(
@@ -270,6 +266,11 @@ def contents_of(request: LlmJob | ExecJob | AgentJob) -> frozenset[str]:
     if not isinstance(request, LlmJob):
         return frozenset(file.artifact for file in request.files if file.artifact is not None)
     return frozenset(_named(request))
+
+
+def how_it_ended(row: sa.Row[Any]) -> str:
+    """Return what is told of a job that has ended: that it was cancelled, or has succeeded or failed."""
+    return f"{'was' if row.state == JobState.CANCELLED.value else 'has'} {row.state}"
 
 
 def view(row: sa.Row[Any]) -> Job:

@@ -1,4 +1,4 @@
-"""Plans: keep, look up, list, and the commands that change one.
+"""Plans: keep, and the commands that change one. Reading is in `plan_reading`.
 
 A command is one transaction: the plan under its new generation, the nodes and timers that it concerns, the
 events, and what the engine is still to be told.
@@ -6,9 +6,7 @@ events, and what the engine is still to be told.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -19,14 +17,11 @@ from minoots.contracts import (
     EventType,
     FieldProblem,
     NodeState,
-    NodeView,
-    Page,
     Plan,
     PlanCreate,
     PlanNode,
     PlanPatch,
     PlanState,
-    PlanSummary,
     TimerState,
 )
 from minoots.contracts.plans import MAX_NODES
@@ -34,10 +29,8 @@ from minoots.errors import Failure, FailureKind
 from minoots_platform.ids import new_id
 from minoots_platform.planning import PlanFault, check
 
-from . import children, commands, content_holds, events, plan_nodes, schema, targets, tellable
+from . import children, commands, content_holds, events, plan_nodes, plan_reading, schema, targets, tellable
 from .generations import require_generation
-from .masking import masked_actions
-from .paging import newest_first
 from .plan_nodes import event_of
 from .plan_progress import advance
 
@@ -84,55 +77,7 @@ async def accept(
     await _insert(connection, row, spec.nodes, 0, now, actor)
     told = [event_of(row, EventType.PLAN_CREATED, now, by=actor, nodes=len(spec.nodes))]
     await advance(connection, tenant, row.id, now=now, told=told)
-    return await get(connection, tenant, row.id)
-
-
-async def get(connection: AsyncConnection, tenant: str, plan_id: str) -> Plan:
-    """Return a plan with its nodes.
-
-    Raises:
-        Failure: not_found, also for another tenant's.
-    """
-    row = await row_of(connection, tenant, plan_id)
-    found = await connection.execute(
-        sa.select(_NODES).where(_NODES.c.plan_id == plan_id).order_by(_NODES.c.position)
-    )
-    nodes = tuple(_node_view(node) for node in found)
-    counts = Counter(node.state for node in nodes)
-    return Plan(**_summary(row, counts), payload=row.payload, metadata=row.meta, nodes=nodes)
-
-
-@dataclass(frozen=True)
-class PlanQuery:
-    """Which plans; the newest first."""
-
-    states: tuple[PlanState, ...] = ()
-    name: str | None = None
-    limit: int = 50
-    cursor: str | None = None
-
-
-async def page(connection: AsyncConnection, tenant: str, wanted: PlanQuery) -> Page[PlanSummary]:
-    """Return one page of plans, without their nodes."""
-    query = sa.select(TABLE).where(TABLE.c.tenant == tenant)
-    if wanted.states:
-        query = query.where(TABLE.c.state.in_([state.value for state in wanted.states]))
-    if wanted.name is not None:
-        query = query.where(TABLE.c.name == wanted.name)
-    rows = await newest_first(
-        connection,
-        query,
-        TABLE.c.created_at,
-        "plans",
-        lambda row: row,
-        limit=wanted.limit,
-        cursor=wanted.cursor,
-    )
-    counts = await _counts(connection, [row.id for row in rows.items])
-    return Page[PlanSummary](
-        items=tuple(PlanSummary(**_summary(row, counts[row.id])) for row in rows.items),
-        next_cursor=rows.next_cursor,
-    )
+    return await plan_reading.get(connection, tenant, row.id)
 
 
 async def pause(
@@ -157,7 +102,7 @@ async def pause(
             _, more = await commands.carry_out(connection, timer, commands.Pause(), now=now, actor=actor)
             told += more
     await events.append(connection, tenant, told)
-    return await get(connection, tenant, plan_id)
+    return await plan_reading.get(connection, tenant, plan_id)
 
 
 async def resume(
@@ -183,7 +128,7 @@ async def resume(
             told += more
     await plan_nodes.put_off_deadlines(connection, plan_id, now - row.paused_at)
     await advance(connection, tenant, plan_id, now=now, told=told)
-    return await get(connection, tenant, plan_id)
+    return await plan_reading.get(connection, tenant, plan_id)
 
 
 async def cancel(
@@ -215,7 +160,7 @@ async def cancel(
     told = [event_of(changed, EventType.PLAN_CANCELLED, now, by=actor, reason=reason)]
     told += await plan_nodes.cancel_all(connection, changed, "its plan was cancelled", now, actor)
     await advance(connection, tenant, plan_id, now=now, told=told)
-    return await get(connection, tenant, plan_id)
+    return await plan_reading.get(connection, tenant, plan_id)
 
 
 async def update(
@@ -267,26 +212,7 @@ async def update(
     told += await plan_nodes.move(connection, changed, patch.move, now, actor)
     told += await plan_nodes.cancel_some(connection, changed, patch.cancel, now, actor)
     await advance(connection, tenant, plan_id, now=now, told=told)
-    return await get(connection, tenant, plan_id)
-
-
-async def row_of(
-    connection: AsyncConnection, tenant: str, plan_id: str, *, for_update: bool = False
-) -> sa.Row[Any]:
-    """Return the row of a plan, locked where asked.
-
-    Raises:
-        Failure: not_found, also for another tenant's.
-    """
-    query = sa.select(TABLE).where(TABLE.c.tenant == tenant, TABLE.c.id == plan_id)
-    row = (await connection.execute(query.with_for_update() if for_update else query)).one_or_none()
-    if row is None:
-        raise Failure(
-            FailureKind.NOT_FOUND,
-            f"there is no plan {plan_id[:60]}",
-            remedy="GET /v1/plans lists the plans of this key's tenant.",
-        )
-    return row
+    return await plan_reading.get(connection, tenant, plan_id)
 
 
 def not_possible(fault: PlanFault) -> Failure:
@@ -351,7 +277,7 @@ async def _locked(
     verb: str,
     *allowed: PlanState,
 ) -> sa.Row[Any]:
-    row = await row_of(connection, tenant, plan_id, for_update=True)
+    row = await plan_reading.row_of(connection, tenant, plan_id, for_update=True)
     require_generation("plan", row.generation, if_generation)
     if row.state not in allowed:
         because = f": {row.state_reason}" if row.state_reason else ""
@@ -368,39 +294,3 @@ async def _change(connection: AsyncConnection, row: sa.Row[Any], now: datetime, 
     moved = moved.values(generation=row.generation + 1, updated_at=now, **values)
     changed: sa.Row[Any] = (await connection.execute(moved.returning(TABLE))).one()
     return changed
-
-
-async def _counts(connection: AsyncConnection, plan_ids: Sequence[str]) -> dict[str, Counter[NodeState]]:
-    counts: dict[str, Counter[NodeState]] = {plan_id: Counter() for plan_id in plan_ids}
-    columns = (_NODES.c.plan_id, _NODES.c.state)
-    query = sa.select(*columns, sa.func.count().label("many")).group_by(*columns)
-    for row in await connection.execute(query.where(_NODES.c.plan_id.in_(plan_ids))):
-        counts[row.plan_id][NodeState(row.state)] = row.many
-    return counts
-
-
-def _summary(row: sa.Row[Any], counts: Counter[NodeState]) -> dict[str, Any]:
-    names = ("id", "name", "state", "state_reason", "generation", "labels", "created_at", "updated_at")
-    return {
-        **{name: getattr(row, name) for name in names},
-        "ended_at": row.ended_at,
-        "created_by": row.created_by,
-        "counts": {state: counts[state] for state in NodeState if counts[state]},
-    }
-
-
-def _node_view(row: sa.Row[Any]) -> NodeView:
-    spec = dict(row.spec)
-    timer = spec.pop("timer")
-    return NodeView(
-        **spec,
-        id=row.id,
-        state=row.state,
-        state_reason=row.state_reason,
-        timer=timer | {"actions": masked_actions(timer["actions"])},
-        timer_id=row.timer_id,
-        ready_at=row.ready_at,
-        due_at=row.due_at,
-        ended_at=row.ended_at,
-        result=row.result,
-    )

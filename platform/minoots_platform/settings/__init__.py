@@ -4,6 +4,7 @@ Owns what can be set and how it is read. Must not import Temporal, OpenTelemetry
 command pays for this import.
 """
 
+from .capture_sections import CaptureSettings, IngestSettings, programs
 from .catalogue import Setting, list_settings
 from .environment import to_environment
 from .faults import Fault, SettingsError
@@ -11,18 +12,15 @@ from .loading import LoadedSettings, load_settings, load_with_origins
 from .model_sections import BudgetSettings, ModelsSettings, ProviderSpec, RateSpec
 from .sandbox_sections import SandboxSettings
 from .sections import (
-    CaptureSettings,
     DeliverySettings,
     FlagsSettings,
     GatewaySettings,
-    IngestSettings,
     JobsSettings,
     RecordsSettings,
     SecretsSettings,
     TelemetrySettings,
     TemporalSettings,
     WorkerSettings,
-    programs,
 )
 from .tree import SCHEMA_VERSION, Settings
 from .validation import require_startable, startup_faults, with_overrides

@@ -137,7 +137,9 @@ def _words(kind: Any) -> str:
     if origin is Literal:
         return " | ".join(str(value) for value in get_args(kind))
     if origin is tuple:
-        return f"list of {_plural(_words(get_args(kind)[0]))}"
+        one = get_args(kind)[0]
+        # Choices are values, and no nouns.
+        return f"list of {_words(one) if get_origin(one) is Literal else _plural(_words(one))}"
     if origin in {Union, types.UnionType}:
         return " | ".join(dict.fromkeys(_words(one) for one in get_args(kind) if one is not type(None)))
     return _NAMES.get(kind) or typing.cast(type, kind).__name__

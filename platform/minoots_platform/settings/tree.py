@@ -13,16 +13,15 @@ from typing import Any, Final, Literal
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from .capture_sections import CaptureSettings, IngestSettings
 from .kinds import LocalPath
 from .model_sections import ModelsSettings
 from .sandbox_sections import SandboxSettings
 from .sections import (
-    CaptureSettings,
     ConnectorsSettings,
     DeliverySettings,
     FlagsSettings,
     GatewaySettings,
-    IngestSettings,
     JobsSettings,
     RecordsSettings,
     SecretsSettings,

@@ -18,6 +18,7 @@ from minoots.contracts.jobs import (
     JobState,
     LlmResult,
 )
+from minoots.contracts.models import ModelUsage
 from minoots.job_following import Transcript
 
 from . import output
@@ -64,7 +65,11 @@ def _tell(job_id: str, event: JobEvent, shown: output.Flow) -> None:
     if event.type in (JobEventType.LOG, JobEventType.TOKEN):
         shown.text(str(event.data.get("text", "")))
     elif event.type is JobEventType.STATUS and "retry_in" in event.data:
-        shown.line(f"waits {event.data['retry_in']:.0f} s: {event.data.get('reason')}")
+        seconds = float(event.data["retry_in"])
+        shown.line(f"waits {round(seconds, 1 if seconds < 10 else None):g} s: {event.data.get('reason')}")
+    elif event.type is JobEventType.STATUS and not event.data.get("network", {}).get("allowed", True):
+        # A program is told this only where it does not encrypt; of a tunnel it sees that there is none.
+        shown.line(f"not let out: {event.data['network'].get('reason')}")
     elif event.type is JobEventType.TOOL:
         for call in event.data.get("calls", ()):
             shown.line(f"calls {call.get('name')} {call.get('arguments')}")
@@ -116,25 +121,28 @@ def _progress(job: Job, now: datetime) -> Sequence[tuple[str, Any]]:
 def _result(job: Job) -> Sequence[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     if isinstance(job.result, ExecResult):
+        network = job.result.network
         found += [
             ("ended by", job.result.ended),
             ("exit code", None if job.result.exit_code is None else str(job.result.exit_code)),
             ("took", f"{job.result.wall_ms:.0f} ms, {job.result.cpu_ms:.0f} ms of processor"),
             ("tier", job.result.tier),
+            ("run by", job.result.held_by.get("accelerator") or job.result.held_by.get("engine")),
+            ("network", None if network is None else f"{network.allowed} let out, {network.refused} not"),
         ]
     elif isinstance(job.result, LlmResult):
-        usage = job.result.usage
         found += [
             ("model", f"{job.result.model} of {job.result.provider}"),
-            ("tokens", f"{usage.input_tokens} in, {usage.output_tokens} out"),
-            ("cost", f"{usage.cost_micros / 1e6:g} {job.result.currency}" if usage.cost_micros else None),
+            ("fell back", _passed_by(job.result) if job.result.fell_back else None),
+            *_usage(job.result.usage, job.result.currency),
+            *(("warning", warning) for warning in job.result.warnings),
         ]
     elif isinstance(job.result, AgentResult):
-        usage = job.result.usage
         found += [
             ("said", job.result.preview.partition("\n")[0][:200] or None),
             ("changed", ", ".join(job.result.changed[:10]) or None),
-            ("tokens", f"{usage.input_tokens} in, {usage.output_tokens} out"),
+            ("fell back", f"{job.result.fallbacks} times" if job.result.fallbacks else None),
+            *_usage(job.result.usage, job.result.currency),
         ]
     if job.problem is not None:
         found += [
@@ -143,3 +151,16 @@ def _result(job: Job) -> Sequence[tuple[str, Any]]:
             ("remedy", job.problem.remedy),
         ]
     return found
+
+
+def _usage(usage: ModelUsage, currency: str) -> Sequence[tuple[str, Any]]:
+    return (
+        ("tokens", f"{usage.input_tokens} in, {usage.output_tokens} out"),
+        ("cost", f"{usage.cost_micros / 1e6:g} {currency}" if usage.cost_micros else None),
+    )
+
+
+def _passed_by(result: LlmResult) -> str:
+    """Return who might have answered and did not, with the reasons."""
+    others = [one for one in result.attempts if one.error is not None]
+    return ", ".join(dict.fromkeys(f"{one.provider}/{one.model}: {one.error}" for one in others))

@@ -6,25 +6,21 @@ Owns the options and what they mean in the request. What has none of its own is 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from minoots.contracts.jobs import MAX_TEXT, OnLost
+from minoots.contracts.jobs import OnLost
 from minoots.contracts.models import Locality, OnBreak
 from minoots.contracts.sandboxes import Tier
 
 from .arguments import duration, given, json_value, mapping, mcp_server, text, tool_rule
+from .job_files import PLACES, file_fields
 from .job_showing import follow, show
 from .session import Session, interrupted
 
-_PLACES: Final = "PATH=TEXT, PATH=@FILE, or PATH=sha256:HEX of what was handed in; repeatable."
-_BY_HASH: Final = "sha256:"
-_KEPT: Final = re.compile(r"[0-9a-f]{64}")
 _MICROS: Final = 1_000_000
 
 _Texts = list[str] | None
@@ -87,7 +83,7 @@ def submit(
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="For people.")] = None,
-    file: Annotated[_Texts, typer.Option(help=f"Put into the sandbox: {_PLACES}", show_default=False)] = None,
+    file: Annotated[_Texts, typer.Option(help=f"Put into the sandbox: {PLACES}", show_default=False)] = None,
     output_path: Annotated[
         _Texts,
         typer.Option("--output", help="Keep these files: path or pattern; repeatable.", show_default=False),
@@ -195,47 +191,6 @@ def submit(
         follow(session, job.id)
     else:
         show(session, job)
-
-
-def file_fields(given_files: Sequence[str] | None, hand_in: Callable[[bytes], str]) -> list[dict[str, str]]:
-    """Return the files of a job from what was given as ``PATH=TEXT``, ``PATH=@FILE``, ``PATH=sha256:HEX``.
-
-    Args:
-        given_files: as they stand on the command line.
-        hand_in: hands in bytes and returns their SHA-256; for files that no request can hold as text.
-    """
-    found = []
-    for path, what in mapping(given_files, "--file", "=", exact=True).items():
-        if what.startswith(_BY_HASH):
-            digest = what.removeprefix(_BY_HASH)
-            # A hash that was cut short would else be the text of the file, without a word about it.
-            if _KEPT.fullmatch(digest) is None:
-                raise typer.BadParameter(
-                    f"expected sha256: and 64 digits of 0-9a-f for {path}; got {what!r}. "
-                    "A text that begins so goes in by @FILE",
-                    param_hint="--file",
-                )
-            held = {"artifact": digest}
-        elif what.startswith("@"):
-            held = _held(what[1:], hand_in)
-        else:
-            held = {"text": text(what, "--file")}
-        found.append({"path": path, **held})
-    return found
-
-
-def _held(name: str, hand_in: Callable[[bytes], str]) -> dict[str, str]:
-    """Return what is in a file: as text where it is one, else by the hash of what is handed in."""
-    try:
-        data = Path(name).read_bytes()
-    except OSError as error:
-        raise typer.BadParameter(f"expected a readable file; {error}", param_hint="--file") from error
-    if len(data) <= MAX_TEXT and b"\x00" not in data:
-        try:
-            return {"text": data.decode("utf-8")}
-        except UnicodeDecodeError:
-            pass
-    return {"artifact": hand_in(data)}
 
 
 def _budget(texts: Sequence[str] | None) -> dict[str, int]:

@@ -15,8 +15,8 @@ from minoots.contracts.standing import Sandbox, SandboxState
 
 from . import output
 from .arguments import duration, given, mapping
+from .job_files import file_fields
 from .job_showing import follow
-from .job_submitting import file_fields
 from .moments import local
 from .session import Session, group, remote
 

@@ -1,181 +1,381 @@
-"""The wire: every model that crosses HTTP, shared by the service and its clients."""
+"""The wire: every model that crosses HTTP, shared by the service and its clients.
 
-from .actions import Action, AgentAction, ConnectorAction, WebhookAction
-from .agent_jobs import AgentProgress, JobDecision, JobMessage, ToolApproval
-from .agents import (
-    Acknowledge,
-    Agent,
-    AgentRegister,
-    Command,
-    CommandCreate,
-    Commands,
-    CommandState,
-    Decline,
-    Extend,
-    Lease,
-    Progress,
-)
-from .connectors import ActionCheck, Checked, ConnectorInfo
-from .deliveries import (
-    Attempt,
-    AttemptError,
-    DeadLetter,
-    DeliveryState,
-    Replay,
-    Replayed,
-    ReplayFilter,
-)
-from .destinations import (
-    CircuitPolicy,
-    Destination,
-    DestinationOpen,
-    DestinationSave,
-    DestinationState,
-    RateLimit,
-)
-from .escalations import (
-    AcknowledgeEscalation,
-    Acknowledgement,
-    AcknowledgeTimes,
-    Act,
-    DeclineEscalation,
-    Escalation,
-    EscalationCreate,
-    EscalationState,
-    HandOn,
-    Hours,
-    Ladder,
-    Notice,
-    NoticeState,
-    Policy,
-    PolicySave,
-    ResolveEscalation,
-    Rung,
-    SnoozeEscalation,
-    Terms,
-)
-from .events import Event, EventType
-from .heartbeats import Heartbeat, HeartbeatSave, HeartbeatState
-from .ingest import (
-    Chunk,
-    FileState,
-    Ingest,
-    IngestAbout,
-    IngestedFile,
-    IngestState,
-    Source,
-    SourceAbout,
-    SourceVersion,
-)
-from .jobs import (
-    AgentJob,
-    AgentResult,
-    Artifact,
-    Content,
-    ExecJob,
-    ExecResult,
-    Job,
-    JobDetail,
-    JobEvent,
-    JobEvents,
-    JobEventType,
-    JobFile,
-    JobKind,
-    JobProblem,
-    JobQueue,
-    JobRequest,
-    JobResult,
-    JobState,
-    LlmJob,
-    LlmResult,
-    NetworkUse,
-    OnLost,
-    VmJob,
-    VmResult,
-)
-from .mcp_servers import McpServer, McpToolRule
-from .models import (
-    Budget,
-    Capability,
-    Delta,
-    DeltaKind,
-    EmbeddingAnswer,
-    EmbeddingRequest,
-    FinishReason,
-    Locality,
-    Message,
-    ModelAnswer,
-    ModelAttempt,
-    ModelErrorKind,
-    ModelRequest,
-    ModelTimings,
-    ModelUsage,
-    OnBreak,
-    Role,
-    ToolCall,
-    ToolSpec,
-)
-from .pages import Page
-from .plans import (
-    NodeMove,
-    NodeState,
-    NodeTimer,
-    NodeView,
-    Plan,
-    PlanCreate,
-    PlanGraph,
-    PlanNode,
-    PlanPatch,
-    PlanState,
-    PlanSummary,
-)
-from .problems import FieldProblem, Problem
-from .recurrence import Dst, Exclusion, Recurrence, Rule
-from .retries import Backoff, PlannedAttempt, RetryPolicy
-from .rotations import Layer, OnCall, Override, Person, PersonSave, Rotation, RotationSave, Shift
-from .sandboxes import Limits, Tier
-from .schedules import (
-    Backfill,
-    Backfilled,
-    CatchUp,
-    LeftOut,
-    Occurrence,
-    Overlap,
-    PlannedTime,
-    Schedule,
-    SchedulePatch,
-    SchedulePreview,
-    SchedulePreviewRequest,
-    ScheduleSpec,
-    ScheduleState,
-)
-from .secrets import Secret, SecretCreate, SecretCreated, SecretRotate, SecretVersion
-from .standing import (
-    CloseReason,
-    Sandbox,
-    SandboxCreate,
-    SandboxFile,
-    SandboxFiles,
-    SandboxSnapshot,
-    SandboxState,
-    SandboxWritten,
-)
-from .templates import BodyTemplate, RenderedBody, TemplatePreview
-from .timers import (
-    Account,
-    Cancel,
-    Misfire,
-    PlanNodeRef,
-    Preview,
-    PreviewRequest,
-    Snooze,
-    Timer,
-    TimerCreate,
-    TimerPatch,
-    TimerState,
-    Why,
-)
-from .tools import AgentTool, Approval, ToolRule
+Names are imported when they are first used, as those of `minoots`: whoever needs the settings, as each
+command on this machine does, must not pay for every model. Long, for each name stands here three times: for
+type checkers, with its home, and as public.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from .actions import Action, AgentAction, ConnectorAction, WebhookAction
+    from .agent_jobs import AgentProgress, JobDecision, JobMessage, ToolApproval
+    from .agents import (
+        Acknowledge,
+        Agent,
+        AgentRegister,
+        Command,
+        CommandCreate,
+        Commands,
+        CommandState,
+        Decline,
+        Extend,
+        Lease,
+        Progress,
+    )
+    from .connectors import ActionCheck, Checked, ConnectorInfo
+    from .deliveries import (
+        Attempt,
+        AttemptError,
+        DeadLetter,
+        DeliveryState,
+        Replay,
+        Replayed,
+        ReplayFilter,
+    )
+    from .destinations import (
+        CircuitPolicy,
+        Destination,
+        DestinationOpen,
+        DestinationSave,
+        DestinationState,
+        RateLimit,
+    )
+    from .escalations import (
+        AcknowledgeEscalation,
+        Acknowledgement,
+        AcknowledgeTimes,
+        Act,
+        DeclineEscalation,
+        Escalation,
+        EscalationCreate,
+        EscalationState,
+        HandOn,
+        Hours,
+        Ladder,
+        Notice,
+        NoticeState,
+        Policy,
+        PolicySave,
+        ResolveEscalation,
+        Rung,
+        SnoozeEscalation,
+        Terms,
+    )
+    from .events import Event, EventType
+    from .heartbeats import Heartbeat, HeartbeatSave, HeartbeatState
+    from .ingest import (
+        Chunk,
+        FileState,
+        Ingest,
+        IngestAbout,
+        IngestedFile,
+        IngestState,
+        Source,
+        SourceAbout,
+        SourceVersion,
+    )
+    from .jobs import (
+        AgentJob,
+        AgentResult,
+        Artifact,
+        Content,
+        ExecJob,
+        ExecResult,
+        Job,
+        JobDetail,
+        JobEvent,
+        JobEvents,
+        JobEventType,
+        JobFile,
+        JobKind,
+        JobProblem,
+        JobQueue,
+        JobRequest,
+        JobResult,
+        JobState,
+        LlmJob,
+        LlmResult,
+        NetworkUse,
+        OnLost,
+        VmJob,
+        VmResult,
+    )
+    from .mcp_servers import McpServer, McpToolRule
+    from .models import (
+        Budget,
+        Capability,
+        Delta,
+        DeltaKind,
+        EmbeddingAnswer,
+        EmbeddingRequest,
+        FinishReason,
+        Locality,
+        Message,
+        ModelAnswer,
+        ModelAttempt,
+        ModelErrorKind,
+        ModelRequest,
+        ModelTimings,
+        ModelUsage,
+        OnBreak,
+        Role,
+        ToolCall,
+        ToolSpec,
+    )
+    from .pages import Page
+    from .plans import (
+        NodeMove,
+        NodeState,
+        NodeTimer,
+        NodeView,
+        Plan,
+        PlanCreate,
+        PlanGraph,
+        PlanNode,
+        PlanPatch,
+        PlanState,
+        PlanSummary,
+    )
+    from .problems import FieldProblem, Problem
+    from .recurrence import Dst, Exclusion, Recurrence, Rule
+    from .retries import Backoff, PlannedAttempt, RetryPolicy
+    from .rotations import Layer, OnCall, Override, Person, PersonSave, Rotation, RotationSave, Shift
+    from .sandboxes import Limits, Tier
+    from .schedules import (
+        Backfill,
+        Backfilled,
+        CatchUp,
+        LeftOut,
+        Occurrence,
+        Overlap,
+        PlannedTime,
+        Schedule,
+        SchedulePatch,
+        SchedulePreview,
+        SchedulePreviewRequest,
+        ScheduleSpec,
+        ScheduleState,
+    )
+    from .secrets import Secret, SecretCreate, SecretCreated, SecretRotate, SecretVersion
+    from .standing import (
+        CloseReason,
+        Sandbox,
+        SandboxCreate,
+        SandboxFile,
+        SandboxFiles,
+        SandboxSnapshot,
+        SandboxState,
+        SandboxWritten,
+    )
+    from .templates import BodyTemplate, RenderedBody, TemplatePreview
+    from .timers import (
+        Account,
+        Cancel,
+        Misfire,
+        PlanNodeRef,
+        Preview,
+        PreviewRequest,
+        Snooze,
+        Timer,
+        TimerCreate,
+        TimerPatch,
+        TimerState,
+        Why,
+    )
+    from .tools import AgentTool, Approval, ToolRule
+
+_HOME: Final = {
+    ".actions": ("Action", "AgentAction", "ConnectorAction", "WebhookAction"),
+    ".agent_jobs": ("AgentProgress", "JobDecision", "JobMessage", "ToolApproval"),
+    ".agents": (
+        "Acknowledge",
+        "Agent",
+        "AgentRegister",
+        "Command",
+        "CommandCreate",
+        "Commands",
+        "CommandState",
+        "Decline",
+        "Extend",
+        "Lease",
+        "Progress",
+    ),
+    ".connectors": ("ActionCheck", "Checked", "ConnectorInfo"),
+    ".deliveries": (
+        "Attempt",
+        "AttemptError",
+        "DeadLetter",
+        "DeliveryState",
+        "Replay",
+        "Replayed",
+        "ReplayFilter",
+    ),
+    ".destinations": (
+        "CircuitPolicy",
+        "Destination",
+        "DestinationOpen",
+        "DestinationSave",
+        "DestinationState",
+        "RateLimit",
+    ),
+    ".escalations": (
+        "AcknowledgeEscalation",
+        "Acknowledgement",
+        "AcknowledgeTimes",
+        "Act",
+        "DeclineEscalation",
+        "Escalation",
+        "EscalationCreate",
+        "EscalationState",
+        "HandOn",
+        "Hours",
+        "Ladder",
+        "Notice",
+        "NoticeState",
+        "Policy",
+        "PolicySave",
+        "ResolveEscalation",
+        "Rung",
+        "SnoozeEscalation",
+        "Terms",
+    ),
+    ".events": ("Event", "EventType"),
+    ".heartbeats": ("Heartbeat", "HeartbeatSave", "HeartbeatState"),
+    ".ingest": (
+        "Chunk",
+        "FileState",
+        "Ingest",
+        "IngestAbout",
+        "IngestedFile",
+        "IngestState",
+        "Source",
+        "SourceAbout",
+        "SourceVersion",
+    ),
+    ".jobs": (
+        "AgentJob",
+        "AgentResult",
+        "Artifact",
+        "Content",
+        "ExecJob",
+        "ExecResult",
+        "Job",
+        "JobDetail",
+        "JobEvent",
+        "JobEvents",
+        "JobEventType",
+        "JobFile",
+        "JobKind",
+        "JobProblem",
+        "JobQueue",
+        "JobRequest",
+        "JobResult",
+        "JobState",
+        "LlmJob",
+        "LlmResult",
+        "NetworkUse",
+        "OnLost",
+        "VmJob",
+        "VmResult",
+    ),
+    ".mcp_servers": ("McpServer", "McpToolRule"),
+    ".models": (
+        "Budget",
+        "Capability",
+        "Delta",
+        "DeltaKind",
+        "EmbeddingAnswer",
+        "EmbeddingRequest",
+        "FinishReason",
+        "Locality",
+        "Message",
+        "ModelAnswer",
+        "ModelAttempt",
+        "ModelErrorKind",
+        "ModelRequest",
+        "ModelTimings",
+        "ModelUsage",
+        "OnBreak",
+        "Role",
+        "ToolCall",
+        "ToolSpec",
+    ),
+    ".pages": ("Page",),
+    ".plans": (
+        "NodeMove",
+        "NodeState",
+        "NodeTimer",
+        "NodeView",
+        "Plan",
+        "PlanCreate",
+        "PlanGraph",
+        "PlanNode",
+        "PlanPatch",
+        "PlanState",
+        "PlanSummary",
+    ),
+    ".problems": ("FieldProblem", "Problem"),
+    ".recurrence": ("Dst", "Exclusion", "Recurrence", "Rule"),
+    ".retries": ("Backoff", "PlannedAttempt", "RetryPolicy"),
+    ".rotations": (
+        "Layer",
+        "OnCall",
+        "Override",
+        "Person",
+        "PersonSave",
+        "Rotation",
+        "RotationSave",
+        "Shift",
+    ),
+    ".sandboxes": ("Limits", "Tier"),
+    ".schedules": (
+        "Backfill",
+        "Backfilled",
+        "CatchUp",
+        "LeftOut",
+        "Occurrence",
+        "Overlap",
+        "PlannedTime",
+        "Schedule",
+        "SchedulePatch",
+        "SchedulePreview",
+        "SchedulePreviewRequest",
+        "ScheduleSpec",
+        "ScheduleState",
+    ),
+    ".secrets": ("Secret", "SecretCreate", "SecretCreated", "SecretRotate", "SecretVersion"),
+    ".standing": (
+        "CloseReason",
+        "Sandbox",
+        "SandboxCreate",
+        "SandboxFile",
+        "SandboxFiles",
+        "SandboxSnapshot",
+        "SandboxState",
+        "SandboxWritten",
+    ),
+    ".templates": ("BodyTemplate", "RenderedBody", "TemplatePreview"),
+    ".timers": (
+        "Account",
+        "Cancel",
+        "Misfire",
+        "PlanNodeRef",
+        "Preview",
+        "PreviewRequest",
+        "Snooze",
+        "Timer",
+        "TimerCreate",
+        "TimerPatch",
+        "TimerState",
+        "Why",
+    ),
+    ".tools": ("AgentTool", "Approval", "ToolRule"),
+}
+_MODULE_OF: Final = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "Account",
@@ -367,3 +567,15 @@ __all__ = [
     "WebhookAction",
     "Why",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_MODULE_OF[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -11,7 +11,7 @@ import json
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from minoots.errors import FailureKind
 
@@ -33,8 +33,8 @@ from .models import (
     Tokens,
 )
 from .payloads import Metadata
-from .sandboxes import FilePath, ImageReference, Limits, NetworkHost, SandboxId, Tier
-from .tools import MAX_CALLS, AgentTool, PathPattern, ToolRule
+from .sandboxes import FilePath, FilePattern, ImageReference, Limits, NetworkHost, SandboxId, Tier
+from .tools import MAX_CALLS, AgentTool, ToolRule
 
 MAX_COMMAND_BYTES: Final = 96 * 1024
 """Of a command and its environment together; what is longer goes into a file."""
@@ -143,7 +143,7 @@ class _InSandbox(_Job):
 
     files: Annotated[tuple[JobFile, ...], Field(max_length=MAX_FILES)] = ()
     """What is put into the working folder."""
-    outputs: Annotated[tuple[PathPattern, ...], Field(max_length=64)] = ()
+    outputs: Annotated[tuple[FilePattern, ...], Field(max_length=64)] = ()
     """What is kept of the working folder as artifacts: paths, with ``*``, ``?`` and ``**`` for any."""
     tier: Tier = Tier.BUBBLEWRAP
     image: ImageReference | None = None
@@ -155,12 +155,23 @@ class _InSandbox(_Job):
     """Hosts that programs may reach, through a proxy that their environment names; by default none. They have
     to be within what the operator allows, and the tier one that can hold a program to it."""
 
-    @model_validator(mode="after")
-    def _distinct_files(self) -> Self:
-        paths = [file.path for file in self.files]
-        if len(set(paths)) != len(paths):
-            raise ValueError("expected files of different paths; got one twice")
-        return self
+    @field_validator("files")
+    @classmethod
+    def _distinct_files(cls, value: tuple[JobFile, ...]) -> tuple[JobFile, ...]:
+        paths: set[str] = set()
+        for file in value:
+            if file.path in paths:
+                raise ValueError(f"expected files of different paths; got {file.path} twice")
+            paths.add(file.path)
+        for path in paths:
+            folder = path.rpartition("/")[0]
+            while folder:
+                if folder in paths:
+                    raise ValueError(
+                        f"expected files of which none is a folder of another; got {folder} and {path}"
+                    )
+                folder = folder.rpartition("/")[0]
+        return value
 
 
 class ExecJob(_InSandbox):
@@ -252,11 +263,6 @@ class AgentJob(_InSandbox):
         servers = [server.name for server in self.mcp]
         if len(set(servers)) != len(servers):
             raise ValueError("expected servers of different names in mcp; got one twice")
-        if self.tier is Tier.VM and any(server.command is not None for server in self.mcp):
-            raise ValueError(
-                "expected servers in mcp with a url: programs in machines cannot be talked with yet; choose "
-                "the tier bubblewrap or container"
-            )
         return self
 
 
@@ -356,6 +362,8 @@ class AgentResult(View):
     """How many there are."""
     usage: ModelUsage = Field(default_factory=ModelUsage)
     currency: str = "USD"
+    fallbacks: int = 0
+    """How many of its answers came from another model than the first choice; its events say from which."""
     outputs_left_out: int = 0
 
 

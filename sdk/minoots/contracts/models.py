@@ -247,7 +247,7 @@ class ModelAttempt(View):
     error: ModelErrorKind | None = None
     detail: str | None = None
     broke_off: bool = False
-    """Some of its answer had been delivered."""
+    """Its answer ended before its end, and some of it had been delivered."""
     usage: ModelUsage = Field(default_factory=ModelUsage)
 
 

@@ -27,6 +27,24 @@ FilePath = Annotated[str, Matching(FILE_PATH_PATTERN, _FILE_PATH), AfterValidato
 """A file of a sandbox, from its working folder on."""
 
 
+def _pattern_below(value: str) -> str:
+    if any(part in ("", ".", "..") for part in value.removesuffix("/").split("/")):
+        raise ValueError("expected a path or pattern below the working folder, without . and .. and //")
+    return value
+
+
+FilePattern = Annotated[
+    str,
+    Matching(
+        FILE_PATH_PATTERN,
+        "a path or pattern below the working folder: 1 to 512 characters on one line, no / before",
+    ),
+    AfterValidator(_pattern_below),
+]
+"""Files of a sandbox below its working folder, with ``*``, ``?`` and ``**`` for any; a folder means all that
+is in it."""
+
+
 _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 NETWORK_HOST_PATTERN: Final = (
     rf"^(?=.{{1,253}}$)(?:\*|(?:\*\.)?{_LABEL}(?:\.{_LABEL}){{0,63}}|\[[0-9a-f:.]{{2,45}}\])"

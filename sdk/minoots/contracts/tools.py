@@ -7,14 +7,11 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from .base import Matching, Part
-from .sandboxes import RunTime
+from .base import Part
+from .sandboxes import FilePattern, RunTime
 
 MAX_CALLS: Final = 5000
 """Calls of tools that one agent may make."""
-
-PathPattern = Annotated[str, Matching(r"^[^\x00-\x1f/][^\x00-\x1f]{0,511}$", "a path or pattern")]
-"""A path below the working folder, with ``*``, ``?`` and ``**`` for any; a folder means all that is in it."""
 
 
 class AgentTool(StrEnum):
@@ -56,5 +53,5 @@ class ToolRule(Part):
     time: RunTime | None = None
     """The longest that one call may take: of ``run``, ``http`` and ``sleep``. Default of ``run``:
     ``limits.time``; of ``http``: a minute."""
-    paths: Annotated[tuple[PathPattern, ...], Field(max_length=64)] = ()
+    paths: Annotated[tuple[FilePattern, ...], Field(max_length=64)] = ()
     """Of tools for files: those that it may touch; default: all in the working folder."""

@@ -20,6 +20,7 @@ _BY_TYPE: Final[Mapping[str, str]] = {
     "missing": "a value (it is required)",
     "extra_forbidden": "no such field",
     "string_type": "text",
+    "string_unicode": "text in UTF-8",
     "int_type": "a whole number",
     "int_parsing": "a whole number",
     "int_from_float": "a whole number",

@@ -9,7 +9,7 @@ from typing import Any, Final, TypedDict
 
 from pydantic import TypeAdapter, ValidationError
 
-from minoots.call import Call, Raw, body_of, get, invalid_fields, key_header, pairs, path, post
+from minoots.call import Call, Raw, body_of, get, invalid, invalid_fields, key_header, pairs, path, post
 from minoots.contracts.agent_jobs import JobDecision, JobMessage
 from minoots.contracts.jobs import (
     AgentJob,
@@ -29,6 +29,10 @@ from minoots.contracts.pages import Page
 from minoots.contracts.sandboxes import Limits
 
 _REQUEST: Final[TypeAdapter[LlmJob | ExecJob | AgentJob]] = TypeAdapter(JobRequest)
+
+
+_ASKING: Final = (("prompt", "messages"), ("command",), ("task",))
+"""Arguments that say of which kind a job is."""
 
 
 class NewJob(TypedDict, total=False):
@@ -68,12 +72,15 @@ class NewJob(TypedDict, total=False):
     """Of an agent: MCP servers whose tools it has: ``name``, ``command`` or ``url``, and ``tools``."""
     context_tokens: int
     seed: int
+    stop: Sequence[str]
+    needs: Sequence[str]
     think: bool
     on_break: str
     env: Mapping[str, str]
     stdin: str
     files: Sequence[Mapping[str, Any]] | Mapping[str, str]
-    """What is put into the sandbox; as a mapping, texts by path."""
+    """What is put into the sandbox; as a mapping, texts by path. What is no text, or longer than a quarter of
+    a million characters, is handed in first, and named by its hash: ``jobs.hand_in``."""
     outputs: Sequence[str]
     tier: str
     sandbox: str
@@ -105,6 +112,8 @@ def submit(fields: Mapping[str, Any]) -> Call[Job]:
     """
     wanted: dict[str, Any] = dict(fields)
     key = wanted.pop("idempotency_key", None)
+    if "kind" not in wanted:
+        _require_one(wanted)
     try:
         request = _REQUEST.validate_python(_spelled_out(wanted))
     except ValidationError as error:
@@ -182,6 +191,18 @@ def download(sha256: str) -> Call[Raw]:
 def hand_in(data: bytes) -> Call[Content]:
     """POST /v1/artifacts: the same bytes are the same content, however often they are sent."""
     return Call("POST", "/v1/artifacts", Content, raw=data)
+
+
+def _require_one(wanted: Mapping[str, Any]) -> None:
+    """Refuse what asks for nothing, or for two things of which one would be called an unknown field."""
+    asked = [names for names in _ASKING if any(name in wanted for name in names)]
+    if len(asked) != 1:
+        given = [name for names in asked for name in names if name in wanted]
+        raise invalid(
+            "body",
+            "one of prompt or messages (asks a model), command (runs a program) and task (has an agent work)",
+            " and ".join(given) or "none of them",
+        )
 
 
 def _spelled_out(wanted: dict[str, Any]) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from pathlib import Path, PurePath
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, note, settings
 from hypothesis import strategies as st
 from transcripts import READERS, events, parsed, records_in
 
@@ -41,11 +42,13 @@ OF_FILES = sorted(set(READERS) - {"aider", "goose", "opencode"})
 _OTHERS = (".meta.json", "journal", "/workflows/wf_demo01.json")
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
 @given(records=st.lists(RECORDS, max_size=6))
-@settings(max_examples=300, deadline=None)
-def test_nothing_that_a_record_holds_makes_a_parser_fail(provider: str, records: list[Any]) -> None:
-    READERS[provider].parser(Identity("session")).feed(records, Parsed())
+@settings(max_examples=600, deadline=None)
+def test_nothing_that_a_record_holds_makes_a_parser_fail(records: list[Any]) -> None:
+    # The same for all parsers: to think of records takes ten times as long as to read them.
+    for provider in PROVIDERS:
+        note(provider)
+        READERS[provider].parser(Identity("session")).feed(copy.deepcopy(records), Parsed())
 
 
 def files(samples: Path, provider: str) -> list[Path]:

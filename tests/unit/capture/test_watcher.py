@@ -20,6 +20,7 @@ import structlog
 import zstandard
 from misbehaving import bound_by_permissions
 from pydantic import ValidationError
+from watchfiles import Change
 
 from minoots.errors import Failure, FailureKind
 from minoots_activities.capture.readers import Reader
@@ -407,7 +408,7 @@ async def test_what_is_appended_while_it_is_told_is_told_again(ground: Ground) -
             ground.write()
         await tell(start, file)
 
-    watcher._tell = telling
+    watcher._announcer._tell = telling
     await watcher.look()
     await watcher.look()
     await watcher.look()
@@ -426,7 +427,7 @@ async def test_each_of_many_files_is_told_once_and_few_at_a_time(ground: Ground)
         await tell(start, file)
         now -= 1
 
-    watcher._tell = telling
+    watcher._announcer._tell = telling
     paths = [ground.write(number, folder=f"project-{number % 7}") for number in range(200)]
     async with running(watcher):
         await looked(watcher)
@@ -493,6 +494,19 @@ async def test_a_root_that_was_made_anew_is_followed_from_the_next_look_on(groun
         ground.write(2)
         await until(lambda: len(ground.of(new)) == 2)
     assert watcher.stats.looks == 3
+
+
+async def test_late_news_that_a_folder_has_gone_ends_nothing_where_another_has_taken_its_place(
+    ground: Ground,
+) -> None:
+    watcher = ground.watcher(rescan=SELDOM)
+    ground.write()
+    await watcher.look()
+    await watcher._happened([(Change.deleted, str(ground.folder))])
+    assert watcher._following.knows(str(ground.folder))
+    shutil.rmtree(ground.folder)
+    await watcher._happened([(Change.deleted, str(ground.folder))])
+    assert not watcher._following.knows(str(ground.folder))
 
 
 async def test_many_folders_are_followed(ground: Ground) -> None:
@@ -601,7 +615,7 @@ async def test_a_look_while_files_are_told_again_finds_out_anew_whose_they_are(g
         if looks == 1:
             await watcher.look()
 
-    watcher._tell = telling
+    watcher._announcer._tell = telling
     ground.told.clear()
     await watcher.again([str(first), str(second)])
     told = {file.conversation_id for file in ground.told if file.path == str(second)}

@@ -16,6 +16,7 @@ GOOD: dict[str, Any] = {"name": "tea", "after": "1h", "actions": [{"url": "http:
 
 WRONG = {
     "name": ({"name": 5}, "text", "5"),
+    "bytes": ({"name": b"\xff"}, "text in UTF-8", "1 bytes"),
     "date": (
         {"after": None, "fire_at": "tomorrow"},
         "an RFC 3339 time with an offset, such as",

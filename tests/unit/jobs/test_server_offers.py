@@ -9,6 +9,7 @@ from mcp import types
 from pydantic import ValidationError
 
 from minoots.contracts import AgentJob
+from minoots.contracts.sandboxes import Tier
 from minoots_activities.jobs.servers.offers import name_for, rule_of
 from minoots_activities.jobs.servers.results import Attachment, answer_of
 
@@ -61,10 +62,11 @@ def test_what_is_no_server_is_refused(server: dict[str, object], says: str) -> N
         job({"name": "files", "command": ["x"]}, {"name": "files", "command": ["y"]})
 
 
-def test_a_machine_cannot_run_a_server_yet() -> None:
+@pytest.mark.parametrize("tier", list(Tier))
+def test_a_server_may_run_in_every_tier(tier: Tier) -> None:
     server = {"name": "files", "command": ["x"]}
-    with pytest.raises(ValidationError, match="programs in machines cannot be talked with"):
-        AgentJob.model_validate({"kind": "agent", "task": "x", "tier": "vm", "mcp": [server]})
+    job = AgentJob.model_validate({"kind": "agent", "task": "x", "tier": tier, "mcp": [server]})
+    assert job.tier is tier
 
 
 def test_texts_are_told_and_bytes_become_files() -> None:

@@ -89,6 +89,7 @@ def test_every_setting_has_a_variable_a_type_and_a_description() -> None:
     assert settings["gateway.port"].type == "integer from 0 to 65535"
     assert (settings["gateway.port"].default, settings["temporal.api_key"].default) == ("4000", "unset")
     assert settings["delivery.allowed_networks"].type == "list of networks"
+    assert settings["sandbox.tiers"].type == "list of bubblewrap | container | vm"
     assert settings["flags.provider"].type == "file | flagd | none"
     assert [key for key, setting in settings.items() if setting.secret] == [
         "temporal.api_key",

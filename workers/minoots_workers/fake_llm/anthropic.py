@@ -12,7 +12,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from .script import Fault, Playing, Turn, tokens_in
+from .counting import tokens_sent
+from .script import Fault, Playing, Turn
 from .speaking import Heard, said
 
 _TYPES: Final = {
@@ -40,7 +41,12 @@ class Anthropic:
     async def messages(self, request: Request) -> Response:
         """Answer a conversation."""
         wanted = self._playing.script.api_key
-        if wanted is not None and request.headers.get("x-api-key") != wanted:
+        # Its own package sends the key by the one or by the other, as its version will have it.
+        given = (
+            request.headers.get("x-api-key"),
+            request.headers.get("authorization", "").removeprefix("Bearer "),
+        )
+        if wanted is not None and wanted not in given:
             return _error(401, "invalid x-api-key")
         body = await request.json()
         heard = Heard(request.url.path, body)
@@ -49,7 +55,7 @@ class Anthropic:
         if model is None:
             return _error(404, f"model: {body.get('model')}")
         messages = list(body.get("messages") or ())
-        sent = sum(tokens_in(json.dumps(message, ensure_ascii=False)) for message in messages)
+        sent = tokens_sent(messages, tools=body.get("tools"), system=body.get("system"))
         if sent > model.context_length:
             return _error(400, f"prompt is too long: {sent} tokens > {model.context_length} maximum")
         turn = self._playing.next(model.name, [*messages[:-1], _last(messages)])

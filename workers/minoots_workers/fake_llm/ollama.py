@@ -18,7 +18,8 @@ from starlette.routing import Route
 
 from minoots.durations import parse_duration
 
-from .script import Fault, Model, Playing, Turn, embedding, tokens_in
+from .counting import tokens_sent
+from .script import Fault, Model, Playing, Turn, embedding, tokens_in, with_tag
 from .speaking import Heard, said
 
 VERSION: Final = "0.12.0"
@@ -173,7 +174,7 @@ class Ollama:
         if turn.fault is not None and turn.fault.kind == "status":
             return _failed(turn.fault)
         options = body.get("options") or {}
-        sent = sum(tokens_in(json.dumps(message, ensure_ascii=False)) for message in messages)
+        sent = tokens_sent(messages, tools=body.get("tools"))
         script = self._playing.script
         most = int(options.get("num_ctx") or script.context)
         seen = min(sent, most if script.most_context is None else min(most, script.most_context))
@@ -186,8 +187,8 @@ class Ollama:
 
     def _listed(self, model: Model) -> dict[str, Any]:
         return {
-            "name": model.name,
-            "model": model.name,
+            "name": with_tag(model.name),
+            "model": with_tag(model.name),
             "modified_at": _MODIFIED,
             "size": model.size,
             "digest": self._playing.pulled.get(model.name, model.digest),

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from .counting import tokens_sent
 from .script import Fault, Playing, Turn, embedding, tokens_in
 from .speaking import Heard, said
 
@@ -60,7 +61,7 @@ class OpenAI:
         if model is None:
             return _error(404, f"The model `{body.get('model')}` does not exist")
         messages = list(body.get("messages") or ())
-        sent = sum(tokens_in(json.dumps(message, ensure_ascii=False)) for message in messages)
+        sent = tokens_sent(messages, tools=body.get("tools"))
         if sent > model.context_length:
             told = (
                 f"This model's maximum context length is {model.context_length} tokens. "

@@ -112,7 +112,9 @@ class Turn(_Part):
 
     def answers(self, model: str, last: str, nth: int) -> bool:
         """Tell whether it answers to this."""
-        if self.model not in (None, model) or self.nth not in (None, nth):
+        if self.model is not None and with_tag(self.model) != with_tag(model):
+            return False
+        if self.nth not in (None, nth):
             return False
         return re.search(self.when, last) is not None
 
@@ -127,7 +129,8 @@ class Script(_Part):
     models: Annotated[tuple[Model, ...], Field(min_length=1)] = _MODELS
     turns: tuple[Turn, ...] = ()
     api_key: str | None = None
-    """Wanted as ``Authorization: Bearer …`` by the paths of OpenAI, as ``x-api-key`` by Anthropic's."""
+    """Wanted as ``Authorization: Bearer …`` by the paths of OpenAI and Anthropic, by Anthropic's also as
+    ``x-api-key``."""
     context: Annotated[int, Field(ge=16)] = 4096
     """Tokens that Ollama's wire looks at unless ``num_ctx`` says otherwise. What is beyond is dropped from
     the front without a word, as the real one does."""
@@ -138,8 +141,7 @@ class Script(_Part):
 
     def model(self, name: str) -> Model | None:
         """Return a model by its name, with or without ``:latest``."""
-        wanted = name if ":" in name else f"{name}:latest"
-        return next((one for one in self.models if one.name == wanted), None)
+        return next((one for one in self.models if with_tag(one.name) == with_tag(name)), None)
 
 
 class Playing:
@@ -165,6 +167,11 @@ class Playing:
         """Return a model that is there."""
         found = self.script.model(name)
         return found if found is not None and found.name in self.pulled else None
+
+
+def with_tag(name: str) -> str:
+    """Return a model's name as Ollama has it: a script may leave the tag out, as its users do."""
+    return name if ":" in name else f"{name}:latest"
 
 
 def text_of(message: Mapping[str, Any]) -> str:

@@ -7,12 +7,13 @@ be.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio import activity
@@ -21,7 +22,6 @@ from minoots.contracts import AgentJob, AgentTool, JobEventType, JobState, Messa
 from minoots.errors import Failure, FailureKind
 from minoots_activities.jobs.adapter import agent_look
 from minoots_activities.jobs.reaching import heard_by, reaches_out
-from minoots_activities.jobs.servers.calling import Servers
 from minoots_activities.jobs.servers.offers import SEPARATOR, kept_offers, rule_of, server_of
 from minoots_activities.jobs.telling import Teller
 from minoots_activities.jobs.underway import Underway
@@ -53,7 +53,9 @@ from .files import Files, files_of
 from .looking_up import look_up
 from .policy import call_id, clean, rules_of
 from .running import Commands, where_of
-from .serving import Serving
+
+if TYPE_CHECKING:
+    from .serving import Serving
 
 _MOST_TOLD: Final = 64 * 1024
 """Characters of what a call brings that the model is told."""
@@ -97,8 +99,8 @@ class Acting(ActingPort):
         self._watching = tiers.watching
         self._fetching = Fetching(tiers.network)
         self._commands = Commands(tiers, jobs.max_artifact_bytes, jobs.max_output_bytes)
-        servers = Servers(self._commands, tiers.network, jobs.mcp_token)
-        self._serving = Serving(database, servers, clock)
+        self._network = tiers.network
+        self._made: Serving | None = None
         self._ending = Ending(database, settings.jobs, clock)
         self._underway = Underway()
 
@@ -147,7 +149,7 @@ class Acting(ActingPort):
     async def _call(self, step: Step, teller: Teller) -> Due | None:
         row = step.call
         if row is None:
-            return await self._serving.introduced(step, teller)
+            return await (await self._serving()).introduced(step, teller)
         call = await self._wanted(step)
         if row.state == CallState.READY.value and row.tool == AgentTool.SLEEP.value:
             return await self._sleep(step, call)
@@ -225,14 +227,32 @@ class Acting(ActingPort):
             )
             return _Came(text, "unknown")
         usual = job.limits.time.total_seconds() if server.url is None else LONGEST
+        serving = await self._serving()
         files = await files_of(self._database, step.run, job, self._clock())
         await self._require_room(step)
         longest = usual if rule.time is None else rule.time.total_seconds()
         where = where_of(step, longest, teller, self._clock())
         with self._watching.tool(offer.name, step.begun.job_id, call.id):
             async with teller.telling():
-                told = await self._serving.call(step.begun, where, offer, call, files, teller.log)
+                told = await serving.call(step.begun, where, offer, call, files, teller.log)
         return _Came(*told, files=files)
+
+    async def _serving(self) -> Serving:
+        """Return what speaks to servers. Their protocol is loaded for the first agent that has some.
+
+        It is a third of what a worker of sandboxes would load. In a thread: signs of life go on meanwhile.
+        """
+        if self._made is None:
+            self._made = await asyncio.to_thread(self._open_serving)
+        return self._made
+
+    def _open_serving(self) -> Serving:
+        from minoots_activities.jobs.servers.calling import Servers
+
+        from .serving import Serving
+
+        servers = Servers(self._commands, self._network, self._settings.jobs.mcp_token)
+        return Serving(self._database, servers, self._clock)
 
     async def _require_room(self, step: Step) -> None:
         """Refuse more work on files to a job of which very much is kept: every version of each file."""

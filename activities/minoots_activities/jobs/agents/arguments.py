@@ -10,8 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from minoots.contracts import AgentTool, TimerCreate, ToolCall, ToolSpec
 from minoots.contracts.base import Matching, Name, check_json
 from minoots.contracts.jobs import MAX_TEXT
-from minoots.contracts.sandboxes import MAX_TIME, FilePath
-from minoots.contracts.tools import PathPattern
+from minoots.contracts.sandboxes import MAX_TIME, FilePath, FilePattern
 from minoots.contracts.wording import expected_and_got, findings, place
 
 MOST_LINES: Final = 2000
@@ -73,14 +72,14 @@ class EditFile(_Arguments):
 class ListFiles(_Arguments):
     """List the files of the working folder, with their sizes in bytes."""
 
-    pattern: Annotated[PathPattern, Field(description="With *, ? and **; a folder means all in it.")] = "**"
+    pattern: Annotated[FilePattern, Field(description="With *, ? and **; a folder means all in it.")] = "**"
 
 
 class SearchFiles(_Arguments):
     """Find the lines of text files in which a text occurs."""
 
     text: Annotated[str, Field(min_length=1, max_length=1000, description="As it is: no pattern.")]
-    pattern: Annotated[PathPattern, Field(description="The files to search.")] = "**"
+    pattern: Annotated[FilePattern, Field(description="The files to search.")] = "**"
     ignore_case: bool = False
 
 

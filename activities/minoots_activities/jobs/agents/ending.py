@@ -12,7 +12,6 @@ from minoots.contracts import (
     JobProblem,
     JobState,
     Message,
-    ModelUsage,
     Role,
 )
 from minoots_activities.jobs.outputs import choose, media_type_of
@@ -26,6 +25,7 @@ from minoots_platform.settings import JobsSettings
 
 from .files import Files, listing
 from .patches import Change, patch_of
+from .taken import Taken, taken_by
 from .trees import Tree, changed
 
 ANSWER: Final = "answer.txt"
@@ -56,7 +56,7 @@ class Ending:
         step: Step,
         last: Message | None = None,
         *,
-        usage: ModelUsage | None = None,
+        taken: Taken | None = None,
         problem: JobProblem | None = None,
     ) -> Outcome:
         """Return how a job ends.
@@ -64,10 +64,11 @@ class Ending:
         Args:
             step: the step with which it ends.
             last: what was said in it, and is not kept yet.
-            usage: what all of its model calls took, that of this step included.
+            taken: what all of its model calls took, that of this step included.
             problem: why it fails, if it does.
         """
         run = step.run
+        taken = taken or taken_by(step)
         said = list(await agent_words.conversation(self._database, run.tenant, run.job_id))
         head = run.head
         if last is not None:
@@ -98,7 +99,9 @@ class Ending:
             workspace=run.tree or contents.sha256_of(b"[]"),
             changed=paths[:_NAMED],
             changes=len(paths),
-            usage=usage or usage_of(step),
+            usage=taken.usage(),
+            currency=taken.currency,
+            fallbacks=taken.fallbacks,
             outputs_left_out=left_out,
         )
         return Outcome(JobState.SUCCEEDED if problem is None else JobState.FAILED, result, problem, made)
@@ -159,11 +162,6 @@ def _groups(paths: tuple[str, ...], before: Tree, after: Tree) -> Iterator[list[
         some.append(path)
     if some:
         yield some
-
-
-def usage_of(step: Step) -> ModelUsage:
-    """Return what the model calls of an agent have taken so far."""
-    return ModelUsage.model_validate(step.run.usage)
 
 
 def _lines(said: list[Message]) -> bytes:

@@ -6,7 +6,6 @@ working folder and nothing else, so that it makes no difference whether a worker
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from datetime import datetime, timedelta
 from typing import Final, cast
 
 from minoots.contracts import AgentJob
-from minoots.contracts.sandboxes import FILE_PATH_PATTERN
 from minoots.errors import Failure, FailureKind
 from minoots_activities.egress.gate import Heard
 from minoots_activities.jobs.reaching import heard_by
@@ -22,12 +20,12 @@ from minoots_activities.jobs.sandboxing import filled, until_begun
 from minoots_activities.jobs.telling import Teller
 from minoots_activities.sandboxes.port import (
     Ended,
-    File,
     OutcomeUnknown,
     Program,
     Ran,
     Sandbox,
     Stream,
+    nameable,
 )
 from minoots_activities.sandboxes.tiers import Tiers
 from minoots_platform.records.agent_runs import Step
@@ -180,7 +178,7 @@ class Commands:
         tree: dict[str, Entry] = {}
         taken = 0
         for file in listing.files:
-            if _nameable(file):
+            if nameable(file.path):
                 data = await sandbox.get(file.path, self._most_file)
                 taken += len(data)
                 if taken > self._most_bytes:
@@ -192,12 +190,6 @@ class Commands:
                     )
                 tree[file.path] = Entry(await files.keep(data), len(data), file.executable)
         files.tree = tree
-
-
-def _nameable(file: File) -> bool:
-    """Tell whether a file can be named by whoever wants it later."""
-    parts = file.path.split("/")
-    return re.fullmatch(FILE_PATH_PATTERN, file.path) is not None and not {"", ".", ".."} & set(parts)
 
 
 def how(ran: Ran, where: Where) -> str:

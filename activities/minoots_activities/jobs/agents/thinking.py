@@ -8,28 +8,24 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
 from typing import Final, cast
 
 from opentelemetry.metrics import NoOpMeter
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
 
 from minoots.contracts import (
     AgentJob,
     FinishReason,
-    JobEventType,
     JobProblem,
     JobState,
     Message,
     ModelAnswer,
     ModelRequest,
-    ModelUsage,
     ToolSpec,
 )
 from minoots.errors import Failure, FailureKind
 from minoots_activities.jobs.adapter import agent_look
-from minoots_activities.jobs.answers import ask, pause_after, problem_of
+from minoots_activities.jobs.answers import ask, pause_after, problem_of, put_off
 from minoots_activities.jobs.servers.offers import Offers, kept_offers
 from minoots_activities.jobs.telling import Teller
 from minoots_activities.jobs.underway import Underway
@@ -47,9 +43,10 @@ from minoots_workflows.models.failures import ModelFailure
 from minoots_workflows.models.ports import ModelRouter
 
 from .arguments import spec_of
-from .ending import Ending, usage_of
+from .ending import Ending
 from .policy import MOST_FAULTS, bounded, judge, rules_of, said
 from .preparing import prepared
+from .taken import taken_by
 
 _ASKED: Final = (
     "provider",
@@ -119,18 +116,13 @@ class Thinking(ThinkingPort):
         except ModelFailure as failure:
             left = (begun.deadline - self._clock()).total_seconds()
             last = step.run.tries >= self._settings.max_attempts and not failure.asked_nobody
-            pause = None if last else pause_after(failure, step.run.tries, left)
+            often = activity.info().attempt
+            pause = None if last else pause_after(failure, step.run.tries, left, begun=often)
             if pause is not None:
-                reason = {"state": JobState.RUNNING.value, "retry_in": pause, "reason": failure.detail}
-                await teller.tell(JobEventType.STATUS, reason)
                 if failure.asked_nobody:
                     async with self._database.write() as connection:
                         await agent_runs.only_waited(connection, step)
-                raise ApplicationError(
-                    f"no answer: {failure.kind}",
-                    type="ModelFailure",
-                    next_retry_delay=timedelta(seconds=pause),
-                ) from None  # The words of a provider have no place in a history.
+                raise await put_off(teller, failure, pause) from None
             await self._fail(step, problem_of(failure))
             return StepDone(state=JobState.FAILED)
         except Failure as failure:
@@ -163,7 +155,7 @@ class Thinking(ThinkingPort):
 
     async def _kept(self, step: Step, job: AgentJob, offers: Offers, answer: ModelAnswer) -> Due | None:
         message = said(answer.text, answer.tool_calls, step.run.calls + 1)
-        usage = _sum(usage_of(step), answer.usage)
+        taken = taken_by(step).more(answer)
         async with self._database.read() as connection:
             made = await agent_runs.counts(connection, step.run.job_id)
         # In a thread: patterns of strangers are held against paths of strangers, in steps that are bounded.
@@ -185,9 +177,9 @@ class Thinking(ThinkingPort):
         if not calls:
             cut = answer.finish in (FinishReason.LENGTH, FinishReason.FILTERED)
             problem = _cut(answer.finish) if cut else None
-            outcome = await self._ending.outcome(step, message, usage=usage, problem=problem)
+            outcome = await self._ending.outcome(step, message, taken=taken, problem=problem)
         async with self._database.write() as connection:
-            return await agent_runs.thought(connection, step, message, calls, usage, outcome, self._clock())
+            return await agent_runs.thought(connection, step, message, calls, taken, outcome, self._clock())
 
     async def _fail(self, step: Step, problem: JobProblem) -> None:
         """End a job that fails, with what there is."""
@@ -239,7 +231,7 @@ def _given_up(step: Step, job: AgentJob) -> JobProblem | None:
     if run.faults >= MOST_FAULTS:
         return JobProblem(
             kind=FailureKind.EXHAUSTED,
-            detail=f"in its last {run.faults} turns it called tools in a way that none can be, or may not be",
+            detail=f"each of its last {run.faults} turns made a call that is malformed or not allowed",
             remedy="See the artifact conversation.jsonl; choose another model, or allow the tool.",
         )
     return None
@@ -256,13 +248,4 @@ def _cut(finish: FinishReason) -> JobProblem:
         kind=FailureKind.EXHAUSTED,
         detail="the model's answer was cut off before its end",
         remedy="Raise max_tokens, or choose a model of a longer context.",
-    )
-
-
-def _sum(one: ModelUsage, other: ModelUsage) -> ModelUsage:
-    return ModelUsage(
-        input_tokens=one.input_tokens + other.input_tokens,
-        output_tokens=one.output_tokens + other.output_tokens,
-        cached_tokens=one.cached_tokens + other.cached_tokens,
-        cost_micros=one.cost_micros + other.cost_micros,
     )

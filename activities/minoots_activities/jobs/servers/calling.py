@@ -26,7 +26,7 @@ from minoots_activities.jobs.agents.running import ENVIRONMENT, Commands, Hear, 
 from minoots_activities.sandboxes.port import Ended, NeverStarted, Program
 from minoots_activities.sandboxes.tiers import Network
 
-from .endpoints import reached
+from .endpoints import first_of, reached
 from .offers import hash_of
 from .programs import Spoken, spoken_with
 from .results import Answer, answer_of
@@ -120,7 +120,7 @@ class Servers:
                 async with _within(where.seconds, way) as client:
                     yield client
             except Exception as error:
-                raise _failed(error, server, where, None) from _first(error)
+                raise _failed(error, server, where, None) from first_of(error)
             return
         async with self._commands.opened(where, files) as sandbox:
             spoken = Spoken()
@@ -129,7 +129,7 @@ class Servers:
                 async with _within(where.seconds, spoken_with(sandbox, program, spoken, hear)) as client:
                     yield client
             except Exception as error:
-                raise _failed(error, server, where, spoken) from _first(error)
+                raise _failed(error, server, where, spoken) from first_of(error)
             if keep:
                 await self._commands.take_over(sandbox, files)
 
@@ -167,16 +167,9 @@ async def _taken_as_it_is(name: str, result: types.CallToolResult) -> None:
     """Find nothing wrong with an answer."""
 
 
-def _first(error: BaseException) -> BaseException:
-    """Return what happened: task groups wrap whatever happens in them."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
-
-
 def _failed(error: BaseException, server: McpServer, where: Where, spoken: Spoken | None) -> Failure:
     """Return what went wrong with a server, in words."""
-    error = _first(error)
+    error = first_of(error)
     if isinstance(error, Failure):
         return error
     who = f"the MCP server {server.name}"

@@ -12,7 +12,9 @@ from typing import Any, Final
 
 import httpx2
 from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.exceptions import MCPError
 
+from minoots.errors import Failure, FailureKind
 from minoots_activities.egress.gate import Heard
 from minoots_activities.http.guarded import Guarded
 from minoots_activities.http.transport import GuardedTransport
@@ -22,6 +24,11 @@ from minoots_platform.telemetry.redaction import REDACTED
 
 MOST_ANSWER: Final = 1024 * 1024
 """Bytes of one answer: lists of tools are long."""
+MOST_REQUESTS: Final = 200
+"""Requests of one session. What a server asks is answered by one, and a stream that ends is asked for again:
+of a megabyte of questions a worker was so busy that it lost all its jobs."""
+_WORDS: Final = 500
+_WANTS_A_TOKEN: Final = frozenset({401, 403})
 
 
 @asynccontextmanager
@@ -39,21 +46,48 @@ async def reached(
         token: what is shown to it; never told on.
 
     Raises:
-        Failure: it may not be reached.
+        Failure: it may not be reached; exhausted, when it keeps its client busy.
     """
     await require_reachable(network, hosts, *place_of(url), heard)
     transport = GuardedTransport(network.policy, resolver=network.resolver, most_bytes=MOST_ANSWER)
     headers = {"accept-encoding": "identity", "user-agent": "minoots-agent"}
     if token is not None:
         headers["authorization"] = f"Bearer {token}"
-    async with (
-        httpx2.AsyncClient(
-            transport=_OneHost(transport, url, token), headers=headers, timeout=seconds, trust_env=False
-        ) as client,
-        # Without a goodbye: a server that does not answer it would hold up what it has answered.
-        streamable_http_client(url, http_client=client, terminate_on_close=False) as streams,
-    ):
-        yield streams
+    one = _OneHost(transport, url, token)
+    try:
+        async with (
+            httpx2.AsyncClient(transport=one, headers=headers, timeout=seconds, trust_env=False) as client,
+            # Without a goodbye: a server that does not answer it would hold up what it has answered.
+            streamable_http_client(url, http_client=client, terminate_on_close=False) as streams,
+        ):
+            yield streams
+    except Exception as error:
+        if not one.spent:
+            said = first_of(error)
+            if one.refused is None or not isinstance(said, MCPError):
+                raise
+            # The client tells any status by the same few words; it is the status that says what is wrong.
+            raise Failure(
+                FailureKind.UNAVAILABLE,
+                f"the MCP server at {':'.join(map(str, place_of(url)))} answered with the status "
+                f"{one.refused}: {said.error.message[:_WORDS]}",
+                remedy="Have the operator put what it wants to see into jobs.mcp_tokens."
+                if one.refused in _WANTS_A_TOKEN
+                else "Look at the url in mcp of the job: it has to be the endpoint of the server.",
+            ) from error
+        raise Failure(
+            FailureKind.EXHAUSTED,
+            f"the MCP server at {':'.join(map(str, place_of(url)))} took more than {MOST_REQUESTS} requests "
+            "of one session, and is not listened to any more",
+            remedy="Have it ask its client less, and end no stream that it has not answered.",
+        ) from error
+
+
+def first_of(error: BaseException) -> BaseException:
+    """Return what happened: task groups wrap whatever happens in them."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 class _OneHost(httpx2.AsyncBaseTransport):
@@ -62,16 +96,54 @@ class _OneHost(httpx2.AsyncBaseTransport):
     def __init__(self, inner: GuardedTransport, url: str, token: str | None) -> None:
         self._inner = inner
         self._token = None if token is None else token.encode()
+        self._sent = 0
+        self.refused: int | None = None
+        """The status of its newest answer, where that says that something is wrong."""
         self._guarded = Guarded(inner)
         self._place = place_of(url)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         if place_of(str(request.url)) != self._place:
             raise httpx2.UnsupportedProtocol("a server may not send its client to another host")
+        self._sent += 1
+        self.require_few()
         answer = await self._guarded.handle_async_request(request)
+        if request.method == "POST":
+            self.refused = answer.status_code if answer.is_error else None
         if self._token is not None:
             answer.stream = _Without(answer.stream, self._token)
+        answer.stream = _While(answer.stream, self)
         return answer
+
+    @property
+    def spent(self) -> bool:
+        """Whether it has had its requests."""
+        return self._sent > MOST_REQUESTS
+
+    def require_few(self) -> None:
+        """Refuse to go on with a server that keeps its client busy.
+
+        Raises:
+            UnsupportedProtocol: it does.
+        """
+        if self.spent:
+            raise httpx2.UnsupportedProtocol(f"a server may not take more than {MOST_REQUESTS} requests")
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+class _While(httpx2.AsyncByteStream):
+    """An answer that is read for as long as its server keeps nobody busy."""
+
+    def __init__(self, inner: Any, host: _OneHost) -> None:
+        self._inner = inner
+        self._host = host
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for piece in self._inner:
+            self._host.require_few()
+            yield piece
 
     async def aclose(self) -> None:
         await self._inner.aclose()

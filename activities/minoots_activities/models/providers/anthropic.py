@@ -107,9 +107,21 @@ def body(call: Call) -> dict[str, Any]:
         told["tools"] = [*tools, tool]
         if not tools:
             told["tool_choice"] = {"type": "tool", "name": ANSWER}
-    elif request.think and most > _LEAST_THINKING:
+    elif request.think and most > _LEAST_THINKING and not _called(call.messages):
         told["thinking"] = {"type": "enabled", "budget_tokens": max(_LEAST_THINKING, most // 2)}
+        # It takes no other than its own beside it, and refuses the request.
+        told["temperature"] = None
     return {name: value for name, value in told.items() if value is not None}
+
+
+def _called(messages: Sequence[Message]) -> bool:
+    """Tell whether the model called tools when it spoke last.
+
+    What it thought before that would have to be sent back with its signature, and is not kept: thinking goes
+    on when somebody has spoken after its next answer.
+    """
+    spoke = [message for message in messages if message.role is Role.ASSISTANT]
+    return bool(spoke) and bool(spoke[-1].tool_calls)
 
 
 class _Reading:

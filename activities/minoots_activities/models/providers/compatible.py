@@ -5,7 +5,6 @@ Owns the carrying of that wire by httpx, without OpenAI's package.
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -31,6 +30,7 @@ from .provider import (
     name_of,
     rows_of,
 )
+from .wire import PLAIN, hooks, lines_of, parsed
 
 
 class CompatibleServer(Provider):
@@ -38,10 +38,13 @@ class CompatibleServer(Provider):
 
     def __init__(self, spec: ProviderSpec, catalogue: Catalogue, patience: Patience) -> None:
         super().__init__(spec, catalogue, patience)
-        headers = {} if spec.key is None else {"authorization": f"Bearer {spec.key.get_secret_value()}"}
+        headers = dict(PLAIN)
+        if spec.key is not None:
+            headers["authorization"] = f"Bearer {spec.key.get_secret_value()}"
         self._http = httpx.AsyncClient(
             headers=headers,
             timeout=httpx.Timeout(None, connect=patience.connect),
+            event_hooks=hooks(self.name),
             # No proxy of the environment: words for a local model must not leave by it.
             trust_env=not spec.local,
         )
@@ -69,7 +72,7 @@ class CompatibleServer(Provider):
         try:
             async with self._http.stream("POST", f"{self._base}/chat/completions", json=sent) as answer:
                 await self._check(answer)
-                async for line in answer.aiter_lines():
+                async for line in lines_of(answer):
                     if not line.startswith("data:"):
                         if line and not line.startswith((":", "event:", "id:", "retry:")):
                             raise garbled(self.name, "got a line that is no event")
@@ -150,7 +153,7 @@ def vectors_of(provider: str, told: dict[str, Any], count: int) -> Vectors:
 
 def _object(provider: str, text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
+        found = parsed(text)
     except ValueError as error:
         raise garbled(provider, "got a line that is no JSON") from error
     if not isinstance(found, dict):

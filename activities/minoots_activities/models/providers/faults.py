@@ -106,7 +106,7 @@ def error_in(text: str) -> tuple[str, str | None]:
     """Return what a body says of an error, and its code."""
     try:
         body = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text, None
     return error_of(body) if isinstance(body, dict) else (text, None)
 

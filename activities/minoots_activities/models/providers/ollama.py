@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, ClassVar, Final
 
 import httpx
@@ -39,6 +39,7 @@ from .provider import (
     text_of,
 )
 from .provider import ToolPart as Part
+from .wire import PLAIN, hooks, lines_of, parsed
 
 URL: Final = "http://127.0.0.1:11434"
 _CAPABILITIES: Final = {
@@ -66,7 +67,9 @@ class OllamaServer(Provider):
 
     def __init__(self, spec: ProviderSpec, catalogue: Catalogue, patience: Patience) -> None:
         super().__init__(spec, catalogue, patience)
-        headers = {} if spec.key is None else {"authorization": f"Bearer {spec.key.get_secret_value()}"}
+        headers = dict(PLAIN)
+        if spec.key is not None:
+            headers["authorization"] = f"Bearer {spec.key.get_secret_value()}"
         # No proxy of the environment: words for a local model must not leave by it.
         self.client = ollama.AsyncClient(
             spec.url or URL,
@@ -74,6 +77,7 @@ class OllamaServer(Provider):
             headers=headers,
             trust_env=not spec.local,
             follow_redirects=False,
+            event_hooks=hooks(self.name),
         )
         if spec.key is None:
             # The client takes a key for Ollama's cloud from the environment, for whatever server it is.
@@ -110,10 +114,7 @@ class OllamaServer(Provider):
         try:
             # As they came: the client's own model refuses arguments that are no object, which a model can be
             # told of, and much else that can be read.
-            lines = await self.client._request(
-                dict[str, Any], "POST", "/api/chat", json=self._body(call), stream=True
-            )
-            async with aclosing(lines) as parts:  # type: ignore[type-var]  # the client says less than it gives
+            async with self._chat(self._body(call)) as parts:
                 async for part in parts:
                     reached = True
                     message = mapping_of(part.get("message"))
@@ -165,9 +166,12 @@ class OllamaServer(Provider):
         """
         try:
             answer = await self.client._request_raw(method, path, json=body)  # type: ignore[no-untyped-call]
-            told = answer.json()
+            told = parsed(answer.text)
         except (ollama.ResponseError, httpx.HTTPError, ConnectionError, ValueError) as error:
             raise self._failure(error, reached=False) from error
+        except RecursionError:
+            # Of the client's own, which reads what it takes for an error.
+            raise garbled(self.name, f"got an error of {path} that nests too deep") from None
         if not isinstance(told, dict):
             raise garbled(self.name, f"got {type(told).__name__} from {path}")
         return told
@@ -184,6 +188,18 @@ class OllamaServer(Provider):
                 able |= {Capability.JSON}
         remote = remote or _is_remote(name, told)
         return FoundModel(name, context, capabilities=able, digest=digest, remote=remote)
+
+    @asynccontextmanager
+    async def _chat(self, body: dict[str, Any]) -> AsyncGenerator[AsyncGenerator[dict[str, Any], None], None]:
+        """Yield the lines of an answer as they came; the client's own end at what ends lines in a text."""
+        async with self.client._client.stream("POST", "/api/chat", json=body) as answer:
+            if answer.status_code != 200:
+                await answer.aread()
+                said, code = error_in(answer.text)
+                wait = answer.headers.get("retry-after")
+                raise of_status(self.name, answer.status_code, said, code, wait)
+            async with aclosing(_parts(answer)) as parts:
+                yield parts
 
     def _body(self, call: Call) -> dict[str, Any]:
         request = call.request
@@ -225,6 +241,14 @@ class OllamaServer(Provider):
         if isinstance(error, ValueError | TypeError | AttributeError) and not isinstance(error, OSError):
             return garbled(self.name, f"got a line that is none: {type(error).__name__}")
         return of_transport(self.name, error, reached=reached)
+
+
+async def _parts(answer: httpx.Response) -> AsyncGenerator[dict[str, Any], None]:
+    async for line in lines_of(answer):
+        part = parsed(line)
+        if said := part.get("error"):
+            raise ollama.ResponseError(said)
+        yield part
 
 
 class Ollama(ProviderKind):

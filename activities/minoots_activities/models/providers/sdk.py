@@ -20,6 +20,7 @@ from minoots_workflows.models.failures import ModelFailure
 from .compatible import no_key, require_key
 from .faults import error_of, garbled, of_status, of_transport
 from .provider import FoundModel, Patience, Provider
+from .wire import PLAIN, hooks
 
 
 class SdkProvider(Provider):
@@ -65,14 +66,29 @@ class SdkProvider(Provider):
             if self._client is None:
                 key = require_key(self)
                 module = await self.module()
-                self._client = getattr(module, self.client_class)(
+                timeout = module.Timeout(None, connect=self.patience.connect)
+                client = getattr(module, self.client_class)(
                     api_key=key,
                     # Never the environment's: the setting says where words go.
                     base_url=self.spec.url or self.usual_url,
                     # Whether another attempt is made, and where, is decided in one place.
                     max_retries=0,
-                    timeout=module.Timeout(None, connect=self.patience.connect),
+                    timeout=timeout,
+                    # Its usual one goes on to wherever an answer sends it, with all that was said.
+                    http_client=module.DefaultAsyncHttpxClient(
+                        timeout=timeout,
+                        event_hooks=hooks(self.name),
+                        follow_redirects=False,
+                        # No proxy of the environment: words for a local model must not leave by it.
+                        trust_env=not self.spec.local,
+                    ),
                 )
+                # Headers of the environment may hold keys for another server, and OpenAI's say who is billed.
+                client._custom_headers = dict(PLAIN)
+                for name in ("organization", "project"):
+                    if hasattr(client, name):
+                        setattr(client, name, None)
+                self._client = client
             return self._client
 
     usual_url: str
@@ -100,12 +116,14 @@ class SdkProvider(Provider):
         if isinstance(error, module.APIStatusError):
             said, code = error_of(error.body if error.body is not None else error.message)
             status = error.status_code
-            if status < 400:
+            if status < 300:
                 # An error in the middle of a stream that began with 200; its type says what it is.
                 status = {"overloaded_error": 529, "rate_limit_error": 429}.get(code or "", 500)
             return of_status(self.name, status, said, code, error.response.headers.get("retry-after"))
         if isinstance(error, module.APIConnectionError):
             cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+            if isinstance(cause, ModelFailure):
+                return cause
             return of_transport(self.name, cause, reached=reached)
         if isinstance(error, module.APIResponseValidationError | ValueError | TypeError | KeyError):
             return garbled(self.name, f"got a line that is none: {type(error).__name__}")
