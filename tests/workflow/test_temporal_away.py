@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import structlog
 from agents_at_work import call, results, serving, task
@@ -116,7 +116,7 @@ async def away(sqlite_database: Database, telemetry: Telemetry, tmp_path: Path) 
 async def test_a_program_goes_on_and_is_waited_for_again(away: Away, where: str) -> None:
     job = await away.program(where)
     await away.server.kill()
-    await away.goes_on_for(job, float(os.environ.get("AWAY", LONGER[where])))
+    await away.goes_on_for(job, LONGER[where])
     await away.comes_back(job)
     await away.goes_on_for(job, 1.0)
     away.end()
@@ -184,16 +184,14 @@ async def test_a_program_that_is_found_again_stops_when_it_is_to(away: Away) -> 
 async def test_a_program_whose_workflow_an_operator_ends_is_stopped(away: Away) -> None:
     job = await away.program("own")
     await reaches(away.stack, job, JobState.RUNNING)
+
+    def at_work() -> bool:
+        found = psutil.process_iter(["cmdline"])
+        return any(f"{away.folder}/go" in word for one in found for word in one.info["cmdline"] or ())
+
+    assert await asyncio.to_thread(at_work)
     await away.workflow(job).terminate("no more of it")
-
-    async def at_work() -> int:
-        found = await asyncio.create_subprocess_exec(
-            "pgrep", "-f", f"{away.folder}/go", stdout=asyncio.subprocess.DEVNULL
-        )
-        return await found.wait()
-
-    # pgrep has found none.
-    await eventually(at_work, lambda code: code == 1, PATIENT)
+    await eventually(lambda: asyncio.to_thread(at_work), lambda works: not works, PATIENT)
 
 
 async def test_a_model_and_a_tool_are_asked_once_however_long_nobody_hears_of_it(
