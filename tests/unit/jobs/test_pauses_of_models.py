@@ -40,7 +40,10 @@ def test_what_does_not_pass_is_not_tried_again(kind: K) -> None:
     assert pause_after(failed(kind, asked=True), 1, HOUR) is None
 
 
-def test_an_answer_that_broke_off_is_asked_for_again_where_it_may_be() -> None:
-    broken = failed(K.BROKEN_STREAM, asked=True)
+@pytest.mark.parametrize("kind", [K.BROKEN_STREAM, K.TIMEOUT])
+def test_an_answer_that_broke_off_is_asked_for_again_where_it_may_be(kind: K) -> None:
+    began = ModelAttempt(number=1, provider="ollama", model="m", error=kind, broke_off=True)
+    broken = ModelFailure(kind, "away", attempts=(began,))
     assert pause_after(broken, 1, HOUR, OnBreak.FAIL) is None
     assert pause_after(broken, 1, HOUR, OnBreak.RESTART) == 0.5
+    assert pause_after(failed(kind, asked=True), 1, HOUR, OnBreak.FAIL) == 0.5, "it had not begun"
