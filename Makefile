@@ -6,7 +6,7 @@ SOURCES := sdk/pyproject.toml pyproject.toml
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test check unit lock wheels bench chaos clean
+.PHONY: help run setup test lint check lock wheels bench chaos clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,17 +16,19 @@ run: $(VENV)/.runtime ## Set up what running needs, then start the embedded stac
 
 setup: $(VENV)/.dev ## Set up what developing needs (quick when nothing changed)
 
-# Three on two cores: a third of the time is waiting for servers and their clocks. Neighbours stay together, so that
-# not each of the three starts every server; whoever is done takes work from the others. Bytecode is kept, whatever the
+# Four on two cores: a third of the time is waiting for servers and their clocks. Neighbours stay together, so that
+# not each of the four starts every server; whoever is done takes work from the others. Bytecode is kept, whatever the
 # surroundings say: each would compile every test anew, which is half of finding them.
 test: setup $(VENV)/.frameworks ## Set up, then run every test, four at a time (ARGS="-k snooze" to choose)
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 4 --dist worksteal $(ARGS)
 
-check: setup ## Lint, types, layers, unit tests
+lint: setup ## Style, types, layers
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+
+check: lint ## The same, and unit tests: before each commit
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q -n 2 --dist worksteal tests/unit $(ARGS)
 
 lock: setup ## Write the hash-pinned lock files anew
