@@ -13,7 +13,8 @@ from gateways import Door
 
 from minoots import AsyncMinoots, Conflict, InvalidRequest, JobEvent, JobState, Minoots, NotFound
 from minoots.cli.job_files import file_fields
-from minoots.contracts.jobs import MAX_TEXT, ExecResult, JobEventType
+from minoots.contracts.job_requests import MAX_TEXT
+from minoots.contracts.jobs import ExecResult, JobEventType
 from minoots.job_following import Transcript
 from minoots_platform.clock import utc_now
 

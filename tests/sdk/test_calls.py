@@ -8,7 +8,7 @@ import pytest
 
 import minoots
 from minoots import AsyncMinoots, InvalidRequest, Minoots, TimerState, WebhookAction
-from minoots.contracts.jobs import AgentJob, ExecJob, LlmJob
+from minoots.contracts.job_requests import AgentJob, ExecJob, LlmJob
 from minoots.operations.jobs import NewJob
 
 HOOK = "https://example.com/hook"

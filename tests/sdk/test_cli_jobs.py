@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from minoots.cli.root import app
-from minoots.contracts.jobs import AgentJob, ExecJob, LlmJob
+from minoots.contracts.job_requests import AgentJob, ExecJob, LlmJob
 
 HASH = "ab" * 32
 IMAGE = f"registry.example/x@sha256:{HASH}"

@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from minoots.contracts import AttemptError, JobFile, LlmJob
-from minoots.contracts.jobs import MAX_FILES
+from minoots.contracts.job_requests import MAX_FILES
 from minoots.errors import Failure, FailureKind
 from minoots_platform.connectors.job import SubmitJob
 from minoots_platform.handover import HandOver

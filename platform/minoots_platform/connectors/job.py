@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from minoots.contracts.base import Part
-from minoots.contracts.jobs import JobRequest
+from minoots.contracts.job_requests import JobRequest
 from minoots_platform.allowances import unmet
 from minoots_platform.settings import Settings
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import typer
 
-from minoots.contracts.jobs import MAX_FILES, MAX_TEXT
+from minoots.contracts.job_requests import MAX_FILES, MAX_TEXT
 
 from . import output
 from .arguments import mapping, text

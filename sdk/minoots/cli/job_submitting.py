@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from minoots.contracts.jobs import OnLost
+from minoots.contracts.job_requests import OnLost
 from minoots.contracts.models import Locality, OnBreak
 from minoots.contracts.sandboxes import Tier
 

@@ -10,10 +10,8 @@ from typing import Annotated
 
 import typer
 
-from minoots.contracts.jobs import (
-    JobKind,
-    JobState,
-)
+from minoots.contracts.job_requests import JobKind
+from minoots.contracts.jobs import JobState
 from minoots.errors import Failure, FailureKind
 from minoots.job_following import Transcript
 

@@ -11,18 +11,20 @@ from pydantic import TypeAdapter, ValidationError
 
 from minoots.call import Call, Raw, body_of, get, invalid, invalid_fields, key_header, pairs, path, post
 from minoots.contracts.agent_jobs import JobDecision, JobMessage
-from minoots.contracts.jobs import (
+from minoots.contracts.job_requests import (
     AgentJob,
+    ExecJob,
+    JobKind,
+    JobRequest,
+    LlmJob,
+)
+from minoots.contracts.jobs import (
     Artifact,
     Content,
-    ExecJob,
     Job,
     JobDetail,
     JobEvents,
-    JobKind,
-    JobRequest,
     JobState,
-    LlmJob,
 )
 from minoots.contracts.models import Budget, Message
 from minoots.contracts.pages import Page

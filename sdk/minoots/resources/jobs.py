@@ -7,7 +7,13 @@ from functools import partial
 from typing import Unpack
 
 from minoots.async_engine import AsyncEngine
-from minoots.contracts.jobs import Artifact, Job, JobDetail, JobEvent, JobEvents
+from minoots.contracts.jobs import (
+    Artifact,
+    Job,
+    JobDetail,
+    JobEvent,
+    JobEvents,
+)
 from minoots.engine import Engine
 from minoots.job_following import Transcript, next_events
 from minoots.operations import jobs

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from minoots.contracts import Snooze, TimerCreate
 from minoots.contracts.base import LABEL_PATTERN
-from minoots.contracts.jobs import JobRequest
+from minoots.contracts.job_requests import JobRequest
 from minoots.contracts.wording import expected_and_got, findings, place, shown
 
 GOOD: dict[str, Any] = {"name": "tea", "after": "1h", "actions": [{"url": "http://example.com/"}]}

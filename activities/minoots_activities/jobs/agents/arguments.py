@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from minoots.contracts import AgentTool, TimerCreate, ToolCall, ToolSpec
 from minoots.contracts.base import Matching, Name, check_json
-from minoots.contracts.jobs import MAX_TEXT
+from minoots.contracts.job_requests import MAX_TEXT
 from minoots.contracts.sandboxes import MAX_TIME, FilePath, FilePattern
 from minoots.contracts.wording import expected_and_got, findings, place
 
