@@ -15,7 +15,7 @@ from minoots_activities.egress.gate import Attempt, Heard
 from minoots_activities.jobs.working import beating, without_words
 from minoots_activities.sandboxes.tiers import Tiers
 from minoots_platform.clock import Clock
-from minoots_platform.records import Database, contents, job_progress, sandbox_progress
+from minoots_platform.records import Database, contents, job_problems, sandbox_progress
 from minoots_platform.records.sandbox_progress import Opening
 from minoots_platform.telemetry import audit
 from minoots_workflows.pacing import Subject
@@ -64,7 +64,7 @@ class Openings(OpeningPort):
                 hopeless = failed and opening.failures + 1 >= _TRIES
                 final = failure.kind is not FailureKind.UNAVAILABLE or hopeless
                 # What was begun of it is gone: nothing has happened.
-                problem = job_progress.problem_of(failure, "never_started")
+                problem = job_problems.problem_of(failure, "never_started")
                 async with self._database.write() as connection:
                     await sandbox_progress.not_opened(
                         connection, opening, problem, self._clock(), final=final, failed=failed

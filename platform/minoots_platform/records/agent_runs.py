@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from minoots.contracts import EventType, JobEventType, JobState, Message, ModelUsage
 
-from . import agent_words, authority, job_progress, schema
+from . import agent_words, authority, job_problems, job_progress, schema
 from .job_progress import Begun, NewJobEvent, Outcome
 from .jobs import FINAL, TABLE, row_of, tell
 
@@ -173,7 +173,7 @@ async def begin(
     if run.step != step or (again and only_new):
         return None
     if again and run.tries >= most_tries:
-        failed = Outcome(JobState.FAILED, problem=job_progress.too_often(run.tries))
+        failed = Outcome(JobState.FAILED, problem=job_problems.too_often(run.tries))
         await job_progress.end(connection, row, failed, now)
         return None
     begun = await _begun(connection, row, run, again=again, now=now)

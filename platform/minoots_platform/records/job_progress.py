@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -29,9 +29,8 @@ from minoots.contracts import (
     LlmJob,
     LlmResult,
 )
-from minoots.errors import Failure, FailureKind
 
-from . import sandboxes, schema
+from . import job_problems, sandboxes, schema
 from .inserting import insert_new
 from .jobs import FINAL, REQUEST, TABLE, row_of, tell
 
@@ -148,7 +147,7 @@ async def look(connection: AsyncConnection, tenant: str, job_id: str, now: datet
         if row.cancel_requested_at is not None:
             outcome = Outcome(JobState.CANCELLED)
         elif now >= row.deadline_at:
-            outcome = Outcome(JobState.FAILED, problem=_too_late(row))
+            outcome = Outcome(JobState.FAILED, problem=job_problems.too_late(row.deadline_at))
         if outcome is not None:
             row = await end(connection, row, outcome, now)
     state = JobState(row.state)
@@ -204,7 +203,7 @@ async def begin(
     if row.held_until is not None and now < row.held_until:
         return None
     if (tries := row.attempt - row.waits) >= most_attempts:
-        await end(connection, row, Outcome(JobState.FAILED, problem=too_often(tries)), now)
+        await end(connection, row, Outcome(JobState.FAILED, problem=job_problems.too_often(tries)), now)
         return None
     again = row.attempt > 0
     changes: dict[str, Any] = {
@@ -381,26 +380,4 @@ async def _insert(
             }
             for place, one in enumerate(new, start=1)
         ],
-    )
-
-
-def problem_of(failure: Failure, outcome: Literal["never_started", "unknown"] | None = None) -> JobProblem:
-    """Return why a job failed; ``outcome`` says what is known of its program."""
-    return JobProblem(kind=failure.kind, detail=failure.detail, remedy=failure.remedy, outcome=outcome)
-
-
-def _too_late(row: sa.Row[Any]) -> JobProblem:
-    return JobProblem(
-        kind=FailureKind.EXHAUSTED,
-        detail=f"it had not ended by its deadline, {row.deadline_at.isoformat(timespec='seconds')}",
-        remedy="Give it a later deadline; see whether a worker serves its queue.",
-    )
-
-
-def too_often(times: int) -> JobProblem:
-    """Return why a job failed that was begun so many times."""
-    return JobProblem(
-        kind=FailureKind.EXHAUSTED,
-        detail=f"it was begun {times} times, and each time its worker died or failed",
-        remedy="Look into the workers' logs before you submit it again; jobs.max_attempts limits this.",
     )

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from minoots.contracts.sandboxes import Limits
-from minoots_activities.jobs.programs import problem_of_program
+from minoots_activities.jobs.program_runs import problem_of_program
 from minoots_activities.sandboxes.port import Ended, Ran
 
 

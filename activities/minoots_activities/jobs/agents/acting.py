@@ -10,12 +10,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio import activity
 
 from minoots.contracts import AgentJob, AgentTool, JobEventType, JobState, Message, Role, ToolCall, ToolRule
@@ -29,28 +27,25 @@ from minoots_activities.jobs.working import UnwantedError, while_wanted, without
 from minoots_activities.sandboxes.port import NeverStarted
 from minoots_activities.sandboxes.tiers import Tiers
 from minoots_platform.clock import Clock
-from minoots_platform.connectors import ConnectorFault, check_action
 from minoots_platform.records import (
     Database,
     agent_runs,
     agent_words,
-    authority,
+    job_problems,
     job_progress,
-    timers,
 )
 from minoots_platform.records.agent_runs import CallState, Done, Due, Step
 from minoots_platform.records.job_progress import NewJobEvent
 from minoots_platform.settings import Settings
-from minoots_platform.telemetry import audit
 from minoots_workflows.jobs.contracts import StepDone, StepDue
 from minoots_workflows.jobs.port import ActingPort
 
 from .arguments import Context, Http, Run, SetTimer, Sleep, parsed
+from .beyond import Beyond, Came
 from .ending import Ending
 from .fetching import LONGEST, Fetching
 from .file_tools import TOOLS
 from .files import Files, files_of
-from .looking_up import look_up
 from .policy import call_id, clean, rules_of
 from .running import Commands, where_of
 
@@ -62,23 +57,6 @@ _MOST_TOLD: Final = 64 * 1024
 _PREVIEW: Final = 2000
 _VERSIONS: Final = 4
 """Times the bytes that a job may hand back, all versions of its files together."""
-
-
-@dataclass
-class _Came:
-    """What came of a call.
-
-    Attributes:
-        text: what the model is told.
-        state: for whoever follows: done, failed, refused, denied, woken.
-        files: the files after it, where it may have changed them.
-        effect: what is done in the transaction that keeps it.
-    """
-
-    text: str
-    state: str = "done"
-    files: Files | None = None
-    effect: Callable[[AsyncConnection], Awaitable[str]] | None = None
 
 
 class Acting(ActingPort):
@@ -103,6 +81,7 @@ class Acting(ActingPort):
         self._made: Serving | None = None
         self._ending = Ending(database, settings.jobs, clock)
         self._underway = Underway()
+        self._beyond = Beyond(database, settings, clock)
 
     @activity.defn(name="jobs.act")
     async def act(self, due: StepDue) -> StepDone:
@@ -136,7 +115,7 @@ class Acting(ActingPort):
                 async with self._database.read() as connection:
                     # What it begins with may have been kept meanwhile.
                     step = replace(step, run=await agent_runs.run_of(connection, due.job_id))
-                outcome = await self._ending.outcome(step, problem=job_progress.problem_of(failure))
+                outcome = await self._ending.outcome(step, problem=job_problems.problem_of(failure))
                 async with self._database.write() as connection:
                     await job_progress.finish(connection, begun, outcome, self._clock())
                 return StepDone(state=JobState.FAILED)
@@ -158,22 +137,22 @@ class Acting(ActingPort):
         except NeverStarted:
             raise
         except Failure as failure:
-            came = _Came(f"error: {failure.detail}", "failed")
+            came = Came(f"error: {failure.detail}", "failed")
         try:
             return await self._keep(step, call, came)
         except Failure as failure:
             if came.effect is None:
                 raise
-            return await self._keep(step, call, _Came(f"error: {failure.detail}", "failed"))
+            return await self._keep(step, call, Came(f"error: {failure.detail}", "failed"))
 
-    async def _came(self, step: Step, call: ToolCall, teller: Teller) -> _Came:
+    async def _came(self, step: Step, call: ToolCall, teller: Teller) -> Came:
         row, job = step.call, cast(AgentJob, step.begun.request)
         assert row is not None  # noqa: S101 - for the type checker; looked at by the caller
         if row.state == CallState.REFUSED.value:
-            return _Came(f"error: {row.reason}", "refused")
+            return Came(f"error: {row.reason}", "refused")
         if row.state == CallState.DENIED.value:
             why = f": {row.reason}" if row.reason else ""
-            return _Came(f"error: somebody looked at this call and denied it{why}", "denied")
+            return Came(f"error: somebody looked at this call and denied it{why}", "denied")
         if SEPARATOR in row.tool:
             return await self._served(step, job, call, teller)
         tool = AgentTool(row.tool)
@@ -183,13 +162,13 @@ class Acting(ActingPort):
             # Of no length: a span cannot stay open as long as an agent may sleep.
             with self._watching.tool(tool.value, step.begun.job_id, call.id):
                 pass
-            return _Came(_woken(wanted, early=early), "woken")
+            return Came(_woken(wanted, early=early), "woken")
         if isinstance(wanted, SetTimer):
             with self._watching.tool(tool.value, step.begun.job_id, call.id):
-                return self._timer(step, wanted)
+                return self._beyond.timer(step, wanted)
         if isinstance(wanted, Context):
             with self._watching.tool(tool.value, step.begun.job_id, call.id):
-                return await self._look_up(step, wanted)
+                return await self._beyond.look_up(step, wanted)
         rule = rules_of(job)[tool]
         if isinstance(wanted, Http):
             with self._watching.tool(tool.value, step.begun.job_id, call.id):
@@ -200,20 +179,20 @@ class Acting(ActingPort):
             if isinstance(wanted, Run):
                 longest = job.limits.time if rule.time is None else rule.time
                 return await self._run(step, job, files, wanted, longest, teller)
-            return _Came(await TOOLS[tool](files, rule, wanted), files=files)
+            return Came(await TOOLS[tool](files, rule, wanted), files=files)
 
     async def _run(
         self, step: Step, job: AgentJob, files: Files, wanted: Run, longest: timedelta, teller: Teller
-    ) -> _Came:
+    ) -> Came:
         if reaches_out(job) and not await self._first(step):
             text = "error: the worker died while this ran, and nobody knows how far it came; look first"
-            return _Came(text, "unknown")
+            return Came(text, "unknown")
         seconds = min(wanted.seconds or longest.total_seconds(), longest.total_seconds())
         async with teller.telling():
             where = where_of(step, seconds, teller, self._clock())
-            return _Came(await self._commands.run(where, files, wanted, teller.log), files=files)
+            return Came(await self._commands.run(where, files, wanted, teller.log), files=files)
 
-    async def _served(self, step: Step, job: AgentJob, call: ToolCall, teller: Teller) -> _Came:
+    async def _served(self, step: Step, job: AgentJob, call: ToolCall, teller: Teller) -> Came:
         """Call a tool of a server."""
         offer = (await kept_offers(self._database, step.run))[call.name]
         server = server_of(job, offer.server)
@@ -225,7 +204,7 @@ class Acting(ActingPort):
                 "error: the worker died while this was under way, and nobody knows what came of it; it is "
                 "not called again; look first"
             )
-            return _Came(text, "unknown")
+            return Came(text, "unknown")
         usual = job.limits.time.total_seconds() if server.url is None else LONGEST
         serving = await self._serving()
         files = await files_of(self._database, step.run, job, self._clock())
@@ -235,7 +214,7 @@ class Acting(ActingPort):
         with self._watching.tool(offer.name, step.begun.job_id, call.id):
             async with teller.telling():
                 told = await serving.call(step.begun, where, offer, call, files, teller.log)
-        return _Came(*told, files=files)
+        return Came(*told, files=files)
 
     async def _serving(self) -> Serving:
         """Return what speaks to servers. Their protocol is loaded for the first agent that has some.
@@ -263,16 +242,16 @@ class Acting(ActingPort):
             detail = f"{kept} bytes of versions of files are kept of this job, and no more are; finish"
             raise Failure(FailureKind.TOO_LARGE, detail)
 
-    async def _fetch(self, step: Step, job: AgentJob, wanted: Http, rule: ToolRule, teller: Teller) -> _Came:
+    async def _fetch(self, step: Step, job: AgentJob, wanted: Http, rule: ToolRule, teller: Teller) -> Came:
         if not wanted.changes_nothing and not await self._first(step):
-            return _Came(
+            return Came(
                 "error: the worker died while this was sent; nobody knows whether it arrived", "unknown"
             )
         longest = LONGEST if rule.time is None else rule.time.total_seconds()
         left = (step.begun.deadline - self._clock()).total_seconds()
         heard = heard_by(step.begun, teller)
         async with teller.telling():
-            return _Came(await self._fetching.request(job, wanted, max(0.01, min(longest, left)), heard))
+            return Came(await self._fetching.request(job, wanted, max(0.01, min(longest, left)), heard))
 
     async def _first(self, step: Step) -> bool:
         """Note that something begins of which traces may be left; tell whether it has not begun before."""
@@ -280,70 +259,6 @@ class Acting(ActingPort):
         async with self._database.write() as connection:
             before = await job_progress.begin_effect(connection, step.begun, key, self._clock())
         return before is None
-
-    def _timer(self, step: Step, wanted: SetTimer) -> _Came:
-        spec = wanted.timer()
-        for action in spec.actions:
-            try:
-                check_action(action, self._settings)
-            except ConnectorFault as fault:
-                return _Came(f"error: {fault.field}: expected {fault.expected}", "failed")
-
-        async def effect(connection: AsyncConnection) -> str:
-            now = self._clock()
-            await self._require_behind(connection, step, AgentTool.SET_TIMER, now)
-            timer = await timers.accept(
-                connection,
-                step.begun.tenant,
-                spec,
-                fire_at=now + timedelta(seconds=wanted.seconds),
-                now=now,
-                actor=step.begun.actor,
-                traceparent=None,
-            )
-            # A worker that serves sandboxes knows no engine: the reconciler hands it over.
-            return timer.id
-
-        return _Came("the timer is set", effect=effect)
-
-    async def _look_up(self, step: Step, wanted: Context) -> _Came:
-        async with self._database.read() as connection:
-            await self._require_behind(connection, step, AgentTool.CONTEXT, self._clock())
-        # Without the words: they may be what is not to be known.
-        audit(
-            "job.context",
-            actor=step.begun.actor,
-            tenant=step.begun.tenant,
-            decision="allow",
-            job=step.begun.job_id,
-            **({"searched": wanted.where} if wanted.read is None else {"read": wanted.read}),
-        )
-        return _Came(await look_up(self._database, step.run.tenant, wanted))
-
-    async def _require_behind(
-        self, connection: AsyncConnection, step: Step, tool: AgentTool, now: datetime
-    ) -> None:
-        """Refuse what reaches beyond the job to an agent of somebody who may not do it any more.
-
-        Raises:
-            Failure: denied.
-        """
-        begun, local = step.begun, self._settings.gateway.allow_dev_tenant
-        try:
-            await authority.require_behind(
-                connection, begun.tenant, begun.actor, authority.NEEDED[tool], now=now, local=local
-            )
-        except Failure as failure:
-            audit(
-                "job.tool_denied",
-                actor=begun.actor,
-                tenant=begun.tenant,
-                decision="deny",
-                job=begun.job_id,
-                tool=tool.value,
-                reason=failure.detail,
-            )
-            raise
 
     async def _sleep(self, step: Step, call: ToolCall) -> Due | None:
         wanted = cast(Sleep, parsed(AgentTool.SLEEP, call))
@@ -353,7 +268,7 @@ class Acting(ActingPort):
         async with self._database.write() as connection:
             return await agent_runs.fell_asleep(connection, step, wakes_at, [told], now)
 
-    async def _keep(self, step: Step, call: ToolCall, came: _Came) -> Due | None:
+    async def _keep(self, step: Step, call: ToolCall, came: Came) -> Due | None:
         """Keep what came of a call and what it changed, in one transaction."""
         tree = None if came.files is None else await came.files.keep_listing()
         after = tree or step.run.tree

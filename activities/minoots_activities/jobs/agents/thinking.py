@@ -31,7 +31,7 @@ from minoots_activities.jobs.telling import Teller
 from minoots_activities.jobs.underway import Underway
 from minoots_activities.jobs.working import UnwantedError, while_wanted, without_words
 from minoots_platform.clock import Clock
-from minoots_platform.records import Database, agent_runs, agent_words, job_progress
+from minoots_platform.records import Database, agent_runs, agent_words, job_problems, job_progress
 from minoots_platform.records.agent_runs import Due, Step
 from minoots_platform.settings import JobsSettings
 from minoots_platform.telemetry import audit
@@ -126,7 +126,7 @@ class Thinking(ThinkingPort):
             await self._fail(step, problem_of(failure))
             return StepDone(state=JobState.FAILED)
         except Failure as failure:
-            await self._fail(step, job_progress.problem_of(failure))
+            await self._fail(step, job_problems.problem_of(failure))
             return StepDone(state=JobState.FAILED)
         if next_one is None:
             return StepDone(state="")
