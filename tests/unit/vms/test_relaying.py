@@ -11,7 +11,7 @@ from ipaddress import ip_network
 import pytest
 
 from minoots_activities.egress.gate import Attempt, Bounds, Gate
-from minoots_activities.sandboxes.port import NeverStarted, OutcomeUnknown
+from minoots_activities.sandboxes.port import EndedBefore, NeverStarted
 from minoots_activities.vms.frames import MOST_INPUT, Frame, Kind, number_frame, number_of, read_frame
 from minoots_activities.vms.guest import Guest
 from minoots_activities.vms.relaying import Relay
@@ -252,5 +252,5 @@ async def test_a_machine_that_ends_instead_of_listening_is_no_way_out() -> None:
         inside._writer.close()
         with pytest.raises(NeverStarted, match="no loopback"):
             await listening
-        with pytest.raises(OutcomeUnknown):
+        with pytest.raises(EndedBefore):
             await guest.run(("true",), lambda stream, data: asyncio.sleep(0), env={})
