@@ -84,8 +84,9 @@ async def test_each_occurrence_fires_once_and_the_schedule_ends(stack: Stack, re
     assert progress.state == ScheduleState.ENDED
     for timer in await occurrences(stack.database, schedule_id):
         await stack.reaches(timer, TimerState.SETTLED)
+    # Each is a timer of its own: where the machine stands still for a second, one may overtake another.
     numbers = [request.event["data"]["occurrence"]["number"] for request in receiver.requests]
-    assert numbers == [1, 2, 3, 4]
+    assert sorted(numbers) == [1, 2, 3, 4]
     times = [request.event["data"]["occurrence"]["nominal_at"] for request in receiver.requests]
     assert len(set(times)) == 4
 
