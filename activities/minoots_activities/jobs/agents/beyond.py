@@ -23,6 +23,7 @@ from minoots_platform.telemetry import audit
 from .arguments import Context, SetTimer
 from .files import Files
 from .looking_up import look_up
+from .refusing import audit_denied
 
 
 @dataclass
@@ -105,13 +106,5 @@ class Beyond:
                 connection, begun.tenant, begun.actor, authority.NEEDED[tool], now=now, local=local
             )
         except Failure as failure:
-            audit(
-                "job.tool_denied",
-                actor=begun.actor,
-                tenant=begun.tenant,
-                decision="deny",
-                job=begun.job_id,
-                tool=tool.value,
-                reason=failure.detail,
-            )
+            audit_denied(begun, tool.value, failure.detail)
             raise

@@ -33,11 +33,11 @@ from minoots_platform.clock import Clock
 from minoots_platform.records import Database, agent_runs, contents
 from minoots_platform.records.agent_runs import Due, Step
 from minoots_platform.records.job_progress import Begun, NewJobEvent
-from minoots_platform.telemetry import audit
 
 from .files import Files, files_of
 from .policy import clean
 from .preparing import prepared
+from .refusing import audit_denied
 from .running import Hear, Where, where_of
 
 LONGEST_START: Final = 60.0
@@ -142,15 +142,7 @@ class Serving:
             raise
         except Failure as failure:
             if failure.kind is FailureKind.DENIED:
-                audit(
-                    "job.tool_denied",
-                    actor=begun.actor,
-                    tenant=begun.tenant,
-                    decision="deny",
-                    job=begun.job_id,
-                    tool=offer.name,
-                    reason=failure.detail,
-                )
+                audit_denied(begun, offer.name, failure.detail)
             return f"error: {failure.detail}", "failed"
         text = await _told(answer, call.id, files)
         return (f"error: {text}", "failed") if answer.failed else (text, "done")

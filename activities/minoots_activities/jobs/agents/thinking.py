@@ -34,7 +34,6 @@ from minoots_platform.clock import Clock
 from minoots_platform.records import Database, agent_runs, agent_words, job_problems, job_progress
 from minoots_platform.records.agent_runs import Due, Step
 from minoots_platform.settings import JobsSettings
-from minoots_platform.telemetry import audit
 from minoots_platform.telemetry.job_metrics import JobMetrics
 from minoots_workflows.jobs.contracts import StepDone, StepDue
 from minoots_workflows.jobs.port import ThinkingPort
@@ -46,6 +45,7 @@ from .arguments import spec_of
 from .ending import Ending
 from .policy import MOST_FAULTS, bounded, judge, rules_of, said
 from .preparing import prepared
+from .refusing import audit_denied
 from .taken import taken_by
 
 _ASKED: Final = (
@@ -164,15 +164,7 @@ class Thinking(ThinkingPort):
         for call in calls:
             if call.audited:
                 # Before it is kept: what cannot be written down is thought again, and never lost.
-                audit(
-                    "job.tool_denied",
-                    actor=step.begun.actor,
-                    tenant=step.begun.tenant,
-                    decision="deny",
-                    job=step.begun.job_id,
-                    tool=call.tool,
-                    reason=call.reason,
-                )
+                audit_denied(step.begun, call.tool, call.reason)
         outcome = None
         if not calls:
             cut = answer.finish in (FinishReason.LENGTH, FinishReason.FILTERED)
